@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+#include "util/log.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+#include <unistd.h>
+
+/* The one state that a process's log has; set by main, read everywhere. */
+static struct {
+	const char *name;
+	enum log_level max_level;
+	bool journal;
+	bool syslog;
+} log_state = {.name = "guestmemfs", .max_level = LOG_LEVEL_INFO};
+
+static bool asked_for(const char *word)
+{
+	const char *words = getenv(LOG_ENVIRONMENT);
+	size_t length = strlen(word);
+
+	for (const char *at = words; at && *at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL)
+		if (strncmp(at, word, length) == 0 && (at[length] == ',' || at[length] == '\0'))
+			return true;
+	return false;
+}
+
+void log_init(const char *name, enum log_level max_level)
+{
+	log_state.name = name;
+	log_state.max_level = max_level;
+	log_state.journal = getenv("JOURNAL_STREAM") != NULL;
+	if (asked_for("debug"))
+		log_state.max_level = LOG_LEVEL_DEBUG;
+	if (asked_for("syslog"))
+		log_to_syslog();
+}
+
+void log_to_syslog(void)
+{
+	openlog(log_state.name, LOG_PID, LOG_DAEMON);
+	log_state.syslog = true;
+}
+
+void log_message(enum log_level level, const char *format, ...)
+{
+	char line[2048];
+	int saved = errno;
+	va_list ap;
+	size_t n = 0;
+
+	if (level > log_state.max_level)
+		return;
+	if (log_state.journal)
+		n = (size_t)snprintf(line, sizeof(line), "<%d>", (int)level);
+	else
+		n = (size_t)snprintf(line, sizeof(line), "%s: ", log_state.name);
+	if (n > sizeof(line) / 2)
+		n = sizeof(line) / 2;
+	if (log_state.syslog)
+		n = 0; /* name and priority go their own way */
+	va_start(ap, format);
+	int m = vsnprintf(line + n, sizeof(line) - n - 1, format, ap);
+	va_end(ap);
+	if (m > 0)
+		n += (size_t)m < sizeof(line) - n - 1 ? (size_t)m : sizeof(line) - n - 2;
+	if (log_state.syslog) {
+		syslog((int)level, "%s", line); /* the levels are syslog's */
+		errno = saved;
+		return;
+	}
+	line[n++] = '\n';
+	/* One write, so that lines of several processes on one pipe do not mix. */
+	(void)!write(STDERR_FILENO, line, n);
+	errno = saved;
+}

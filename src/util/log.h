@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One line a message on stderr: "guestmemfs-helper: text". Where stderr is the journal
+ * ($JOURNAL_STREAM, see sd-daemon(3)), lines carry the "<N>" priority prefix that it understands. A
+ * daemon that has let go of its stderr uses syslog(3).
+ */
+#ifndef GM_UTIL_LOG_H
+#define GM_UTIL_LOG_H
+
+enum log_level {
+	LOG_LEVEL_ERROR = 3,
+	LOG_LEVEL_WARNING = 4,
+	LOG_LEVEL_INFO = 6,
+	LOG_LEVEL_DEBUG = 7,
+};
+
+/*
+ * Set by a process for those that it starts: words separated by commas, "syslog" for messages to go
+ * there, "debug" for every detail. log_init() obeys.
+ */
+#define LOG_ENVIRONMENT "GUESTMEMFS_LOG"
+
+/*
+ * Call once at the start of main; name is kept, not copied. Messages above max_level are dropped.
+ */
+void log_init(const char *name, enum log_level max_level);
+
+/* From here on messages go to syslog(3), as from a daemon. */
+void log_to_syslog(void);
+
+void log_message(enum log_level level, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+#define log_error(...)   log_message(LOG_LEVEL_ERROR, __VA_ARGS__)
+#define log_warning(...) log_message(LOG_LEVEL_WARNING, __VA_ARGS__)
+#define log_info(...)    log_message(LOG_LEVEL_INFO, __VA_ARGS__)
+#define log_debug(...)   log_message(LOG_LEVEL_DEBUG, __VA_ARGS__)
+
+#endif
