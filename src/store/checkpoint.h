@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Checkpoints: the whole metadata as one image in one of the two slots. Writing touches the slot
+ * that is not in force and nothing else; naming it is the store's business.
+ */
+#ifndef GM_STORE_CHECKPOINT_H
+#define GM_STORE_CHECKPOINT_H
+
+#include "store/store.h"
+
+struct checkpoint_info {
+	uint64_t generation;
+	uint64_t sequence; /* of the last record in it */
+	unsigned slot;
+	struct gm_result result; /* unique 0: none */
+};
+
+/* Memory for ordering the inodes, taken before a change so that writing can't fail after it. */
+struct checkpoint_order {
+	struct checkpoint_place *places;
+	uint64_t capacity;
+};
+
+int checkpoint_order_reserve(struct checkpoint_order *o, uint64_t inodes); /* 0 or -ENOMEM */
+void checkpoint_order_deinit(struct checkpoint_order *o);
+
+/*
+ * Writes and fences the image. It must fit the slot (meta_image_bytes()), the order must have room.
+ */
+void checkpoint_write(struct media *media, const struct store_super *super, const struct meta *m,
+	const struct checkpoint_info *info, struct checkpoint_order *o);
+
+/*
+ * Loads the image of info->slot and info->generation into m, which is empty but for its
+ * allocator, and fills the rest of info. -EUCLEAN with a sentence that names slot,
+ * section and record; -ENOMEM.
+ */
+int checkpoint_load(struct meta *m, const struct media *media, const struct store_super *super,
+	struct checkpoint_info *info, struct problem *why);
+
+/*
+ * A section's bytes, after header and section table have been checked. type is enum
+ * gm_section_type. For loading and for fsck.
+ */
+struct checkpoint_section {
+	const uint8_t *bytes;
+	uint64_t length;
+	uint64_t count;
+};
+
+#define CHECKPOINT_SECTIONS (GM_SECTION_RESULTS + 1) /* indexed by type; [0] is unused */
+
+int checkpoint_open(struct checkpoint_section sections[CHECKPOINT_SECTIONS],
+	struct gm_checkpoint *header, const uint8_t *image, const struct store_super *super,
+	uint64_t generation, struct problem *why);
+
+/* "inodes", "entries", ... */
+const char *checkpoint_section_name(unsigned type);
+
+#endif

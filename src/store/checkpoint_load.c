@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: MIT
+/* Loading a checkpoint: header, section table, then every object through the same checks as a
+ * journal's items. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/checkpoint.h"
+#include "store/codec.h"
+#include "util/cleanup.h"
+
+static const struct {
+	const char *name;
+	size_t record_size;
+} section_kinds[CHECKPOINT_SECTIONS] = {
+	[GM_SECTION_INODES] = {"inodes", sizeof(struct gm_inode)},
+	[GM_SECTION_DIRENTS] = {"entries", 0},
+	[GM_SECTION_EXTENTS] = {"extents", sizeof(struct gm_extent)},
+	[GM_SECTION_USED] = {"used blocks", 0},
+	[GM_SECTION_CLEAN] = {"clean blocks", 0},
+	[GM_SECTION_POISONED] = {"poisoned blocks", 0},
+	[GM_SECTION_QUARANTINED] = {"quarantined blocks", 0},
+	[GM_SECTION_RESULTS] = {"results", sizeof(struct gm_result)},
+};
+
+const char *checkpoint_section_name(unsigned type)
+{
+	return section_kinds[type].name;
+}
+
+/* ---- header and section table ---- */
+
+static const char *check_header(
+	const struct gm_checkpoint *h, const struct store_super *super, uint64_t generation)
+{
+	uint64_t length = get_le64(h->length);
+
+	if (memcmp(h->magic, GM_CHECKPOINT_MAGIC, sizeof(h->magic)) != 0)
+		return "its magic number is wrong";
+	if (!codec_seal_holds(h, sizeof(*h)))
+		return "its header's checksum is wrong";
+	if (memcmp(h->uuid, super->uuid, sizeof(h->uuid)) != 0)
+		return "it belongs to another pool";
+	if (get_le64(h->generation) != generation)
+		return "it is of another generation than the slot word says";
+	if (length < sizeof(*h) || length > super->plan.slot_size)
+		return "its length is out of range";
+	if (get_le64(h->flags) & ~GM_CHECKPOINT_FLAGS_KNOWN)
+		return "it has flags that are unknown to this version";
+	if (get_le32(h->reserved1) != 0 || !codec_is_zero(h->reserved2, sizeof(h->reserved2)) ||
+		!codec_is_zero(h->reserved3, sizeof(h->reserved3)))
+		return "its reserved bytes are not zero";
+	if (get_le64(h->next_ino) <= GM_ROOT_INO || get_le64(h->next_ino) > CODEC_NUMBERS_MAX)
+		return "its next inode number is out of range";
+	if (get_le64(h->mount_number) > CODEC_MOUNTS_MAX)
+		return "its mount number is out of range";
+	if (get_le32(h->section_count) > GM_SECTIONS_MAX)
+		return "its number of sections is out of range";
+	for (uint32_t r = 0; r < GM_REGIONS_MAX; r++) {
+		uint64_t blocks = get_le64(h->region_blocks[r]);
+
+		if (r < super->region_count ? blocks == 0 || blocks > super->regions[r].blocks
+					    : blocks != 0)
+			return "its regions are not those of the superblock";
+	}
+	return NULL;
+}
+
+/* *end: where the section before it ended. */
+static const char *check_section(const struct gm_section *s, const uint8_t *image,
+	uint64_t image_length, unsigned last_type, uint64_t *end)
+{
+	uint64_t offset = get_le64(s->offset), length = get_le64(s->length),
+		 count = get_le64(s->count);
+	uint32_t type = get_le32(s->type), record = get_le32(s->record_size);
+
+	if (type <= last_type || type >= CHECKPOINT_SECTIONS)
+		return "its type is unknown to this version or out of order";
+	if (offset % 8 != 0 || offset < *end || offset > image_length ||
+		length > image_length - offset)
+		return "it does not lie in the image";
+	if (record != section_kinds[type].record_size)
+		return "its record size is wrong";
+	if (get_le64(s->reserved) != 0)
+		return "its reserved bytes are not zero";
+	if (record ? count > length || count * record != length : count > length)
+		return "its count does not fit its length";
+	if (get_le64(s->checksum) != codec_checksum(image + offset, length))
+		return "its checksum is wrong";
+	*end = offset + length;
+	return NULL;
+}
+
+int checkpoint_open(struct checkpoint_section sections[CHECKPOINT_SECTIONS],
+	struct gm_checkpoint *header, const uint8_t *image, const struct store_super *super,
+	uint64_t generation, struct problem *why)
+{
+	uint64_t end = sizeof(*header);
+	const char *wrong;
+	unsigned last = 0;
+
+	memcpy(header, image, sizeof(*header));
+	wrong = check_header(header, super, generation);
+	if (wrong)
+		return problem(why, EUCLEAN, "%s", wrong);
+	memset(sections, 0, CHECKPOINT_SECTIONS * sizeof(*sections));
+	for (uint32_t n = 0; n < get_le32(header->section_count); n++) {
+		const struct gm_section *s = &header->sections[n];
+
+		wrong = check_section(s, image, get_le64(header->length), last, &end);
+		if (wrong)
+			return problem(why, EUCLEAN, "section %" PRIu32 " (%s): %s", n,
+				get_le32(s->type) - 1U < CHECKPOINT_SECTIONS - 1U
+					? checkpoint_section_name(get_le32(s->type))
+					: "unknown",
+				wrong);
+		last = get_le32(s->type);
+		sections[last] = (struct checkpoint_section){.bytes = image + get_le64(s->offset),
+			.length = get_le64(s->length),
+			.count = get_le64(s->count)};
+	}
+	for (unsigned t = 1; t < CHECKPOINT_SECTIONS; t++)
+		if (!sections[t].bytes)
+			return problem(
+				why, EUCLEAN, "section %s is missing", checkpoint_section_name(t));
+	if (!codec_is_zero(&header->sections[get_le32(header->section_count)],
+		    (GM_SECTIONS_MAX - get_le32(header->section_count)) *
+			    sizeof(struct gm_section)))
+		return problem(why, EUCLEAN, "unused places of its section table are not zero");
+	return 0;
+}
+
+/* ---- objects ---- */
+
+struct loader {
+	struct meta *meta;
+	uint64_t map_bytes[GM_REGIONS_MAX]; /* of each region's part of a block map */
+	struct checkpoint_section sections[CHECKPOINT_SECTIONS];
+	struct problem *why;
+};
+
+/* One object of a section, made into an item and applied. */
+static int load_object(struct loader *l, enum gm_item_type type, const void *payload, size_t length)
+{
+	_Alignas(8)
+		uint8_t bytes[sizeof(struct gm_item) + sizeof(struct gm_dirent) + GM_NAME_MAX + 8];
+	struct gm_item item = {.type = put_le16((uint16_t)type),
+		.length = put_le32((uint32_t)(sizeof(item) + length))};
+	const struct gm_item *p = (const struct gm_item *)(const void *)bytes;
+	struct meta_reserve reserve;
+	int r;
+
+	assert(sizeof(item) + length <= sizeof(bytes));
+	memcpy(bytes, &item, sizeof(item));
+	memcpy(bytes + sizeof(item), payload, length);
+	r = meta_check(l->meta, p, sizeof(item) + length, l->why);
+	if (r < 0)
+		return r;
+	meta_reserve_init(&reserve);
+	r = meta_reserve_item(l->meta, &reserve, p);
+	if (r == 0)
+		meta_apply(l->meta, &reserve, p);
+	meta_reserve_deinit(&reserve);
+	return r == -ENOMEM ? problem(l->why, ENOMEM, "out of memory") : r;
+}
+
+static int load_records(
+	struct loader *l, enum gm_section_type section, enum gm_item_type type, size_t size)
+{
+	const struct checkpoint_section *s = &l->sections[section];
+
+	for (uint64_t n = 0; n < s->count; n++) {
+		int r = load_object(l, type, s->bytes + n * size, size);
+
+		if (r < 0)
+			return problem_prefix(l->why, r, "section %s: record %" PRIu64,
+				checkpoint_section_name(section), n);
+	}
+	return 0;
+}
+
+static int load_dirents(struct loader *l)
+{
+	const struct checkpoint_section *s = &l->sections[GM_SECTION_DIRENTS];
+	uint64_t at = 0;
+
+	for (uint64_t n = 0; n < s->count; n++) {
+		struct codec_dirent d;
+		const char *wrong = codec_decode_dirent(&d, s->bytes + at, s->length - at);
+		int r = wrong ? problem(l->why, EUCLEAN, "%s", wrong)
+			      : load_object(l, GM_ITEM_DIRENT, s->bytes + at,
+					codec_dirent_bytes(d.name_len));
+
+		if (r < 0)
+			return problem_prefix(l->why, r, "section entries: record %" PRIu64, n);
+		at += codec_dirent_bytes(d.name_len);
+	}
+	if (at != s->length)
+		return problem(
+			l->why, EUCLEAN, "section entries: it goes on after its last record");
+	return 0;
+}
+
+static bool bit(const uint8_t *map, uint64_t n)
+{
+	return map[n / 8] >> (n % 8) & 1;
+}
+
+/* The runs of set bits of one region's part of a map become items. */
+static int load_map_region(struct loader *l, enum gm_section_type section,
+	enum gm_block_state state, uint32_t region, const uint8_t *map)
+{
+	uint64_t blocks = alloc_get_region(l->meta->alloc, region)->blocks;
+	uint64_t bits = l->map_bytes[region] * 8;
+
+	for (uint64_t n = 0; n < bits;) {
+		struct gm_blocks b;
+		uint64_t from = n;
+		int r;
+
+		if (n % 64 == 0 && codec_is_zero(map + n / 8, 8)) {
+			n += 64;
+			continue;
+		}
+		while (n < bits && bit(map, n) && n - from < UINT32_MAX)
+			n++;
+		if (n++ == from)
+			continue;
+		b = (struct gm_blocks){.block = put_le64(from),
+			.count = put_le32((uint32_t)(n - 1 - from)),
+			.region = put_le16((uint16_t)region),
+			.state = put_le16((uint16_t)state)};
+		r = n - 1 > blocks ? problem(l->why, EUCLEAN, "a bit past the region's end is set")
+				   : load_object(l, GM_ITEM_BLOCKS, &b, sizeof(b));
+		if (r < 0)
+			return problem_prefix(l->why, r, "section %s: region %" PRIu32,
+				checkpoint_section_name(section), region);
+	}
+	return 0;
+}
+
+static int load_map(struct loader *l, enum gm_section_type section, enum gm_block_state state)
+{
+	const struct checkpoint_section *s = &l->sections[section];
+	uint64_t at = 0;
+	int r;
+
+	for (uint32_t k = 0; k < alloc_region_count(l->meta->alloc); k++)
+		at += l->map_bytes[k];
+	if (at != s->length)
+		return problem(l->why, EUCLEAN,
+			"section %s: its length is not that of the regions' block maps",
+			checkpoint_section_name(section));
+	at = 0;
+	for (uint32_t k = 0; state && k < alloc_region_count(l->meta->alloc); k++) {
+		r = load_map_region(l, section, state, k, s->bytes + at);
+		if (r < 0)
+			return r;
+		at += l->map_bytes[k];
+	}
+	return 0;
+}
+
+/* The part of a map from byte `at` on; what a region has grown by is zero. */
+static void copy_map_part(
+	uint8_t *to, const uint8_t *map, uint64_t map_bytes, uint64_t at, uint64_t n)
+{
+	uint64_t there = at < map_bytes ? map_bytes - at : 0;
+
+	memset(to, 0, n);
+	memcpy(to, map + at, there < n ? there : n);
+}
+
+/* The extents say which blocks are used; the map must say the same. */
+static int compare_used(struct loader *l)
+{
+	const struct checkpoint_section *s = &l->sections[GM_SECTION_USED];
+	uint8_t have[4096], said[4096];
+	uint64_t base = 0;
+
+	for (uint32_t r = 0; r < alloc_region_count(l->meta->alloc); r++) {
+		uint64_t length = alloc_map_bytes(l->meta->alloc, r);
+
+		for (uint64_t at = 0; at < length; at += sizeof(have)) {
+			uint64_t n = length - at < sizeof(have) ? length - at : sizeof(have);
+			uint64_t k = 0;
+
+			alloc_copy_map(l->meta->alloc, r, ALLOC_MAP_USED, at, n, have);
+			copy_map_part(said, s->bytes + base, l->map_bytes[r], at, n);
+			if (memcmp(have, said, n) == 0)
+				continue;
+			while (bit(have, k) == bit(said, k))
+				k++;
+			return problem(l->why, EUCLEAN,
+				"section used blocks: block %" PRIu64 " of region %" PRIu32
+				" is marked %s but %s",
+				at * 8 + k, r, bit(have, k) ? "free" : "used",
+				bit(have, k) ? "a file owns it" : "no file owns it");
+		}
+		base += l->map_bytes[r];
+	}
+	return 0;
+}
+
+static int load_sections(struct loader *l)
+{
+	int r = load_records(l, GM_SECTION_INODES, GM_ITEM_INODE, sizeof(struct gm_inode));
+
+	if (r == 0)
+		r = load_dirents(l);
+	if (r == 0)
+		r = load_records(l, GM_SECTION_EXTENTS, GM_ITEM_EXTENT, sizeof(struct gm_extent));
+	if (r == 0)
+		r = load_map(l, GM_SECTION_USED, 0);
+	if (r == 0)
+		r = compare_used(l);
+	/* Quarantined before poisoned: a poisoned block is not free, and may be in quarantine all
+	 * the same. */
+	if (r == 0)
+		r = load_map(l, GM_SECTION_QUARANTINED, GM_BLOCKS_QUARANTINED);
+	if (r == 0)
+		r = load_map(l, GM_SECTION_CLEAN, GM_BLOCKS_CLEAN);
+	if (r == 0)
+		r = load_map(l, GM_SECTION_POISONED, GM_BLOCKS_POISONED);
+	return r;
+}
+
+static void load_result(struct checkpoint_info *info, const struct checkpoint_section *s)
+{
+	info->result = (struct gm_result){.reserved = put_le64(0)};
+	if (s->count > 0)
+		memcpy(&info->result, s->bytes + (s->count - 1) * sizeof(info->result),
+			sizeof(info->result));
+}
+
+int checkpoint_load(struct meta *m, const struct media *media, const struct store_super *super,
+	struct checkpoint_info *info, struct problem *why)
+{
+	const uint8_t *image = media->base + super->plan.slot_offset[info->slot];
+	struct loader l = {.meta = m, .why = why};
+	struct gm_checkpoint h;
+	int r;
+
+	r = checkpoint_open(l.sections, &h, image, super, info->generation, why);
+	for (uint32_t k = 0; r == 0 && k < super->region_count; k++)
+		l.map_bytes[k] = (get_le64(h.region_blocks[k]) + 63) / 64 * 8;
+	if (r == 0)
+		r = load_sections(&l);
+	if (r == 0 && get_le64(h.next_ino) < m->next_ino)
+		r = problem(why, EUCLEAN, "its next inode number was used before");
+	if (r < 0)
+		return problem_prefix(why, r,
+			"the checkpoint in slot %u (at 0x%" PRIx64 " of the region)", info->slot,
+			super->plan.slot_offset[info->slot]);
+	m->next_ino = get_le64(h.next_ino);
+	m->mount_number = get_le64(h.mount_number);
+	memcpy(m->boot_id, h.boot_id, sizeof(m->boot_id));
+	memcpy(m->token, h.token, sizeof(m->token));
+	m->frozen = get_le64(h.flags) & GM_CHECKPOINT_FROZEN;
+	info->sequence = get_le64(h.sequence);
+	load_result(info, &l.sections[GM_SECTION_RESULTS]);
+	return 0;
+}

@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: MIT
+/* The metadata in memory: reading it, and what its image will weigh. */
+#include "store/meta.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "store/codec.h"
+#include "store/dir.h"
+#include "store/extents.h"
+#include "store/hash.h"
+
+int meta_init(struct meta *m, struct alloc *alloc)
+{
+	*m = (struct meta){.alloc = alloc, .next_ino = GM_ROOT_INO};
+	return getrandom(&m->name_seed, sizeof(m->name_seed), 0) < 0 ? -errno : 0;
+}
+
+static void inode_free(struct inode *i)
+{
+	if (inode_is_dir(i))
+		free(i->slots);
+	else
+		free(i->extents);
+	free(i);
+}
+
+void meta_deinit(struct meta *m)
+{
+	struct dirent *d;
+	struct inode *i;
+
+	for (size_t c = 0; (d = table_each(&m->dirents, &c));)
+		free(d);
+	for (size_t c = 0; (i = table_each(&m->inodes, &c));)
+		inode_free(i);
+	table_deinit(&m->dirents);
+	table_deinit(&m->inodes);
+	m->alloc = alloc_free(m->alloc);
+}
+
+struct inode *meta_inode(const struct meta *m, uint64_t ino)
+{
+	uint64_t hash = hash_ino(ino);
+	size_t at = 0;
+
+	for (struct inode *i = table_first(&m->inodes, hash, &at); i;
+		i = table_next(&m->inodes, hash, &at))
+		if (i->attr.ino == ino)
+			return i;
+	return NULL;
+}
+
+struct dirent *meta_lookup(const struct meta *m, uint64_t parent, const char *name, size_t length)
+{
+	uint64_t hash = hash_name(m->name_seed, parent, name, length);
+	size_t at = 0;
+
+	for (struct dirent *d = table_first(&m->dirents, hash, &at); d;
+		d = table_next(&m->dirents, hash, &at))
+		if (d->parent == parent && d->name_len == length &&
+			memcmp(d->name, name, length) == 0)
+			return d;
+	return NULL;
+}
+
+struct dirent *meta_next_entry(const struct inode *dir, uint64_t after)
+{
+	return dir_next(dir, after);
+}
+
+struct inode *meta_each_inode(const struct meta *m, size_t *cursor)
+{
+	return table_each(&m->inodes, cursor);
+}
+
+uint64_t inode_blocks(const struct inode *i)
+{
+	uint64_t n = 0;
+
+	if (!inode_is_dir(i))
+		for (uint32_t k = 0; k < i->extent_count; k++)
+			n += i->extents[k].count;
+	return n;
+}
+
+bool meta_is_clean(const struct meta *m, const struct inode *i)
+{
+	if (i->attr.stale_from)
+		return false;
+	for (uint32_t k = 0; k < i->extent_count; k++) {
+		const struct file_extent *e = &i->extents[k];
+		struct alloc_extent a = {.block = e->block, .region = e->region, .count = e->count};
+		bool clean;
+
+		if (alloc_clean_run(m->alloc, &a, &clean) != a.count || !clean)
+			return false;
+	}
+	return true;
+}
+
+uint64_t meta_image_bytes(const struct meta *m)
+{
+	uint64_t maps = 0;
+
+	for (uint32_t r = 0; r < alloc_region_count(m->alloc); r++)
+		maps += alloc_map_bytes(m->alloc, r);
+	return sizeof(struct gm_checkpoint) + m->inode_count * sizeof(struct gm_inode) +
+	       m->dirent_bytes + m->extent_count * sizeof(struct gm_extent) + 4 * maps +
+	       sizeof(struct gm_result);
+}
+
+/* ---- memory for a change ---- */
+
+struct spare { /* lies in the memory that will become an inode or an entry */
+	struct spare *next;
+};
+
+void meta_reserve_init(struct meta_reserve *r)
+{
+	*r = (struct meta_reserve){.last = &r->first};
+}
+
+void meta_reserve_deinit(struct meta_reserve *r)
+{
+	while (r->first) {
+		struct spare *s = r->first;
+
+		r->first = s->next;
+		free(s);
+	}
+	r->last = &r->first;
+}
+
+static int add_spare(struct meta_reserve *r, size_t size)
+{
+	struct spare *s = malloc(size > sizeof(*s) ? size : sizeof(*s));
+
+	if (!s)
+		return -ENOMEM;
+	s->next = NULL;
+	*r->last = s;
+	r->last = &s->next;
+	return 0;
+}
+
+static void *take_spare(struct meta_reserve *r)
+{
+	struct spare *s = r->first;
+
+	assert(s);
+	r->first = s->next;
+	if (!r->first)
+		r->last = &r->first;
+	return s;
+}
+
+static int reserve_inode(struct meta *m, struct meta_reserve *r, const struct gm_inode *i)
+{
+	int k;
+
+	if (meta_inode(m, get_le64(i->ino)))
+		return 0;
+	k = table_reserve(&m->inodes, ++r->inodes);
+	return k < 0 ? k : add_spare(r, sizeof(struct inode));
+}
+
+static int reserve_dirent(struct meta *m, struct meta_reserve *r, const struct gm_dirent *d)
+{
+	struct inode *dir = meta_inode(m, get_le64(d->parent));
+	int k;
+
+	if (!dir || !inode_is_dir(dir))
+		return -EUCLEAN;
+	k = table_reserve(&m->dirents, ++r->dirents);
+	if (k < 0)
+		return k;
+	k = dir_reserve(dir, r->dirents);
+	return k < 0 ? k : add_spare(r, sizeof(struct dirent) + get_le16(d->name_len));
+}
+
+/* Removing needs room only where it splits an extent in two. */
+static int reserve_extent(
+	struct meta *m, struct meta_reserve *r, const struct gm_extent *from, bool removed)
+{
+	struct inode *file = meta_inode(m, get_le64(from->ino));
+	struct file_extent e;
+	uint64_t ino;
+
+	if (!file || inode_is_dir(file) || codec_decode_extent(&ino, &e, from))
+		return -EUCLEAN;
+	if (removed && !extents_would_split(file, &e))
+		return 0;
+	return extents_reserve(file, ++r->extents);
+}
+
+int meta_reserve_item(struct meta *m, struct meta_reserve *r, const struct gm_item *item)
+{
+	const void *payload = item + 1;
+
+	switch (get_le16(item->type)) {
+	case GM_ITEM_INODE:
+		return reserve_inode(m, r, payload);
+	case GM_ITEM_DIRENT:
+		return reserve_dirent(m, r, payload);
+	case GM_ITEM_EXTENT:
+	case GM_ITEM_EXTENT_REMOVED:
+		return reserve_extent(
+			m, r, payload, get_le16(item->type) == GM_ITEM_EXTENT_REMOVED);
+	default:
+		return 0;
+	}
+}
+
+/* ---- applying ---- */
+
+static void apply_inode(struct meta *m, struct meta_reserve *r, const struct gm_inode *from)
+{
+	struct inode_attr a;
+	struct inode *i;
+	const char *wrong = codec_decode_inode(&a, from);
+
+	assert(!wrong);
+	(void)wrong;
+	i = meta_inode(m, a.ino);
+	if (!i) {
+		i = take_spare(r);
+		memset(i, 0, sizeof(*i));
+		table_insert(&m->inodes, hash_ino(a.ino), i);
+		m->inode_count++;
+		if (a.ino >= m->next_ino)
+			m->next_ino = a.ino + 1;
+	}
+	i->attr = a;
+}
+
+static void apply_inode_removed(struct meta *m, uint64_t ino)
+{
+	struct inode *i = meta_inode(m, ino);
+
+	table_remove(&m->inodes, hash_ino(ino), i);
+	m->inode_count--;
+	inode_free(i);
+}
+
+static void apply_dirent(struct meta *m, struct meta_reserve *r, const struct gm_item *item)
+{
+	struct dirent *d = take_spare(r);
+	struct codec_dirent c;
+	const char *wrong =
+		codec_decode_dirent(&c, item + 1, get_le32(item->length) - sizeof(*item));
+
+	assert(!wrong);
+	(void)wrong;
+	*d = (struct dirent){.parent = c.parent,
+		.ino = c.ino,
+		.cookie = c.cookie,
+		.type = c.type,
+		.name_len = c.name_len};
+	memcpy(d->name, c.name, c.name_len);
+	table_insert(&m->dirents, hash_name(m->name_seed, d->parent, d->name, d->name_len), d);
+	dir_append(meta_inode(m, d->parent), d);
+	m->dirent_count++;
+	m->dirent_bytes += codec_dirent_bytes(d->name_len);
+}
+
+static void apply_dirent_removed(struct meta *m, const struct gm_dirent_key *key)
+{
+	struct dirent *d = dir_take(meta_inode(m, get_le64(key->parent)), get_le64(key->cookie));
+
+	table_remove(&m->dirents, hash_name(m->name_seed, d->parent, d->name, d->name_len), d);
+	m->dirent_count--;
+	m->dirent_bytes -= codec_dirent_bytes(d->name_len);
+	free(d);
+}
+
+static void apply_extent(struct meta *m, const struct gm_extent *from, bool removed)
+{
+	struct file_extent e;
+	struct inode *file;
+	uint64_t ino;
+	const char *wrong = codec_decode_extent(&ino, &e, from);
+	struct alloc_extent a = {.block = e.block, .region = e.region, .count = e.count};
+
+	assert(!wrong);
+	(void)wrong;
+	file = meta_inode(m, ino);
+	if (removed) {
+		m->extent_count += (uint64_t)(int64_t)extents_remove(file, &e);
+		alloc_release(m->alloc, &a);
+	} else {
+		m->extent_count += (uint64_t)(int64_t)extents_insert(file, &e);
+		alloc_claim_any(m->alloc, &a);
+	}
+}
+
+static void apply_blocks(struct meta *m, const struct gm_blocks *b)
+{
+	struct alloc_extent a = {.block = get_le64(b->block),
+		.region = get_le16(b->region),
+		.count = get_le32(b->count)};
+
+	switch (get_le16(b->state)) {
+	case GM_BLOCKS_CLEAN:
+		alloc_set_clean(m->alloc, &a);
+		break;
+	case GM_BLOCKS_DIRTY:
+		alloc_set_dirty(m->alloc, &a);
+		break;
+	case GM_BLOCKS_POISONED:
+		alloc_set_poisoned(m->alloc, &a);
+		break;
+	case GM_BLOCKS_QUARANTINED:
+		alloc_quarantine(m->alloc, &a);
+		break;
+	case GM_BLOCKS_RELEASED:
+		alloc_unquarantine(m->alloc, &a);
+		break;
+	}
+}
+
+/* Another kernel: no mapping and no device of before is left, so nothing is held or exported, the
+ * quarantine is over, and what was frozen has arrived. */
+static void forget_last_boot(struct meta *m)
+{
+	struct alloc_stats stats;
+	struct inode *i;
+
+	for (size_t c = 0; (i = meta_each_inode(m, &c));)
+		i->attr.flags &= ~(GM_INODE_HELD | GM_INODE_EXPORTED);
+	m->frozen = false;
+	alloc_get_stats(m->alloc, &stats);
+	for (uint32_t r = 0; stats.quarantined > 0 && r < alloc_region_count(m->alloc); r++) {
+		const struct alloc_region *region = alloc_get_region(m->alloc, r);
+		struct alloc_extent e = {.block = region->first_data, .region = r, .count = 1};
+
+		for (uint64_t n = 0; n < region->data_blocks; n++, e.block++)
+			if (alloc_is_quarantined(m->alloc, &e))
+				alloc_unquarantine(m->alloc, &e);
+	}
+}
+
+static void apply_boot(struct meta *m, const struct gm_boot *b)
+{
+	if (memcmp(m->boot_id, b->boot_id, sizeof(m->boot_id)) != 0)
+		forget_last_boot(m);
+	memcpy(m->boot_id, b->boot_id, sizeof(m->boot_id));
+	memcpy(m->token, b->token, sizeof(m->token));
+	m->mount_number = get_le64(b->mount_number);
+}
+
+void meta_apply(struct meta *m, struct meta_reserve *r, const struct gm_item *item)
+{
+	const void *payload = item + 1;
+
+	switch (get_le16(item->type)) {
+	case GM_ITEM_INODE:
+		apply_inode(m, r, payload);
+		break;
+	case GM_ITEM_INODE_REMOVED:
+		apply_inode_removed(m, get_le64(((const struct gm_ino *)payload)->ino));
+		break;
+	case GM_ITEM_DIRENT:
+		apply_dirent(m, r, item);
+		break;
+	case GM_ITEM_DIRENT_REMOVED:
+		apply_dirent_removed(m, payload);
+		break;
+	case GM_ITEM_EXTENT:
+	case GM_ITEM_EXTENT_REMOVED:
+		apply_extent(m, payload, get_le16(item->type) == GM_ITEM_EXTENT_REMOVED);
+		break;
+	case GM_ITEM_BLOCKS:
+		apply_blocks(m, payload);
+		break;
+	case GM_ITEM_BOOT:
+		apply_boot(m, payload);
+		break;
+	}
+}

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The metadata in memory: inodes, directory entries, extents, and the allocator that follows from
+ * them. It changes in one way only: items (the bytes of a journal record) are applied, by recovery
+ * and by live changes alike.
+ *
+ * Every item passes through three steps: meta_check() (is it true to what is here?),
+ * meta_reserve_item() (get the memory), meta_apply() (can't fail). Recovery refuses what check
+ * refuses; for a live change a refused check is our own fault.
+ */
+#ifndef GM_STORE_META_H
+#define GM_STORE_META_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "alloc/alloc.h"
+#include "guestmemfs/format.h"
+#include "store/table.h"
+#include "util/problem.h"
+
+/* The lasting attributes of an inode, in natural types; see struct gm_inode for the meaning of
+ * each. */
+struct inode_attr {
+	uint64_t ino;
+	uint64_t size;
+	uint64_t parent;
+	uint64_t next_cookie;
+	uint64_t stale_from;
+	uint64_t flags;
+	int64_t atime;
+	int64_t mtime;
+	int64_t ctime;
+	int64_t btime;
+	uint32_t atime_nsec;
+	uint32_t mtime_nsec;
+	uint32_t ctime_nsec;
+	uint32_t btime_nsec;
+	uint32_t mode;
+	uint32_t uid;
+	uint32_t gid;
+	uint32_t links;
+};
+
+struct file_extent {
+	uint64_t file_block;
+	uint64_t block;
+	uint32_t count;
+	uint32_t region;
+};
+
+struct dirent {
+	uint64_t parent;
+	uint64_t ino;
+	uint64_t cookie;
+	uint8_t type; /* st_mode >> 12 */
+	uint8_t name_len;
+	char name[]; /* not NUL-terminated */
+};
+
+struct inode {
+	struct inode_attr attr; /* read it; it changes through items only */
+	union {
+		struct { /* regular files: by ascending file_block, merged where they adjoin */
+			struct file_extent *extents;
+			uint32_t extent_count;
+			uint32_t extent_capacity;
+		};
+		struct { /* directories: by ascending cookie; src/store/dir.h has the access */
+			uintptr_t *slots;
+			uint32_t slot_count; /* used part of slots, holes included */
+			uint32_t slot_capacity;
+		};
+	};
+	uint32_t entry_count; /* directories: entries without the holes */
+
+	/* Not on media, kept by the namespace and the worker. */
+	uint32_t opens; /* open files and directory streams */
+	uint32_t seen;  /* scratch of meta_verify() */
+};
+
+struct meta {
+	struct alloc *alloc;  /* owned */
+	struct table inodes;  /* struct inode by ino; owned */
+	struct table dirents; /* struct dirent by (parent, name); owned */
+	uint64_t name_seed;   /* of their hash, drawn at random, so that no user can know it */
+	uint64_t inode_count;
+	uint64_t dirent_bytes; /* of their on-media form */
+	uint64_t dirent_count;
+	uint64_t extent_count;
+	uint64_t next_ino;
+	uint64_t mount_number;
+	bool frozen; /* no change is taken */
+	uint8_t boot_id[16];
+	uint8_t token[16];
+};
+
+/*
+ * An empty image: no inode, not even the root. alloc, which has its regions, becomes meta's, also
+ * on failure, after which meta_deinit() is as due as ever. 0 or the error of getrandom(2).
+ */
+int meta_init(struct meta *m, struct alloc *alloc);
+void meta_deinit(struct meta *m);
+
+/* ---- reading ---- */
+
+struct inode *meta_inode(const struct meta *m, uint64_t ino); /* NULL if there is none */
+struct dirent *meta_lookup(const struct meta *m, uint64_t parent, const char *name, size_t length);
+
+/* The entry of dir with the smallest cookie greater than after; NULL past the last. */
+struct dirent *meta_next_entry(const struct inode *dir, uint64_t after);
+
+/* Each inode once, in no order: start with *cursor = 0; NULL at the end. Nothing may change
+ * meanwhile. */
+struct inode *meta_each_inode(const struct meta *m, size_t *cursor);
+
+/* Blocks that the file owns. */
+uint64_t inode_blocks(const struct inode *i);
+
+static inline bool inode_is_dir(const struct inode *i)
+{
+	return S_ISDIR(i->attr.mode);
+}
+
+/*
+ * True if somebody may still map its memory: nothing of it may be freed, scrubbed, shrunk or moved.
+ * Set by a record before the first grant goes out, so one that is on its way counts.
+ */
+static inline bool inode_is_held(const struct inode *i)
+{
+	return i->attr.flags & GM_INODE_HELD;
+}
+
+/* True if every block of it is clean and nothing is left to be zeroed: it may be granted. */
+bool meta_is_clean(const struct meta *m, const struct inode *i);
+
+/*
+ * Do all objects fit each other: link counts, parents, one tree, extents within the sizes? For the
+ * end of recovery; a sequence of items that each passed meta_check() can still break this. Nor may
+ * what counts up for ever be anywhere near its end. 0, or -EUCLEAN with a sentence.
+ */
+int meta_verify(struct meta *m, struct problem *why);
+
+/* ---- changing: one item, as it stands in a record (header, payload, padding) ---- */
+
+/* room: bytes from item on. 0, or -EUCLEAN with a sentence: not a valid item, or it contradicts
+ * what is here. */
+int meta_check(const struct meta *m, const struct gm_item *item, size_t room, struct problem *why);
+
+/*
+ * Memory for the items of one change: objects that apply will use up, in the order in which the
+ * items were reserved. An extent or entry can only be reserved for an inode that is there already.
+ */
+struct meta_reserve {
+	struct spare *first;
+	struct spare **last;
+	uint32_t inodes;
+	uint32_t dirents;
+	uint32_t extents;
+};
+
+void meta_reserve_init(struct meta_reserve *r);
+void meta_reserve_deinit(struct meta_reserve *r); /* frees what was not used */
+
+/* The item's header and type are valid (codec_item_payload()). 0, -ENOMEM, or -EUCLEAN if its inode
+ * is not there. */
+int meta_reserve_item(struct meta *m, struct meta_reserve *r, const struct gm_item *item);
+
+/* The item passed meta_check() and was reserved. */
+void meta_apply(struct meta *m, struct meta_reserve *r, const struct gm_item *item);
+
+/* The size of the checkpoint image that meta would make, in bytes. */
+uint64_t meta_image_bytes(const struct meta *m);
+
+#endif

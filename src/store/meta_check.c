@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Is an item true to what is there? Recovery refuses what fails here; for a live change a failure
+ * is a fault of our own and stops it before it reaches the media. The promises that must never
+ * break are stated here once, for both.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "store/codec.h"
+#include "store/dir.h"
+#include "store/extents.h"
+#include "store/meta.h"
+
+static int check_inode(const struct meta *m, const struct gm_inode *from, struct problem *why)
+{
+	struct inode_attr a;
+	const char *wrong = codec_decode_inode(&a, from);
+	const struct inode *old;
+
+	if (wrong)
+		return problem(why, EUCLEAN, "inode %" PRIu64 ": %s", get_le64(from->ino), wrong);
+	old = meta_inode(m, a.ino);
+	if (!old && a.ino < m->next_ino)
+		return problem(
+			why, EUCLEAN, "inode %" PRIu64 ": its number was used before", a.ino);
+	if (old && (old->attr.mode & S_IFMT) != (a.mode & S_IFMT))
+		return problem(why, EUCLEAN, "inode %" PRIu64 ": it changes its type", a.ino);
+	if (old && a.next_cookie < old->attr.next_cookie)
+		return problem(why, EUCLEAN, "inode %" PRIu64 ": its next cookie goes back", a.ino);
+	return 0;
+}
+
+static int check_inode_removed(const struct meta *m, uint64_t ino, struct problem *why)
+{
+	const struct inode *i = meta_inode(m, ino);
+
+	if (!i)
+		return problem(why, EUCLEAN, "inode %" PRIu64 " is removed but not there", ino);
+	if (ino == GM_ROOT_INO)
+		return problem(why, EUCLEAN, "the root directory is removed");
+	if (inode_is_dir(i) ? i->entry_count > 0 : i->extent_count > 0)
+		return problem(why, EUCLEAN, "inode %" PRIu64 " is removed but not empty", ino);
+	return 0;
+}
+
+static int check_dirent(
+	const struct meta *m, const void *payload, size_t length, struct problem *why)
+{
+	const struct inode *dir, *child;
+	struct codec_dirent d;
+	const char *wrong = codec_decode_dirent(&d, payload, length);
+
+	if (wrong)
+		return problem(why, EUCLEAN, "entry: %s", wrong);
+	if (length != codec_dirent_bytes(d.name_len))
+		return problem(why, EUCLEAN, "entry: its length does not fit its name");
+	dir = meta_inode(m, d.parent);
+	child = meta_inode(m, d.ino);
+	if (!dir || !inode_is_dir(dir))
+		return problem(why, EUCLEAN, "entry \"%.*s\": inode %" PRIu64 " is no directory",
+			d.name_len, d.name, d.parent);
+	if (!child)
+		return problem(why, EUCLEAN,
+			"entry \"%.*s\" in inode %" PRIu64 ": inode %" PRIu64 " is not there",
+			d.name_len, d.name, d.parent, d.ino);
+	if (d.type != (child->attr.mode & S_IFMT) >> 12)
+		return problem(why, EUCLEAN,
+			"entry \"%.*s\" in inode %" PRIu64
+			": its type is not that of inode %" PRIu64,
+			d.name_len, d.name, d.parent, d.ino);
+	if (d.cookie <= dir_last_cookie(dir))
+		return problem(why, EUCLEAN,
+			"entry \"%.*s\" in inode %" PRIu64 ": its cookie was used before",
+			d.name_len, d.name, d.parent);
+	if (meta_lookup(m, d.parent, d.name, d.name_len))
+		return problem(why, EUCLEAN, "entry \"%.*s\" in inode %" PRIu64 " is there twice",
+			d.name_len, d.name, d.parent);
+	return 0;
+}
+
+static int check_dirent_removed(
+	const struct meta *m, const struct gm_dirent_key *key, struct problem *why)
+{
+	uint64_t parent = get_le64(key->parent), cookie = get_le64(key->cookie);
+	const struct inode *dir = meta_inode(m, parent);
+
+	if (!dir || !inode_is_dir(dir) || !dir_find(dir, cookie))
+		return problem(why, EUCLEAN,
+			"entry %" PRIu64 " of inode %" PRIu64 " is removed but not there", cookie,
+			parent);
+	return 0;
+}
+
+/* No block ever has two owners, and nothing that somebody may map is ever freed. */
+static int check_extent(
+	const struct meta *m, const struct gm_extent *from, bool removed, struct problem *why)
+{
+	struct file_extent e = {.count = 0};
+	uint64_t ino = get_le64(from->ino);
+	const char *wrong = codec_decode_extent(&ino, &e, from);
+	struct alloc_extent a = {.block = e.block, .region = e.region, .count = e.count};
+	const struct inode *file = meta_inode(m, ino);
+
+	if (!wrong && (!file || inode_is_dir(file)))
+		wrong = "its inode is not there or is no file";
+	if (!wrong && !alloc_is_data(m->alloc, a.region, a.block, a.count))
+		wrong = "it lies outside the data blocks";
+	if (!wrong && !removed && !alloc_is_free(m->alloc, &a))
+		wrong = "a block of it is not free";
+	if (!wrong && !removed && extents_overlap(file, e.file_block, e.count))
+		wrong = "the file has blocks there already";
+	if (!wrong && removed && !extents_contain(file, &e))
+		wrong = "it is removed but not there";
+	if (!wrong && removed && inode_is_held(file))
+		wrong = "it is removed while somebody may map it";
+	if (!wrong)
+		return 0;
+	return problem(why, EUCLEAN,
+		"extent of inode %" PRIu64 " at file block %" PRIu64 " (region %" PRIu32
+		", block %" PRIu64 ", %" PRIu32 " blocks): %s",
+		ino, e.file_block, e.region, e.block, e.count, wrong);
+}
+
+static int check_blocks(const struct meta *m, const struct gm_blocks *b, struct problem *why)
+{
+	struct alloc_extent a = {.block = get_le64(b->block),
+		.region = get_le16(b->region),
+		.count = get_le32(b->count)};
+	unsigned state = get_le16(b->state);
+	const char *wrong = NULL;
+
+	if (a.count == 0 || !alloc_is_data(m->alloc, a.region, a.block, a.count))
+		wrong = "they lie outside the data blocks";
+	else if (state < GM_BLOCKS_CLEAN || state > GM_BLOCKS_RELEASED)
+		wrong = "their new state is unknown";
+	else if (state == GM_BLOCKS_QUARANTINED && !alloc_is_free(m->alloc, &a))
+		wrong = "they are quarantined but not free";
+	else if (state == GM_BLOCKS_RELEASED && !alloc_is_quarantined(m->alloc, &a))
+		wrong = "they are released but not quarantined";
+	if (!wrong)
+		return 0;
+	return problem(why, EUCLEAN,
+		"blocks (region %" PRIu32 ", block %" PRIu64 ", %" PRIu32 " blocks): %s", a.region,
+		a.block, a.count, wrong);
+}
+
+static int check_boot(const struct meta *m, const struct gm_boot *b, struct problem *why)
+{
+	if (get_le64(b->reserved) != 0)
+		return problem(why, EUCLEAN, "boot: its reserved bytes are not zero");
+	if (get_le64(b->mount_number) <= m->mount_number)
+		return problem(why, EUCLEAN, "boot: its mount number goes back");
+	if (get_le64(b->mount_number) > CODEC_MOUNTS_MAX)
+		return problem(why, EUCLEAN, "boot: its mount number is out of range");
+	return 0;
+}
+
+int meta_check(const struct meta *m, const struct gm_item *item, size_t room, struct problem *why)
+{
+	const char *wrong = NULL;
+	const void *payload = codec_item_payload(item, room, &wrong);
+	unsigned type;
+
+	if (!payload)
+		return problem(why, EUCLEAN, "item: %s", wrong);
+	type = get_le16(item->type);
+	switch (type) {
+	case GM_ITEM_INODE:
+		return check_inode(m, payload, why);
+	case GM_ITEM_INODE_REMOVED:
+		return check_inode_removed(m, get_le64(((const struct gm_ino *)payload)->ino), why);
+	case GM_ITEM_DIRENT:
+		return check_dirent(m, payload, get_le32(item->length) - sizeof(*item), why);
+	case GM_ITEM_DIRENT_REMOVED:
+		return check_dirent_removed(m, payload, why);
+	case GM_ITEM_EXTENT:
+	case GM_ITEM_EXTENT_REMOVED:
+		return check_extent(m, payload, type == GM_ITEM_EXTENT_REMOVED, why);
+	case GM_ITEM_BLOCKS:
+		return check_blocks(m, payload, why);
+	default:
+		return check_boot(m, payload, why);
+	}
+}
+
+/* ---- the whole ---- */
+
+/* The entry's two ends agree; counts the links that its inode has. */
+static int verify_dirent(const struct meta *m, const struct dirent *d, struct problem *why)
+{
+	struct inode *child = meta_inode(m, d->ino);
+	const struct inode *dir = meta_inode(m, d->parent);
+
+	if (!child)
+		return problem(why, EUCLEAN,
+			"entry \"%.*s\" in inode %" PRIu64 ": inode %" PRIu64 " is not there",
+			d->name_len, d->name, d->parent, d->ino);
+	if (d->cookie >= dir->attr.next_cookie)
+		return problem(why, EUCLEAN,
+			"entry \"%.*s\" in inode %" PRIu64 ": its cookie is still to come",
+			d->name_len, d->name, d->parent);
+	if (inode_is_dir(child)) {
+		if (child->attr.parent != d->parent || d->ino == GM_ROOT_INO)
+			return problem(why, EUCLEAN,
+				"directory inode %" PRIu64 " has an entry in inode %" PRIu64
+				", which is not its parent",
+				d->ino, d->parent);
+		meta_inode(m, d->parent)->seen++;
+	}
+	child->seen++;
+	return 0;
+}
+
+/* A directory has one link for its entry, one for ".", one for each subdirectory's ".."; the root
+ * is its own parent. */
+static int verify_inode(const struct inode *i, struct problem *why)
+{
+	uint32_t links = i->seen;
+	const struct file_extent *last;
+
+	if (inode_is_dir(i) && (i->attr.links > 0 || links > 0))
+		links += i->attr.ino == GM_ROOT_INO ? 2 : 1;
+	if (i->attr.links != links)
+		return problem(why, EUCLEAN,
+			"inode %" PRIu64 ": it has %" PRIu32 " links, its entries make %" PRIu32,
+			i->attr.ino, i->attr.links, links);
+	if (i->attr.next_cookie > CODEC_NUMBERS_MAX)
+		return problem(why, EUCLEAN,
+			"inode %" PRIu64 ": its next cookie is %" PRIu64 ", which can't be",
+			i->attr.ino, i->attr.next_cookie);
+	if (inode_is_dir(i) || i->extent_count == 0)
+		return 0;
+	last = &i->extents[i->extent_count - 1];
+	if (last->file_block + last->count > (i->attr.size + GM_BLOCK_SIZE - 1) / GM_BLOCK_SIZE)
+		return problem(why, EUCLEAN, "inode %" PRIu64 ": it has blocks past its size",
+			i->attr.ino);
+	return 0;
+}
+
+/*
+ * Each directory's entry is in its parent (verify_dirent) and there is one; so it hangs from the
+ * root unless its parents form a ring. Walking up from each marks what was seen to reach the root.
+ */
+static int verify_tree(const struct meta *m, struct problem *why)
+{
+	struct inode *i;
+
+	for (size_t c = 0; (i = meta_each_inode(m, &c));)
+		i->seen = i->attr.ino == GM_ROOT_INO;
+	for (size_t c = 0; (i = meta_each_inode(m, &c));) {
+		struct inode *up = i;
+		uint64_t steps = 0;
+
+		if (!inode_is_dir(i) || i->attr.links == 0)
+			continue;
+		while (up && !up->seen && steps++ <= m->inode_count)
+			up = inode_is_dir(up) ? meta_inode(m, up->attr.parent) : NULL;
+		if (!up || !up->seen)
+			return problem(why, EUCLEAN,
+				"directory inode %" PRIu64 " does not hang from the root",
+				i->attr.ino);
+		for (struct inode *k = i; !k->seen; k = meta_inode(m, k->attr.parent))
+			k->seen = 1;
+	}
+	return 0;
+}
+
+int meta_verify(struct meta *m, struct problem *why)
+{
+	const struct inode *root = meta_inode(m, GM_ROOT_INO);
+	struct dirent *d;
+	struct inode *i;
+	int r;
+
+	if (!root || !inode_is_dir(root) || root->attr.parent != GM_ROOT_INO)
+		return problem(why, EUCLEAN, "there is no root directory");
+	if (m->next_ino > CODEC_NUMBERS_MAX)
+		return problem(why, EUCLEAN, "the next inode number is %" PRIu64 ", which can't be",
+			m->next_ino);
+	for (size_t c = 0; (i = meta_each_inode(m, &c));)
+		i->seen = 0;
+	for (size_t c = 0; (d = table_each(&m->dirents, &c));) {
+		r = verify_dirent(m, d, why);
+		if (r < 0)
+			return r;
+	}
+	for (size_t c = 0; (i = meta_each_inode(m, &c));) {
+		r = verify_inode(i, why);
+		if (r < 0)
+			return r;
+	}
+	return verify_tree(m, why);
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A transaction: the items of one change, on their way into one journal record. Building can't fail
+ * visibly: running out of memory is remembered and reported by store_commit().
+ *
+ *	_cleanup_(txn_deinit) struct txn t = TXN_INIT(GM_RECORD_CREATE, unique);
+ *	txn_put_inode(&t, &attr);
+ *	txn_add_dirent(&t, parent, ino, cookie, type, name, length);
+ *	r = store_commit(store, &t);
+ */
+#ifndef GM_STORE_TXN_H
+#define GM_STORE_TXN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "store/meta.h"
+
+struct txn {
+	uint8_t *items; /* the record: room for its header, then the items */
+	size_t size;    /* of the items alone */
+	size_t capacity;
+	uint64_t unique; /* of the FUSE request that asks for it; 0 if none does */
+	uint64_t result; /* inode that the change made or changed, for the checkpoint's results */
+	enum gm_record_type type;
+	bool failed; /* out of memory, or an item is too long */
+};
+
+#define TXN_INIT(t, u) ((struct txn){.type = (t), .unique = (u)})
+
+void txn_deinit(struct txn *t);
+
+void txn_put_inode(struct txn *t, const struct inode_attr *a); /* made, or replaced whole */
+void txn_remove_inode(struct txn *t, uint64_t ino);            /* after its extents and entries */
+void txn_add_dirent(struct txn *t, uint64_t parent, uint64_t ino, uint64_t cookie, uint8_t type,
+	const char *name, size_t length);
+void txn_remove_dirent(struct txn *t, uint64_t parent, uint64_t cookie);
+
+/* Free -> the file's; ino exists already. */
+void txn_add_extent(struct txn *t, uint64_t ino, const struct file_extent *e);
+
+/* All or part of one extent -> free, dirty. */
+void txn_remove_extent(struct txn *t, uint64_t ino, const struct file_extent *e);
+
+void txn_set_blocks(struct txn *t, const struct alloc_extent *e, enum gm_block_state state);
+void txn_boot(
+	struct txn *t, const uint8_t boot_id[16], const uint8_t token[16], uint64_t mount_number);
+
+#endif
