@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which devices of a soft region are ours: a file in /run, which goes with the boot as the devices
+ * do. It is the lock for every change of them, too. Its name begins with a dot, as no instance's
+ * does. One byte a fact, so that a crash leaves each one old or new:
+ *	byte 0      'M' while a device is being made or taken away
+ *	byte 1 + id 'o' the device with that id is ours
+ */
+#ifndef GM_REGION_SOFT_RECORD_H
+#define GM_REGION_SOFT_RECORD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "util/problem.h"
+
+struct soft_record {
+	int fd; /* owned; holds the lock */
+};
+
+#define SOFT_RECORD_NULL ((struct soft_record){.fd = -1})
+
+/* Opens it, makes it where it is not there, and waits for the lock. */
+int soft_record_open(struct soft_record *ret, uint64_t region_start, struct problem *why);
+void soft_record_close(struct soft_record *r);
+
+bool soft_record_is_ours(const struct soft_record *r, unsigned id);
+int soft_record_set_ours(const struct soft_record *r, unsigned id, bool ours, struct problem *why);
+
+/* Was a device being made or taken away when the last holder of the lock died? */
+bool soft_record_was_busy(const struct soft_record *r);
+int soft_record_set_busy(const struct soft_record *r, bool busy, struct problem *why);
+
+#endif
