@@ -1,0 +1,391 @@
+// SPDX-License-Identifier: MIT
+#include "helper/clients.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "helper/server.h"
+#include "util/le.h"
+#include "util/log.h"
+#include "util/packet.h"
+
+#define ACCEPT_PAUSE_MS 200U
+
+union client_message {
+	struct gm_header header;
+	struct gm_hello hello;
+	struct gm_attach attach;
+};
+
+void clients_init(struct clients *c)
+{
+	*c = (struct clients){.count = 0};
+	TAILQ_INIT(&c->all);
+}
+
+static const char *reason_name(enum gm_reason reason)
+{
+	static const char *const names[] = {"none", "version", "ticket", "trust", "limit",
+		"extents", "scrub", "record", "starting", "memory", "gone", "space", "frozen",
+		"device"};
+
+	return (size_t)reason < ARRAY_SIZE(names) ? names[reason] : "unknown";
+}
+
+/* True if a line that clients can cause at will may be written now. */
+static bool may_log(struct server *s)
+{
+	unsigned left_out;
+	bool allowed = limiter_allow(&s->noise, server_now(), &left_out);
+
+	if (left_out > 0)
+		log_warning("%u lines about clients were left out", left_out);
+	return allowed;
+}
+
+static void client_free(struct server *s, struct client *c)
+{
+	TAILQ_REMOVE(&s->clients.all, c, by_server);
+	s->clients.count--;
+	process_put(s, c->process);
+	free(c);
+}
+
+/*
+ * Ends the connection. While the worker has the client's ticket the rest of it stays, and counts
+ * against its limits: who connects, asks and leaves does not get around them.
+ */
+static void client_close(struct server *s, struct client *c)
+{
+	source_close(&c->source, s->epoll);
+	if (!c->redeem)
+		client_free(s, c);
+	else
+		grants_client_gone(s, c->redeem);
+}
+
+void clients_close_all(struct server *s)
+{
+	struct client *c;
+
+	while ((c = TAILQ_FIRST(&s->clients.all))) {
+		source_close(&c->source, s->epoll);
+		client_free(s, c);
+	}
+}
+
+/* ---- answers ---- */
+
+/* 0, or the connection is of no use any more: negative errno. */
+static int client_send(
+	const struct client *c, const void *data, size_t size, const int *fds, size_t nfds)
+{
+	if (c->source.fd < 0)
+		return -ENOTCONN;
+	return packet_send(c->source.fd, data, size, fds, nfds, false);
+}
+
+static struct gm_header answer_header(size_t size, enum gm_opcode opcode, uint64_t serial)
+{
+	return (struct gm_header){.size = put_le32((uint32_t)size),
+		.opcode = put_le16((uint16_t)opcode),
+		.serial = put_le64(serial)};
+}
+
+static int send_refused(int sock, uint64_t serial, int error, enum gm_reason reason)
+{
+	const struct gm_refused refused = {
+		.header = answer_header(sizeof(refused), GM_OP_REFUSED, serial),
+		.error = put_le32((uint32_t)error),
+		.reason = put_le32((uint32_t)reason)};
+
+	return packet_send(sock, &refused, sizeof(refused), NULL, 0, false);
+}
+
+static void log_refused(struct server *s, const struct ucred *peer, uint64_t ino, int error,
+	enum gm_reason reason, const char *what)
+{
+	if (may_log(s))
+		log_warning("refused pid=%d uid=%u ino=%" PRIu64 " errno=%d reason=%s: %s",
+			(int)peer->pid, peer->uid, ino, error, reason_name(reason), what);
+}
+
+static void client_end_redeem(struct server *s, struct client *c)
+{
+	c->redeem = NULL;
+	if (c->source.fd < 0)
+		client_free(s, c);
+}
+
+bool client_grant(
+	struct server *s, struct client *c, struct gm_grant *grant, const int *fds, size_t nfds)
+{
+	grant->header = answer_header(sizeof(*grant), GM_OP_GRANT, c->serial);
+	int r = client_send(c, grant, sizeof(*grant), fds, nfds);
+
+	if (r < 0 && c->source.fd >= 0) {
+		if (may_log(s))
+			log_warning("pid %d (uid %u) does not take its grant: %s", c->peer.pid,
+				c->peer.uid, strerror(-r));
+		source_close(&c->source, s->epoll);
+	}
+	c->granted = c->granted || r == 0;
+	client_end_redeem(s, c);
+	return r == 0;
+}
+
+void client_refuse(
+	struct server *s, struct client *c, uint64_t ino, int error, enum gm_reason reason)
+{
+	log_refused(s, &c->peer, ino, error, reason, strerror(error));
+	if (c->source.fd >= 0 && send_refused(c->source.fd, c->serial, error, reason) < 0)
+		source_close(&c->source, s->epoll);
+	client_end_redeem(s, c);
+}
+
+/* A breach of the protocol, or a refusal after which there is nothing more to say. */
+static void client_dismiss(struct server *s, struct client *c, uint64_t serial, int error,
+	enum gm_reason reason, const char *what)
+{
+	log_refused(s, &c->peer, 0, error, reason, what);
+	(void)send_refused(c->source.fd, serial, error, reason);
+	client_close(s, c);
+}
+
+/* ---- messages ---- */
+
+/* True if the client is welcome. */
+static bool client_take_hello(struct server *s, struct client *c, const struct gm_hello *m)
+{
+	uint64_t serial = get_le64(m->header.serial);
+	uint32_t lowest = get_le32(m->version_min), highest = get_le32(m->version_max);
+
+	if (c->greeted) {
+		client_dismiss(s, c, serial, EPROTO, GM_REASON_NONE, "a second hello");
+		return false;
+	}
+	if (lowest > GM_PROTOCOL_VERSION || highest < GM_PROTOCOL_VERSION) {
+		client_dismiss(s, c, serial, EPROTONOSUPPORT, GM_REASON_VERSION,
+			"it speaks no version that this helper speaks");
+		return false;
+	}
+	if (get_le64(m->flags) != 0) {
+		client_dismiss(s, c, serial, EPROTONOSUPPORT, GM_REASON_VERSION,
+			"a hello with an unknown flag");
+		return false;
+	}
+	const struct gm_welcome welcome = {
+		.header = answer_header(sizeof(welcome), GM_OP_WELCOME, serial),
+		.version = put_le32(GM_PROTOCOL_VERSION)};
+	if (client_send(c, &welcome, sizeof(welcome), NULL, 0) < 0) {
+		client_close(s, c);
+		return false;
+	}
+	c->greeted = true;
+	return true;
+}
+
+static void client_take_attach(struct server *s, struct client *c, const struct gm_attach *m)
+{
+	uint64_t serial = get_le64(m->header.serial);
+
+	if (!c->greeted) {
+		client_dismiss(s, c, serial, EPROTO, GM_REASON_NONE, "attach before hello");
+		return;
+	}
+	if (c->redeem) {
+		client_dismiss(s, c, serial, EPROTO, GM_REASON_NONE,
+			"attach before the answer to the one before");
+		return;
+	}
+	if (get_le64(m->flags) != 0) {
+		client_dismiss(s, c, serial, EPROTONOSUPPORT, GM_REASON_VERSION,
+			"an attach with an unknown flag");
+		return;
+	}
+	c->serial = serial;
+	/* The worker hears nothing of users who get nothing: their ticket is not even used up. */
+	if (s->needs_trust && !c->trusted)
+		client_refuse(s, c, 0, EACCES, GM_REASON_TRUST);
+	else if (grants_begin(s, c, &m->ticket, &c->redeem) < 0)
+		client_refuse(s, c, 0, ENOMEM, GM_REASON_MEMORY);
+}
+
+/* The size that a message with this opcode must have; 0: there is none. */
+static size_t request_size(uint16_t opcode)
+{
+	switch (opcode) {
+	case GM_OP_HELLO:
+		return sizeof(struct gm_hello);
+	case GM_OP_ATTACH:
+		return sizeof(struct gm_attach);
+	default:
+		return 0;
+	}
+}
+
+static const char *find_fault(const struct gm_header *header, size_t size)
+{
+	size_t wanted = request_size(get_le16(header->opcode));
+
+	if (wanted == 0)
+		return "a message with an unknown opcode";
+	if (size != wanted || get_le32(header->size) != size)
+		return "a message of the wrong size";
+	if (get_le16(header->reserved) != 0)
+		return "a message with a reserved field in use";
+	return NULL;
+}
+
+void client_receive(struct server *s, struct client *c)
+{
+	union client_message m;
+	ssize_t n = packet_receive(c->source.fd, &m, sizeof(m), NULL, NULL, false);
+
+	if (n == -EAGAIN)
+		return;
+	if (n == -EPROTO || n == -EMSGSIZE) {
+		client_dismiss(s, c, 0, EPROTO, GM_REASON_NONE,
+			n == -EPROTO ? "a message that carries descriptors" : "a message too long");
+		return;
+	}
+	if (n <= 0) {
+		client_close(s, c);
+		return;
+	}
+	if ((size_t)n < sizeof(m.header)) {
+		client_dismiss(s, c, 0, EPROTO, GM_REASON_NONE, "a message too short");
+		return;
+	}
+	const char *fault = find_fault(&m.header, (size_t)n);
+	if (fault)
+		client_dismiss(s, c, get_le64(m.header.serial), EPROTO, GM_REASON_NONE, fault);
+	else if (get_le16(m.header.opcode) == GM_OP_ATTACH)
+		client_take_attach(s, c, &m.attach);
+	else if (client_take_hello(s, c, &m.hello))
+		client_receive(s, c); /* mostly an ATTACH has come along; a HELLO comes once */
+}
+
+/* ---- coming ---- */
+
+static bool is_over_limit(const struct server *s, uid_t uid, bool trusted)
+{
+	unsigned of_uid = 0, untrusted = 0;
+	const struct client *c;
+
+	TAILQ_FOREACH (c, &s->clients.all, by_server) {
+		of_uid += c->peer.uid == uid;
+		untrusted += !c->trusted;
+	}
+	if (s->clients.count >= CLIENTS_MAX || (!trusted && untrusted >= CLIENTS_UNTRUSTED_MAX))
+		return true;
+	bool own = uid == 0 || uid == s->trust.own_uid;
+	return of_uid >= (own ? CLIENTS_OWN_MAX : CLIENTS_UID_MAX);
+}
+
+static int client_new(
+	struct server *s, int *sock, const struct ucred *peer, bool trusted, struct client **ret)
+{
+	struct process *process = NULL;
+	_cleanup_free_ struct client *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return -ENOMEM;
+	int pidfd = process_open_peer(*sock, peer->pid);
+	if (pidfd < 0)
+		return pidfd;
+	int r = process_get(s, peer->pid, peer->uid, pidfd, &process);
+	if (r < 0)
+		return r;
+	c->source = SOURCE_INIT(SOURCE_CLIENT);
+	c->source.fd = *sock;
+	r = source_add(&c->source, s->epoll, EPOLLIN);
+	if (r < 0) {
+		process_put(s, process);
+		return r;
+	}
+	*sock = -1;
+	c->process = process;
+	c->peer = *peer;
+	c->trusted = trusted;
+	c->hello_due = server_now() + CLIENT_HELLO_MS;
+	*ret = steal_pointer(c);
+	return 0;
+}
+
+static void clients_pause(struct server *s, int error)
+{
+	if (may_log(s))
+		log_warning("no more connections for %u ms: %s", ACCEPT_PAUSE_MS, strerror(error));
+	s->clients.paused_until = server_now() + ACCEPT_PAUSE_MS;
+	source_set_events(&s->listener, s->epoll, 0);
+}
+
+void clients_accept(struct server *s)
+{
+	_cleanup_fd_ int sock = accept4(s->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	struct client *c = NULL;
+	struct ucred peer;
+
+	if (sock < 0) {
+		/* The connection stays in the queue, and the listener readable: without a pause we
+		 * would spin. */
+		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
+			clients_pause(s, errno);
+		return;
+	}
+	int r = trust_get_peer(sock, &peer);
+	if (r < 0)
+		return;
+	bool trusted = trust_check(&s->trust, sock, &peer);
+	if (is_over_limit(s, peer.uid, trusted)) {
+		log_refused(s, &peer, 0, EUSERS, GM_REASON_LIMIT, "too many connections");
+		(void)send_refused(sock, 0, EUSERS, GM_REASON_LIMIT);
+		return;
+	}
+	r = client_new(s, &sock, &peer, trusted, &c);
+	if (r < 0) {
+		log_refused(s, &peer, 0, -r, GM_REASON_MEMORY, strerror(-r));
+		(void)send_refused(sock, 0, r == -ESRCH ? ESRCH : ENOMEM, GM_REASON_MEMORY);
+		return;
+	}
+	TAILQ_INSERT_TAIL(&s->clients.all, c, by_server);
+	s->clients.count++;
+	client_receive(s, c); /* its HELLO is mostly here already */
+}
+
+pid_t clients_find_outlived(const struct server *s)
+{
+	const struct client *c;
+
+	TAILQ_FOREACH (c, &s->clients.all, by_server)
+		if (c->granted && c->source.fd >= 0 && c->process->dead)
+			return c->peer.pid;
+	return 0;
+}
+
+uint64_t clients_check_time(struct server *s, uint64_t now)
+{
+	uint64_t next = SERVER_NEVER;
+	struct client *c, *following;
+
+	if (s->clients.paused_until && now >= s->clients.paused_until) {
+		s->clients.paused_until = 0;
+		source_set_events(&s->listener, s->epoll, EPOLLIN);
+	}
+	if (s->clients.paused_until)
+		next = s->clients.paused_until;
+	for (c = TAILQ_FIRST(&s->clients.all); c; c = following) {
+		following = TAILQ_NEXT(c, by_server);
+		if (c->greeted)
+			continue;
+		if (now >= c->hello_due)
+			client_dismiss(s, c, 0, ETIMEDOUT, GM_REASON_NONE, "no hello came");
+		else if (c->hello_due < next)
+			next = c->hello_due;
+	}
+	return next;
+}

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: MIT
+#include "helper/deliver.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "helper/exports.h"
+#include "helper/server.h"
+#include "util/log.h"
+
+/* Why a delivery fails. */
+struct obstacle {
+	int error; /* positive */
+	enum gm_reason reason;
+	struct problem why;
+};
+
+struct delivery *delivery_new(uint64_t ino, const struct record_extent *extents, size_t count)
+{
+	struct delivery *d = calloc(1, sizeof(*d));
+	struct record_extent *copy = calloc(count ? count : 1, sizeof(*copy));
+
+	if (!d || !copy) {
+		free(d);
+		free(copy);
+		return NULL;
+	}
+	if (count > 0)
+		memcpy(copy, extents, count * sizeof(*copy));
+	d->ino = ino;
+	d->extents = copy;
+	d->count = count;
+	return d;
+}
+
+static void delivery_free(struct delivery *d)
+{
+	free(d->extents);
+	free(d);
+}
+
+void deliveries_free_all(struct server *s)
+{
+	struct delivery *d;
+
+	while ((d = TAILQ_FIRST(&s->deliveries))) {
+		TAILQ_REMOVE(&s->deliveries, d, entry);
+		if (d->redeem)
+			redeem_forget(d->redeem);
+		delivery_free(d);
+	}
+}
+
+static void delivery_fail(struct server *s, struct delivery *d, const struct obstacle *o)
+{
+	log_error("inode %" PRIu64 " gets no device: %s", d->ino, o->why.text);
+	if (d->redeem)
+		grants_fail(s, d->redeem, d->ino, o->error, o->reason);
+	else
+		exports_answer(s, d, o->error, o->reason, NULL);
+	delivery_free(d);
+}
+
+static void delivery_finish(struct server *s, struct delivery *d)
+{
+	if (d->redeem)
+		grants_finish(s, d->redeem, &d->order, d->extents, d->count);
+	else
+		exports_finish(s, d);
+	delivery_free(d);
+}
+
+/* ---- planning ---- */
+
+static int obstacle(struct obstacle *o, int error, enum gm_reason reason, const char *text)
+{
+	o->error = error;
+	o->reason = reason;
+	return problem(&o->why, error, "%s", text);
+}
+
+/* An export is one device over the whole file, so that who opens its node finds all of the file at
+ * the file's offsets. */
+static int check_export(
+	const struct delivery *d, const struct device_list *have, bool *serves, struct obstacle *o)
+{
+	*serves = false;
+	for (size_t i = 0; i < d->count; i++) {
+		uint64_t end = i == 0 ? 0 : d->extents[i - 1].file_block + d->extents[i - 1].count;
+		if (d->extents[i].file_block != end)
+			return obstacle(o, ENXIO, GM_REASON_DEVICE, "the file has a hole");
+		if (d->extents[i].region != d->extents[0].region)
+			return obstacle(o, EMFILE, GM_REASON_EXTENTS,
+				"the file lies in more than one region");
+	}
+	if (d->count == 0)
+		return obstacle(o, ENXIO, GM_REASON_DEVICE, "the file is empty");
+	*serves = exports_is_whole(have, d->extents, d->count);
+	if (!*serves && have->count > 0)
+		return obstacle(o, EBUSY, GM_REASON_DEVICE,
+			"it was granted before, and the devices made then don't make up one of 2M "
+			"pages over the whole file");
+	return 0;
+}
+
+static int plan(const struct server *s, const struct delivery *d, const struct device_list *have,
+	struct device_plan *ret, struct obstacle *o)
+{
+	uint64_t start[GM_REGIONS_MAX];
+	bool serves = false;
+
+	*ret = DEVICE_PLAN_NULL;
+	if (!d->redeem) {
+		int r = check_export(d, have, &serves, o);
+		if (r < 0 || serves)
+			return r;
+	}
+	for (unsigned i = 0; i < s->region_count; i++)
+		start[i] = s->regions[i].physical_start;
+	if (device_plan_init(ret, d->extents, d->count, have, start, !d->redeem) < 0)
+		return obstacle(o, ENOMEM, GM_REASON_MEMORY, "no memory to plan its devices");
+	if (have->count + ret->count > GM_GRANT_DEVICES_MAX) {
+		device_plan_deinit(ret);
+		return obstacle(o, EMFILE, GM_REASON_EXTENTS,
+			"it has grown so often that it needs more devices than a grant can carry");
+	}
+	return 0;
+}
+
+/* ---- making ---- */
+
+/* Takes the plan over. Room for what will be made is had before, so that nothing made is lost. */
+static int start_making(struct server *s, uint64_t ino, struct inode_devices *devices,
+	struct device_plan *plan, struct obstacle *o)
+{
+	struct work_job *job = work_job_new(WORK_MAKE);
+
+	if (!job || device_list_reserve(&devices->list, plan->count) < 0) {
+		work_job_free(job);
+		device_plan_deinit(plan);
+		return obstacle(o, ENOMEM, GM_REASON_MEMORY, "no memory to make its devices");
+	}
+	job->ino = ino;
+	job->plan = *plan;
+	*plan = DEVICE_PLAN_NULL;
+	devices->making = true;
+	work_submit(s->zeroing, job);
+	return 0;
+}
+
+void deliver(struct server *s, struct delivery *d)
+{
+	struct inode_devices *devices = devices_of(record_find(&s->record, d->ino));
+	struct device_plan needed = DEVICE_PLAN_NULL;
+	struct obstacle o = {.why = PROBLEM_INIT};
+	int r = 0;
+
+	if (!devices)
+		r = obstacle(&o, ENOMEM, GM_REASON_MEMORY, "no memory to note its devices");
+	else if (!devices->making)
+		r = plan(s, d, &devices->list, &needed, &o);
+	if (r >= 0 && needed.count > 0)
+		r = start_making(s, d->ino, devices, &needed, &o);
+	if (r < 0)
+		delivery_fail(s, d, &o);
+	else if (devices->making)
+		TAILQ_INSERT_TAIL(&s->deliveries, d, entry);
+	else
+		delivery_finish(s, d);
+}
+
+static void log_made(const struct server *s, uint64_t ino, const struct device *d)
+{
+	char node[SOFT_DEVICE_NODE], size[REGION_SIZE_TEXT], align[REGION_SIZE_TEXT];
+
+	log_info("device %s ino=%" PRIu64 " region=%s size=%s align=%s ranges=%zu",
+		soft_device_node(node, &d->soft), ino, s->regions[d->region].name,
+		region_format_size(size, d->soft.size), region_format_size(align, d->soft.align),
+		d->soft.range_count);
+}
+
+static void keep_made(struct server *s, struct inode_devices *devices, struct work_job *job)
+{
+	for (size_t i = 0; i < job->devices.count; i++) {
+		struct device *d = &job->devices.at[i];
+		log_made(s, job->ino, d);
+		device_list_add(&devices->list, d->region, &d->soft);
+	}
+}
+
+void deliver_take_made(struct server *s, struct work_job *job)
+{
+	struct inode_devices *devices = record_find(&s->record, job->ino)->devices;
+	const struct obstacle o = {
+		.error = -job->error, .reason = GM_REASON_DEVICE, .why = job->why};
+	struct deliveries waiting = TAILQ_HEAD_INITIALIZER(waiting);
+	struct delivery *d, *next;
+
+	devices->making = false;
+	keep_made(s, devices, job);
+	/* Apart first: one that goes on may have to wait once more. */
+	for (d = TAILQ_FIRST(&s->deliveries); d; d = next) {
+		next = TAILQ_NEXT(d, entry);
+		if (d->ino != job->ino)
+			continue;
+		TAILQ_REMOVE(&s->deliveries, d, entry);
+		TAILQ_INSERT_TAIL(&waiting, d, entry);
+	}
+	while ((d = TAILQ_FIRST(&waiting))) {
+		TAILQ_REMOVE(&waiting, d, entry);
+		if (job->error < 0)
+			delivery_fail(s, d, &o);
+		else
+			deliver(s, d);
+	}
+}

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: MIT
+#include "helper/device_work.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/sysmacros.h>
+
+#include "helper/scrub.h"
+#include "util/cleanup.h"
+#include "util/log.h"
+
+/* ---- making ---- */
+
+static void unmake(const struct region *regions, struct device_list *made)
+{
+	for (size_t i = 0; i < made->count; i++) {
+		const struct device *d = &made->at[i];
+		struct problem why = PROBLEM_INIT;
+		if (soft_device_remove(regions[d->region].physical_start, &d->soft, &why) < 0)
+			log_error("a device that was made in vain stays: %s", why.text);
+	}
+	device_list_deinit(made);
+}
+
+static int make_one(const struct region *regions, const struct planned_device *plan,
+	struct device_list *made, struct problem *why)
+{
+	uint64_t start = regions[plan->region].physical_start;
+	struct soft_device device = SOFT_DEVICE_NULL;
+	int r = device_plan_check(plan, start, why);
+
+	if (r >= 0)
+		r = soft_device_create(
+			start, plan->ranges, plan->range_count, plan->align, &device, why);
+	if (r >= 0)
+		device_list_add(made, plan->region, &device);
+	return r;
+}
+
+int device_work_make(const struct region *regions, const struct device_plan *plan,
+	struct device_list *made, struct problem *why)
+{
+	/* Before anything is made, so that nothing that was made can get lost. */
+	if (device_list_reserve(made, plan->count) < 0)
+		return problem_errno(why, ENOMEM, "noting %zu devices", plan->count);
+	for (size_t i = 0; i < plan->count; i++) {
+		int r = make_one(regions, &plan->devices[i], made, why);
+		if (r < 0) {
+			unmake(regions, made);
+			return r;
+		}
+	}
+	return 0;
+}
+
+/* ---- what is there at the start ---- */
+
+static int list_region(
+	unsigned region, uint64_t start, struct device_list *ret, struct problem *why)
+{
+	struct soft_device *found = NULL;
+	size_t count = 0;
+	int r = soft_device_list(start, &found, &count, why);
+
+	if (r < 0)
+		return r;
+	r = device_list_reserve(ret, count);
+	if (r < 0)
+		(void)problem_errno(why, ENOMEM, "listing %zu devices", count);
+	for (size_t i = 0; r >= 0 && i < count; i++)
+		device_list_add(ret, region, &found[i]);
+	soft_device_list_free(found, count);
+	return r;
+}
+
+int device_work_list(
+	const struct region *regions, unsigned count, struct device_list *ret, struct problem *why)
+{
+	for (unsigned i = 0; i < count; i++) {
+		int r = list_region(i, regions[i].physical_start, ret, why);
+		if (r < 0) {
+			device_list_deinit(ret);
+			return problem_prefix(why, r, "region %s", regions[i].name);
+		}
+	}
+	return 0;
+}
+
+/* ---- removing ---- */
+
+/* A process that reaches it; 0: none is seen. */
+static pid_t find_user(const struct scan_result *scan, unsigned target)
+{
+	for (size_t i = 0; i < scan->use_count; i++)
+		if (scan->uses[i].target == target)
+			return scan->uses[i].pid;
+	return scan->blind;
+}
+
+static void remove_unused(const struct region *regions, const struct device *d, pid_t user)
+{
+	char node[SOFT_DEVICE_NODE];
+	struct problem why = PROBLEM_INIT;
+
+	(void)soft_device_node(node, &d->soft);
+	if (user)
+		log_warning("%s stays, and its blocks out of use: process %d has it open, or can't "
+			    "be looked into",
+			node, (int)user);
+	else if (soft_device_remove(regions[d->region].physical_start, &d->soft, &why) < 0)
+		log_error("%s stays, and its blocks out of use: %s", node, why.text);
+	else
+		log_info("%s is removed: a helper that ended had left it", node);
+}
+
+int device_work_remove(const struct region *regions, const struct device_list *devices,
+	const struct scan_options *scan)
+{
+	_cleanup_free_ struct scan_target *targets = calloc(devices->count + 1, sizeof(*targets));
+	_cleanup_(scan_result_deinit) struct scan_result result = SCAN_RESULT_NULL;
+
+	if (!targets)
+		return -ENOMEM;
+	for (size_t i = 0; i < devices->count; i++) {
+		char node[SOFT_DEVICE_NODE];
+		procscan_identify_device(&targets[i], devices->at[i].soft.rdev,
+			soft_device_node(node, &devices->at[i].soft));
+	}
+	const struct scan_options options = {.targets = targets,
+		.target_count = (unsigned)devices->count,
+		.supervisor = scan->supervisor};
+	int r = procscan_run(&options, &result);
+	if (r < 0)
+		return r;
+	for (unsigned i = 0; i < devices->count; i++)
+		remove_unused(regions, &devices->at[i], find_user(&result, i));
+	return 0;
+}
+
+/* ---- zeroing ---- */
+
+/* The piece of the window that the order is about, one block at a time. */
+static int zero_mapped(char *window, uint64_t offset, uint64_t length, const atomic_bool *stop)
+{
+	for (uint64_t done = 0, n; done < length; done += n) {
+		uint64_t at = offset + done, left = length - done;
+		n = GM_BLOCK_SIZE - at % GM_BLOCK_SIZE;
+		if (n > left)
+			n = left;
+		int r = n == GM_BLOCK_SIZE ? scrub_stream(window + at, n)
+					   : scrub_piece(window + at, n);
+		if (r < 0)
+			return r;
+		if (atomic_load(stop))
+			return -ECANCELED;
+	}
+	return 0;
+}
+
+static int zero_window(const struct soft_device *window, uint64_t offset, uint64_t length,
+	const atomic_bool *stop, struct problem *why)
+{
+	_cleanup_fd_ int fd = soft_device_open(window, O_RDWR);
+
+	if (fd < 0)
+		return problem_errno(why, -fd, "opening the device");
+	char *p = mmap(NULL, window->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (p == MAP_FAILED)
+		return problem_errno(why, errno, "mapping the device");
+	int r = zero_mapped(p, offset, length, stop);
+	(void)munmap(p, window->size);
+	return r < 0 ? problem_errno(why, -r, "writing") : 0;
+}
+
+int device_work_zero(const struct region *region, uint64_t offset, uint64_t length,
+	const atomic_bool *stop, struct problem *why)
+{
+	uint64_t first = offset >> GM_BLOCK_SHIFT;
+	uint64_t last = (offset + length - 1) >> GM_BLOCK_SHIFT;
+	const struct soft_range range = {.block = first, .count = (uint32_t)(last - first + 1)};
+	_cleanup_(soft_device_deinit) struct soft_device window = SOFT_DEVICE_NULL;
+	struct problem kept = PROBLEM_INIT;
+	int r = soft_device_create(region->physical_start, &range, 1, GM_BLOCK_SIZE, &window, why);
+
+	if (r < 0)
+		return problem_prefix(why, r, "making a device to zero through");
+	r = zero_window(&window, offset - (first << GM_BLOCK_SHIFT), length, stop, why);
+	/* Mapping and descriptor are gone by here: what is unbound must be out of everybody's
+	 * reach. */
+	int k = soft_device_remove(region->physical_start, &window, &kept);
+	if (k < 0)
+		log_error("a device for zeroing stays: %s", kept.text);
+	return r < 0 ? r : k < 0 ? problem(why, -k, "%s", kept.text) : 0;
+}

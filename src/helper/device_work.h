@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the background thread does with the devices of soft regions. Each step may take a tenth of a
+ * second and more. A device is made and deleted, never bound twice; see region/soft_device.h.
+ */
+#ifndef GM_HELPER_DEVICE_WORK_H
+#define GM_HELPER_DEVICE_WORK_H
+
+#include <stdatomic.h>
+
+#include "helper/device_list.h"
+#include "helper/device_plan.h"
+#include "helper/procscan.h"
+#include "region/region.h"
+
+/*
+ * Makes the planned devices and adds them to *made, which must be empty. All or nothing: if one
+ * fails, those that were made just now are removed again, which is safe since no descriptor of
+ * theirs was ever opened.
+ */
+int device_work_make(const struct region *regions, const struct device_plan *plan,
+	struct device_list *made, struct problem *why);
+
+/* Lists the devices of all regions. *ret must be empty. */
+int device_work_list(
+	const struct region *regions, unsigned count, struct device_list *ret, struct problem *why);
+
+/*
+ * Removes those of the devices that no process has open or maps; the others, and what fails, is
+ * logged and stays. scan says whose processes we are. Returns what the look into /proc returns.
+ */
+int device_work_remove(const struct region *regions, const struct device_list *devices,
+	const struct scan_options *scan);
+
+/*
+ * Zeroes [offset, offset + length) of a region through a device of its own over these blocks, which
+ * is gone again when this returns. -ECANCELED if *stop came.
+ */
+int device_work_zero(const struct region *region, uint64_t offset, uint64_t length,
+	const atomic_bool *stop, struct problem *why);
+
+#endif

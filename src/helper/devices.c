@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT
+#include "helper/devices.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "helper/adoption.h"
+#include "helper/server.h"
+#include "util/log.h"
+
+struct inode_devices *devices_of(struct record_inode *inode)
+{
+	if (!inode->devices)
+		inode->devices = calloc(1, sizeof(*inode->devices));
+	return inode->devices;
+}
+
+void devices_free_all(struct server *s)
+{
+	struct record_inode *inode;
+
+	LIST_FOREACH (inode, &s->record.inodes, by_record) {
+		if (inode->devices)
+			device_list_deinit(&inode->devices->list);
+		free(inode->devices);
+		inode->devices = NULL;
+	}
+}
+
+bool devices_are_ready(const struct server *s)
+{
+	return !s->soft || s->devices_state == DEVICES_READY;
+}
+
+int devices_begin(struct server *s)
+{
+	if (s->devices_state != DEVICES_UNKNOWN)
+		return 0;
+	struct work_job *job = work_job_new(WORK_LIST);
+	if (!job)
+		return -ENOMEM;
+	s->devices_state = DEVICES_LISTING;
+	work_submit(s->zeroing, job);
+	return 0;
+}
+
+static void devices_finish(struct server *s)
+{
+	s->devices_state = DEVICES_READY;
+	if (s->link.state == LINK_STATE_ADOPTING)
+		link_bring_up(s);
+}
+
+static int take_over(struct record_inode *inode, struct device *d)
+{
+	struct inode_devices *devices = devices_of(inode);
+	char node[SOFT_DEVICE_NODE];
+
+	if (!devices || device_list_reserve(&devices->list, 1) < 0)
+		return -ENOMEM;
+	log_info("%s is a device of inode %" PRIu64, soft_device_node(node, &d->soft), inode->ino);
+	device_list_add(&devices->list, d->region, &d->soft);
+	return 0;
+}
+
+static int judge(struct server *s, struct device *d, struct device_list *doomed)
+{
+	char node[SOFT_DEVICE_NODE];
+	struct problem reason = PROBLEM_INIT;
+	struct record_inode *inode = NULL;
+
+	switch (adoption_judge(&s->record, d->region, &d->soft, &inode, &reason)) {
+	case ADOPTION_INODE:
+		return take_over(inode, d);
+	case ADOPTION_UNFINISHED:
+	case ADOPTION_WINDOW:
+		device_list_add(doomed, d->region, &d->soft);
+		return 0;
+	case ADOPTION_SYSTEM:
+		return 0;
+	case ADOPTION_FOREIGN:
+		log_warning("%s is left alone, and what is under it can't be granted: %s",
+			soft_device_node(node, &d->soft), reason.text);
+		return 0;
+	}
+	return 0;
+}
+
+int devices_take_list(struct server *s, struct work_job *job, struct problem *why)
+{
+	if (job->error < 0)
+		return problem(why, -job->error, "%s", job->why.text);
+	struct work_job *removal = work_job_new(WORK_REMOVE);
+	int r = removal ? device_list_reserve(&removal->devices, job->devices.count) : -ENOMEM;
+	for (size_t i = 0; r >= 0 && i < job->devices.count; i++)
+		r = judge(s, &job->devices.at[i], &removal->devices);
+	if (r < 0) {
+		work_job_free(removal);
+		return problem_errno(why, -r, "taking over %zu devices", job->devices.count);
+	}
+	if (removal->devices.count == 0) {
+		work_job_free(removal);
+		devices_finish(s);
+		return 0;
+	}
+	s->devices_state = DEVICES_CLEARING;
+	work_submit(s->zeroing, removal);
+	return 0;
+}
+
+void devices_take_removed(struct server *s, const struct work_job *job)
+{
+	if (job->error < 0)
+		log_error("what a helper that ended has left stays: looking for who has it open "
+			  "fails: %s",
+			strerror(-job->error));
+	devices_finish(s);
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The devices of soft regions that the helper answers for: those of the inodes that are held. They
+ * are immutable; an inode that grows gets further ones, and whoever attaches again gets the same
+ * ones. They are made and listed by the background thread; only the event loop keeps account of
+ * them. Nothing made for a file is removed as long as this boot lasts: its pages may be pinned, and
+ * no look at processes shows that.
+ */
+#ifndef GM_HELPER_DEVICES_H
+#define GM_HELPER_DEVICES_H
+
+#include <stdbool.h>
+
+#include "helper/device_list.h"
+#include "helper/record.h"
+#include "util/problem.h"
+
+struct server;
+struct work_job;
+
+struct inode_devices {
+	struct device_list list;
+	bool making; /* a job makes some; one at a time for an inode */
+};
+
+/* What is there is taken over once in the helper's life, when the worker has first told who is
+ * held. Before, no device is made or removed. */
+enum devices_state {
+	DEVICES_UNKNOWN,
+	DEVICES_LISTING,
+	DEVICES_CLEARING, /* what a crash left is being removed */
+	DEVICES_READY,
+};
+
+/* True where there is nothing to be taken over (any more). */
+bool devices_are_ready(const struct server *s);
+
+/* Begins to take over, if that has not begun. -ENOMEM. */
+int devices_begin(struct server *s);
+
+/* Job results. Negative errno with a sentence: the helper can't go on. */
+int devices_take_list(struct server *s, struct work_job *job, struct problem *why);
+void devices_take_removed(struct server *s, const struct work_job *job);
+
+/* The inode's entry, made if there is none; NULL for lack of memory. */
+struct inode_devices *devices_of(struct record_inode *inode);
+
+void devices_free_all(struct server *s);
+
+#endif

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: MIT
+#include "helper/exports.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "helper/server.h"
+#include "util/le.h"
+#include "util/log.h"
+
+#define MODE_BITS 07777U
+
+/* No node is ever made executable, set-uid or the like. */
+#define NODE_BITS 0666U
+
+int exports_check(const struct link_export *m, struct problem *why)
+{
+	uint16_t opcode = get_le16(m->header.opcode);
+	bool announces = opcode == LINK_EXPORT, ends = opcode == LINK_UNEXPORT;
+
+	if (get_le64(m->ino) == 0)
+		return problem(why, EPROTO, "an export of inode 0");
+	if (get_le32(m->mode) > MODE_BITS || get_le32(m->reserved) != 0)
+		return problem(why, EPROTO, "an export with a mode or reserved field out of range");
+	if (!announces && (get_le64(m->epoch) != 0 || get_le64(m->extent_count) != 0))
+		return problem(why, EPROTO, "message %u with a number or extents", opcode);
+	if (ends && (get_le32(m->uid) != 0 || get_le32(m->gid) != 0 || get_le32(m->mode) != 0))
+		return problem(why, EPROTO, "the end of an export with an owner or mode");
+	/* What chown(2) takes for "leave it as it is". */
+	if (get_le32(m->uid) == UINT32_MAX || get_le32(m->gid) == UINT32_MAX)
+		return problem(why, EPROTO, "an export for nobody");
+	return 0;
+}
+
+bool exports_is_whole(
+	const struct device_list *devices, const struct record_extent *extents, size_t count)
+{
+	if (devices->count != 1 || count == 0 || devices->at[0].region != extents[0].region ||
+		devices->at[0].soft.align != GM_BLOCK_SIZE)
+		return false;
+	struct soft_range *ranges = calloc(count, sizeof(*ranges));
+	if (!ranges)
+		return false;
+	for (size_t i = 0; i < count; i++)
+		ranges[i] =
+			(struct soft_range){.block = extents[i].block, .count = extents[i].count};
+	bool whole = soft_device_covers(&devices->at[0].soft, ranges, count);
+	free(ranges);
+	return whole;
+}
+
+void exports_answer(struct server *s, const struct delivery *d, int error, enum gm_reason reason,
+	const char *node)
+{
+	struct link_exported m = {.header = link_header_make(sizeof(m), LINK_EXPORTED, d->id),
+		.error = put_le32((uint32_t)error),
+		.reason = put_le32((uint32_t)reason)};
+
+	if (!link_is_up(&s->link) || d->link_serial != s->link.serial)
+		return;
+	static_assert(sizeof(m.node) == SOFT_DEVICE_NODE, "a node's path");
+	if (node)
+		memcpy(m.node, node, strnlen(node, sizeof(m.node) - 1));
+	link_send(s, &m.header);
+}
+
+void exports_finish(struct server *s, const struct delivery *d)
+{
+	const struct soft_device *device =
+		&record_find(&s->record, d->ino)->devices->list.at[0].soft;
+	char node[SOFT_DEVICE_NODE];
+
+	(void)soft_device_node(node, device);
+	/* Nobody would learn of it: the node stays closed, and the worker that is to come asks
+	 * again. */
+	if (!link_is_up(&s->link) || d->link_serial != s->link.serial)
+		return;
+	int r = soft_device_set_owner(device, d->uid, d->gid, d->mode & NODE_BITS);
+	if (r < 0) {
+		log_error("giving %s to user %u fails: %s", node, d->uid, strerror(-r));
+		exports_answer(s, d, -r, GM_REASON_DEVICE, NULL);
+		return;
+	}
+	log_info("export %s ino=%" PRIu64 " uid=%u gid=%u mode=%04o", node, d->ino, d->uid, d->gid,
+		d->mode & NODE_BITS);
+	exports_answer(s, d, 0, GM_REASON_NONE, node);
+}
+
+/* ---- messages ---- */
+
+/* Holds the inode from now on: who will open the node can't be seen. */
+static int hold(struct server *s, const struct link_export *m, const struct record_extent *extents,
+	size_t count)
+{
+	uint64_t ino = get_le64(m->ino), epoch = get_le64(m->epoch);
+	struct record_inode *inode = NULL;
+	struct problem why = PROBLEM_INIT;
+	int r = record_hold(&s->record, ino, epoch, true, extents, count, &inode, &why);
+
+	if (r == -EUCLEAN) {
+		log_error("the worker's export of inode %" PRIu64 " is refused: %s", ino, why.text);
+		(void)record_contradict(&s->record, ino, epoch);
+	}
+	if (r < 0)
+		return r;
+	inode->told_by = s->link.serial;
+	return holders_watch(s, inode) ? 0 : -ENOMEM;
+}
+
+static void refuse(struct server *s, uint64_t id, int error, enum gm_reason reason)
+{
+	const struct delivery d = {.id = id, .link_serial = s->link.serial};
+
+	exports_answer(s, &d, error, reason, NULL);
+}
+
+void exports_take(struct server *s, const struct link_export *m,
+	const struct record_extent *extents, size_t count)
+{
+	uint64_t id = get_le64(m->header.id);
+
+	if (!s->soft) {
+		refuse(s, id, EOPNOTSUPP, GM_REASON_DEVICE);
+		return;
+	}
+	int r = hold(s, m, extents, count);
+	struct delivery *d = r < 0 ? NULL : delivery_new(get_le64(m->ino), extents, count);
+	if (!d) {
+		refuse(s, id, r == -EUCLEAN ? EUCLEAN : ENOMEM,
+			r == -EUCLEAN ? GM_REASON_RECORD : GM_REASON_MEMORY);
+		return;
+	}
+	d->id = id;
+	d->link_serial = s->link.serial;
+	d->uid = get_le32(m->uid);
+	d->gid = get_le32(m->gid);
+	d->mode = get_le32(m->mode);
+	deliver(s, d);
+}
+
+void exports_take_node(struct server *s, const struct link_export *m)
+{
+	uint64_t ino = get_le64(m->ino);
+	const struct record_inode *inode = record_find(&s->record, ino);
+	struct delivery *d;
+	bool waits = false;
+
+	TAILQ_FOREACH (d, &s->deliveries, entry)
+		if (d->ino == ino && !d->redeem) {
+			d->uid = get_le32(m->uid);
+			d->gid = get_le32(m->gid);
+			d->mode = get_le32(m->mode);
+			waits = true;
+		}
+	if (waits)
+		return;
+	if (!inode || !inode->devices ||
+		!exports_is_whole(&inode->devices->list, inode->extents, inode->extent_count)) {
+		log_error("the worker gives an owner to the node of inode %" PRIu64
+			  ", which can't be exported",
+			ino);
+		return;
+	}
+	int r = soft_device_set_owner(&inode->devices->list.at[0].soft, get_le32(m->uid),
+		get_le32(m->gid), get_le32(m->mode) & NODE_BITS);
+	if (r < 0)
+		log_error("the node of inode %" PRIu64 " keeps its owner and mode: %s", ino,
+			strerror(-r));
+}
+
+/* All of them, whichever was exported: none needs a node that others can open. */
+static int close_nodes(const struct device_list *devices)
+{
+	int result = 0;
+
+	for (size_t i = 0; i < devices->count; i++) {
+		int r = soft_device_set_owner(&devices->at[i].soft, 0, 0, 0);
+		if (r < 0)
+			result = r;
+	}
+	return result;
+}
+
+void exports_take_end(struct server *s, const struct link_export *m)
+{
+	uint64_t ino = get_le64(m->ino);
+	const struct record_inode *inode = record_find(&s->record, ino);
+	struct link_done done = {
+		.header = link_header_make(sizeof(done), LINK_DONE, get_le64(m->header.id))};
+	const struct delivery *d;
+	int r = inode && inode->devices ? close_nodes(&inode->devices->list) : 0;
+
+	/* One that is still being made would open its node after this. */
+	TAILQ_FOREACH (d, &s->deliveries, entry)
+		if (d->ino == ino && !d->redeem)
+			r = -EBUSY;
+	if (r < 0)
+		log_error("the export of inode %" PRIu64 " does not end: %s", ino, strerror(-r));
+	done.error = put_le32((uint32_t)-r);
+	link_send(s, &done.header);
+}

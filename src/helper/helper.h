@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * guestmemfs-helper as a function: main() takes the command line apart and calls this.
+ */
+#ifndef GM_HELPER_HELPER_H
+#define GM_HELPER_HELPER_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "guestmemfs/format.h"
+
+struct helper_region {
+	enum gm_region_kind kind;
+	int fd;
+	const char *name; /* for messages */
+};
+
+struct helper_options {
+	int link_fd; /* to the supervisor */
+	struct helper_region regions[GM_REGIONS_MAX];
+	unsigned region_count;
+	const char *socket_path;
+	bool has_trusted_group;
+	gid_t trusted_group;
+};
+
+/*
+ * Serves until the supervisor closes its link. Takes over link_fd and the regions' descriptors.
+ * Returns the exit status: 0 when the supervisor is gone, 1 when it could not start or go on; the
+ * sentence is on stderr and, before it served, has also been sent to the supervisor (LINK_FAILED).
+ */
+int helper_run(const struct helper_options *options);
+
+#endif

@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: MIT
+/* Who holds what, and the answers about it. When an idle inode is free is decided in release.c. */
+#include "helper/holders.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "helper/server.h"
+#include "util/le.h"
+#include "util/log.h"
+
+void holders_init(struct holders *h)
+{
+	*h = (struct holders){.scan_running = false};
+	TAILQ_INIT(&h->pending);
+}
+
+struct holder *holder_new(void)
+{
+	return calloc(1, sizeof(struct holder));
+}
+
+void holder_remove(struct server *s, struct holder *h)
+{
+	LIST_REMOVE(h, by_watch);
+	LIST_REMOVE(h, by_process);
+	if (!h->process->dead)
+		h->watch->live--;
+	process_put(s, h->process);
+	free(h);
+}
+
+static uint64_t boottime_now(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_BOOTTIME, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+struct watch *holders_watch(struct server *s, struct record_inode *inode)
+{
+	(void)s;
+	if (inode->watch)
+		return inode->watch;
+	struct watch *w = calloc(1, sizeof(*w));
+	if (!w)
+		return NULL;
+	w->inode = inode;
+	w->since = boottime_now();
+	LIST_INIT(&w->holders);
+	inode->watch = w;
+	return w;
+}
+
+void watch_stop_looking(struct server *s, struct watch *w)
+{
+	if (w->pending)
+		TAILQ_REMOVE(&s->holders.pending, w, entry);
+	w->pending = false;
+	w->scanning = false;
+}
+
+void watch_look_soon(struct server *s, struct watch *w)
+{
+	/* What the worker told of it can't be true, so there is no way to see who reaches it. */
+	if (w->inode->contradicted)
+		return;
+	if (s->soft) {
+		lookout_want(s);
+		return;
+	}
+	if (!w->pending)
+		TAILQ_INSERT_TAIL(&s->holders.pending, w, entry);
+	w->pending = true;
+	w->scanning = false; /* a scan that has begun may have passed by already */
+	w->clean = 0;
+	w->delay = HOLDERS_DELAY_MIN;
+	w->due = server_now();
+}
+
+void watch_free(struct server *s, struct watch *w)
+{
+	struct holder *h;
+
+	while ((h = LIST_FIRST(&w->holders)))
+		holder_remove(s, h);
+	watch_stop_looking(s, w);
+	w->inode->watch = NULL;
+	free(w);
+}
+
+void holders_free_all(struct server *s)
+{
+	struct record_inode *inode;
+
+	LIST_FOREACH (inode, &s->record.inodes, by_record)
+		if (inode->watch)
+			watch_free(s, inode->watch);
+}
+
+const struct holder *watch_find_live(const struct watch *w, bool any)
+{
+	const struct holder *h;
+
+	LIST_FOREACH (h, &w->holders, by_watch)
+		if (!h->process->dead && (any || !h->adopted))
+			return h;
+	return NULL;
+}
+
+/* ---- coming and going ---- */
+
+static void watch_remove_dead(struct server *s, struct watch *w)
+{
+	struct holder *h, *next;
+
+	for (h = LIST_FIRST(&w->holders); h; h = next) {
+		next = LIST_NEXT(h, by_watch);
+		if (h->process->dead)
+			holder_remove(s, h);
+	}
+}
+
+static struct holder *watch_find_holder(const struct watch *w, const struct process *p)
+{
+	struct holder *h;
+
+	LIST_FOREACH (h, &w->holders, by_watch)
+		if (h->process == p)
+			return h;
+	return NULL;
+}
+
+void holders_add(struct server *s, struct watch *w, struct holder *holder, struct process *p,
+	uint32_t access, bool adopted)
+{
+	struct holder *known = watch_find_holder(w, p);
+
+	if (known) {
+		known->access |= access;
+		known->adopted = known->adopted && adopted;
+		known->seen = true;
+		free(holder);
+		if (!adopted)
+			holders_reconsider(s, w);
+		return;
+	}
+	if (!p->dead)
+		watch_remove_dead(s, w);
+	*holder = (struct holder){
+		.watch = w, .process = p, .access = access, .adopted = adopted, .seen = true};
+	p->references++;
+	if (!p->dead)
+		w->live++;
+	LIST_INSERT_HEAD(&w->holders, holder, by_watch);
+	LIST_INSERT_HEAD(&p->holders, holder, by_process);
+	if (!adopted)
+		holders_reconsider(s, w);
+}
+
+void holders_reconsider(struct server *s, struct watch *w)
+{
+	const struct holder *h = watch_find_live(w, false);
+
+	if (w->live == 0)
+		watch_look_soon(s, w);
+	else if (h) {
+		watch_answer_busy(s, w, h->process->pid);
+		if (!w->adopting)
+			watch_stop_looking(s, w);
+	}
+}
+
+void holders_adopt(struct server *s, struct watch *w)
+{
+	w->adopting = true;
+	w->unknown = true;
+	w->since = s->regions_born;
+	watch_look_soon(s, w);
+}
+
+void holders_process_ended(struct server *s, struct process *p)
+{
+	struct holder *h, *next;
+
+	for (h = LIST_FIRST(&p->holders); h; h = next) {
+		struct watch *w = h->watch;
+		next = LIST_NEXT(h, by_process);
+		w->live--;
+		if (w->live > 0)
+			holder_remove(s, h);
+		else
+			watch_look_soon(s, w);
+	}
+}
+
+/* ---- answers ---- */
+
+static void send_check_answer(struct server *s, enum link_helper_opcode opcode, uint64_t id,
+	uint64_t ino, uint64_t epoch, pid_t pid)
+{
+	const struct link_check m = {.header = link_header_make(sizeof(m), (uint16_t)opcode, id),
+		.ino = put_le64(ino),
+		.epoch = put_le64(epoch),
+		.pid = put_le32((uint32_t)pid)};
+
+	link_send(s, &m.header);
+}
+
+void watch_answer_busy(struct server *s, struct watch *w, pid_t pid)
+{
+	if (!w->checked)
+		return;
+	w->checked = false;
+	send_check_answer(s, LINK_BUSY, w->check_id, w->inode->ino, w->inode->epoch, pid);
+}
+
+void watch_release(struct server *s, struct watch *w)
+{
+	struct record_inode *inode = w->inode;
+
+	log_info("free ino=%" PRIu64 " epoch=%" PRIu64, inode->ino, inode->epoch);
+	send_check_answer(s, LINK_FREE, w->checked ? w->check_id : 0, inode->ino, inode->epoch, 0);
+	watch_free(s, w);
+	record_drop(&s->record, inode);
+}
+
+/*
+ * Who asks after a process has ended must not hear that it holds anything, even if its pidfd has
+ * not had its turn in the event loop.
+ */
+static void notice_ended(struct server *s, const struct watch *w)
+{
+	const struct holder *h;
+
+	for (h = LIST_FIRST(&w->holders); h;) {
+		if (h->process->dead || !process_has_ended(h->process)) {
+			h = LIST_NEXT(h, by_watch);
+			continue;
+		}
+		process_ended(s, h->process);
+		h = LIST_FIRST(&w->holders); /* some are gone */
+	}
+}
+
+void holders_check(struct server *s, uint64_t id, uint64_t ino, uint64_t epoch)
+{
+	struct record_inode *inode = record_find(&s->record, ino);
+
+	if (s->soft) {
+		const struct holder *live =
+			inode && inode->watch ? watch_find_live(inode->watch, true) : NULL;
+		send_check_answer(s, LINK_BUSY, id, ino, inode ? inode->epoch : epoch,
+			live ? live->process->pid : 0);
+		return;
+	}
+	if (!inode) {
+		/* Shown free before, while the question was under way: said again. With the
+		 * worker's own number, since a grant after its question makes this void too. */
+		send_check_answer(s, LINK_FREE, id, ino, epoch, 0);
+		return;
+	}
+	struct watch *w = inode->watch;
+	if (w)
+		notice_ended(s, w);
+	const struct holder *h = w ? watch_find_live(w, false) : NULL;
+	/* The question before is answered when the scan is done; one answer is enough to act upon.
+	 */
+	if (!w || inode->contradicted || h || w->checked) {
+		send_check_answer(s, LINK_BUSY, id, ino, inode->epoch, h ? h->process->pid : 0);
+		return;
+	}
+	watch_look_soon(s, w);
+	w->checked = true;
+	w->check_id = id;
+}
+
+static void send_holder(struct server *s, uint64_t id, const struct holder *h)
+{
+	uint32_t flags =
+		(h->process->dead ? LINK_HOLDER_DEAD : 0) | (h->adopted ? LINK_HOLDER_ADOPTED : 0);
+	const struct link_holder m = {.header = link_header_make(sizeof(m), LINK_HOLDER, id),
+		.ino = put_le64(h->watch->inode->ino),
+		.pid = put_le32((uint32_t)h->process->pid),
+		.uid = put_le32(h->process->uid),
+		.access = put_le32(h->access),
+		.flags = put_le32(flags)};
+
+	link_send(s, &m.header);
+}
+
+void holders_list(struct server *s, uint64_t id)
+{
+	if (s->soft)
+		lookout_list(s, id);
+	else
+		holders_answer_list(s, id);
+}
+
+void holders_answer_list(struct server *s, uint64_t id)
+{
+	const struct link_plain end = {
+		.header = link_header_make(sizeof(end), LINK_HOLDERS_END, id)};
+	const struct record_inode *inode;
+	const struct holder *h;
+
+	LIST_FOREACH (inode, &s->record.inodes, by_record)
+		if (inode->watch)
+			LIST_FOREACH (h, &inode->watch->holders, by_watch)
+				send_holder(s, id, h);
+	link_send(s, &end.header);
+}
+
+/* ---- the link ---- */
+
+void holders_link_up(struct server *s)
+{
+	uint64_t now = server_now();
+	struct record_inode *inode;
+	struct watch *w;
+
+	LIST_FOREACH (inode, &s->record.inodes, by_record)
+		if (inode->told_by != s->link.serial)
+			log_warning("the worker does not know that inode %" PRIu64
+				    " is held; its blocks stay out of use",
+				inode->ino);
+	TAILQ_FOREACH (w, &s->holders.pending, entry)
+		w->due = now;
+}
+
+void holders_link_lost(struct server *s)
+{
+	struct watch *w;
+
+	TAILQ_FOREACH (w, &s->holders.pending, entry)
+		w->checked = false;
+	lookout_link_lost(s);
+}

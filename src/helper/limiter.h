@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Keeps what others can cause at will from filling the log: so many lines a period, then one that
+ * says how many were left out.
+ */
+#ifndef GM_HELPER_LIMITER_H
+#define GM_HELPER_LIMITER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define LIMITER_LINES  40U
+#define LIMITER_PERIOD 10000U /* ms */
+
+struct limiter {
+	uint64_t started; /* ms */
+	unsigned lines;
+	unsigned left_out;
+};
+
+/*
+ * May one more line be written at this time? *left_out is the number of lines to
+ * own up to first, mostly 0.
+ */
+static inline bool limiter_allow(struct limiter *l, uint64_t now, unsigned *left_out)
+{
+	*left_out = 0;
+	if (now - l->started >= LIMITER_PERIOD) {
+		*left_out = l->left_out;
+		*l = (struct limiter){.started = now};
+	}
+	if (l->lines == LIMITER_LINES) {
+		l->left_out++;
+		return false;
+	}
+	l->lines++;
+	return true;
+}
+
+#endif

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The helper's own record of which blocks are granted, and to which inode: the second opinion on
+ * every order of the worker. Pure bookkeeping, no I/O. A block has one owner or none; what is in
+ * the record is never granted to another inode and never zeroed.
+ */
+#ifndef GM_HELPER_RECORD_H
+#define GM_HELPER_RECORD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "guestmemfs/types.h"
+#include "util/problem.h"
+
+/* struct gm_extent in natural integers. */
+struct record_extent {
+	uint64_t file_block;
+	uint64_t block; /* in the region */
+	uint32_t count;
+	uint16_t region;
+};
+
+struct watch;         /* holders.h: who holds the inode */
+struct inode_devices; /* devices.h: what its memory is mapped by, on soft regions */
+
+/* An inode whose memory somebody may still map. Owned by the record. */
+struct record_inode {
+	uint64_t ino;
+	uint64_t epoch;                /* of the last grant, or HELD, that the worker told */
+	struct record_extent *extents; /* by ascending file_block; owned */
+	size_t extent_count;
+	uint32_t regions; /* a bit for each region in extents */
+	/* The worker told something of it that can't be true: what it owns is not known, so it is
+	 * never shown free. */
+	bool contradicted;
+	uint64_t told_by;                   /* serial of the last link that told it */
+	struct watch *watch;                /* owned by holders.c */
+	struct inode_devices *devices;      /* owned by devices.c; NULL: none yet */
+	uint32_t slot;                      /* its number in the owner maps */
+	LIST_ENTRY(record_inode) by_record; /* record.inodes */
+};
+
+/* Zeroing under way: its blocks can't be granted before it has ended. */
+struct record_order {
+	uint64_t block;
+	uint32_t count;
+	uint16_t region;
+};
+
+#define RECORD_ORDERS_MAX 32U
+
+struct record_region {
+	uint64_t first_data;
+	uint64_t data_blocks;
+	uint32_t *owner; /* of each data block: slot of the inode, 0 for none */
+};
+
+/* What a number in an owner map stands for. */
+struct record_slot {
+	struct record_inode *inode; /* NULL: free */
+	uint32_t next_free;
+};
+
+struct record {
+	unsigned region_count;
+	struct record_region regions[GM_REGIONS_MAX];
+	void *by_ino; /* tree of tsearch(3) */
+	LIST_HEAD(, record_inode) inodes;
+	size_t inode_count;
+	struct record_slot *slots; /* slots[0] is never used */
+	uint32_t slot_count;
+	uint32_t free_slot; /* head of the list of free slots; 0: none */
+	struct record_order orders[RECORD_ORDERS_MAX];
+	unsigned order_count;
+};
+
+/* No regions yet: everything is outside the data blocks. */
+void record_init(struct record *r);
+void record_deinit(struct record *r);
+
+/* Adds the next region. -ENOSPC more than GM_REGIONS_MAX, -ENOMEM. */
+int record_add_region(struct record *r, uint64_t first_data, uint64_t data_blocks);
+
+/* NULL if the inode is not held. */
+struct record_inode *record_find(const struct record *r, uint64_t ino);
+
+/*
+ * Enters the extents of an inode, or extends what is known of it. They must lie in the data blocks,
+ * ascend by file_block without overlap, name no block twice, none that another inode has and none
+ * that is being zeroed, and contain all that the inode is known to have. newer: epoch must exceed
+ * the known one (a grant); else it is just taken over (HELD, after a restart of the worker).
+ * -EUCLEAN with a sentence, or -ENOMEM, and nothing has changed.
+ */
+int record_hold(struct record *r, uint64_t ino, uint64_t epoch, bool newer,
+	const struct record_extent *extents, size_t count, struct record_inode **ret,
+	struct problem *why);
+
+/*
+ * Notes that the worker's word on the inode was refused; makes an entry without extents for one
+ * that is not known. NULL for lack of memory.
+ */
+struct record_inode *record_contradict(struct record *r, uint64_t ino, uint64_t epoch);
+
+/* Forgets the inode: its blocks are nobody's. Its watch and devices must be gone. */
+void record_drop(struct record *r, struct record_inode *inode);
+
+/*
+ * May these blocks be zeroed? Notes that they are being zeroed; record_end_order() takes the same
+ * numbers. -EUCLEAN with a sentence if one is outside the data blocks or held, -EBUSY if too many
+ * orders are under way.
+ */
+int record_begin_order(
+	struct record *r, unsigned region, uint64_t block, uint32_t count, struct problem *why);
+void record_end_order(struct record *r, unsigned region, uint64_t block, uint32_t count);
+
+/*
+ * The inode that owns the first owned block in [*block, end) of the region, or NULL; *block moves
+ * behind the run of blocks that are its. Blocks outside the data blocks are nobody's.
+ */
+struct record_inode *record_next_owner(
+	const struct record *r, unsigned region, uint64_t *block, uint64_t end);
+
+/* Is it one of the region's data blocks? And whose is it, if it is: NULL for nobody's. */
+bool record_is_data(const struct record *r, unsigned region, uint64_t block);
+struct record_inode *record_owner(const struct record *r, unsigned region, uint64_t block);
+
+#endif

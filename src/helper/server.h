@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * All that the event loop owns. Only its thread touches it; the background threads (work.h) see
+ * their jobs alone. One event is handled at a time, so whoever handles it may free what other
+ * events belong to.
+ */
+#ifndef GM_HELPER_SERVER_H
+#define GM_HELPER_SERVER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "helper/clients.h"
+#include "helper/deliver.h"
+#include "helper/devices.h"
+#include "helper/grants.h"
+#include "helper/helper.h"
+#include "helper/holders.h"
+#include "helper/limiter.h"
+#include "helper/link.h"
+#include "helper/lookout.h"
+#include "helper/processes.h"
+#include "helper/record.h"
+#include "helper/source.h"
+#include "helper/trust.h"
+#include "helper/work.h"
+#include "region/region.h"
+
+struct server {
+	int epoll;
+	struct source supervisor;
+	struct source listener;
+	struct source results[2]; /* their descriptors are the works' */
+	struct region regions[GM_REGIONS_MAX];
+	unsigned region_count;
+	uint64_t regions_born; /* CLOCK_BOOTTIME, ms: no process that is older can have been granted
+				  anything; 0: not known */
+	struct scan_target targets[GM_REGIONS_MAX];
+	struct scan_options scan;
+	bool soft;        /* the regions are cut into devices; all or none */
+	bool needs_trust; /* a descriptor of some region reaches more than one file */
+	struct trust trust;
+	/* Two threads: a process can keep a look into /proc waiting for as long as it likes, and
+	 * whoever waits for a grant must not wait for that. */
+	struct work *zeroing;
+	struct work *scanning;
+	struct record record;
+	struct link link;
+	struct processes processes;
+	struct clients clients;
+	struct grants grants;
+	struct holders holders;
+	struct lookout lookout; /* soft regions: */
+	enum devices_state devices_state;
+	struct deliveries deliveries; /* that wait for devices; oldest first */
+	struct limiter noise;         /* of log lines that a client can cause at will */
+};
+
+/* Milliseconds of CLOCK_MONOTONIC. */
+uint64_t server_now(void);
+
+#define SERVER_NEVER UINT64_MAX
+
+#endif

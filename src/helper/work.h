@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A background thread: what takes long (zeroing, looking through /proc, making and removing
+ * devices) runs in one, in the order in which it was submitted, and never in the event loop. The thread sees its jobs and the regions'
+ * descriptors, nothing else.
+ */
+#ifndef GM_HELPER_WORK_H
+#define GM_HELPER_WORK_H
+
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "helper/device_plan.h"
+#include "helper/procscan.h"
+#include "region/region.h"
+
+enum work_kind {
+	WORK_SCRUB,  /* whole blocks, past the cache */
+	WORK_ZERO,   /* bytes of one block */
+	WORK_SCAN,   /* /proc */
+	WORK_MAKE,   /* devices of an inode */
+	WORK_LIST,   /* all devices of all regions */
+	WORK_REMOVE, /* devices that nobody has open */
+};
+
+/* What a scan of devices looks for. On regions whose descriptor reaches everything the thread knows
+ * the targets itself. */
+struct work_targets {
+	struct scan_target *at; /* owned */
+	uint64_t *ino;          /* whose device each is; owned */
+	size_t count;
+};
+
+struct work_job {
+	enum work_kind kind;
+	uint64_t id;          /* of the order */
+	uint64_t link_serial; /* the link that it came over */
+	/* SCRUB, ZERO: */
+	unsigned region;
+	uint64_t offset;
+	uint64_t length;
+	/* SCAN of soft regions: */
+	struct work_targets targets;
+	/* MAKE: */
+	uint64_t ino;
+	struct device_plan plan;
+	/* MAKE, LIST: the result; REMOVE: what to remove */
+	struct device_list devices;
+	/* the result: */
+	int error;          /* 0 or negative errno */
+	struct problem why; /* with error, of what goes through devices */
+	struct scan_result scan;
+	STAILQ_ENTRY(work_job) entry;
+};
+
+struct work;
+
+/* Starts the thread. regions and scan stay the caller's and must outlive it. -errno. */
+int work_new(struct work **ret, const struct region *regions, unsigned region_count,
+	const struct scan_options *scan);
+
+/*
+ * Ends the thread and frees all jobs. Waits for the block or scan at hand, but not for ever: a
+ * thread that hangs in the kernel is left to the end of the process. Returns NULL.
+ */
+struct work *work_free(struct work *w);
+
+/* Readable when results wait. */
+int work_get_fd(const struct work *w);
+
+/* A new job, to be filled and submitted; NULL for lack of memory. */
+struct work_job *work_job_new(enum work_kind kind);
+void work_job_free(struct work_job *job);
+
+void work_submit(struct work *w, struct work_job *job);
+
+/* The next finished job, now the caller's; NULL: none (any more). */
+struct work_job *work_take(struct work *w);
+
+#endif

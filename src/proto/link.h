@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The private links: worker <-> helper, supervisor <-> worker, supervisor <-> helper. SOCK_SEQPACKET socketpairs that
+ * the supervisor makes; one message a packet, exact sizes, integers little-endian, reserved fields zero.
+ * docs/protocol.md describes every message. Both sides check all that they are told.
+ */
+#ifndef GM_PROTO_LINK_H
+#define GM_PROTO_LINK_H
+
+#include <stddef.h>
+
+#include "guestmemfs/format.h"
+#include "guestmemfs/protocol.h"
+
+#define LINK_VERSION 1U
+
+struct link_header {
+	gm_le32 size; /* of the whole message */
+	gm_le16 opcode;
+	gm_le16 reserved;
+	gm_le64 id; /* ties an answer to its question */
+};
+static_assert(sizeof(struct link_header) == 16, "link");
+
+/* ---- worker -> helper ---- */
+
+enum link_worker_opcode {
+	/*
+	 * The first message on every link. The helper keeps the first one of its life and refuses (closes the link
+	 * on) one that contradicts it.
+	 */
+	LINK_CONFIG = 1,
+	/*
+	 * After CONFIG: one HELD with its EXTENTS for each inode that was granted in this boot, then RESUMED.
+	 * Until RESUMED the helper scrubs, zeroes and releases nothing.
+	 */
+	LINK_HELD = 3,
+	LINK_RESUMED = 5,
+	/* Answers to REDEEM, same id. GRANT is followed by its EXTENTS. */
+	LINK_GRANT = 7,
+	LINK_REFUSE = 9,
+	/* Follows HELD or GRANT until extent_count extents have come, LINK_EXTENTS_MAX or fewer a message. */
+	LINK_EXTENTS = 11,
+	LINK_SCRUB = 13,  /* zero whole blocks -> DONE */
+	LINK_ZERO = 15,	  /* zero bytes of one block -> DONE */
+	LINK_CHECK = 17,  /* can anybody still reach this inode's memory? -> FREE or BUSY */
+	LINK_HOLDERS = 19, /* -> HOLDER for each, then HOLDERS_END */
+	/*
+	 * Soft regions. EXPORT, followed by the inode's EXTENTS: one 2 MiB device over all of them, its node with the
+	 * file's owner and mode -> EXPORTED. NODE: owner and mode of an export have changed; no answer. UNEXPORT:
+	 * the node is root's, mode 0000, from now on -> DONE.
+	 */
+	LINK_EXPORT = 21,
+	LINK_NODE = 23,
+	LINK_UNEXPORT = 25,
+};
+
+struct link_config {
+	struct link_header header;
+	gm_le32 version; /* LINK_VERSION */
+	gm_le32 region_count;
+	uint8_t uuid[16];
+	struct {
+		gm_le64 first_data; /* blocks */
+		gm_le64 data_blocks;
+	} regions[GM_REGIONS_MAX];
+};
+static_assert(sizeof(struct link_config) == 16 + 24 + 512, "link");
+
+struct link_held {
+	struct link_header header; /* id: 0 */
+	gm_le64 ino;
+	gm_le64 epoch; /* number of the inode's last grant, see FREE */
+	gm_le64 extent_count;
+};
+static_assert(sizeof(struct link_held) == 40, "link");
+
+struct link_plain { /* RESUMED, HOLDERS, HOLDERS_END, and the supervisor's messages without a body */
+	struct link_header header;
+};
+static_assert(sizeof(struct link_plain) == 16, "link");
+
+struct link_grant {
+	struct link_header header;
+	gm_le64 ino;
+	gm_le64 epoch; /* greater than that of any grant before */
+	gm_le64 size;  /* of the file, bytes */
+	gm_le64 extent_count;
+	gm_le32 access; /* GM_ACCESS_* */
+	gm_le32 reserved;
+};
+static_assert(sizeof(struct link_grant) == 56, "link");
+
+struct link_refuse {
+	struct link_header header;
+	gm_le32 error;	/* positive errno */
+	gm_le32 reason; /* enum gm_reason */
+};
+static_assert(sizeof(struct link_refuse) == 24, "link");
+
+#define LINK_EXTENTS_MAX 256U
+
+struct link_extents {
+	struct link_header header; /* id: as in HELD or GRANT */
+	gm_le64 ino;
+	gm_le32 count; /* of extents[]: the message ends behind them, see link_extents_size() */
+	gm_le32 reserved;
+	struct gm_extent extents[LINK_EXTENTS_MAX]; /* by ascending file_block */
+};
+static_assert(sizeof(struct link_extents) == 32 + 32 * LINK_EXTENTS_MAX, "link");
+
+static inline size_t link_extents_size(uint32_t count)
+{
+	return offsetof(struct link_extents, extents) + count * sizeof(struct gm_extent);
+}
+
+struct link_scrub {
+	struct link_header header;
+	gm_le64 block;
+	gm_le32 count; /* at most LINK_SCRUB_MAX */
+	gm_le32 region;
+};
+static_assert(sizeof(struct link_scrub) == 32, "link");
+
+#define LINK_SCRUB_MAX 64U /* blocks of one order, so that an urgent one never waits long: 128 MiB */
+
+struct link_zero {
+	struct link_header header;
+	gm_le64 offset; /* bytes from the start of the region */
+	gm_le32 length; /* bytes; stays within one block */
+	gm_le32 region;
+};
+static_assert(sizeof(struct link_zero) == 32, "link");
+
+struct link_check { /* CHECK, FREE and BUSY */
+	struct link_header header;
+	gm_le64 ino;
+	gm_le64 epoch; /* FREE, BUSY: of the last grant or HELD that the helper knows; a FREE with an older one is void */
+	gm_le32 pid;   /* BUSY: one process that holds it; 0 if none can be named */
+	gm_le32 reserved;
+};
+static_assert(sizeof(struct link_check) == 40, "link");
+
+struct link_export { /* EXPORT, NODE (extent_count and epoch 0), UNEXPORT (all but ino 0) */
+	struct link_header header;
+	gm_le64 ino;
+	gm_le64 epoch; /* as in GRANT */
+	gm_le64 extent_count;
+	gm_le32 uid;
+	gm_le32 gid;
+	gm_le32 mode; /* permission bits */
+	gm_le32 reserved;
+};
+static_assert(sizeof(struct link_export) == 56, "link");
+
+/* ---- helper -> worker ---- */
+
+enum link_helper_opcode {
+	LINK_READY = 2,	 /* plain; answer to CONFIG: the link is in use */
+	LINK_REDEEM = 4, /* -> GRANT or REFUSE */
+	LINK_DONE = 6,	 /* answer to SCRUB and ZERO */
+	LINK_FREE = 8,	 /* answer to CHECK, or unasked: nobody reaches this inode's memory any more */
+	LINK_BUSY = 10,	 /* answer to CHECK */
+	LINK_HOLDER = 12,
+	LINK_HOLDERS_END = 14,
+	LINK_EXPORTED = 16, /* answer to EXPORT */
+};
+
+struct link_exported {
+	struct link_header header;
+	gm_le32 error;	/* 0 or a positive errno */
+	gm_le32 reason; /* enum gm_reason, with error */
+	char node[64];	/* "/dev/dax0.3", NUL-padded; empty with error */
+};
+static_assert(sizeof(struct link_exported) == 88, "link");
+
+struct link_redeem {
+	struct link_header header;
+	struct gm_ticket ticket;
+	gm_le32 pid; /* of the client, as the kernel says */
+	gm_le32 uid;
+	gm_le32 gid;
+	gm_le32 reserved;
+};
+static_assert(sizeof(struct link_redeem) == 48, "link");
+
+struct link_done {
+	struct link_header header;
+	gm_le32 error; /* 0 or a positive errno; EUCLEAN: refused, the order contradicts the helper's record */
+	gm_le32 reserved;
+};
+static_assert(sizeof(struct link_done) == 24, "link");
+
+#define LINK_HOLDER_DEAD    1U /* the process is gone, but its memory is not shown free yet */
+#define LINK_HOLDER_ADOPTED 2U /* found in /proc after a restart, not by a grant of this helper */
+
+struct link_holder {
+	struct link_header header;
+	gm_le64 ino;
+	gm_le32 pid;
+	gm_le32 uid;
+	gm_le32 access;
+	gm_le32 flags; /* LINK_HOLDER_* */
+};
+static_assert(sizeof(struct link_holder) == 40, "link");
+
+/* ---- the supervisor's links ---- */
+
+enum link_supervisor_opcode {
+	/* supervisor -> worker, with the fd of the mount: serve it. id: the mount's device number (st_dev) */
+	LINK_FUSE_FD = 101,
+	/* supervisor -> worker or helper, with one end of a new worker <-> helper link. id: the other's pid */
+	LINK_PEER = 103,
+	LINK_STOP = 105,      /* supervisor -> worker: checkpoint and end */
+	LINK_RECOVERED = 102, /* worker -> supervisor: the metadata is in order, the mount may be made */
+	LINK_SERVING = 104,   /* worker, helper -> supervisor: ready for users */
+	LINK_FAILED = 106,    /* worker, helper -> supervisor: won't start; link_failed with the sentence */
+	/* worker -> supervisor: the link to the helper has ended or broken the protocol. id: the helper's pid, as in PEER */
+	LINK_BROKEN = 108,
+};
+
+struct link_failed {
+	struct link_header header;
+	gm_le32 error; /* positive errno */
+	gm_le32 reserved;
+	char text[1024]; /* NUL-terminated */
+};
+static_assert(sizeof(struct link_failed) == 16 + 8 + 1024, "link");
+
+#endif
