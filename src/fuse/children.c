@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: MIT
+#include "fuse/children.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "config.h"
+#include "proto/link.h"
+#include "util/cleanup.h"
+#include "util/le.h"
+#include "util/log.h"
+#include "util/packet.h"
+
+/* Words of a command line: every one is owned. */
+struct words {
+	char *list[2 * GM_REGIONS_MAX + 24];
+	size_t count;
+	bool failed;
+};
+
+static void words_deinit(struct words *w)
+{
+	for (size_t i = 0; i < w->count; i++)
+		free(w->list[i]);
+}
+
+static void add_word(struct words *w, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static void add_word(struct words *w, const char *format, ...)
+{
+	va_list ap;
+
+	if (w->failed || w->count + 1 >= ARRAY_SIZE(w->list)) {
+		w->failed = true;
+		return;
+	}
+	va_start(ap, format);
+	w->failed = vasprintf(&w->list[w->count], format, ap) < 0;
+	va_end(ap);
+	if (!w->failed)
+		w->list[++w->count] = NULL;
+}
+
+/*
+ * What a new process inherits: its end of the link comes first, the regions after it, in their
+ * order. All of it is closed here once it runs, but for descriptors that are lent.
+ */
+struct inherited {
+	int fds[1 + 2 * GM_REGIONS_MAX];
+	bool lent[1 + 2 * GM_REGIONS_MAX];
+	size_t count;
+};
+
+static void inherited_deinit(struct inherited *in)
+{
+	for (size_t i = 0; i < in->count; i++)
+		if (!in->lent[i])
+			(void)close_fd(in->fds[i]);
+}
+
+static void add_fd(struct inherited *in, int fd, bool lent)
+{
+	in->fds[in->count] = fd;
+	in->lent[in->count++] = lent;
+}
+
+static void add_region(struct words *w, const struct inherited *in, const struct region *r)
+{
+	add_word(w, "--region");
+	add_word(w, "%s:%d:%s", region_kind_name(r->kind), SPAWN_FIRST_FD + (int)in->count - 1,
+		r->name);
+}
+
+/* A link's two ends; the far one is the first thing that the process inherits. */
+static int make_link(struct child *c, struct inherited *in, struct problem *why)
+{
+	int ends[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
+		return problem_errno(why, errno, "making the link to the %s", c->name);
+	c->link = ends[0];
+	add_fd(in, ends[1], false);
+	return 0;
+}
+
+static int run(struct child *c, const char *path, const struct words *w, const struct inherited *in,
+	const struct instance *i, struct problem *why)
+{
+	struct spawn spawn = {
+		.path = path,
+		.argv = w->list,
+		.fds = in->fds,
+		.nfds = in->count,
+		.quiet = !i->options->foreground,
+	};
+	int r = w->failed ? problem_errno(why, ENOMEM, "starting the %s", c->name)
+			  : spawn_process(&c->process, &spawn, why);
+
+	if (r < 0)
+		c->link = close_fd(c->link);
+	c->serving = false;
+	return r;
+}
+
+/* The worker gets the regions as they are open here: their lock is held for as long as either
+ * process lives. */
+int child_start_worker(struct child *c, const struct instance *i, struct problem *why)
+{
+	_cleanup_(inherited_deinit) struct inherited in = {.count = 0};
+	_cleanup_(words_deinit) struct words w = {.count = 0};
+	int r = make_link(c, &in, why);
+
+	if (r < 0)
+		return r;
+	add_word(&w, "guestmemfs-worker");
+	add_word(&w, "--name");
+	add_word(&w, "%s", i->name);
+	add_word(&w, "--mount-point");
+	add_word(&w, "%s", i->mount_path);
+	add_word(&w, "--grant-socket");
+	add_word(&w, "%s", i->runtime.grant_socket);
+	add_word(&w, "--control-socket");
+	add_word(&w, "%s", i->runtime.control_socket);
+	if (i->options->trust_memory)
+		add_word(&w, "--trust-memory");
+	for (uint32_t n = 0; n < i->pool.count; n++) {
+		add_fd(&in, i->pool.regions[n].fd, true);
+		add_region(&w, &in, &i->pool.regions[n]);
+	}
+	return run(c, "/proc/self/exe", &w, &in, i, why);
+}
+
+/*
+ * The helper gets them opened anew: what it sends to clients must carry no lock. Behind them come
+ * the locked ones, of which it knows nothing and which just stay open: a helper that outlives the
+ * others may still be zeroing what the next instance would give to somebody, so that one must wait.
+ */
+int child_start_helper(struct child *c, const struct instance *i, struct problem *why)
+{
+	_cleanup_(inherited_deinit) struct inherited in = {.count = 0};
+	_cleanup_(words_deinit) struct words w = {.count = 0};
+	int r = make_link(c, &in, why);
+
+	if (r < 0)
+		return r;
+	add_word(&w, "guestmemfs-helper");
+	add_word(&w, "--link-fd");
+	add_word(&w, "%d", SPAWN_FIRST_FD);
+	add_word(&w, "--socket");
+	add_word(&w, "%s", i->runtime.grant_socket);
+	if (i->options->has_trusted_group) {
+		add_word(&w, "--trusted-group");
+		add_word(&w, "%u", (unsigned)i->options->trusted_group);
+	}
+	for (uint32_t n = 0; n < i->pool.count; n++) {
+		int fd = region_reopen(&i->pool.regions[n], O_RDWR);
+
+		if (fd < 0) {
+			c->link = close_fd(c->link);
+			return problem_errno(why, -fd, "opening region %s for the helper",
+				i->pool.regions[n].name);
+		}
+		add_fd(&in, fd, false);
+		add_region(&w, &in, &i->pool.regions[n]);
+	}
+	for (uint32_t n = 0; n < i->pool.count; n++)
+		add_fd(&in, i->pool.regions[n].fd, true);
+	return run(c, GM_HELPER_PATH, &w, &in, i, why);
+}
+
+void child_send(const struct child *c, unsigned opcode, uint64_t id, int fd)
+{
+	struct link_plain m = {
+		.header = {.size = put_le32(sizeof(m)),
+			.opcode = put_le16((uint16_t)opcode),
+			.id = put_le64(id)},
+	};
+	int r = -ENOTCONN;
+
+	if (c->link >= 0)
+		r = packet_send(c->link, &m, sizeof(m), &fd, fd >= 0 ? 1 : 0, false);
+	if (r < 0)
+		log_debug("message %u to the %s: %s", opcode, c->name, strerror(-r));
+}
+
+int children_connect(const struct child *worker, const struct child *helper, struct problem *why)
+{
+	int ends[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
+		return problem_errno(why, errno, "making the link between worker and helper");
+	child_send(worker, LINK_PEER, (uint64_t)helper->process.pid, ends[0]);
+	child_send(helper, LINK_PEER, (uint64_t)worker->process.pid, ends[1]);
+	(void)close_fd(ends[0]);
+	(void)close_fd(ends[1]);
+	return 0;
+}
+
+bool child_has_died_too_often(struct child *c, uint64_t now)
+{
+	uint64_t *oldest = &c->deaths[c->death_count++ % CHILD_DEATHS_MAX];
+
+	*oldest = now;
+	/* The slot after the newest one holds the oldest of the last CHILD_DEATHS_MAX. */
+	oldest = &c->deaths[c->death_count % CHILD_DEATHS_MAX];
+	return c->death_count >= CHILD_DEATHS_MAX && now - *oldest <= CHILD_DEATHS_MS;
+}
+
+void child_end(struct child *c, int timeout_ms)
+{
+	int status;
+
+	c->link = close_fd(c->link);
+	if (c->process.pid == 0)
+		return;
+	if (process_wait(&c->process, timeout_ms, &status) == 0)
+		return;
+	log_warning("the %s does not end by itself; it is killed", c->name);
+	process_kill(&c->process);
+	(void)process_wait(&c->process, -1, &status);
+}

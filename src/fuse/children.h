@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The two processes that the supervisor starts, with the socket to each of them, and the rule by
+ * which a process that keeps dying is given up.
+ */
+#ifndef GM_FUSE_CHILDREN_H
+#define GM_FUSE_CHILDREN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "fuse/instance.h"
+#include "fuse/spawn.h"
+
+#define CHILD_DEATHS_MAX 5U     /* so many ... */
+#define CHILD_DEATHS_MS  10000U /* ... within this time are too many */
+
+struct child {
+	const char *name; /* for messages */
+	struct process process;
+	int link;                          /* owned */
+	bool serving;                      /* it has said so */
+	uint64_t deaths[CHILD_DEATHS_MAX]; /* the latest ones, milliseconds */
+	unsigned death_count;
+};
+
+#define CHILD_NULL(n) ((struct child){.name = (n), .process = PROCESS_NULL, .link = -1})
+
+int child_start_worker(struct child *c, const struct instance *i, struct problem *why);
+int child_start_helper(struct child *c, const struct instance *i, struct problem *why);
+
+/*
+ * A message without a body, or with a descriptor if fd is one. Failure is no news:
+ * the end of the process is.
+ */
+void child_send(const struct child *c, unsigned opcode, uint64_t id, int fd);
+
+/* Gives the two a socket to each other. */
+int children_connect(const struct child *worker, const struct child *helper, struct problem *why);
+
+/* Notes a death. True if there were too many lately. */
+bool child_has_died_too_often(struct child *c, uint64_t now);
+
+/* Ends it by closing its link, and by SIGKILL if it has not ended after timeout_ms. */
+void child_end(struct child *c, int timeout_ms);
+
+#endif

@@ -1,0 +1,484 @@
+// SPDX-License-Identifier: MIT
+#include "fuse/control.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <json-c/json.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "fuse/grants.h"
+#include "proto/control.h"
+#include "util/cleanup.h"
+#include "util/le.h"
+#include "util/log.h"
+#include "util/packet.h"
+
+struct client {
+	int fd; /* -1: the place is free */
+	bool wants_holders;
+	uint64_t wants_export; /* inode; 0: none */
+	uint64_t deadline;
+};
+
+struct control {
+	const struct status *status;
+	struct namespace *ns;
+	struct grants *grants;
+	char *path;
+	int listen;
+	int epoll; /* over the listening socket and the clients; the worker's loop watches this one
+		    */
+	struct client clients[CONTROL_CLIENTS_MAX];
+	struct link_holder *holders; /* as far as they have come */
+	size_t holder_count;
+	size_t holder_room;
+	bool asked;
+};
+
+#define LISTENER CONTROL_CLIENTS_MAX /* in place of a client's number */
+
+static void drop(struct client *c)
+{
+	c->fd = close_fd(c->fd);
+	c->wants_holders = false;
+	c->wants_export = 0;
+}
+
+/* ---- answers ---- */
+
+static void refuse_fd(int fd, int error, const char *text)
+{
+	struct control_answer a = {
+		.size = put_le32(sizeof(a)),
+		.version = put_le32(CONTROL_VERSION),
+		.error = put_le32((uint32_t)error),
+	};
+
+	(void)snprintf(a.text, sizeof(a.text), "%s", text);
+	(void)packet_send(fd, &a, sizeof(a), NULL, 0, false);
+}
+
+static int write_all(int fd, const char *text, size_t length)
+{
+	while (length > 0) {
+		ssize_t n = write(fd, text, length);
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n > 0) {
+			text += n;
+			length -= (size_t)n;
+		}
+	}
+	return 0;
+}
+
+/* Sealed, so that whoever gets it need not fear that it changes under his eyes. */
+static int make_memfd(const char *text, size_t length)
+{
+	_cleanup_fd_ int fd = memfd_create("guestmemfs-status", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	r = write_all(fd, text, length);
+	if (r < 0)
+		return r;
+	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
+		return -errno;
+	return steal_fd(&fd);
+}
+
+static int send_json(int fd, struct json_object *o)
+{
+	struct control_answer a = {
+		.size = put_le32(sizeof(a)),
+		.version = put_le32(CONTROL_VERSION),
+	};
+	_cleanup_fd_ int memfd = -1;
+	size_t length = 0;
+	const char *text =
+		o ? json_object_to_json_string_length(o, JSON_C_TO_STRING_PLAIN, &length) : NULL;
+
+	if (!text)
+		return -ENOMEM;
+	memfd = make_memfd(text, length);
+	if (memfd < 0)
+		return memfd;
+	a.length = put_le64(length);
+	return packet_send(fd, &a, sizeof(a), &memfd, 1, false);
+}
+
+static void answer(struct client *c, struct json_object *o)
+{
+	int r = send_json(c->fd, o);
+
+	json_object_put(o);
+	if (r == -EAGAIN || r == -EPIPE || r == -ECONNRESET)
+		drop(c);
+	else if (r < 0)
+		refuse_fd(c->fd, -r, "the worker could not make the answer");
+}
+
+/* ---- requests ---- */
+
+static void answer_status(struct control *k)
+{
+	for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++) {
+		struct client *c = &k->clients[i];
+
+		if (c->fd < 0 || !c->wants_holders)
+			continue;
+		c->wants_holders = false;
+		c->deadline += CONTROL_IDLE_MS;
+		answer(c, status_make(k->status, k->holders, k->holder_count));
+	}
+}
+
+static void ask_status(struct control *k, struct client *c, uint64_t now)
+{
+	c->wants_holders = true;
+	c->deadline = now + CONTROL_HOLDERS_MS;
+	if (k->asked)
+		return; /* another client's question is on its way */
+	k->asked = grants_ask_holders(k->grants);
+	if (!k->asked)
+		answer_status(k);
+}
+
+static void answer_extents(struct control *k, struct client *c, uint64_t ino)
+{
+	const struct inode *inode = meta_inode(store_meta(k->status->ns->store), ino);
+
+	if (!inode)
+		refuse_fd(c->fd, ENOENT, "there is no such inode");
+	else if (!S_ISREG(inode->attr.mode))
+		refuse_fd(c->fd, EINVAL, "only regular files have extents");
+	else
+		answer(c, status_make_extents(k->status, inode));
+}
+
+static void change_frozen(struct control *k, struct client *c, bool frozen)
+{
+	int r = frozen ? store_freeze(k->ns->store) : ns_thaw(k->ns);
+
+	if (r < 0) {
+		refuse_fd(c->fd, -r, "no checkpoint could be written: the pool is as it was");
+		return;
+	}
+	log_info(frozen ? "frozen: no change, no ticket and no grant until it is thawed, or "
+			  "another kernel mounts it"
+			: "thawed");
+	if (!frozen)
+		grants_thawed(k->grants);
+	answer(c, json_object_new_object());
+}
+
+/* ---- exports ---- */
+
+static void refuse_export(int fd, int error)
+{
+	switch (error) {
+	case -EAGAIN:
+		refuse_fd(fd, EAGAIN, "there is no helper at the moment; try again");
+		break;
+	case -EBUSY:
+		refuse_fd(fd, EBUSY,
+			"the file has devices that are in use, or the pool is frozen; see "
+			"guestmemfs status");
+		break;
+	case -ENOENT:
+	case -ESTALE:
+		refuse_fd(fd, ENOENT, "there is no such file");
+		break;
+	default:
+		refuse_fd(fd, -error, "no device node could be made; the log says more");
+	}
+}
+
+static void ask_export(struct control *k, struct client *c, uint64_t ino, uint64_t now)
+{
+	int r;
+
+	if (k->status->pool->regions[0].kind != GM_REGION_SOFT) {
+		refuse_fd(c->fd, EOPNOTSUPP,
+			"only files on soft regions have devices of their own that can be "
+			"exported");
+		return;
+	}
+	r = store_is_frozen(k->ns->store) ? -EBUSY : grants_export(k->grants, ino);
+	if (r < 0) {
+		refuse_export(c->fd, r);
+		return;
+	}
+	c->wants_export = ino;
+	c->deadline = now + CONTROL_EXPORT_MS;
+}
+
+void control_take_exported(
+	struct control *k, uint64_t ino, int error, enum gm_reason reason, const char *node)
+{
+	(void)reason;
+	for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++) {
+		struct client *c = &k->clients[i];
+
+		if (c->fd < 0 || c->wants_export != ino)
+			continue;
+		c->wants_export = 0;
+		if (error < 0)
+			refuse_export(c->fd, error);
+		else
+			answer(c, status_make_node(node));
+	}
+}
+
+static void take_export_back(struct control *k, struct client *c, uint64_t ino)
+{
+	int r = store_is_frozen(k->ns->store) ? -EBUSY : grants_unexport(k->grants, ino);
+
+	if (r == -ENOENT)
+		refuse_fd(c->fd, ENOENT, "the file is not exported");
+	else if (r < 0)
+		refuse_export(c->fd, r);
+	else
+		answer(c, json_object_new_object());
+}
+
+static void take_request(
+	struct control *k, struct client *c, const struct control_request *m, uint64_t now)
+{
+	uint32_t opcode = get_le32(m->opcode);
+	uint64_t ino = get_le64(m->ino);
+
+	if (get_le32(m->version) != CONTROL_VERSION) {
+		refuse_fd(c->fd, EPROTONOSUPPORT,
+			"the worker speaks another version of the control protocol: use the "
+			"guestmemfs command "
+			"that came with it");
+		return;
+	}
+	if (get_le32(m->size) != sizeof(*m) || get_le32(m->reserved) ||
+		(ino != 0) != (opcode == CONTROL_EXTENTS || opcode == CONTROL_EXPORT ||
+				      opcode == CONTROL_UNEXPORT))
+		opcode = 0;
+	switch (opcode) {
+	case CONTROL_STATUS:
+		ask_status(k, c, now);
+		break;
+	case CONTROL_FILES:
+		answer(c, status_make_files(k->status));
+		break;
+	case CONTROL_EXTENTS:
+		answer_extents(k, c, ino);
+		break;
+	case CONTROL_FREEZE:
+	case CONTROL_THAW:
+		change_frozen(k, c, opcode == CONTROL_FREEZE);
+		break;
+	case CONTROL_TOKEN:
+		answer(c, status_make_token(k->status));
+		break;
+	case CONTROL_EXPORT:
+		ask_export(k, c, ino, now);
+		break;
+	case CONTROL_UNEXPORT:
+		take_export_back(k, c, ino);
+		break;
+	default:
+		refuse_fd(c->fd, EINVAL, "this is not a request");
+	}
+}
+
+static void serve_client(struct control *k, struct client *c, uint64_t now)
+{
+	struct control_request m;
+	ssize_t n;
+
+	if (c->fd < 0)
+		return;
+	n = packet_receive(c->fd, &m, sizeof(m), NULL, NULL, false);
+	if (n == -EAGAIN)
+		return;
+	/* One question at a time; whoever asks on before the answer does not speak the protocol. */
+	if (n <= 0 || c->wants_holders || c->wants_export) {
+		drop(c);
+		return;
+	}
+	c->deadline = now + CONTROL_IDLE_MS;
+	if (n != (ssize_t)sizeof(m))
+		refuse_fd(c->fd, EINVAL, "this is not a request");
+	else
+		take_request(k, c, &m, now);
+}
+
+/* ---- connections ---- */
+
+/* The socket's mode keeps others out already; this holds whatever happens to the mode. */
+static bool is_allowed(int fd)
+{
+	struct ucred peer;
+	socklen_t length = sizeof(peer);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0)
+		return false;
+	return peer.uid == 0 || peer.uid == geteuid();
+}
+
+static struct client *free_place(struct control *k)
+{
+	for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++)
+		if (k->clients[i].fd < 0)
+			return &k->clients[i];
+	return NULL;
+}
+
+static void take_connection(struct control *k, uint64_t now)
+{
+	_cleanup_fd_ int fd = accept4(k->listen, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	struct epoll_event event = {.events = EPOLLIN};
+	struct client *c = free_place(k);
+
+	if (fd < 0)
+		return;
+	if (!is_allowed(fd)) {
+		refuse_fd(fd, EACCES, "only root and the user of the mount may ask");
+		return;
+	}
+	if (!c) {
+		refuse_fd(fd, EUSERS, "too many are asking at the moment; try again");
+		return;
+	}
+	event.data.u32 = (uint32_t)(c - k->clients);
+	if (epoll_ctl(k->epoll, EPOLL_CTL_ADD, fd, &event) < 0)
+		return;
+	*c = (struct client){.fd = steal_fd(&fd), .deadline = now + CONTROL_IDLE_MS};
+}
+
+void control_serve(struct control *k, uint64_t now)
+{
+	struct epoll_event events[CONTROL_CLIENTS_MAX + 1];
+	int n = epoll_wait(k->epoll, events, (int)ARRAY_SIZE(events), 0);
+
+	for (int i = 0; i < n; i++) {
+		if (events[i].data.u32 == LISTENER)
+			take_connection(k, now);
+		else
+			serve_client(k, &k->clients[events[i].data.u32], now);
+	}
+}
+
+void control_take_holder(struct control *k, const struct link_holder *h)
+{
+	if (!h) {
+		answer_status(k);
+		k->asked = false;
+		k->holder_count = 0;
+		return;
+	}
+	if (k->holder_count == k->holder_room) {
+		size_t room = k->holder_room ? 2 * k->holder_room : 64;
+		struct link_holder *more = reallocarray(k->holders, room, sizeof(*more));
+
+		if (!more) {
+			log_warning("the list of holders is cut short: out of memory");
+			return;
+		}
+		k->holders = more;
+		k->holder_room = room;
+	}
+	k->holders[k->holder_count++] = *h;
+}
+
+void control_expire(struct control *k, uint64_t now)
+{
+	bool late = false;
+
+	for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++) {
+		struct client *c = &k->clients[i];
+
+		if (c->fd < 0 || c->deadline > now)
+			continue;
+		if (c->wants_holders)
+			late = true;
+		else
+			drop(c);
+	}
+	if (late)
+		answer_status(k);
+}
+
+bool control_next_deadline(const struct control *k, uint64_t *ret)
+{
+	bool found = false;
+
+	for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++) {
+		const struct client *c = &k->clients[i];
+
+		if (c->fd < 0 || (found && c->deadline >= *ret))
+			continue;
+		*ret = c->deadline;
+		found = true;
+	}
+	return found;
+}
+
+int control_fd(const struct control *k)
+{
+	return k->epoll;
+}
+
+int control_new(struct control **ret, const char *path, const struct status *status,
+	struct namespace *ns, struct grants *grants, struct problem *why)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.u32 = LISTENER};
+	struct control *k = calloc(1, sizeof(*k));
+	int r = -ENOMEM;
+
+	if (!k)
+		return problem_errno(why, ENOMEM, "making the control socket");
+	k->status = status;
+	k->ns = ns;
+	k->grants = grants;
+	k->epoll = k->listen = -1;
+	for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++)
+		k->clients[i].fd = -1;
+	k->listen = r = packet_listen(path, 0600);
+	if (r >= 0) {
+		k->path = strdup(path); /* from here on it is ours to remove */
+		k->epoll = epoll_create1(EPOLL_CLOEXEC);
+		r = 0;
+		if (!k->path)
+			r = -ENOMEM;
+		else if (k->epoll < 0 || epoll_ctl(k->epoll, EPOLL_CTL_ADD, k->listen, &event) < 0)
+			r = -errno;
+	}
+	if (r < 0) {
+		(void)control_free(k);
+		return problem_errno(why, -r, "making the control socket %s", path);
+	}
+	*ret = k;
+	return 0;
+}
+
+struct control *control_free(struct control *k)
+{
+	if (!k)
+		return NULL;
+	for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++)
+		drop(&k->clients[i]);
+	if (k->path)
+		(void)unlink(k->path);
+	(void)close_fd(k->listen);
+	(void)close_fd(k->epoll);
+	free(k->holders);
+	free(k->path);
+	free(k);
+	return NULL;
+}

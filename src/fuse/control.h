@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The control socket: listens, answers the operator's command. Clients are few, and none can hold
+ * up the worker: each has its time.
+ */
+#ifndef GM_FUSE_CONTROL_H
+#define GM_FUSE_CONTROL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "fuse/status.h"
+#include "guestmemfs/protocol.h"
+#include "util/problem.h"
+
+struct control;
+struct grants;
+
+#define CONTROL_CLIENTS_MAX 16U
+#define CONTROL_IDLE_MS     10000U  /* a client that says nothing, or does not take its answer */
+#define CONTROL_EXPORT_MS   600000U /* the file is zeroed first, if it is new */
+#define CONTROL_HOLDERS_MS  1000U   /* for the helper's list; then the answer goes without */
+
+/* status and grants outlive it. Sentences: the path is taken (-EADDRINUSE, -EEXIST) or can't be
+ * made. */
+int control_new(struct control **ret, const char *path, const struct status *status,
+	struct namespace *ns, struct grants *grants, struct problem *why);
+struct control *control_free(
+	struct control *c); /* removes the socket; NULL is fine; returns NULL */
+
+/* A descriptor that becomes readable when there is something to do: control_serve(). now:
+ * clock_milliseconds(). */
+int control_fd(const struct control *c);
+void control_serve(struct control *c, uint64_t now);
+
+/* A holder, or NULL after the last one: grants_ask_holders() was called from here. */
+void control_take_holder(struct control *c, const struct link_holder *h);
+
+/* The answer to an export that was asked for here; as in struct grants_config. */
+void control_take_exported(
+	struct control *c, uint64_t ino, int error, enum gm_reason reason, const char *node);
+
+/* Ends what has had its time; and when there will be more of that. False: nothing is waited for. */
+void control_expire(struct control *c, uint64_t now);
+bool control_next_deadline(const struct control *c, uint64_t *ret);
+
+#endif

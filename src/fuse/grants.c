@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: MIT
+/* Whether and when a file is granted, and when it is held no more. The link itself: grants_link.c.
+ */
+#include "fuse/grants.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fuse/grants_internal.h"
+#include "fuse/grants_send.h"
+#include "fuse/tickets.h"
+#include "util/cleanup.h"
+#include "util/clock.h"
+#include "util/le.h"
+#include "util/log.h"
+
+enum gm_reason grants_reason_of(int error)
+{
+	switch (error) {
+	case -ENOSPC:
+		return GM_REASON_SPACE;
+	case -ESTALE:
+		return GM_REASON_GONE;
+	case -EIO:
+		return GM_REASON_SCRUB;
+	case -EUSERS:
+		return GM_REASON_LIMIT;
+	case -EBUSY:
+		return GM_REASON_FROZEN;
+	default:
+		return GM_REASON_MEMORY;
+	}
+}
+
+/* The file is clean. Held first, by a committed record; then the number; then the message: the
+ * order is the promise. */
+static int grant(struct grants *g, uint64_t ino, const struct request *rq)
+{
+	const struct inode *inode;
+	int r;
+
+	r = epochs_reserve(&g->epochs, ino);
+	if (r < 0)
+		return r;
+	r = ns_hold(g->config.ns, ino);
+	if (r < 0) {
+		log_error("inode %llu is not granted: its mark could not be journalled: %s",
+			(unsigned long long)ino, strerror(-r));
+		return r;
+	}
+	inode = meta_inode(g->meta, ino);
+	grants_send_grant(&g->outbox, inode, epochs_next(&g->epochs, ino), rq->id, rq->access);
+	return 0;
+}
+
+void grants_drop_waiting(struct grants *g, struct waiting *w)
+{
+	struct request *rq;
+
+	while ((rq = STAILQ_FIRST(&w->requests))) {
+		STAILQ_REMOVE_HEAD(&w->requests, link);
+		free(rq);
+		g->request_count--;
+	}
+	TAILQ_REMOVE(&g->waiting, w, link);
+	free(w);
+}
+
+static void refuse(struct grants *g, uint64_t ino, const struct request *rq, int error)
+{
+	if (rq->access)
+		grants_send_refuse(&g->outbox, rq->id, error, grants_reason_of(error));
+	else
+		g->config.exported(g->config.data, ino, error, grants_reason_of(error), NULL);
+}
+
+static void refuse_all(struct grants *g, struct waiting *w, int error)
+{
+	const struct request *rq;
+
+	STAILQ_FOREACH (rq, &w->requests, link)
+		refuse(g, w->ino, rq, error);
+	grants_drop_waiting(g, w);
+}
+
+static void grant_all(struct grants *g, struct waiting *w)
+{
+	const struct request *rq;
+
+	STAILQ_FOREACH (rq, &w->requests, link) {
+		int r = 0;
+
+		if (rq->access)
+			r = grant(g, w->ino, rq);
+		else
+			grants_begin_export(g, w->ino);
+		if (r < 0)
+			refuse(g, w->ino, rq, r);
+	}
+	grants_drop_waiting(g, w);
+}
+
+/* The file if it may be granted at all; it may have been removed since the ticket was made. */
+static const struct inode *find_file(const struct grants *g, uint64_t ino)
+{
+	const struct inode *inode = meta_inode(g->meta, ino);
+
+	return inode && S_ISREG(inode->attr.mode) ? inode : NULL;
+}
+
+static bool may_grant_now(const struct grants *g, const struct inode *inode)
+{
+	return meta_is_clean(g->meta, inode) && !scrub_touches(&g->scrub, inode);
+}
+
+/* True if no block is left that might need another order. */
+static bool is_ordered_to_end(const struct inode *inode, uint64_t at)
+{
+	const struct file_extent *last;
+
+	if (inode->extent_count == 0)
+		return true;
+	last = &inode->extents[inode->extent_count - 1];
+	return at >= last->file_block + last->count;
+}
+
+/*
+ * Goes on with a file that somebody waits for: one order if there is room, or the grant if nothing
+ * is left to be done. True if an order was given; then it is the others' turn. The second look is
+ * for a file that changed while it was scrubbed.
+ */
+static bool advance_waiting(struct grants *g, struct waiting *w)
+{
+	const struct inode *inode = find_file(g, w->ino);
+
+	if (!inode || store_is_frozen(g->config.ns->store)) {
+		refuse_all(g, w, inode ? -EBUSY : -ESTALE);
+		return false;
+	}
+	for (unsigned look = 0; look < 2; look++) {
+		bool room = scrub_has_room(&g->scrub);
+
+		if (room && scrub_order_file(&g->scrub, inode, &w->at)) {
+			TAILQ_REMOVE(&g->waiting, w, link);
+			TAILQ_INSERT_TAIL(&g->waiting, w, link);
+			return true;
+		}
+		/* Others may have all the orders: this file's last one may be done nevertheless. */
+		if ((!room && !is_ordered_to_end(inode, w->at)) || scrub_touches(&g->scrub, inode))
+			return false;
+		if (meta_is_clean(g->meta, inode)) {
+			grant_all(g, w);
+			return false;
+		}
+		if (!room)
+			return false;
+		w->at = 0;
+	}
+	log_error("inode %llu is not granted: it can't be made clean", (unsigned long long)w->ino);
+	refuse_all(g, w, -EIO);
+	return false;
+}
+
+/* One order for each file at a time: a small file does not wait for all of a great one. */
+static void advance_all(struct grants *g)
+{
+	bool gave;
+
+	do {
+		struct waiting *w = TAILQ_FIRST(&g->waiting), *next;
+
+		for (gave = false; w && !gave; w = next) {
+			next = TAILQ_NEXT(w, link);
+			gave = advance_waiting(g, w);
+		}
+	} while (gave);
+}
+
+void grants_advance(struct grants *g)
+{
+	if (!g->ready)
+		return;
+	advance_all(g);
+	/* In the background one order at a time, so that there is always room for one that somebody
+	 * waits for. */
+	if (TAILQ_EMPTY(&g->waiting) && scrub_is_idle(&g->scrub) &&
+		!store_is_frozen(g->config.ns->store))
+		(void)scrub_order_free(&g->scrub, clock_milliseconds());
+}
+
+static struct waiting *find_waiting(struct grants *g, uint64_t ino)
+{
+	struct waiting *w;
+
+	TAILQ_FOREACH (w, &g->waiting, link)
+		if (w->ino == ino)
+			return w;
+	w = calloc(1, sizeof(*w));
+	if (!w)
+		return NULL;
+	w->ino = ino;
+	STAILQ_INIT(&w->requests);
+	TAILQ_INSERT_TAIL(&g->waiting, w, link);
+	return w;
+}
+
+static int wait_for_scrub(struct grants *g, uint64_t ino, const struct request *rq)
+{
+	_cleanup_free_ struct request *copy = malloc(sizeof(*copy));
+	struct waiting *w;
+
+	if (g->request_count == GRANTS_WAITING_MAX)
+		return -EUSERS;
+	if (!copy)
+		return -ENOMEM;
+	w = find_waiting(g, ino);
+	if (!w)
+		return -ENOMEM;
+	*copy = *rq;
+	STAILQ_INSERT_TAIL(&w->requests, copy, link);
+	copy = NULL;
+	g->request_count++;
+	return 0;
+}
+
+int grants_export(struct grants *g, uint64_t ino)
+{
+	const struct request rq = {.access = 0};
+	const struct inode *inode = find_file(g, ino);
+
+	if (!inode)
+		return -ENOENT;
+	if (!g->ready)
+		return -EAGAIN;
+	return wait_for_scrub(g, ino, &rq); /* at once, in grants_advance(), if it is clean */
+}
+
+void grants_thawed(struct grants *g)
+{
+	const struct inode *inode;
+	size_t cursor = 0;
+
+	while ((inode = meta_each_inode(g->meta, &cursor)))
+		if (inode->attr.flags & GM_INODE_HELD)
+			grants_check(g, inode->attr.ino);
+}
+
+/* ---- what comes ---- */
+
+int grants_redeem(struct grants *g, const struct link_redeem *m)
+{
+	struct request rq = {.id = get_le64(m->header.id)};
+	const struct inode *inode;
+	uint64_t ino;
+	int r;
+
+	if (get_le32(m->reserved))
+		return -EPROTO;
+	if (tickets_redeem(g->config.tickets, &m->ticket, &ino, &rq.access) < 0) {
+		log_debug("process %u showed a ticket that is not good", get_le32(m->pid));
+		grants_send_refuse(&g->outbox, rq.id, -EKEYREJECTED, GM_REASON_TICKET);
+		return 0;
+	}
+	inode = find_file(g, ino);
+	if (!inode)
+		r = -ESTALE;
+	else if (store_is_frozen(g->config.ns->store))
+		r = -EBUSY;
+	else if (may_grant_now(g, inode))
+		r = grant(g, ino, &rq);
+	else
+		r = wait_for_scrub(g, ino, &rq);
+	if (r < 0)
+		grants_send_refuse(&g->outbox, rq.id, r, grants_reason_of(r));
+	return 0;
+}
+
+static int take_unexported(const struct link_done *m)
+{
+	if (get_le32(m->reserved))
+		return -EPROTO;
+	if (get_le32(m->error))
+		log_warning("the node of inode %llu could not be taken back: %s",
+			(unsigned long long)(get_le64(m->header.id) & ~GRANTS_UNEXPORT_ID),
+			strerror((int)get_le32(m->error)));
+	return 0;
+}
+
+int grants_take_done(struct grants *g, const struct link_done *m)
+{
+	struct scrub_order order;
+	struct waiting *w, *next;
+	int r;
+
+	if (get_le64(m->header.id) & GRANTS_UNEXPORT_ID)
+		return take_unexported(m);
+	r = scrub_done(&g->scrub, get_le64(m->header.id), get_le32(m->error), clock_milliseconds(),
+		&order);
+
+	if (get_le32(m->reserved) || r == -EPROTO)
+		return -EPROTO;
+	if (r == 0)
+		return 0;
+	for (w = TAILQ_FIRST(&g->waiting); w; w = next) {
+		const struct inode *inode = find_file(g, w->ino);
+
+		next = TAILQ_NEXT(w, link);
+		if (inode && scrub_order_touches(&order, inode))
+			refuse_all(g, w, -EIO);
+	}
+	return 0;
+}
+
+/* True if the inode is held no more. */
+static bool take_free_of(struct grants *g, uint64_t ino, uint64_t epoch)
+{
+	const struct inode *inode = meta_inode(g->meta, ino);
+	int r;
+
+	if (!inode || !inode_is_held(inode))
+		return true;
+	if (epoch != epochs_get(&g->epochs, ino))
+		return false;
+	r = ns_unhold(g->config.ns, ino);
+	if (r < 0) {
+		log_warning("inode %llu stays held: %s", (unsigned long long)ino, strerror(-r));
+		return false;
+	}
+	epochs_forget(&g->epochs, ino);
+	return true;
+}
+
+int grants_take_free(struct grants *g, const struct link_check *m)
+{
+	uint64_t ino = get_le64(m->ino);
+	bool is_free;
+
+	if (get_le32(m->reserved) || get_le32(m->pid))
+		return -EPROTO;
+	is_free = take_free_of(g, ino, get_le64(m->epoch));
+	g->config.checked(g->config.data, ino, !is_free);
+	return 0;
+}
+
+int grants_take_busy(struct grants *g, const struct link_check *m)
+{
+	if (get_le32(m->reserved))
+		return -EPROTO;
+	g->config.checked(g->config.data, get_le64(m->ino), true);
+	return 0;
+}
+
+int grants_new(struct grants **ret, const struct grants_config *config)
+{
+	struct grants *g = calloc(1, sizeof(*g));
+
+	if (!g)
+		return -ENOMEM;
+	g->config = *config;
+	g->meta = store_meta(config->ns->store);
+	g->fd = -1;
+	epochs_init(&g->epochs, g->meta->mount_number);
+	TAILQ_INIT(&g->waiting);
+	outbox_init(&g->outbox, -1);
+	scrub_init(&g->scrub, config->ns, &g->outbox);
+	*ret = g;
+	return 0;
+}
+
+struct grants *grants_free(struct grants *g)
+{
+	if (!g)
+		return NULL;
+	grants_drop_link(g);
+	epochs_deinit(&g->epochs);
+	free(g);
+	return NULL;
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The worker's side of the link to the helper: tickets are redeemed, grants are given once every
+ * block of the file is clean and the inode is held by a committed record, and the helper's word
+ * that nobody reaches a file any more is weighed before it counts.
+ *
+ * The link may come and go (the helper is restarted): orders that were given to a helper that is
+ * gone are given to the next one. Nothing here ever waits; the worker's event loop calls in.
+ */
+#ifndef GM_FUSE_GRANTS_H
+#define GM_FUSE_GRANTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "guestmemfs/protocol.h"
+#include "proto/link.h"
+
+struct grants;
+struct namespace;
+struct tickets;
+
+#define GRANTS_WAITING_MAX 4096U /* requests that wait for scrubbing, in all */
+
+struct grants_config {
+	struct namespace *ns; /* these two outlive the grants */
+	struct tickets *tickets;
+	/*
+	 * The answer to grants_check(), also unasked: busy is false when the inode is held no more.
+	 * Called from grants_serve() only.
+	 */
+	void (*checked)(void *data, uint64_t ino, bool busy);
+	/* The answers to grants_ask_holders(): one call for each, then one with NULL; also NULL if
+	 * the link ends. */
+	void (*holder)(void *data, const struct link_holder *h);
+	/* The answer to grants_export(): error 0 and the node's path, or a negative errno and why.
+	 */
+	void (*exported)(
+		void *data, uint64_t ino, int error, enum gm_reason reason, const char *node);
+	void *data;
+};
+
+/* -ENOMEM. */
+int grants_new(struct grants **ret, const struct grants_config *config);
+struct grants *grants_free(struct grants *g); /* NULL is fine; returns NULL */
+
+/*
+ * Asks the helper whether anybody can still reach the inode's memory; checked() brings the answer.
+ * Without a helper, or when it ends meanwhile, there is none: the asker sets its own limit.
+ */
+void grants_check(struct grants *g, uint64_t ino);
+
+/*
+ * Takes over a new link to the helper, in place of the one before, and begins to tell it what is
+ * held. What clients asked of the old one is forgotten: they lost their connection to it. -ENOMEM,
+ * then there is no link.
+ */
+int grants_set_link(struct grants *g, int fd);
+
+/* The link's descriptor, -1 if there is none, and what to wait for on it (EPOLLIN, EPOLLOUT). */
+int grants_fd(const struct grants *g);
+uint32_t grants_events(const struct grants *g);
+
+/*
+ * Reads and writes what can be read and written without waiting. False when the link has ended or
+ * broken the protocol (which is logged): it is closed then.
+ */
+bool grants_serve(struct grants *g, uint32_t events);
+
+/*
+ * Gives the orders that are due and the grants that need wait no longer. To be called whenever
+ * anything may have changed: after grants_serve(), after requests that free or take blocks, and
+ * once a second.
+ */
+void grants_advance(struct grants *g);
+
+/* True once the helper has confirmed the link. */
+bool grants_is_ready(const struct grants *g);
+
+/*
+ * Makes a device node over the inode's memory, with its owner and mode: as soon as its blocks are
+ * clean. exported() brings the answer, also if the link ends meanwhile. -EAGAIN there is no helper;
+ * -ENOMEM; -EUSERS too many wait.
+ */
+int grants_export(struct grants *g, uint64_t ino);
+
+/* The node is root's alone from now on. Negative errno: the journal refused it. */
+int grants_unexport(struct grants *g, uint64_t ino);
+
+/* The inode's owner or mode has changed: if it is exported, its node follows. */
+void grants_node_changed(struct grants *g, uint64_t ino);
+
+/* The pool was thawed: what was shown free while it could not be noted is asked for again. */
+void grants_thawed(struct grants *g);
+
+/* Asks for every holder. False if there is no helper to ask. */
+bool grants_ask_holders(struct grants *g);
+
+#endif

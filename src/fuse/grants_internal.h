@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/* What grants.c and grants_link.c share, and nobody else sees. */
+#ifndef GM_FUSE_GRANTS_INTERNAL_H
+#define GM_FUSE_GRANTS_INTERNAL_H
+
+#include <sys/queue.h>
+
+#include "fuse/epochs.h"
+#include "fuse/grants.h"
+#include "fuse/namespace.h"
+#include "fuse/outbox.h"
+#include "fuse/scrub.h"
+
+#define GRANTS_EXPORTS_MAX 16U
+
+/* The id of an UNEXPORT, apart from those of scrub orders. */
+#define GRANTS_UNEXPORT_ID (1ULL << 63)
+
+/* A REDEEM or an export that waits until the file's blocks are clean. */
+struct request {
+	STAILQ_ENTRY(request) link; /* waiting.requests */
+	uint64_t id;
+	uint32_t access; /* 0: an export */
+};
+
+/* A file that somebody waits for. */
+struct waiting {
+	TAILQ_ENTRY(waiting) link; /* grants.waiting */
+	uint64_t ino;
+	uint64_t at; /* file block: everything before it is clean or under an order */
+	STAILQ_HEAD(, request) requests;
+};
+
+struct grants {
+	struct grants_config config;
+	struct meta *meta; /* the store's */
+	struct outbox outbox;
+	struct scrub scrub;
+	struct epochs epochs;
+
+	int fd;
+	bool ready; /* the helper has answered CONFIG */
+	bool asked_holders;
+	uint64_t *held; /* inodes that the helper is yet to be told of; NULL once RESUMED is sent;
+			   owned */
+	size_t held_count;
+	size_t held_sent;
+
+	uint64_t exporting[GRANTS_EXPORTS_MAX]; /* inodes whose EXPORT is under way; 0: none */
+	TAILQ_HEAD(, waiting) waiting;          /* in order of arrival */
+	unsigned request_count;                 /* in all of them */
+};
+
+/* The messages of the same names. 0, or -EPROTO: the link must end. */
+int grants_redeem(struct grants *g, const struct link_redeem *m);
+int grants_take_done(struct grants *g, const struct link_done *m);
+int grants_take_free(struct grants *g, const struct link_check *m);
+int grants_take_exported(struct grants *g, const struct link_exported *m);
+int grants_take_busy(struct grants *g, const struct link_check *m);
+
+enum gm_reason grants_reason_of(int error); /* negative errno */
+
+/* The file is clean: makes its node. */
+void grants_begin_export(struct grants *g, uint64_t ino);
+
+/* All exports that wait or are under way get this answer. */
+void grants_fail_exports(struct grants *g, int error);
+
+/* Nobody waits for the file any more; no answer is sent. */
+void grants_drop_waiting(struct grants *g, struct waiting *w);
+
+/* Closes the link, if there is one, and forgets what depends on it. */
+void grants_drop_link(struct grants *g);
+
+#endif

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The tree of names: POSIX semantics over the store and the allocator. It knows no FUSE, no clock
+ * and no process.
+ *
+ * Every change is one transaction and one store_commit(): when a function returns 0 it is on the
+ * media, when it returns a negative errno nothing has changed. Permissions are the kernel's
+ * business (default_permissions).
+ *
+ * Errors that any function may give beside its own: -ENOENT there is no such directory (any more),
+ * -ESTALE there is no such inode (any more); for changes also -ENOSPC the metadata area or the
+ * number of files is exhausted, -ENOMEM. Functions that take a name: -ENOENT empty, -ENAMETOOLONG
+ * more than GM_NAME_MAX bytes, -EINVAL '/' or NUL in it, -ENOTDIR the parent is a file.
+ */
+#ifndef GM_FUSE_NAMESPACE_H
+#define GM_FUSE_NAMESPACE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <time.h>
+
+#include "store/store.h"
+
+struct namespace
+{
+	struct store *store; /* not owned */
+	uint64_t orphans;    /* inodes without links that somebody still uses */
+};
+
+/* Who asks, when, and under which number: goes into times, owners and the journal. */
+struct ns_request {
+	struct timespec now; /* CLOCK_REALTIME */
+	uint64_t unique;     /* of the FUSE request; 0 if none asks */
+	uint32_t uid;
+	uint32_t gid;
+};
+
+/* store must have its mount begun (store_begin_mount()) and must outlive ns. */
+void ns_init(struct namespace *ns, struct store *store);
+
+/* ---- reading ---- */
+
+/* "." and ".." are found too. -ENOENT. */
+int ns_lookup(const struct namespace *ns, uint64_t parent, const char *name, size_t length,
+	struct stat *ret);
+int ns_getattr(const struct namespace *ns, uint64_t ino, struct stat *ret);
+
+struct ns_entry {
+	uint64_t ino;
+	uint64_t cookie;  /* the place to go on after: give it as `after` for the next entry */
+	const char *name; /* not NUL-terminated; valid until the next change */
+	size_t length;
+	uint32_t type; /* S_IFREG or S_IFDIR */
+};
+
+/*
+ * The entry that follows the place `after`, 0 for the first one. "." is at 1, ".." at 2, the others
+ * follow; a place stays good whatever is added or removed. 1 found, 0 no more; -ENOENT the
+ * directory is removed; -ENOTDIR.
+ */
+int ns_next_entry(const struct namespace *ns, uint64_t dir, uint64_t after, struct ns_entry *ret);
+
+/* The place behind the last entry that the directory ever had: entries from now on come there or
+ * later. */
+int ns_dir_end(const struct namespace *ns, uint64_t dir, uint64_t *ret);
+
+/* Blocks of GM_BLOCK_SIZE; files: max_files. */
+void ns_statfs(const struct namespace *ns, struct statvfs *ret);
+
+/* ---- names ---- */
+
+/* mode: permission bits. -EEXIST. */
+int ns_create(struct namespace *ns, const struct ns_request *rq, uint64_t parent, const char *name,
+	size_t length, uint32_t mode, struct stat *ret);
+int ns_mkdir(struct namespace *ns, const struct ns_request *rq, uint64_t parent, const char *name,
+	size_t length, uint32_t mode, struct stat *ret);
+
+/* A file that is open or held stays, without a name, until its last user is gone. -EISDIR. */
+int ns_unlink(struct namespace *ns, const struct ns_request *rq, uint64_t parent, const char *name,
+	size_t length);
+/* -ENOTDIR, -ENOTEMPTY; -EINVAL ".". */
+int ns_rmdir(struct namespace *ns, const struct ns_request *rq, uint64_t parent, const char *name,
+	size_t length);
+
+struct ns_name {
+	uint64_t parent;
+	const char *name;
+	size_t length;
+};
+
+/*
+ * flags: 0, RENAME_NOREPLACE or RENAME_EXCHANGE of renameat2(2); others -EINVAL. -EEXIST,
+ * -ENOTEMPTY, -EISDIR, -ENOTDIR as there; -EINVAL a directory into itself; -EBUSY "." or "..".
+ */
+int ns_rename(struct namespace *ns, const struct ns_request *rq, const struct ns_name *from,
+	const struct ns_name *to, unsigned flags);
+
+/* ---- attributes ---- */
+
+enum ns_set {
+	NS_SET_MODE = 1 << 0,
+	NS_SET_UID = 1 << 1,
+	NS_SET_GID = 1 << 2,
+	NS_SET_SIZE = 1 << 3,
+	NS_SET_ATIME = 1 << 4,
+	NS_SET_MTIME = 1 << 5,
+};
+
+struct ns_change {
+	unsigned set;  /* enum ns_set */
+	uint32_t mode; /* permission bits; the rest is ignored */
+	uint32_t uid;
+	uint32_t gid;
+	uint64_t size;
+	struct timespec atime; /* tv_nsec may be UTIME_NOW */
+	struct timespec mtime;
+};
+
+/*
+ * All of it or nothing. Growing takes the blocks at once. -EFBIG size beyond any pool; -ENOSPC not
+ * enough free blocks; -EBUSY shrinking a held file; -EISDIR the size of a directory; -EINVAL a time
+ * that is none.
+ */
+int ns_setattr(struct namespace *ns, const struct ns_request *rq, uint64_t ino,
+	const struct ns_change *change, struct stat *ret);
+
+/* ---- users of an inode ---- */
+
+/* Counts an open file or directory stream. */
+int ns_open(struct namespace *ns, uint64_t ino);
+
+/*
+ * One less. The last one of an unlinked inode that nobody holds removes it; when that can't be
+ * committed it is left for the next mount to remove. An inode that is gone, or was never opened
+ * here, is no error.
+ */
+int ns_release(struct namespace *ns, uint64_t ino);
+
+/* Journals that the file is held, unless that is so already. Comes before the first fd leaves.
+ * -EISDIR. */
+int ns_hold(struct namespace *ns, uint64_t ino);
+
+/*
+ * Nobody reaches its memory any more: journals that, and removes the inode in the same record if it
+ * has no name and is not open. No error if it is not held, or gone.
+ */
+int ns_unhold(struct namespace *ns, uint64_t ino);
+
+/* ---- zeroing ---- */
+
+/*
+ * The inode has a device node with its owner and mode, or has it no more (a GRANT record). An
+ * exported one is held, and can't grow.
+ */
+int ns_set_exported(struct namespace *ns, uint64_t ino, bool exported);
+
+/* store_thaw(), and removes the orphans whose last user went while the pool was frozen. */
+int ns_thaw(struct namespace *ns);
+
+/* Journals that these blocks are zeroed. They may be free or owned. */
+int ns_blocks_clean(struct namespace *ns, const struct alloc_extent *extents, size_t count);
+
+/*
+ * Journals that the rest of the block from file offset `from` on is zeroed. Nothing happens if the
+ * file's stale_from is another by now: then it shrank meanwhile, and what must be zeroed is
+ * something else.
+ */
+int ns_stale_done(struct namespace *ns, uint64_t ino, uint64_t from);
+
+/* ---- orphans ---- */
+
+/*
+ * The unlinked inodes that only GM_INODE_HELD keeps alive: malloc'ed, the caller frees; NULL if
+ * there are none. -ENOMEM.
+ */
+int ns_list_held_orphans(const struct namespace *ns, uint64_t **ret, size_t *count);
+
+#endif

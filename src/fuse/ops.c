@@ -1,0 +1,458 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Operations that are not in the table get ENOSYS from libfuse. That is the right answer for flush,
+ * fsync, fsyncdir, access, setxattr, removexattr, fallocate and lseek: the kernel remembers it,
+ * does what is due by itself (nothing; or EOPNOTSUPP to the caller) and asks no more. FORGET needs
+ * no answer and is nothing to us: nodes are not counted.
+ */
+#include "fuse/ops.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fuse.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fuse/ops_internal.h"
+#include "fuse/tickets.h"
+#include "guestmemfs/protocol.h"
+#include "util/cleanup.h"
+#include "util/log.h"
+
+/*
+ * File handles: of a file the access mode (O_ACCMODE), of a directory the place behind the last
+ * entry that it had when it was opened. A listing ends there, so that one that renames what it
+ * finds, each time to a new place at the end, ends at all. PLACE_NEWER is in the places of a
+ * listing that began, or began again (rewinddir), when there were newer entries: it must show them.
+ */
+#define PLACE_NEWER (1ULL << 62)
+
+/* ---- names ---- */
+
+static struct fuse_entry_param entry_of(const struct stat *st)
+{
+	return (struct fuse_entry_param){
+		.ino = st->st_ino,
+		.attr = *st,
+		.attr_timeout = CACHE_SECONDS,
+		.entry_timeout = CACHE_SECONDS,
+	};
+}
+
+static void reply_entry(fuse_req_t req, int r, const struct stat *st)
+{
+	struct fuse_entry_param e;
+
+	if (r < 0) {
+		reply_error(req, r);
+		return;
+	}
+	e = entry_of(st);
+	fuse_reply_entry(req, &e);
+}
+
+static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct fuse_entry_param none = {.ino = 0, .entry_timeout = CACHE_SECONDS};
+	struct stat st;
+	int r = ns_lookup(ops_of(req)->ns, parent, name, strlen(name), &st);
+
+	if (r == -ENOENT)
+		fuse_reply_entry(req, &none); /* "not there" is remembered too */
+	else
+		reply_entry(req, r, &st);
+}
+
+static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
+{
+	struct ns_request rq = request_of(req);
+	struct stat st;
+	int r = ns_mkdir(ops_of(req)->ns, &rq, parent, name, strlen(name), mode, &st);
+
+	reply_entry(req, r, &st);
+}
+
+static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct ns_request rq = request_of(req);
+
+	reply_error(req, ns_unlink(ops_of(req)->ns, &rq, parent, name, strlen(name)));
+}
+
+static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct ns_request rq = request_of(req);
+
+	reply_error(req, ns_rmdir(ops_of(req)->ns, &rq, parent, name, strlen(name)));
+}
+
+static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent,
+	const char *newname, unsigned flags)
+{
+	struct ns_request rq = request_of(req);
+	struct ns_name from = {.parent = parent, .name = name, .length = strlen(name)};
+	struct ns_name to = {.parent = newparent, .name = newname, .length = strlen(newname)};
+
+	reply_error(req, ns_rename(ops_of(req)->ns, &rq, &from, &to, flags));
+}
+
+/* ---- open files ---- */
+
+static void release_inode(struct ops *o, uint64_t ino)
+{
+	int r = ns_release(o->ns, ino);
+
+	if (r < 0)
+		log_error("inode %llu has no name and no user any more, but removing it failed: %s;"
+			  " the next mount will do it",
+			(unsigned long long)ino, strerror(-r));
+}
+
+/*
+ * The handle is all that is ever known of an open file. Direct I/O keeps the page cache out of it,
+ * so that the kernel refuses a shared mmap; without a flush nobody waits for us when closing.
+ */
+static void fill_handle(struct fuse_file_info *fi)
+{
+	fi->fh = (uint64_t)(fi->flags & O_ACCMODE);
+	fi->direct_io = 1;
+	fi->keep_cache = 0;
+	fi->noflush = 1;
+}
+
+static void op_create(
+	fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
+{
+	struct ns_request rq = request_of(req);
+	struct ops *o = ops_of(req);
+	struct fuse_entry_param e;
+	struct stat st;
+	int r = ns_create(o->ns, &rq, parent, name, strlen(name), mode, &st);
+
+	if (r == 0)
+		r = ns_open(o->ns, st.st_ino);
+	if (r < 0) {
+		reply_error(req, r);
+		return;
+	}
+	fill_handle(fi);
+	e = entry_of(&st);
+	if (fuse_reply_create(req, &e, fi) == -ENOENT)
+		release_inode(o, st.st_ino); /* the open(2) was interrupted: no RELEASE will come */
+}
+
+static void open_inode(fuse_req_t req, uint64_t ino, struct fuse_file_info *fi)
+{
+	struct ops *o = ops_of(req);
+	int r = ns_open(o->ns, ino);
+
+	if (r < 0) {
+		reply_error(req, r);
+		return;
+	}
+	if (fuse_reply_open(req, fi) == -ENOENT)
+		release_inode(o, ino); /* as in op_create() */
+}
+
+static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	fill_handle(fi);
+	open_inode(req, ino, fi);
+}
+
+static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	int r = ns_dir_end(ops_of(req)->ns, ino, &fi->fh);
+
+	if (r < 0)
+		reply_error(req, r);
+	else
+		open_inode(req, ino, fi);
+}
+
+/* RELEASE and RELEASEDIR. */
+static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)fi;
+	release_inode(ops_of(req), ino);
+	fuse_reply_err(req, 0);
+}
+
+static void op_read(
+	fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
+{
+	(void)ino, (void)size, (void)offset, (void)fi;
+	fuse_reply_err(req, EOPNOTSUPP);
+}
+
+static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
+	struct fuse_file_info *fi)
+{
+	(void)ino, (void)data, (void)size, (void)offset, (void)fi;
+	fuse_reply_err(req, EOPNOTSUPP);
+}
+
+/* ---- directories ---- */
+
+struct listing {
+	fuse_req_t req;
+	char *buf;
+	size_t size, used;
+	uint64_t end;   /* places from here on are not listed */
+	uint64_t newer; /* PLACE_NEWER or 0 */
+	bool plus;
+};
+
+/* False if the entry does not fit any more. */
+static bool add_entry(struct listing *l, const struct ns_entry *entry)
+{
+	char *at = l->buf + l->used, name[GM_NAME_MAX + 1];
+	struct stat st = {.st_ino = entry->ino, .st_mode = entry->type};
+	size_t room = l->size - l->used, length;
+	off_t place = (off_t)(entry->cookie | l->newer);
+	struct fuse_entry_param e;
+
+	memcpy(name, entry->name, entry->length);
+	name[entry->length] = '\0';
+	if (l->plus) {
+		(void)ns_getattr(ops_of(l->req)->ns, entry->ino, &st);
+		e = entry_of(&st);
+		length = fuse_add_direntry_plus(l->req, at, room, name, &e, place);
+	} else {
+		length = fuse_add_direntry(l->req, at, room, name, &st, place);
+	}
+	if (length > room)
+		return false;
+	l->used += length;
+	return true;
+}
+
+static int fill_listing(struct listing *l, uint64_t dir, uint64_t after)
+{
+	const struct namespace *ns = ops_of(l->req)->ns;
+	struct ns_entry entry;
+	uint64_t end;
+	int r = ns_dir_end(ns, dir, &end);
+
+	if (r < 0)
+		return r;
+	if (after == 0 && end != l->end)
+		l->newer = PLACE_NEWER;
+	if (l->newer)
+		l->end = end;
+	while ((r = ns_next_entry(ns, dir, after, &entry)) > 0) {
+		if (entry.cookie >= l->end || !add_entry(l, &entry))
+			return 0;
+		after = entry.cookie;
+	}
+	return r;
+}
+
+static void list_directory(fuse_req_t req, uint64_t dir, size_t size, off_t place,
+	struct fuse_file_info *fi, bool plus)
+{
+	_cleanup_free_ char *buf = malloc(size);
+	struct listing l = {
+		.req = req,
+		.buf = buf,
+		.size = size,
+		.end = fi->fh,
+		.newer = (uint64_t)place & PLACE_NEWER,
+		.plus = plus,
+	};
+	int r = buf ? fill_listing(&l, dir, (uint64_t)place & ~PLACE_NEWER) : -ENOMEM;
+
+	if (r < 0)
+		reply_error(req, r);
+	else
+		fuse_reply_buf(req, buf, l.used);
+}
+
+static void op_readdir(
+	fuse_req_t req, fuse_ino_t ino, size_t size, off_t place, struct fuse_file_info *fi)
+{
+	list_directory(req, ino, size, place, fi, false);
+}
+
+static void op_readdirplus(
+	fuse_req_t req, fuse_ino_t ino, size_t size, off_t place, struct fuse_file_info *fi)
+{
+	list_directory(req, ino, size, place, fi, true);
+}
+
+static void op_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+	struct statvfs st;
+
+	(void)ino;
+	ns_statfs(ops_of(req)->ns, &st);
+	fuse_reply_statfs(req, &st);
+}
+
+/* ---- attributes ---- */
+
+static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct stat st;
+
+	(void)fi;
+	reply_attr(req, ns_getattr(ops_of(req)->ns, ino, &st), &st);
+}
+
+/* ---- what is ours: tickets and the places of the sockets ---- */
+
+static int access_of(uint64_t handle, uint32_t *ret)
+{
+	switch (handle) {
+	case O_RDONLY:
+		*ret = GM_ACCESS_READ;
+		return 0;
+	case O_RDWR:
+		*ret = GM_ACCESS_READ | GM_ACCESS_WRITE;
+		return 0;
+	default:
+		return -EACCES; /* memory can't be mapped without reading */
+	}
+}
+
+static int issue_ticket(
+	const struct ops *o, fuse_ino_t ino, const struct fuse_file_info *fi, struct gm_ticket *ret)
+{
+	uint32_t access = 0;
+	struct stat st;
+	int r = ns_getattr(o->ns, ino, &st);
+
+	if (r == 0 && !S_ISREG(st.st_mode))
+		r = -ENOTTY;
+	if (r == 0 && store_is_frozen(o->ns->store))
+		r = -EBUSY;
+	if (r == 0)
+		r = access_of(fi->fh, &access);
+	return r < 0 ? r : tickets_issue(o->tickets, ino, access, ret);
+}
+
+static int invite(const struct ops *o, fuse_ino_t ino, const struct fuse_file_info *fi,
+	struct gm_invitation *ret)
+{
+	size_t length = strlen(o->grant_socket);
+
+	if (length >= sizeof(ret->socket))
+		return -ENAMETOOLONG;
+	memcpy(ret->socket, o->grant_socket, length);
+	return issue_ticket(o, ino, fi, &ret->ticket);
+}
+
+static void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg,
+	struct fuse_file_info *fi, unsigned flags, const void *in, size_t in_size, size_t out_size)
+{
+	const struct ops *o = ops_of(req);
+	struct gm_invitation answer = {.socket = ""}; /* begins with the ticket */
+	size_t size = _IOC_SIZE(cmd);
+	int r = -ENOTTY;
+
+	(void)arg, (void)in, (void)in_size;
+	if (!(flags & FUSE_IOCTL_DIR) && out_size >= size) {
+		if (cmd == GM_IOC_TICKET)
+			r = issue_ticket(o, ino, fi, &answer.ticket);
+		else if (cmd == GM_IOC_INVITATION)
+			r = invite(o, ino, fi, &answer);
+	}
+	if (r < 0)
+		reply_error(req, r);
+	else
+		fuse_reply_ioctl(req, 0, &answer, size);
+}
+
+static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
+{
+	const struct ops *o = ops_of(req);
+	const char *value = NULL;
+
+	(void)ino;
+	if (strcmp(name, GM_XATTR_SOCKET) == 0)
+		value = o->grant_socket;
+	else if (strcmp(name, GM_XATTR_CONTROL) == 0)
+		value = o->control_socket;
+
+	if (!value)
+		fuse_reply_err(req, ENODATA);
+	else if (size == 0)
+		fuse_reply_xattr(req, strlen(value));
+	else if (size < strlen(value))
+		fuse_reply_err(req, ERANGE);
+	else
+		fuse_reply_buf(req, value, strlen(value));
+}
+
+/* The two that there are say something about the mount, not about the file: not listed, so that
+ * nobody copies them. */
+static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
+{
+	(void)ino;
+	if (size == 0)
+		fuse_reply_xattr(req, 0);
+	else
+		fuse_reply_buf(req, NULL, 0);
+}
+
+/* ---- the session ---- */
+
+/*
+ * Only what is asked for here: no write-back cache and no splicing (there is no data), and the
+ * kernel clears set-user-ID bits and truncates for O_TRUNC by setattr, as it does for filesystems
+ * that have no such wishes.
+ */
+static void op_init(void *userdata, struct fuse_conn_info *conn)
+{
+	(void)userdata;
+	conn->want = conn->capable & (FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_READDIRPLUS |
+					     FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_IOCTL_DIR);
+	conn->time_gran = 1;
+}
+
+const struct fuse_lowlevel_ops ops_table = {
+	.init = op_init,
+	.lookup = op_lookup,
+	.getattr = op_getattr,
+	.setattr = op_setattr,
+	.mkdir = op_mkdir,
+	.unlink = op_unlink,
+	.rmdir = op_rmdir,
+	.rename = op_rename,
+	.open = op_open,
+	.read = op_read,
+	.write = op_write,
+	.release = op_release,
+	.opendir = op_opendir,
+	.readdir = op_readdir,
+	.readdirplus = op_readdirplus,
+	.releasedir = op_release,
+	.statfs = op_statfs,
+	.getxattr = op_getxattr,
+	.listxattr = op_listxattr,
+	.create = op_create,
+	.ioctl = op_ioctl,
+};
+
+void ops_init(struct ops *o)
+{
+	o->unique = 0;
+	parked_list_init(&o->parked);
+}
+
+void ops_deinit(struct ops *o)
+{
+	ops_expire(o, UINT64_MAX);
+}
+
+void ops_process(struct ops *o, struct fuse_session *se, const struct fuse_buf *buf)
+{
+	struct fuse_in_header header;
+
+	if (!(buf->flags & FUSE_BUF_IS_FD) && buf->size >= sizeof(header)) {
+		memcpy(&header, buf->mem, sizeof(header));
+		o->unique = header.unique;
+	}
+	fuse_session_process_buf(se, buf);
+	o->unique = 0;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The FUSE operations: thin wrappers over the namespace. Each one replies exactly once, after what
+ * it changed is on the media; only a setattr may be answered later (parked.h).
+ *
+ * The node id is the inode number, the file handle carries the access mode in itself: neither needs
+ * a table, so that a restarted worker serves handles and nodes that it never saw.
+ */
+#ifndef GM_FUSE_OPS_H
+#define GM_FUSE_OPS_H
+
+#define FUSE_USE_VERSION 314
+
+#include <fuse_lowlevel.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "fuse/namespace.h"
+#include "fuse/parked.h"
+
+struct grants;
+struct tickets;
+
+struct ops { /* the session's userdata; everything that it points to is the worker's */
+	struct namespace *ns;
+	struct tickets *tickets;
+	struct grants *grants;
+	const char *grant_socket;   /* for GM_XATTR_SOCKET */
+	const char *control_socket; /* for GM_XATTR_CONTROL */
+
+	uint64_t unique; /* of the request that is being served; ops_process() sets it */
+	struct parked_list parked;
+};
+
+/* For fuse_session_new(), with a struct ops as userdata. */
+extern const struct fuse_lowlevel_ops ops_table;
+
+/* parked starts empty; the rest is the caller's to fill in. */
+void ops_init(struct ops *o);
+
+/* Answers what is still parked. The session must still be there. */
+void ops_deinit(struct ops *o);
+
+/*
+ * Serves one request that fuse_session_receive_buf() has read: fuse_session_process_buf() for a
+ * session whose userdata is o. It is here that the request's number is taken from the header, which
+ * libfuse keeps to itself.
+ */
+void ops_process(struct ops *o, struct fuse_session *se, const struct fuse_buf *buf);
+
+/*
+ * The helper has answered a grants_check() of this inode. FREE: ns_unhold() has been called
+ * already; busy tells that somebody still holds it (or that no answer will come). Requests that
+ * waited for it run again or fail. An answer that nobody waits for is fine.
+ */
+void ops_recheck(struct ops *o, uint64_t ino, bool busy);
+
+/* Fails the parked requests whose time is up. now: clock_milliseconds(). */
+void ops_expire(struct ops *o, uint64_t now);
+
+/*
+ * The earliest moment at which ops_expire() has something to do, in its clock;
+ * false: nothing is parked.
+ */
+bool ops_next_deadline(const struct ops *o, uint64_t *ret);
+
+#endif

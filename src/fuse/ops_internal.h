@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files of the operations share: ops.c, and ops_setattr.c with the requests that are
+ * answered later.
+ */
+#ifndef GM_FUSE_OPS_INTERNAL_H
+#define GM_FUSE_OPS_INTERNAL_H
+
+#include "fuse/ops.h"
+
+/* Nobody but this mount changes names and attributes, so that the kernel may keep what it knows. */
+#define CACHE_SECONDS 86400.0
+
+static inline struct ops *ops_of(fuse_req_t req)
+{
+	return fuse_req_userdata(req);
+}
+
+static inline struct ns_request request_of(fuse_req_t req)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	struct ns_request rq = {
+		.unique = ops_of(req)->unique,
+		.uid = ctx->uid,
+		.gid = ctx->gid,
+	};
+
+	clock_gettime(CLOCK_REALTIME, &rq.now);
+	return rq;
+}
+
+static inline void reply_error(fuse_req_t req, int r)
+{
+	fuse_reply_err(req, -r);
+}
+
+void op_setattr(
+	fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struct fuse_file_info *fi);
+
+static inline void reply_attr(fuse_req_t req, int r, const struct stat *st)
+{
+	if (r < 0)
+		reply_error(req, r);
+	else
+		fuse_reply_attr(req, st, CACHE_SECONDS);
+}
+
+#endif

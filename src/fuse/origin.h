@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/* Where this boot of the kernel came from, as the kernel tells: its boot id, whether it was
+ * kexeced, and the succession token on its command line. */
+#ifndef GM_FUSE_ORIGIN_H
+#define GM_FUSE_ORIGIN_H
+
+#include <stdbool.h>
+
+#include "store/store.h"
+
+/* Fills in all but stamps_agree; wanted is the pool's token. Negative errno with a sentence. */
+int origin_read(struct store_origin *ret, const uint8_t wanted[16], struct problem *why);
+
+/*
+ * A token behind "guestmemfs.succession=" in a kernel command line: the wanted one if it is there
+ * (a host with several pools passes on several), else the last. False if there is none, or what is
+ * there is not 32 hex digits.
+ */
+bool origin_find_token(const char *cmdline, const uint8_t wanted[16], uint8_t token[16]);
+
+/* 32 hex digits. Returns buffer. */
+#define ORIGIN_TOKEN_TEXT 33
+const char *origin_format_token(char buffer[ORIGIN_TOKEN_TEXT], const uint8_t token[16]);
+
+#endif

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+#include "fuse/parked.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/cleanup.h"
+
+void parked_list_init(struct parked_list *l)
+{
+	TAILQ_INIT(&l->entries);
+}
+
+struct parked *parked_add(struct parked_list *l, struct parked *p)
+{
+	struct parked *copy = malloc(sizeof(*copy));
+
+	assert(p->awaited_count > 0);
+	if (!copy)
+		return NULL;
+	*copy = *p;
+	p->awaited = NULL;
+	TAILQ_INSERT_TAIL(&l->entries, copy, link);
+	return copy;
+}
+
+void parked_remove(struct parked_list *l, struct parked *p)
+{
+	TAILQ_REMOVE(&l->entries, p, link);
+	free(p->awaited);
+	free(p);
+}
+
+bool parked_answer(struct parked *p, uint64_t ino)
+{
+	for (size_t n = 0; n < p->awaited_count; n++) {
+		if (p->awaited[n] != ino)
+			continue;
+		p->awaited[n] = p->awaited[--p->awaited_count];
+		return true;
+	}
+	return false;
+}
+
+struct parked *parked_due(const struct parked_list *l, uint64_t now)
+{
+	struct parked *p;
+
+	TAILQ_FOREACH (p, &l->entries, link)
+		if (p->deadline <= now)
+			return p;
+	return NULL;
+}
+
+bool parked_next_deadline(const struct parked_list *l, uint64_t *ret)
+{
+	const struct parked *p;
+	uint64_t first = UINT64_MAX;
+
+	TAILQ_FOREACH (p, &l->entries, link)
+		if (p->deadline < first)
+			first = p->deadline;
+	if (TAILQ_EMPTY(&l->entries))
+		return false;
+	*ret = first;
+	return true;
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Setattr requests that wait for the helper's word: a shrink of a file that seems held, or a growth
+ * for which only the blocks of unlinked held files would suffice. Right after a VMM's end nobody
+ * holds its files any more, but that is known only once the helper has looked; without the wait `rm
+ * vm0; truncate -s 8G vm1` would fail for no good reason.
+ *
+ * The list owns its entries; the FUSE requests in them are each answered once, by ops.c.
+ */
+#ifndef GM_FUSE_PARKED_H
+#define GM_FUSE_PARKED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "fuse/namespace.h"
+
+struct fuse_req;
+
+struct parked {
+	TAILQ_ENTRY(parked) link; /* parked_list.entries */
+	struct fuse_req *req;
+	struct ns_request rq; /* without its time: a later try has a later one */
+	struct ns_change change;
+	uint64_t ino;
+	uint64_t deadline; /* of clock_milliseconds() */
+	int error;         /* what it fails with when nothing comes of the wait; negative errno */
+	uint64_t *awaited; /* inodes whose check has no answer yet; owned */
+	size_t awaited_count;
+};
+
+struct parked_list {
+	TAILQ_HEAD(, parked) entries;
+};
+
+void parked_list_init(struct parked_list *l);
+
+/*
+ * A copy of p, with an entry of its own, at the end of the list. The awaited inodes become the
+ * entry's, and p->awaited NULL. NULL when out of memory; then nothing has changed.
+ */
+struct parked *parked_add(struct parked_list *l, struct parked *p);
+
+/* Takes it off the list and frees it. The request in it must have been answered. */
+void parked_remove(struct parked_list *l, struct parked *p);
+
+/* True if p waited for ino; then it does so no longer. */
+bool parked_answer(struct parked *p, uint64_t ino);
+
+/* The first entry that is due at now; NULL if there is none. */
+struct parked *parked_due(const struct parked_list *l, uint64_t now);
+
+bool parked_next_deadline(const struct parked_list *l, uint64_t *ret);
+
+#endif

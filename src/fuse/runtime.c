@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: MIT
+#include "fuse/runtime.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "util/cleanup.h"
+
+#define LOCK_TRIES 100U /* of 10 ms */
+
+/*
+ * Makes the directory, or takes the one that is there if it is one, ours, and not open to others'
+ * writing: in /tmp anybody may have been there first. Gives it open.
+ */
+static int take_directory(const char *path, mode_t mode, int *ret, struct problem *why)
+{
+	_cleanup_fd_ int fd = -1;
+	struct stat st;
+
+	if (mkdir(path, mode) < 0 && errno != EEXIST)
+		return problem_errno(why, errno, "making the runtime directory %s", path);
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return problem_errno(why, errno, "runtime directory %s", path);
+	if (st.st_uid != geteuid() || (st.st_mode & (S_IWGRP | S_IWOTH)))
+		return problem(why, EPERM,
+			"runtime directory %s belongs to another user or can be written by "
+			"others; remove it, or set XDG_RUNTIME_DIR to a directory of your own",
+			path);
+	*ret = steal_fd(&fd);
+	return 0;
+}
+
+/*
+ * The directory that holds those of all of the user's instances; malloc'ed,
+ * NULL when out of memory.
+ */
+static char *base_directory(void)
+{
+	const char *own = getenv("XDG_RUNTIME_DIR");
+	uid_t uid = geteuid();
+	char *path = NULL;
+	int n;
+
+	if (uid == 0)
+		n = asprintf(&path, "/run/guestmemfs");
+	else if (own && own[0] == '/')
+		n = asprintf(&path, "%s/guestmemfs", own);
+	else
+		n = asprintf(&path, "/tmp/guestmemfs-%u", (unsigned)uid);
+	return n < 0 ? NULL : path;
+}
+
+/* Clients learn the socket's path from the mount, wherever they are: it must be absolute. */
+static char *absolute(const char *path)
+{
+	_cleanup_free_ char *here = NULL;
+	char *joined;
+
+	if (path[0] == '/')
+		return strdup(path);
+	here = getcwd(NULL, 0);
+	if (!here || asprintf(&joined, "%s/%s", here, path) < 0)
+		return NULL;
+	return joined;
+}
+
+static int check_socket_path(const char *path, struct problem *why)
+{
+	size_t room = sizeof(((struct sockaddr_un *)0)->sun_path) - 1;
+
+	if (strlen(path) > room)
+		return problem(why, ENAMETOOLONG,
+			"%s is too long for a socket's path, which has %zu bytes at most; choose "
+			"a shorter --name or --socket",
+			path, room);
+	return 0;
+}
+
+static int name_sockets(struct runtime *r, const char *socket, struct problem *why)
+{
+	int e;
+
+	r->grant_socket = NULL;
+	if (asprintf(&r->control_socket, "%s/control.sock", r->directory) < 0)
+		r->control_socket = NULL;
+	if (socket)
+		r->grant_socket = absolute(socket);
+	else if (asprintf(&r->grant_socket, "%s/grant.sock", r->directory) < 0)
+		r->grant_socket = NULL;
+	if (!r->control_socket || !r->grant_socket)
+		return problem_errno(why, ENOMEM, "naming the sockets");
+	e = check_socket_path(r->control_socket, why);
+	return e < 0 ? e : check_socket_path(r->grant_socket, why);
+}
+
+/* True if fd is still what is at the path. */
+static bool is_at(int fd, const char *path)
+{
+	struct stat opened, there;
+
+	return fstat(fd, &opened) == 0 && stat(path, &there) == 0 &&
+	       opened.st_dev == there.st_dev && opened.st_ino == there.st_ino;
+}
+
+/*
+ * A predecessor that is just ending may hold the lock for another moment, and then removes the
+ * directory under our hands: a lock on what is no longer there is no lock.
+ */
+static int lock_directory(struct runtime *r, const char *name, mode_t mode, struct problem *why)
+{
+	const struct timespec moment = {.tv_nsec = 10000000};
+
+	for (unsigned tries = 0; tries < LOCK_TRIES; tries++) {
+		int e;
+
+		r->lock = close_fd(r->lock);
+		e = take_directory(r->directory, mode, &r->lock, why);
+		if (e < 0)
+			return e;
+		if (flock(r->lock, LOCK_EX | LOCK_NB) == 0 && is_at(r->lock, r->directory))
+			return 0;
+		(void)nanosleep(&moment, NULL);
+	}
+	return problem(why, EADDRINUSE,
+		"an instance named %s is running (%s is locked); give this one another --name",
+		name, r->directory);
+}
+
+int runtime_make(struct runtime *ret, const char *name, const char *socket, struct problem *why)
+{
+	_cleanup_(runtime_deinit) struct runtime r = RUNTIME_NULL;
+	_cleanup_free_ char *base = base_directory();
+	_cleanup_fd_ int base_fd = -1;
+	/* Others' clients connect to root's instances; a plain user's are his alone. */
+	mode_t mode = geteuid() == 0 ? 0755 : 0700;
+	int e;
+
+	if (!base || asprintf(&r.directory, "%s/%s", base, name) < 0) {
+		r.directory = NULL;
+		return problem_errno(why, ENOMEM, "naming the runtime directory");
+	}
+	e = name_sockets(&r, socket, why);
+	if (e == 0)
+		e = take_directory(base, mode, &base_fd, why);
+	if (e == 0)
+		e = lock_directory(&r, name, mode, why);
+	if (e < 0)
+		return e;
+	*ret = r;
+	r = RUNTIME_NULL;
+	return 0;
+}
+
+/* The helper refuses to replace what is no socket; then it is not ours to remove either. */
+static void remove_socket(const char *path)
+{
+	struct stat st;
+
+	if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
+		(void)unlink(path);
+}
+
+void runtime_remove(struct runtime *r)
+{
+	if (!r->directory)
+		return;
+	/* Whoever made a socket takes it away, unless it was killed. Anything else in there keeps
+	 * the directory. */
+	remove_socket(r->control_socket);
+	remove_socket(r->grant_socket);
+	(void)rmdir(r->directory);
+}
+
+void runtime_deinit(struct runtime *r)
+{
+	free(r->directory);
+	free(r->grant_socket);
+	free(r->control_socket);
+	(void)close_fd(r->lock);
+	*r = RUNTIME_NULL;
+}

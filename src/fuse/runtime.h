@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The runtime directory of an instance: /run/guestmemfs/NAME for root,
+ * $XDG_RUNTIME_DIR/guestmemfs/NAME or /tmp/guestmemfs-UID/NAME for others. The sockets are in it.
+ * Locked for as long as the instance lives.
+ */
+#ifndef GM_FUSE_RUNTIME_H
+#define GM_FUSE_RUNTIME_H
+
+#include "util/problem.h"
+
+struct runtime {
+	char *directory;      /* owned, as are the others */
+	char *grant_socket;   /* where clients find the helper */
+	char *control_socket; /* where the operator's command finds the worker */
+	int lock;             /* the directory, opened and locked */
+};
+
+#define RUNTIME_NULL ((struct runtime){.lock = -1})
+
+/*
+ * Makes what is not there. socket: in place of NAME/grant.sock, or NULL. Sentences: another
+ * instance has this name
+ * (-EADDRINUSE), a directory on the way that isn't one, is another user's or writable for others
+ * (-EPERM), a path too long for a socket (-ENAMETOOLONG).
+ */
+int runtime_make(struct runtime *ret, const char *name, const char *socket, struct problem *why);
+
+/* Removes what is in it, and it. */
+void runtime_remove(struct runtime *r);
+void runtime_deinit(struct runtime *r);
+
+#endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Orders to zero memory, as the worker gives them to the helper: which are outstanding, which comes
+ * next, and what the journal learns when one is done. It decides nothing about grants.
+ *
+ * Few orders are outstanding at a time, so that one for a file that somebody waits for never stands
+ * behind much else. Memory under an outstanding order may change its owner meanwhile, but must not
+ * be granted: scrub_touches().
+ */
+#ifndef GM_FUSE_SCRUB_H
+#define GM_FUSE_SCRUB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "fuse/namespace.h"
+#include "fuse/outbox.h"
+#include "proto/link.h"
+
+#define SCRUB_ORDERS_MAX 2U /* one is carried out while the other is on its way */
+
+#define SCRUB_REST_MS 10000U
+
+struct scrub_order {
+	uint64_t id;                /* 0: not in use */
+	struct alloc_extent blocks; /* what it touches; whole blocks, or the one block of a ZERO */
+	uint64_t ino;               /* ZERO: the file; else 0 */
+	uint64_t from; /* ZERO: the file offset from which the block's rest is zeroed */
+};
+
+struct scrub {
+	struct namespace *ns; /* these two are not owned */
+	struct outbox *outbox;
+	uint64_t next_id;
+	uint64_t cursor;     /* of the background's search */
+	uint64_t rest_until; /* the background's orders wait until then, after a failure */
+	struct scrub_order orders[SCRUB_ORDERS_MAX];
+};
+
+void scrub_init(struct scrub *s, struct namespace *ns, struct outbox *outbox);
+
+bool scrub_has_room(const struct scrub *s);
+bool scrub_is_idle(const struct scrub *s); /* no order is outstanding */
+
+/*
+ * Gives the next order for a file, from file block *at on, and moves *at behind it. False
+ * when there is nothing more to order up to the file's end: all is clean or under an
+ * order. There must be room.
+ */
+bool scrub_order_file(struct scrub *s, const struct inode *inode, uint64_t *at);
+
+/*
+ * Gives an order for free dirty blocks, wherever they are. False when there are none, or after a
+ * failure less than SCRUB_REST_MS ago. There must be room. now: clock_milliseconds().
+ */
+bool scrub_order_free(struct scrub *s, uint64_t now);
+
+/* True if an outstanding order is about one of the file's blocks. */
+bool scrub_touches(const struct scrub *s, const struct inode *inode);
+
+/* True if one of the file's blocks is among those of an order. */
+bool scrub_order_touches(const struct scrub_order *o, const struct inode *inode);
+
+/*
+ * Takes the answer to an order. *ret is the order, which is outstanding no longer. 0 when its
+ * memory is zero and the journal knows; -EPROTO there is no such order (*ret is not set); else the
+ * error that the helper or the journal gave.
+ */
+int scrub_done(struct scrub *s, uint64_t id, uint32_t error, uint64_t now, struct scrub_order *ret);
+
+/* Gives all outstanding orders again: there is another helper. */
+void scrub_resend(const struct scrub *s);
+
+#endif

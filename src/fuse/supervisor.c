@@ -1,0 +1,463 @@
+// SPDX-License-Identifier: MIT
+/*
+ * One loop over four things: signals, the two processes (their pidfds), and the links to them.
+ *
+ * A worker that dies takes the mount with it, since nobody else holds its connection to the kernel:
+ * the dead mount is detached, a new worker recovers, a new mount is made. A helper that dies is
+ * just started again. Either is given up when it dies too often.
+ */
+#include "fuse/supervisor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "fuse/children.h"
+#include "fuse/instance.h"
+#include "fuse/mount.h"
+#include "fuse/mountpoint.h"
+#include "proto/link.h"
+#include "util/cleanup.h"
+#include "util/clock.h"
+#include "util/le.h"
+#include "util/log.h"
+#include "util/packet.h"
+
+#define STOP_WORKER_MS 10000U /* for its checkpoint and the unmounting */
+#define STOP_HELPER_MS 5000
+
+enum source { /* what an event of the epoll set is about */
+	SOURCE_SIGNAL,
+	SOURCE_WORKER_END,
+	SOURCE_WORKER_LINK,
+	SOURCE_HELPER_END,
+	SOURCE_HELPER_LINK,
+};
+
+struct supervisor {
+	struct instance instance;
+	struct child worker;
+	struct child helper;
+	struct mount mount;
+	int epoll;
+	int signals;
+	int notify;       /* owned; -1 once the start is over */
+	bool recovered;   /* the worker waits for its mount */
+	bool serving;     /* has served: what dies from now on is started again */
+	bool told;        /* the reason of a failing start has been told */
+	bool stopping;    /* LINK_STOP is sent */
+	bool done;        /* the loop ends */
+	uint64_t stop_by; /* when the worker must have ended */
+	int exit_code;
+};
+
+/* ---- telling ---- */
+
+/* While the operator waits for the start, a sentence is for the terminal; later it is for the log.
+ */
+static void tell(struct supervisor *s, const char *sentence)
+{
+	if (s->serving)
+		log_error("%s", sentence);
+	else if (!s->told)
+		(void)fprintf(stderr, "guestmemfs-fuse: %s\n", sentence);
+	s->told = true;
+}
+
+static void fail(struct supervisor *s, const struct problem *why)
+{
+	tell(s, why->text);
+	s->exit_code = 1;
+	s->done = true;
+}
+
+/* The operator's command returns; this process is a daemon from here on. */
+static void become_daemon(struct supervisor *s)
+{
+	const char code = 0;
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	log_to_syslog();
+	if (null >= 0) {
+		(void)dup2(null, STDIN_FILENO);
+		(void)dup2(null, STDOUT_FILENO);
+		(void)dup2(null, STDERR_FILENO);
+		(void)close_fd(null);
+	}
+	(void)!chdir("/");
+	(void)!write(s->notify, &code, 1);
+	s->notify = close_fd(s->notify);
+}
+
+static void announce(struct supervisor *s)
+{
+	s->serving = true;
+	s->told = false;
+	if (s->notify >= 0)
+		become_daemon(s);
+	log_info("%s is mounted at %s", s->instance.name, s->instance.mount_path);
+}
+
+/* ---- watching ---- */
+
+static int watch(struct supervisor *s, int fd, enum source source)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.u32 = source};
+
+	return epoll_ctl(s->epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
+static int watch_child(struct supervisor *s, const struct child *c, struct problem *why)
+{
+	bool worker = c == &s->worker;
+	int r = watch(s, c->process.pidfd, worker ? SOURCE_WORKER_END : SOURCE_HELPER_END);
+
+	if (r == 0)
+		r = watch(s, c->link, worker ? SOURCE_WORKER_LINK : SOURCE_HELPER_LINK);
+	return r < 0 ? problem_errno(why, -r, "watching the %s", c->name) : 0;
+}
+
+static int start_child(struct supervisor *s, struct child *c, struct problem *why)
+{
+	int r = c == &s->worker ? child_start_worker(c, &s->instance, why)
+				: child_start_helper(c, &s->instance, why);
+
+	if (r == 0)
+		r = watch_child(s, c, why);
+	if (r == 0)
+		log_debug("the %s is process %d", c->name, (int)c->process.pid);
+	return r;
+}
+
+/* ---- what the children say ---- */
+
+/*
+ * With the mount the worker begins to store. The first one waits for the helper: a start that fails
+ * because of it has changed nothing.
+ */
+static void make_mount(struct supervisor *s)
+{
+	struct mount_options o = {
+		.path = s->instance.mount_path,
+		.name = s->instance.name,
+		.options = s->instance.options->mount_options,
+		.privileged = s->instance.privileged,
+	};
+	struct problem why = PROBLEM_INIT;
+	_cleanup_fd_ int fd = -1;
+
+	if (s->mount.session || s->stopping)
+		return; /* a worker recovers once */
+	if (!s->recovered || (!s->serving && !s->helper.serving))
+		return;
+	s->recovered = false;
+	if (mount_make(&s->mount, &o, &fd, &why) < 0)
+		fail(s, &why);
+	else
+		child_send(&s->worker, LINK_FUSE_FD, (uint64_t)s->mount.device, fd);
+}
+
+static void take_serving(struct supervisor *s, struct child *c)
+{
+	c->serving = true;
+	make_mount(s);
+	if (!s->serving && s->worker.serving && s->helper.serving)
+		announce(s);
+	else if (s->serving)
+		log_info("the %s serves again (process %d)", c->name, (int)c->process.pid);
+}
+
+/* It will end now; its end is what counts. */
+static void take_failed(struct supervisor *s, struct link_failed *m)
+{
+	m->text[sizeof(m->text) - 1] = '\0';
+	tell(s, m->text);
+}
+
+static void take_broken(struct supervisor *s, uint64_t pid)
+{
+	if (pid != (uint64_t)s->helper.process.pid)
+		return; /* an earlier one: it is replaced already */
+	if (process_has_ended(&s->helper.process))
+		return; /* that is why; it is replaced in a moment */
+	log_debug("the helper has lost its link to the worker: it is killed");
+	process_kill(&s->helper.process);
+}
+
+union link_from_child {
+	struct link_header header;
+	struct link_failed failed;
+};
+
+static int take_message(
+	struct supervisor *s, struct child *c, union link_from_child *m, size_t size)
+{
+	unsigned opcode = get_le16(m->header.opcode);
+	bool worker = c == &s->worker;
+	size_t expected = opcode == LINK_FAILED ? sizeof(m->failed) : sizeof(struct link_plain);
+
+	if (size < sizeof(m->header) || size != expected || get_le32(m->header.size) != size)
+		return -EPROTO;
+	if (opcode == LINK_RECOVERED && worker) {
+		s->recovered = true;
+		make_mount(s);
+	} else if (opcode == LINK_BROKEN && worker) {
+		take_broken(s, get_le64(m->header.id));
+	} else if (opcode == LINK_SERVING) {
+		take_serving(s, c);
+	} else if (opcode == LINK_FAILED) {
+		take_failed(s, &m->failed);
+	} else {
+		return -EPROTO;
+	}
+	return 0;
+}
+
+/* Everything that is there. An end is no news here: the pidfd tells. */
+static void serve_link(struct supervisor *s, struct child *c)
+{
+	union link_from_child m;
+	ssize_t n = -EAGAIN;
+	int r = 0;
+
+	while (r == 0 && c->link >= 0 && !s->done) {
+		n = packet_receive(c->link, &m, sizeof(m), NULL, NULL, false);
+		if (n <= 0)
+			break;
+		r = take_message(s, c, &m, (size_t)n);
+	}
+	if (r == 0 && n == -EAGAIN)
+		return;
+	if (r < 0 || n < 0) {
+		log_error("the %s does not speak the protocol: it is killed", c->name);
+		process_kill(&c->process);
+	}
+	c->link = close_fd(c->link);
+}
+
+/* ---- their ends ---- */
+
+static void describe_end(struct problem *p, const struct child *c, int status)
+{
+	if (WIFSIGNALED(status))
+		(void)problem(p, ECHILD, "the %s was ended by signal %d (%s)", c->name,
+			WTERMSIG(status), strsignal(WTERMSIG(status)));
+	else
+		(void)problem(
+			p, ECHILD, "the %s ended with exit code %d", c->name, WEXITSTATUS(status));
+}
+
+static int restart(struct supervisor *s, struct child *c, struct problem *why)
+{
+	int r = 0;
+
+	if (c == &s->worker) {
+		s->recovered = false;
+		mount_end(&s->mount);
+		r = mountpoint_prepare(s->instance.mount_path, why);
+	}
+	if (r == 0)
+		r = start_child(s, c, why);
+	if (r == 0)
+		r = children_connect(&s->worker, &s->helper, why);
+	return r;
+}
+
+/* True if the worker ended as it should: told to, or because the mount is gone. */
+static bool is_orderly(const struct supervisor *s, const struct child *c, int status)
+{
+	if (c != &s->worker || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		return false;
+	return s->stopping || !s->mount.session ||
+	       !mountpoint_is_ours(s->instance.mount_path, s->mount.device);
+}
+
+static void take_end(struct supervisor *s, struct child *c)
+{
+	struct problem why = PROBLEM_INIT;
+	int status = 0;
+
+	serve_link(s, c); /* its last words */
+	if (process_wait(&c->process, 0, &status) < 0)
+		return;
+	c->link = close_fd(c->link);
+	if (is_orderly(s, c, status) && s->serving) {
+		if (!s->stopping)
+			log_info("%s was unmounted", s->instance.mount_path);
+		s->done = true;
+		return;
+	}
+	describe_end(&why, c, status);
+	if (s->stopping && c == &s->helper) {
+		log_info("%s", why.text);
+		return;
+	}
+	if (s->stopping || !s->serving) {
+		fail(s, &why);
+		return;
+	}
+	log_warning("%s; it is started again", why.text);
+	if (child_has_died_too_often(c, clock_milliseconds()))
+		(void)problem(&why, ECHILD,
+			"the %s has ended %u times within %u seconds: this instance gives up. The "
+			"files and "
+			"their memory are untouched",
+			c->name, CHILD_DEATHS_MAX, CHILD_DEATHS_MS / 1000);
+	else if (restart(s, c, &why) == 0)
+		return;
+	fail(s, &why);
+}
+
+/* ---- signals and the loop ---- */
+
+static void stop(struct supervisor *s, uint32_t signal)
+{
+	if (s->stopping)
+		return;
+	log_info("ending, by signal %u", signal);
+	s->stopping = true;
+	s->stop_by = clock_milliseconds() + STOP_WORKER_MS;
+	if (!s->serving) {
+		s->exit_code = 1;
+		tell(s, "ended by a signal before it served");
+		s->done = true;
+		return;
+	}
+	if (s->worker.process.pid == 0)
+		s->done = true;
+	child_send(&s->worker, LINK_STOP, 0, -1);
+}
+
+static void serve_signal(struct supervisor *s)
+{
+	struct signalfd_siginfo info;
+
+	if (read(s->signals, &info, sizeof(info)) == (ssize_t)sizeof(info))
+		stop(s, info.ssi_signo);
+}
+
+static void serve_event(struct supervisor *s, enum source source)
+{
+	switch (source) {
+	case SOURCE_SIGNAL:
+		serve_signal(s);
+		break;
+	case SOURCE_WORKER_END:
+		take_end(s, &s->worker);
+		break;
+	case SOURCE_WORKER_LINK:
+		serve_link(s, &s->worker);
+		break;
+	case SOURCE_HELPER_END:
+		take_end(s, &s->helper);
+		break;
+	case SOURCE_HELPER_LINK:
+		serve_link(s, &s->helper);
+		break;
+	}
+}
+
+/* A worker that was told to stop and does not is stuck: the next start recovers what it left. */
+static int time_left(struct supervisor *s)
+{
+	uint64_t now = clock_milliseconds();
+
+	if (!s->stopping)
+		return -1;
+	if (now < s->stop_by)
+		return (int)(s->stop_by - now);
+	log_warning("the worker does not end: it is killed");
+	process_kill(&s->worker.process);
+	s->stop_by = now + STOP_WORKER_MS;
+	return STOP_WORKER_MS;
+}
+
+static void loop(struct supervisor *s)
+{
+	while (!s->done) {
+		struct epoll_event
+			event; /* one at a time: what it changes may concern the next one */
+		int n = epoll_wait(s->epoll, &event, 1, time_left(s));
+
+		if (n > 0)
+			serve_event(s, (enum source)event.data.u32);
+	}
+}
+
+static int open_signals(struct supervisor *s, struct problem *why)
+{
+	sigset_t set;
+	int r = 0;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	(void)signal(SIGHUP, SIG_IGN);
+	(void)signal(SIGPIPE, SIG_IGN);
+	s->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (s->epoll < 0 || sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		r = -errno;
+	s->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (r == 0 && s->signals < 0)
+		r = -errno;
+	if (r == 0)
+		r = watch(s, s->signals, SOURCE_SIGNAL);
+	return r < 0 ? problem_errno(why, -r, "preparing for signals") : 0;
+}
+
+static int start(struct supervisor *s, const struct options *options, struct problem *why)
+{
+	int r = open_signals(s, why);
+
+	if (r == 0)
+		r = instance_open(&s->instance, options, why);
+	if (r == 0)
+		r = start_child(s, &s->worker, why);
+	if (r == 0)
+		r = start_child(s, &s->helper, why);
+	if (r == 0)
+		r = children_connect(&s->worker, &s->helper, why);
+	return r;
+}
+
+/* The worker first: it unmounts, and then nobody can ask the helper for anything any more. */
+static void finish(struct supervisor *s)
+{
+	child_send(&s->worker, LINK_STOP, 0, -1);
+	child_end(&s->worker, STOP_WORKER_MS);
+	mount_end(&s->mount);
+	child_end(&s->helper, STOP_HELPER_MS);
+	if (!s->serving)
+		instance_discard(&s->instance);
+	instance_close(&s->instance);
+	s->epoll = close_fd(s->epoll);
+	s->signals = close_fd(s->signals);
+	s->notify = close_fd(s->notify);
+}
+
+int supervisor_run(const struct options *options, int notify_fd)
+{
+	struct supervisor s = {
+		.instance = INSTANCE_NULL,
+		.worker = CHILD_NULL("worker"),
+		.helper = CHILD_NULL("helper"),
+		.mount = MOUNT_NULL,
+		.epoll = -1,
+		.signals = -1,
+		.notify = notify_fd,
+	};
+	struct problem why = PROBLEM_INIT;
+
+	if (start(&s, options, &why) < 0)
+		fail(&s, &why);
+	loop(&s);
+	finish(&s);
+	return s.exit_code;
+}

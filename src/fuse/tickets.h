@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Tickets: 128 random bits that stand for one open file and its access mode, good once and for
+ * GM_TICKET_SECONDS. They live in the worker's memory only: a restarted worker knows none, and
+ * clients ask again.
+ */
+#ifndef GM_FUSE_TICKETS_H
+#define GM_FUSE_TICKETS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "guestmemfs/protocol.h"
+
+#define TICKETS_MAX           4096U /* outstanding at any time */
+#define TICKETS_PER_INODE_MAX 256U  /* so that the users of one file can't use up everybody's */
+
+struct tickets;
+
+/* NULL when out of memory. */
+struct tickets *tickets_new(void);
+struct tickets *tickets_free(struct tickets *t); /* NULL is fine; returns NULL */
+
+/*
+ * Makes a ticket for inode ino; access is GM_ACCESS_READ, with GM_ACCESS_WRITE or without. -EAGAIN
+ * too many are outstanding, in all or for this inode; or the error of getrandom(2).
+ */
+int tickets_issue(struct tickets *t, uint64_t ino, uint32_t access, struct gm_ticket *out);
+
+/*
+ * Uses a ticket up. -EKEYREJECTED if it was never issued, is used already, or is too old: nobody
+ * learns which.
+ */
+int tickets_redeem(
+	struct tickets *t, const struct gm_ticket *ticket, uint64_t *ino, uint32_t *access);
+
+/* The same at a time of the caller's, in milliseconds of a clock that never goes back. */
+int tickets_issue_at(
+	struct tickets *t, uint64_t now, uint64_t ino, uint32_t access, struct gm_ticket *out);
+int tickets_redeem_at(struct tickets *t, uint64_t now, const struct gm_ticket *ticket,
+	uint64_t *ino, uint32_t *access);
+
+/* How many are outstanding (some of them may have expired). */
+size_t tickets_count(const struct tickets *t);
+
+#endif

@@ -1,0 +1,514 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The start has two steps. First the metadata is recovered, without a single store; LINK_RECOVERED
+ * tells the supervisor that a mount may be made. With LINK_FUSE_FD the mount is begun on the media,
+ * and only then is the first request read.
+ *
+ * The worker ends in order (checkpoint, lazy unmount) when it is told to, when the mount is gone,
+ * and when the supervisor is: nobody else would do it. It never maps a guest's block.
+ */
+#include "fuse/worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "fuse/control.h"
+#include "fuse/grants.h"
+#include "fuse/mountpoint.h"
+#include "fuse/ops.h"
+#include "fuse/origin.h"
+#include "fuse/spawn.h"
+#include "fuse/status.h"
+#include "fuse/tickets.h"
+#include "fuse/worker_link.h"
+#include "fuse/worker_options.h"
+#include "pool/pool.h"
+#include "proto/link.h"
+#include "util/cleanup.h"
+#include "util/clock.h"
+#include "util/log.h"
+
+#define LINK_FD             SPAWN_FIRST_FD
+#define REQUESTS_PER_WAKEUP 16U   /* then the others have their turn */
+#define TICK_MS             1000U /* between two looks at what has no event of its own */
+
+enum source { /* what an event of the epoll set is about */
+	SOURCE_SIGNAL,
+	SOURCE_SUPERVISOR,
+	SOURCE_HELPER,
+	SOURCE_CONTROL,
+	SOURCE_FUSE,
+};
+
+struct worker {
+	struct worker_options options;
+	struct pool pool;
+	struct store *store;
+	struct namespace ns;
+	struct tickets *tickets;
+	struct grants *grants;
+	struct ops ops;
+	struct status status;
+	struct control *control;
+	struct store_origin origin;
+	struct fuse_session *session;
+	struct fuse_buf buffer; /* libfuse's, kept between requests */
+
+	int epoll;
+	int signals;
+	int peer;        /* link to the helper that came before the mount was begun; -1 */
+	int watched;     /* the helper's link as it is in the epoll set; -1 */
+	uint32_t events; /* what it is watched for */
+	dev_t device;    /* of the mount; 0: there is none */
+	bool answering;  /* the kernel's INIT has been answered */
+	bool announced;  /* LINK_SERVING is sent */
+	bool end;
+};
+
+/* ---- watching ---- */
+
+static int watch(const struct worker *w, int fd, enum source source)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.u32 = source};
+
+	return epoll_ctl(w->epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
+/* The helper's link comes and goes, and what it is watched for changes with what is waiting to be
+ * sent. */
+static void watch_helper(struct worker *w)
+{
+	struct epoll_event event = {.data.u32 = SOURCE_HELPER};
+	int fd = grants_fd(w->grants);
+
+	if (fd < 0)
+		return;
+	event.events = grants_events(w->grants);
+	if (fd == w->watched && event.events == w->events)
+		return;
+	if (epoll_ctl(w->epoll, fd == w->watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event) < 0) {
+		log_error("the helper's link can't be watched: %s", strerror(errno));
+		return; /* tried again before the next wait */
+	}
+	w->watched = fd;
+	w->events = event.events;
+}
+
+/* ---- the helper ---- */
+
+static void on_checked(void *data, uint64_t ino, bool busy)
+{
+	struct worker *w = data;
+
+	ops_recheck(&w->ops, ino, busy);
+}
+
+static void on_holder(void *data, const struct link_holder *h)
+{
+	struct worker *w = data;
+
+	if (w->control)
+		control_take_holder(w->control, h);
+}
+
+static void on_exported(
+	void *data, uint64_t ino, int error, enum gm_reason reason, const char *node)
+{
+	struct worker *w = data;
+
+	if (w->control)
+		control_take_exported(w->control, ino, error, reason, node);
+}
+
+static void lose_helper(struct worker *w)
+{
+	w->watched = -1;
+	worker_link_send(LINK_FD, LINK_BROKEN, (uint64_t)w->status.helper_pid);
+	w->status.helper_pid = 0;
+}
+
+static void take_helper(struct worker *w, int fd)
+{
+	w->watched = -1;
+	if (grants_set_link(w->grants, fd) < 0) {
+		log_error("out of memory for the link to the helper");
+		lose_helper(w);
+	}
+}
+
+static void serve_helper(struct worker *w, uint32_t events)
+{
+	if (grants_fd(w->grants) >= 0 && !grants_serve(w->grants, events))
+		lose_helper(w);
+}
+
+/* ---- the mount ---- */
+
+/* Shown before anything is mounted, so that a refusal is the operator's to see. */
+static int check_origin(struct worker *w, struct problem *why)
+{
+	const struct meta *meta = store_meta(w->store);
+	int r = origin_read(&w->origin, meta->token, why);
+
+	if (r == 0)
+		r = pool_stamps_agree(&w->pool, meta->token, &w->origin.stamps_agree, why);
+	if (r < 0)
+		return r;
+	r = store_check_origin(w->store, &w->origin, why);
+	if (r < 0 && w->options.trust_memory) {
+		log_warning("mounted all the same, by --trust-memory: %s", why->text);
+		return 0;
+	}
+	return r;
+}
+
+static int begin_store(struct worker *w, struct problem *why)
+{
+	int r = store_begin_mount(w->store, w->origin.boot_id, why);
+
+	if (r == 0)
+		r = pool_write_stamps(&w->pool, store_meta(w->store)->token, why);
+	if (r < 0)
+		return r;
+	ns_init(&w->ns, w->store);
+	return 0;
+}
+
+static int make_parts(struct worker *w, struct problem *why)
+{
+	struct grants_config config = {
+		.ns = &w->ns,
+		.checked = on_checked,
+		.holder = on_holder,
+		.exported = on_exported,
+		.data = w,
+	};
+
+	w->tickets = config.tickets = tickets_new();
+	if (!w->tickets || grants_new(&w->grants, &config) < 0)
+		return problem_errno(why, ENOMEM, "starting to serve");
+	w->ops.ns = &w->ns;
+	w->ops.tickets = w->tickets;
+	w->ops.grants = w->grants;
+	w->ops.grant_socket = w->options.grant_socket;
+	w->ops.control_socket = w->options.control_socket;
+	ops_init(&w->ops);
+	return control_new(
+		&w->control, w->options.control_socket, &w->status, &w->ns, w->grants, why);
+}
+
+/* The session takes fd over. */
+static int open_session(struct worker *w, int fd, struct problem *why)
+{
+	char *argv[] = {(char *)"guestmemfs-worker", NULL};
+	struct fuse_args args = FUSE_ARGS_INIT(1, argv);
+	char path[32];
+
+	w->session = fuse_session_new(&args, &ops_table, sizeof(ops_table), &w->ops);
+	fuse_opt_free_args(&args);
+	(void)snprintf(path, sizeof(path), "/dev/fd/%d", fd);
+	/* libfuse knows this form of a mount point: a connection that somebody else has made. */
+	if (!w->session || fuse_session_mount(w->session, path) < 0) {
+		(void)close_fd(fd);
+		return problem(why, EIO, "libfuse does not take the mount's connection");
+	}
+	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
+		return problem_errno(why, errno, "preparing the mount's connection");
+	return 0;
+}
+
+static int begin_mount(struct worker *w, int fd, uint64_t device, struct problem *why)
+{
+	_cleanup_fd_ int connection = fd;
+	int r;
+
+	if (w->device)
+		return problem(why, EPROTO, "the supervisor brought a second mount");
+	w->device = (dev_t)device;
+	r = begin_store(w, why);
+	if (r == 0)
+		r = make_parts(w, why);
+	if (r == 0)
+		r = open_session(w, steal_fd(&connection), why);
+	if (r < 0)
+		return r;
+	r = watch(w, fuse_session_fd(w->session), SOURCE_FUSE);
+	if (r == 0)
+		r = watch(w, control_fd(w->control), SOURCE_CONTROL);
+	if (r < 0)
+		return problem_errno(why, -r, "watching the mount");
+	if (w->peer >= 0)
+		take_helper(w, steal_fd(&w->peer));
+	return 0;
+}
+
+/* Still in its place, yet without a connection: /sys/fs/fuse/connections/N/abort. Another worker is
+ * to make it anew. */
+static int take_end_of_mount(struct worker *w, struct problem *why)
+{
+	if (mountpoint_is_ours(w->options.mount_path, w->device))
+		return problem(
+			why, ECONNABORTED, "the mount's connection to the kernel was aborted");
+	log_info("the mount is gone");
+	w->end = true;
+	return 0;
+}
+
+static int serve_fuse(struct worker *w, struct problem *why)
+{
+	for (unsigned i = 0; i < REQUESTS_PER_WAKEUP; i++) {
+		int n = fuse_session_receive_buf(w->session, &w->buffer);
+
+		if (n == -EAGAIN || n == -EINTR)
+			return 0;
+		if (n <= 0)
+			return take_end_of_mount(w, why);
+		ops_process(&w->ops, w->session, &w->buffer);
+		w->answering = true; /* the kernel asks for nothing before INIT is answered */
+	}
+	return 0;
+}
+
+/* ---- the supervisor ---- */
+
+static int obey(struct worker *w, struct worker_order *order, struct problem *why)
+{
+	switch (order->opcode) {
+	case LINK_FUSE_FD:
+		return begin_mount(w, order->fd, order->id, why);
+	case LINK_PEER:
+		w->status.helper_pid = (pid_t)order->id;
+		if (w->grants) {
+			take_helper(w, order->fd);
+		} else {
+			(void)close_fd(w->peer);
+			w->peer = order->fd;
+		}
+		return 0;
+	default: /* LINK_STOP */
+		w->end = true;
+		return 0;
+	}
+}
+
+static int serve_supervisor(struct worker *w, struct problem *why)
+{
+	while (!w->end) {
+		struct worker_order order;
+		int r = worker_link_receive(LINK_FD, &order);
+
+		if (r == -EAGAIN)
+			return 0;
+		if (r == -ECONNRESET) {
+			log_warning("the supervisor is gone: ending");
+			w->end = true;
+			return 0;
+		}
+		if (r < 0)
+			return problem_errno(why, -r, "the link to the supervisor");
+		r = obey(w, &order, why);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* ---- the loop ---- */
+
+static int serve_event(struct worker *w, const struct epoll_event *event, struct problem *why)
+{
+	switch ((enum source)event->data.u32) {
+	case SOURCE_SIGNAL:
+		w->end = true;
+		break;
+	case SOURCE_SUPERVISOR:
+		return serve_supervisor(w, why);
+	case SOURCE_HELPER:
+		serve_helper(w, event->events);
+		break;
+	case SOURCE_CONTROL:
+		control_serve(w->control, clock_milliseconds());
+		break;
+	case SOURCE_FUSE:
+		return serve_fuse(w, why);
+	}
+	return 0;
+}
+
+/* What follows from what has happened, before the next wait. */
+static void settle(struct worker *w)
+{
+	uint64_t now = clock_milliseconds();
+
+	if (!w->session)
+		return;
+	ops_expire(&w->ops, now);
+	control_expire(w->control, now);
+	grants_advance(w->grants);
+	watch_helper(w);
+	if (!w->announced && w->answering && grants_is_ready(w->grants)) {
+		w->announced = true;
+		worker_link_send(LINK_FD, LINK_SERVING, 0);
+	}
+}
+
+static int next_timeout(const struct worker *w)
+{
+	uint64_t now = clock_milliseconds();
+	uint64_t due = now + TICK_MS, deadline;
+
+	if (!w->session)
+		return -1;
+	if (ops_next_deadline(&w->ops, &deadline) && deadline < due)
+		due = deadline;
+	if (control_next_deadline(w->control, &deadline) && deadline < due)
+		due = deadline;
+	return due > now ? (int)(due - now) : 0;
+}
+
+static int loop(struct worker *w, struct problem *why)
+{
+	int r = 0;
+
+	while (r == 0 && !w->end) {
+		struct epoll_event
+			event; /* one at a time: what it changes may concern the next one */
+		int n = epoll_wait(w->epoll, &event, 1, next_timeout(w));
+
+		if (n > 0)
+			r = serve_event(w, &event, why);
+		if (r == 0 && !w->end)
+			settle(w);
+	}
+	return r;
+}
+
+/* ---- start and end ---- */
+
+static int open_signals(struct worker *w, struct problem *why)
+{
+	sigset_t set;
+	int r = 0;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	(void)signal(SIGPIPE, SIG_IGN);
+	w->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (w->epoll < 0 || sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return problem_errno(why, errno, "preparing for signals");
+	w->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (w->signals < 0)
+		return problem_errno(why, errno, "preparing for signals");
+	r = watch(w, w->signals, SOURCE_SIGNAL);
+	if (r == 0)
+		r = watch(w, LINK_FD, SOURCE_SUPERVISOR);
+	return r < 0 ? problem_errno(why, -r, "preparing for events") : 0;
+}
+
+static int recover(struct worker *w, struct problem *why)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; i < w->options.region_count && r == 0; i++) {
+		const struct worker_region *region = &w->options.regions[i];
+
+		r = pool_adopt(&w->pool, region->kind, region->fd, region->name, why);
+	}
+	if (r == 0)
+		r = pool_load(&w->pool, true, why);
+	if (r == 0)
+		r = store_open(&w->store, &w->pool.media, &w->pool.super, why);
+	if (r == 0)
+		r = check_origin(w, why);
+	return r;
+}
+
+static int run(struct worker *w, int argc, char *argv[], struct problem *why)
+{
+	int r = worker_options_parse(&w->options, argc, argv, why);
+
+	if (r == 0)
+		r = open_signals(w, why);
+	if (r == 0)
+		r = recover(w, why);
+	if (r < 0)
+		return r;
+	w->status = (struct status){
+		.name = w->options.name,
+		.mount_path = w->options.mount_path,
+		.pool = &w->pool,
+		.ns = &w->ns,
+		.supervisor_pid = getppid(),
+	};
+	worker_link_send(LINK_FD, LINK_RECOVERED, 0);
+	return loop(w, why);
+}
+
+/*
+ * The last checkpoint spares the next start the journal; nothing depends on it. A worker that fails
+ * leaves both to the next one: it trusts itself no more.
+ */
+static void end_mount(struct worker *w)
+{
+	struct problem why = PROBLEM_INIT;
+	int r;
+
+	if (w->grants && !store_is_frozen(w->store)) { /* freezing has written one */
+		r = store_checkpoint(w->store);
+		if (r < 0)
+			log_warning("the last checkpoint could not be written: %s", strerror(-r));
+	}
+	if (w->device && mountpoint_detach(w->options.mount_path, w->device, &why) < 0)
+		log_warning("%s", why.text);
+}
+
+static void close_all(struct worker *w)
+{
+	if (w->session)
+		ops_deinit(&w->ops);
+	w->control = control_free(w->control);
+	w->grants = grants_free(w->grants);
+	w->tickets = tickets_free(w->tickets);
+	if (w->session)
+		fuse_session_destroy(w->session);
+	free(w->buffer.mem);
+	w->store = store_close(w->store);
+	pool_close(&w->pool);
+	w->peer = close_fd(w->peer);
+	w->signals = close_fd(w->signals);
+	w->epoll = close_fd(w->epoll);
+}
+
+int worker_main(int argc, char *argv[])
+{
+	struct worker w = {
+		.pool = POOL_NULL,
+		.epoll = -1,
+		.signals = -1,
+		.peer = -1,
+		.watched = -1,
+	};
+	struct problem why = PROBLEM_INIT;
+	int r;
+
+	/* Else it would be called "exe", after the link in /proc by which it was executed. */
+	(void)prctl(PR_SET_NAME, "guestmemfs-work");
+	log_init("guestmemfs-worker", LOG_LEVEL_INFO);
+	r = run(&w, argc, argv, &why);
+	if (r < 0)
+		worker_link_send_failed(LINK_FD, r, &why);
+	else
+		end_mount(&w);
+	close_all(&w);
+	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The worker's side of its link to the supervisor.
+ */
+#ifndef GM_FUSE_WORKER_LINK_H
+#define GM_FUSE_WORKER_LINK_H
+
+#include <stdint.h>
+
+#include "util/problem.h"
+
+/* A message without a body. The supervisor always reads: there is no waiting. */
+void worker_link_send(int link, unsigned opcode, uint64_t id);
+
+/* LINK_FAILED. error: negative errno. */
+void worker_link_send_failed(int link, int error, const struct problem *why);
+
+struct worker_order {    /* what the supervisor says */
+	unsigned opcode; /* LINK_FUSE_FD, LINK_PEER or LINK_STOP */
+	uint64_t id;
+	int fd; /* with LINK_FUSE_FD and LINK_PEER: the caller's; else -1 */
+};
+
+/* 0; -EAGAIN nothing is there; -ECONNRESET the supervisor is gone; -EPROTO. */
+int worker_link_receive(int link, struct worker_order *ret);
+
+#endif

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+#include "fuse/worker_options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "region/region.h"
+
+enum {
+	OPTION_NAME = 256,
+	OPTION_MOUNT_POINT,
+	OPTION_GRANT_SOCKET,
+	OPTION_CONTROL_SOCKET,
+	OPTION_REGION,
+	OPTION_TRUST_MEMORY,
+};
+
+static const struct option long_options[] = {
+	{"name", required_argument, NULL, OPTION_NAME},
+	{"mount-point", required_argument, NULL, OPTION_MOUNT_POINT},
+	{"grant-socket", required_argument, NULL, OPTION_GRANT_SOCKET},
+	{"control-socket", required_argument, NULL, OPTION_CONTROL_SOCKET},
+	{"region", required_argument, NULL, OPTION_REGION},
+	{"trust-memory", no_argument, NULL, OPTION_TRUST_MEMORY},
+	{NULL, 0, NULL, 0},
+};
+
+static bool find_kind(enum gm_region_kind *ret, const char *text, size_t length)
+{
+	static const enum gm_region_kind kinds[] = {GM_REGION_FILE, GM_REGION_PMEM, GM_REGION_SOFT};
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		const char *name = region_kind_name(kinds[i]);
+
+		if (strlen(name) == length && memcmp(name, text, length) == 0) {
+			*ret = kinds[i];
+			return true;
+		}
+	}
+	return false;
+}
+
+static int add_region(struct worker_options *o, const char *text, struct problem *why)
+{
+	struct worker_region *r = &o->regions[o->region_count];
+	const char *colon = strchr(text, ':');
+	char *end;
+	long fd;
+
+	if (o->region_count == GM_REGIONS_MAX || !colon ||
+		!find_kind(&r->kind, text, (size_t)(colon - text)))
+		return problem(why, EINVAL, "worker: bad region %s", text);
+	errno = 0;
+	fd = strtol(colon + 1, &end, 10);
+	if (errno || end == colon + 1 || *end != ':' || fd < 0 || fd > INT_MAX)
+		return problem(why, EINVAL, "worker: bad region %s", text);
+	r->fd = (int)fd;
+	r->name = end + 1;
+	o->region_count++;
+	return 0;
+}
+
+int worker_options_parse(
+	struct worker_options *ret, int argc, char *const argv[], struct problem *why)
+{
+	struct worker_options o = {.region_count = 0};
+	int c, r = 0;
+
+	opterr = 0;
+	optind = 0;
+	while (r == 0 && (c = getopt_long(argc, argv, "", long_options, NULL)) >= 0) {
+		if (c == OPTION_NAME)
+			o.name = optarg;
+		else if (c == OPTION_MOUNT_POINT)
+			o.mount_path = optarg;
+		else if (c == OPTION_GRANT_SOCKET)
+			o.grant_socket = optarg;
+		else if (c == OPTION_CONTROL_SOCKET)
+			o.control_socket = optarg;
+		else if (c == OPTION_REGION)
+			r = add_region(&o, optarg, why);
+		else if (c == OPTION_TRUST_MEMORY)
+			o.trust_memory = true;
+		else
+			r = problem(why, EINVAL, "worker: bad option %s", argv[optind - 1]);
+	}
+	if (r == 0 && (optind != argc || !o.name || !o.mount_path || !o.grant_socket ||
+			      !o.control_socket || o.region_count == 0))
+		r = problem(why, EINVAL,
+			"guestmemfs-worker is started by guestmemfs-fuse, never by hand");
+	if (r == 0)
+		*ret = o;
+	return r;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The worker's command line: what the supervisor says, not what an operator writes.
+ */
+#ifndef GM_FUSE_WORKER_OPTIONS_H
+#define GM_FUSE_WORKER_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "guestmemfs/format.h"
+#include "util/problem.h"
+
+struct worker_region { /* "file:FD:NAME" */
+	enum gm_region_kind kind;
+	int fd;
+	const char *name;
+};
+
+struct worker_options { /* the texts are argv's */
+	const char *name;
+	const char *mount_path;
+	const char *grant_socket;
+	const char *control_socket;
+	struct worker_region regions[GM_REGIONS_MAX];
+	uint32_t region_count;
+	bool trust_memory;
+};
+
+/* -EINVAL with a sentence. */
+int worker_options_parse(
+	struct worker_options *ret, int argc, char *const argv[], struct problem *why);
+
+#endif
