@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+#include "cli/instances.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "util/cleanup.h"
+
+#define RUNTIME "/run/guestmemfs"
+
+static void closedirp(DIR **d)
+{
+	if (*d)
+		(void)closedir(*d);
+}
+
+int instance_ask(struct instance *i, struct problem *why)
+{
+	struct json_object *status = NULL;
+	int r = query_socket(i->socket, CONTROL_STATUS, 0, &status, why);
+
+	if (r < 0)
+		return r;
+	json_object_put(i->status);
+	i->status = status;
+	return 0;
+}
+
+static int add_instance(struct instances *all, const char *name, struct problem *why)
+{
+	struct instance *more = reallocarray(all->list, all->count + 1, sizeof(*more));
+	struct instance *i;
+	int r;
+
+	if (!more)
+		return problem_errno(why, ENOMEM, "looking for instances");
+	all->list = more;
+	i = &all->list[all->count];
+	*i = (struct instance){.status = NULL};
+	(void)snprintf(i->socket, sizeof(i->socket), RUNTIME "/%s/control.sock", name);
+	r = instance_ask(i, why);
+	if (r == -ENOENT || r == -ECONNREFUSED)
+		return 0; /* it has ended */
+	if (r < 0)
+		return problem_prefix(why, r, "instance %s", name);
+	all->count++;
+	return 0;
+}
+
+int instances_find(struct instances *ret, struct problem *why)
+{
+	_cleanup_(closedirp) DIR *d = opendir(RUNTIME);
+	struct instances all = INSTANCES_NULL;
+	struct dirent *e;
+	int r = 0;
+
+	if (!d && errno != ENOENT)
+		return problem_errno(why, errno, "reading " RUNTIME);
+	while (d && r == 0 && (e = readdir(d)))
+		if (e->d_name[0] != '.')
+			r = add_instance(&all, e->d_name, why);
+	if (r < 0) {
+		instances_deinit(&all);
+		return r;
+	}
+	*ret = all;
+	return 0;
+}
+
+void instances_deinit(struct instances *i)
+{
+	for (size_t n = 0; n < i->count; n++)
+		json_object_put(i->list[n].status);
+	free(i->list);
+	*i = INSTANCES_NULL;
+}

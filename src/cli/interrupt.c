@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+#include "cli/interrupt.h"
+
+#include <signal.h>
+#include <stddef.h>
+
+#include "util/cleanup.h"
+
+/* A handler has no other way to tell. */
+static volatile sig_atomic_t interrupt_signal;
+
+static void interrupt_note(int number)
+{
+	interrupt_signal = number;
+}
+
+void interrupt_watch(void)
+{
+	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+	/* Without SA_RESTART, so that a read() that waits for input comes back. */
+	const struct sigaction note = {.sa_handler = interrupt_note, .sa_flags = (int)SA_RESETHAND};
+	const struct sigaction ignore = {.sa_handler = SIG_IGN};
+	struct sigaction old;
+
+	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
+		if (sigaction(numbers[i], NULL, &old) == 0 &&
+			old.sa_handler != SIG_IGN) /* nohup stays nohup */
+			(void)sigaction(numbers[i], &note, NULL);
+	(void)sigaction(SIGPIPE, &ignore, NULL);
+}
+
+bool interrupt_pending(void)
+{
+	return interrupt_signal != 0;
+}
+
+void interrupt_obey(void)
+{
+	if (interrupt_signal != 0)
+		(void)raise(interrupt_signal); /* its handler was reset when it was noted */
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/* The parts of guestmemfs kexec: the command line, who is in the way, and the call of kexec(8). */
+#ifndef GM_CLI_KEXEC_H
+#define GM_CLI_KEXEC_H
+
+#include <stdbool.h>
+
+#include "cli/instances.h"
+
+struct kexec_options { /* the texts are argv's */
+	const char *kernel;
+	const char *initrd;       /* NULL: none */
+	const char *command_line; /* NULL: that of the running kernel */
+	bool load_only;
+	bool panic;
+	bool force;
+};
+
+/*
+ * The next kernel's command line: as given, or the running one without the tokens that it bears,
+ * and the token of every pool that asks for one. *ret is malloc'ed.
+ */
+int kexec_command_line(char **ret, const struct kexec_options *o, const struct instances *all,
+	struct problem *why);
+
+/* Pure: cmdline without its guestmemfs.succession= words and without line ends. NULL: out of
+ * memory. */
+char *kexec_strip_tokens(const char *cmdline);
+
+/*
+ * Is anybody in the way? Processes that hold guest memory as the workers know them, or have a
+ * devdax node open or mapped. -EBUSY with a sentence that names them.
+ */
+int kexec_find_holders(const struct instances *all, struct problem *why);
+
+/* True if a kernel is loaded (panic: as the crash kernel). */
+bool kexec_is_loaded(bool panic);
+
+/* kexec -s, with its own words in the sentence. Checks that the kernel says it is loaded. */
+int kexec_load(const struct kexec_options *o, const char *command_line, struct problem *why);
+void kexec_unload(void);
+
+/* Jumps. Returns only if that failed. */
+int kexec_run(struct problem *why);
+
+#endif

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: MIT
+#include "cli/query.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/xattr.h>
+
+#include "cli/text.h"
+#include "util/cleanup.h"
+#include "util/le.h"
+#include "util/packet.h"
+
+#define ANSWER_SECONDS  30
+#define EXPORT_SECONDS  600 /* a new file is zeroed first */
+#define ANSWER_SIZE_MAX (1U << 30)
+
+static int query_path_problem(const char *path, int err, struct problem *why)
+{
+	switch (err) {
+	case ENODATA:
+	case EOPNOTSUPP:
+		return problem(why, ENOTTY, "%s is not on a guestmemfs mount", path);
+	case ENOTCONN:
+		return problem(why, ENOTCONN,
+			"%s is on a mount that nobody serves any more: start guestmemfs-fuse "
+			"again, which "
+			"mounts anew",
+			path);
+	default:
+		return problem_errno(why, err, "%s", path);
+	}
+}
+
+static int query_find_socket(const char *path, char socket_path[PATH_MAX], struct problem *why)
+{
+	ssize_t n = getxattr(path, GM_XATTR_CONTROL, socket_path, PATH_MAX - 1);
+
+	if (n < 0)
+		return query_path_problem(path, errno, why);
+	socket_path[n] = '\0';
+	return 0;
+}
+
+static int seconds_for(enum control_opcode opcode)
+{
+	return opcode == CONTROL_EXPORT ? EXPORT_SECONDS : ANSWER_SECONDS;
+}
+
+static int query_connect(const char *socket_path, int seconds, struct problem *why)
+{
+	const struct timeval limit = {.tv_sec = seconds};
+	int sock = packet_connect(socket_path);
+
+	switch (sock) {
+	case -EACCES:
+	case -EPERM:
+		return problem(why, EACCES,
+			"no permission to ask at %s: that is for root and the user who runs the "
+			"mount",
+			socket_path);
+	case -ENOENT:
+	case -ECONNREFUSED:
+		return problem(why, -sock,
+			"nobody listens at %s: the worker of the mount is gone or just starting",
+			socket_path);
+	default:
+		break;
+	}
+	if (sock < 0)
+		return problem_errno(why, -sock, "connecting to %s", socket_path);
+	(void)setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	return sock;
+}
+
+/* True if the answer is one that this version understands, with the descriptor that belongs to it.
+ */
+static bool query_answer_is_sound(const struct control_answer *a, ssize_t size, size_t nfds)
+{
+	uint64_t length = get_le64(a->length);
+
+	if (size != (ssize_t)sizeof(*a) || get_le32(a->size) != sizeof(*a) ||
+		get_le32(a->version) != CONTROL_VERSION || get_le32(a->reserved) != 0)
+		return false;
+	if (get_le32(a->error) != 0)
+		return nfds == 0 && memchr(a->text, '\0', sizeof(a->text));
+	return nfds == 1 && length > 0 && length <= ANSWER_SIZE_MAX;
+}
+
+/* The answer's memfd, or negative. */
+static int query_exchange(int sock, enum control_opcode opcode, uint64_t ino,
+	struct control_answer *answer, struct problem *why)
+{
+	const struct control_request request = {
+		.size = put_le32(sizeof(request)),
+		.version = put_le32(CONTROL_VERSION),
+		.opcode = put_le32(opcode),
+		.ino = put_le64(ino),
+	};
+	_cleanup_fd_ int fd = -1;
+	size_t nfds = 1;
+	int r = packet_send(sock, &request, sizeof(request), NULL, 0, true);
+
+	if (r < 0)
+		return problem_errno(why, -r, "asking the worker");
+	ssize_t n = packet_receive(sock, answer, sizeof(*answer), &fd, &nfds, true);
+	if (n == -EAGAIN)
+		return problem(why, ETIMEDOUT, "the worker did not answer within %d seconds",
+			seconds_for(opcode));
+	if (n < 0)
+		return problem_errno(why, (int)-n, "waiting for the worker's answer");
+	if (n == 0)
+		return problem(why, ECONNRESET, "the worker ended before it answered: ask again");
+	if (!query_answer_is_sound(answer, n, nfds))
+		return problem(why, EPROTO,
+			"the worker's answer is not what this version understands: guestmemfs and "
+			"guestmemfs-fuse should be of the same version");
+	if (get_le32(answer->error) != 0)
+		return problem(why, (int)get_le32(answer->error), "%.999s", answer->text);
+	return steal_fd(&fd);
+}
+
+static int query_read(int fd, uint64_t length, char **ret, struct problem *why)
+{
+	_cleanup_free_ char *text = malloc(length);
+	uint64_t at = 0;
+
+	if (!text)
+		return problem_errno(why, ENOMEM, "reading the worker's answer");
+	while (at < length) {
+		ssize_t n = pread(fd, text + at, length - at, (off_t)at);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return problem(why, EPROTO, "the worker's answer is shorter than it says");
+		at += (uint64_t)n;
+	}
+	*ret = steal_pointer(text);
+	return 0;
+}
+
+static int query_parse(
+	const char *text, uint64_t length, struct json_object **ret, struct problem *why)
+{
+	struct json_tokener *tokener = json_tokener_new();
+
+	if (!tokener)
+		return problem_errno(why, ENOMEM, "reading the worker's answer");
+	struct json_object *o = json_tokener_parse_ex(tokener, text, (int)length);
+	bool complete = json_tokener_get_error(tokener) == json_tokener_success;
+	json_tokener_free(tokener);
+	if (!complete || !json_object_is_type(o, json_type_object)) {
+		json_object_put(o);
+		return problem(why, EPROTO, "the worker's answer is not a JSON object");
+	}
+	*ret = o;
+	return 0;
+}
+
+int query_socket(const char *socket_path, enum control_opcode opcode, uint64_t ino,
+	struct json_object **ret, struct problem *why)
+{
+	_cleanup_fd_ int sock = query_connect(socket_path, seconds_for(opcode), why);
+	_cleanup_free_ char *text = NULL;
+	struct control_answer answer;
+
+	if (sock < 0)
+		return sock;
+	_cleanup_fd_ int fd = query_exchange(sock, opcode, ino, &answer, why);
+	if (fd < 0)
+		return fd;
+	uint64_t length = get_le64(answer.length);
+	int r = query_read(fd, length, &text, why);
+	return r < 0 ? r : query_parse(text, length, ret, why);
+}
+
+int query_path(const char *path, enum control_opcode opcode, struct json_object **ret,
+	struct stat *st, struct problem *why)
+{
+	char socket_path[PATH_MAX];
+	struct stat here;
+
+	if (stat(path, &here) < 0)
+		return query_path_problem(path, errno, why);
+	int r = query_find_socket(path, socket_path, why);
+	if (r < 0)
+		return r;
+	bool of_file =
+		opcode == CONTROL_EXTENTS || opcode == CONTROL_EXPORT || opcode == CONTROL_UNEXPORT;
+	if (of_file && !S_ISREG(here.st_mode))
+		return problem(
+			why, EINVAL, "%s is not a regular file: only those have memory", path);
+	if (st)
+		*st = here;
+	return query_socket(socket_path, opcode, of_file ? here.st_ino : 0, ret, why);
+}
+
+void query_print(struct json_object *o)
+{
+	size_t length = 0;
+	const char *text = json_object_to_json_string_length(o,
+		JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE,
+		&length);
+
+	text_write_utf8(stdout, text, length);
+	putchar('\n');
+}
+
+static struct json_object *query_get(
+	struct json_object *o, const char *pointer, enum json_type type)
+{
+	struct json_object *found = NULL;
+
+	if (json_pointer_get(o, pointer, &found) < 0 || !json_object_is_type(found, type))
+		return NULL;
+	return found;
+}
+
+uint64_t query_number(struct json_object *o, const char *pointer)
+{
+	struct json_object *n = query_get(o, pointer, json_type_int);
+
+	return n ? json_object_get_uint64(n) : 0;
+}
+
+const char *query_text(struct json_object *o, const char *pointer)
+{
+	struct json_object *s = query_get(o, pointer, json_type_string);
+
+	return s ? json_object_get_string(s) : "-";
+}
+
+bool query_true(struct json_object *o, const char *pointer)
+{
+	struct json_object *b = query_get(o, pointer, json_type_boolean);
+
+	return b && json_object_get_boolean(b);
+}
+
+struct json_object *query_array(struct json_object *o, const char *pointer)
+{
+	return query_get(o, pointer, json_type_array);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/* A part of a file's memory, mapped through libguestmemfs for as long as it is needed. */
+#ifndef GM_CLI_WINDOW_H
+#define GM_CLI_WINDOW_H
+
+#include <stdint.h>
+
+#include "guestmemfs/guestmemfs.h"
+#include "util/problem.h"
+
+/* What load and dump map at a time; a multiple of every page size but 1 GiB. */
+#define WINDOW_SIZE (64ULL << 20)
+
+struct window {
+	char *data;
+	size_t mapped; /* bytes, whole pages */
+};
+
+/*
+ * Maps length bytes of what a is attached to, from offset on (a multiple of gm_align()), with prot.
+ */
+int window_open(struct window *ret, struct gm_attachment *a, uint64_t offset, uint64_t length,
+	int prot, struct problem *why);
+void window_close(struct window *w);
+
+/* gm_attach() with the library's sentence and the file's name. */
+int window_attach(struct gm_attachment **ret, int fd, const char *path, struct problem *why);
+
+static inline void gm_detachp(struct gm_attachment **a)
+{
+	gm_detach(*a);
+}
+
+#endif

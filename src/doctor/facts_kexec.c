@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+/* What would start the next kernel: images that are loaded, kexec-tools, systemd, Debian's scripts.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "doctor/facts_internal.h"
+#include "doctor/read.h"
+#include "util/cleanup.h"
+
+extern char **environ;
+
+static enum fact read_flag(const char *root, const char *path)
+{
+	uint64_t value = 0;
+
+	if (!read_number(&value, root, "%s", path))
+		return FACT_UNKNOWN;
+	return value ? FACT_YES : FACT_NO;
+}
+
+/* What `path --help` says, on both of its outputs. */
+static FILE *ask_help(const char *path, pid_t *pid)
+{
+	char *const argv[] = {(char *)"kexec", (char *)"--help", NULL};
+	posix_spawn_file_actions_t actions;
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return NULL;
+	int r = posix_spawn_file_actions_init(&actions);
+	if (r == 0) {
+		if (posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO) != 0 ||
+			posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO) != 0 ||
+			posix_spawn(pid, path, &actions, NULL, argv, environ) != 0)
+			r = -1;
+		(void)posix_spawn_file_actions_destroy(&actions);
+	}
+	(void)close(ends[1]);
+	FILE *f = r == 0 ? fdopen(ends[0], "r") : NULL;
+	if (!f)
+		(void)close(ends[0]);
+	return f;
+}
+
+/*
+ * "kexec-tools 2.0.25", and the default call: "-c, --kexec-syscall ... (default)" may go over
+ * several lines, so the option that was named last is remembered.
+ */
+static void take_help(struct doctor_facts *f, FILE *from)
+{
+	_cleanup_free_ char *line = NULL;
+	size_t size = 0;
+	char option = '\0';
+
+	while (getline(&line, &size, from) >= 0) {
+		(void)sscanf(line, "kexec-tools %23s", f->kexec_version);
+		(void)sscanf(line, " -%c, --", &option);
+		if (!strstr(line, "(default)"))
+			continue;
+		if (option == 's' || option == 'a')
+			f->kexec_by_file = FACT_YES;
+		else if (option == 'c')
+			f->kexec_by_file = FACT_NO;
+	}
+}
+
+static void read_tools(struct doctor_facts *f, const char *root)
+{
+	static const char *const paths[] = {"/usr/sbin/kexec", "/sbin/kexec", "/usr/bin/kexec"};
+	char path[PATH_MAX];
+
+	for (size_t n = 0; n < ARRAY_SIZE(paths) && !f->kexec_version[0]; n++) {
+		pid_t pid = 0;
+
+		if (access(read_path(path, root, "%s", paths[n]), X_OK) < 0)
+			continue;
+		FILE *from = ask_help(path, &pid);
+		if (!from)
+			continue;
+		take_help(f, from);
+		(void)fclose(from);
+		(void)waitpid(pid, NULL, 0);
+	}
+}
+
+/* A shell's assignment; the last one counts. */
+static void take_load_kexec(struct doctor_facts *f, const char *root, const char *path)
+{
+	FILE *file = read_open(root, "%s", path);
+	char *line = NULL;
+	size_t size = 0;
+	char value[16];
+
+	while (file && getline(&line, &size, file) >= 0)
+		if (sscanf(line, " LOAD_KEXEC=%15[\"'a-z]", value) == 1)
+			f->load_at_reboot = strstr(value, "true") != NULL;
+	free(line);
+	if (file)
+		(void)fclose(file);
+}
+
+static int keep_visible(const struct dirent *e)
+{
+	return e->d_name[0] != '.';
+}
+
+static void read_debian(struct doctor_facts *f, const char *root)
+{
+	char path[PATH_MAX];
+	struct dirent **names = NULL;
+
+	if (access(read_path(path, root, "/etc/init.d/kexec-load"), X_OK) < 0)
+		return;
+	take_load_kexec(f, root, "/etc/default/kexec");
+	int count = scandir(
+		read_path(path, root, "/etc/default/kexec.d"), &names, keep_visible, alphasort);
+	for (int n = 0; n < count; n++) {
+		(void)snprintf(path, sizeof(path), "/etc/default/kexec.d/%s", names[n]->d_name);
+		take_load_kexec(f, root, path);
+		free(names[n]);
+	}
+	free(names);
+}
+
+void facts_read_kexec(struct doctor_facts *f, const char *root)
+{
+	char path[PATH_MAX];
+
+	f->image = read_flag(root, "/sys/kernel/kexec_loaded");
+	f->crash_image = read_flag(root, "/sys/kernel/kexec_crash_loaded");
+	f->kexec_disabled = read_flag(root, "/proc/sys/kernel/kexec_load_disabled") == FACT_YES;
+	f->systemd = access(read_path(path, root, "/run/systemd/system"), F_OK) == 0;
+	read_tools(f, root);
+	read_debian(f, root);
+}

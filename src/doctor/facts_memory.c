@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: MIT
+/* Physical memory: the firmware's map, /proc/iomem, and the devdax devices. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <libgen.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "doctor/facts_internal.h"
+#include "doctor/read.h"
+#include "guestmemfs/format.h"
+#include "util/cleanup.h"
+
+static void close_filep(FILE **f)
+{
+	if (*f)
+		(void)fclose(*f);
+}
+
+static void close_dirp(DIR **d)
+{
+	if (*d)
+		(void)closedir(*d);
+}
+
+/* ---- the firmware's map ---- */
+
+int facts_read_firmware(struct doctor_facts *f, const char *root)
+{
+	for (unsigned n = 0;; n++) {
+		uint64_t start = 0;
+		uint64_t last = 0;
+		char type[64];
+
+		if (!read_number(&start, root, "/sys/firmware/memmap/%u/start", n) ||
+			!read_number(&last, root, "/sys/firmware/memmap/%u/end", n) ||
+			!read_line(type, sizeof(type), root, "/sys/firmware/memmap/%u/type", n))
+			break;
+		e820_map_add(&f->firmware, start, last == UINT64_MAX ? last : last + 1,
+			e820_type_of(type) ? e820_type_of(type) : E820_RESERVED);
+	}
+	return f->firmware.failed ? -ENOMEM : 0;
+}
+
+/* ---- /proc/iomem ---- */
+
+static bool parse_iomem(const char *line, struct fact_iomem *ret)
+{
+	size_t blanks = strspn(line, " ");
+	uint64_t start = 0;
+	uint64_t last = 0;
+
+	*ret = (struct fact_iomem){.depth = (unsigned)blanks / 2};
+	if (sscanf(line + blanks, "%" SCNx64 "-%" SCNx64 " : %47[^\n]", &start, &last, ret->name) !=
+		3)
+		return false;
+	ret->start = start;
+	ret->end = last == UINT64_MAX ? last : last + 1;
+	return last != 0; /* zeros are what is shown to those who may not know */
+}
+
+int facts_read_iomem(struct doctor_facts *f, const char *root)
+{
+	_cleanup_(close_filep) FILE *file = read_open(root, "/proc/iomem");
+	_cleanup_free_ char *line = NULL;
+	struct fact_iomem entry;
+	size_t size = 0;
+
+	while (file && getline(&line, &size, file) >= 0) {
+		if (!parse_iomem(line, &entry))
+			continue;
+		struct fact_iomem *more = reallocarray(f->iomem, f->iomem_count + 1, sizeof(*more));
+		if (!more)
+			return -ENOMEM;
+		f->iomem = more;
+		more[f->iomem_count++] = entry;
+	}
+	return 0;
+}
+
+/* ---- devices ---- */
+
+static void read_ranges(struct fact_device *d, const char *root)
+{
+	for (unsigned n = 0; !d->ranges.failed; n++) {
+		uint64_t start = 0;
+		uint64_t last = 0;
+
+		if (!read_number(
+			    &start, root, "/sys/bus/dax/devices/%s/mapping%u/start", d->name, n) ||
+			!read_number(
+				&last, root, "/sys/bus/dax/devices/%s/mapping%u/end", d->name, n))
+			break;
+		e820_map_add(&d->ranges, start, last + 1, E820_NONE);
+	}
+	if (d->ranges.count > 0)
+		d->start = d->ranges.entries[0].start;
+}
+
+static void read_region(struct fact_device *d, const char *root)
+{
+	char path[PATH_MAX];
+	_cleanup_free_ char *real =
+		realpath(read_path(path, root, "/sys/bus/dax/devices/%s", d->name), NULL);
+
+	if (!real)
+		return;
+	const char *directory = dirname(real);
+	const char *last = strrchr(directory, '/');
+	(void)snprintf(d->region, sizeof(d->region), "%s", last ? last + 1 : directory);
+	d->soft = access(read_path(path, directory, "/dax_region/create"), F_OK) == 0;
+	(void)read_number(&d->region_size, directory, "/dax_region/size");
+}
+
+static bool has_magic(const uint8_t *block, size_t offset, const char *magic)
+{
+	return memcmp(block + offset, magic, strlen(magic)) == 0;
+}
+
+/* The first block of every region of a pool has a stamp, that of its first region superblocks too.
+ * A damaged one of them is a reason to be careful, not to think that there is no pool. */
+static bool is_pool(const uint8_t *block)
+{
+	return has_magic(block, GM_SUPER_A_OFFSET, GM_SUPER_MAGIC) ||
+	       has_magic(block, GM_SUPER_B_OFFSET, GM_SUPER_MAGIC) ||
+	       has_magic(block, GM_STAMP_OFFSET, GM_STAMP_MAGIC);
+}
+
+/*
+ * Looks at the first block. The device can only be mapped by its own page size, and shared; nothing
+ * is written.
+ */
+static enum fact find_pool(const char *path, uint64_t align)
+{
+	uint64_t length = align > GM_BLOCK_SIZE ? align : GM_BLOCK_SIZE;
+	_cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return FACT_UNKNOWN;
+	if (S_ISREG(st.st_mode) && (uint64_t)st.st_size < length)
+		return FACT_UNKNOWN;
+	void *block = mmap(NULL, length, PROT_READ, MAP_SHARED, fd, 0);
+	if (block == MAP_FAILED)
+		return FACT_UNKNOWN;
+	enum fact found = is_pool(block) ? FACT_YES : FACT_NO;
+	(void)munmap(block, length);
+	return found;
+}
+
+static void read_node(struct fact_device *d, const char *root)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	if (stat(read_path(path, root, "/dev/%s", d->name), &st) < 0)
+		return;
+	d->has_node = true;
+	d->mode = st.st_mode & 07777;
+	d->uid = st.st_uid;
+	/* kmem's memory is the kernel's own now: it is not to be read through this. */
+	if (strcmp(d->driver, "device_dax") == 0 && d->size > 0)
+		d->pool = find_pool(path, d->align);
+}
+
+static int read_device(struct fact_device *d, const char *root, const char *name)
+{
+	*d = (struct fact_device){.start = UINT64_MAX};
+	(void)snprintf(d->name, sizeof(d->name), "%.23s", name);
+	(void)read_number(&d->start, root, "/sys/bus/dax/devices/%s/resource", name);
+	(void)read_number(&d->size, root, "/sys/bus/dax/devices/%s/size", name);
+	(void)read_number(&d->align, root, "/sys/bus/dax/devices/%s/align", name);
+	(void)read_link(d->driver, sizeof(d->driver), root, "/sys/bus/dax/devices/%s/driver", name);
+	read_ranges(d, root);
+	read_region(d, root);
+	read_node(d, root);
+	return d->ranges.failed ? -ENOMEM : 0;
+}
+
+static int compare_devices(const void *a, const void *b)
+{
+	return strverscmp(
+		((const struct fact_device *)a)->name, ((const struct fact_device *)b)->name);
+}
+
+int facts_read_devices(struct doctor_facts *f, const char *root)
+{
+	char path[PATH_MAX];
+	_cleanup_(close_dirp) DIR *d = opendir(read_path(path, root, "/sys/bus/dax/devices"));
+	struct dirent *e;
+
+	while (d && (e = readdir(d))) {
+		if (strncmp(e->d_name, "dax", 3) != 0)
+			continue;
+		struct fact_device *more =
+			reallocarray(f->devices, f->device_count + 1, sizeof(*more));
+		if (!more)
+			return -ENOMEM;
+		f->devices = more;
+		if (read_device(&more[f->device_count++], root, e->d_name) < 0)
+			return -ENOMEM;
+	}
+	if (f->device_count > 0)
+		qsort(f->devices, f->device_count, sizeof(*f->devices), compare_devices);
+	return 0;
+}

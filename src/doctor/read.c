@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT
+#include "doctor/read.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "util/cleanup.h"
+
+static void make_path(char buffer[PATH_MAX], const char *root, const char *format, va_list ap)
+{
+	size_t length = strlen(root);
+
+	if (length >= PATH_MAX)
+		length = PATH_MAX - 1;
+	memcpy(buffer, root, length);
+	(void)vsnprintf(buffer + length, PATH_MAX - length, format, ap);
+}
+
+static void close_filep(FILE **f)
+{
+	if (*f)
+		(void)fclose(*f);
+}
+
+const char *read_path(char buffer[PATH_MAX], const char *root, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	make_path(buffer, root, format, ap);
+	va_end(ap);
+	return buffer;
+}
+
+FILE *read_open(const char *root, const char *format, ...)
+{
+	char path[PATH_MAX];
+	va_list ap;
+
+	va_start(ap, format);
+	make_path(path, root, format, ap);
+	va_end(ap);
+	return fopen(path, "re");
+}
+
+static bool first_line(const char *path, char *text, size_t size)
+{
+	_cleanup_(close_filep) FILE *f = fopen(path, "re");
+
+	if (!f || !fgets(text, (int)size, f)) {
+		*text = '\0';
+		return false;
+	}
+	text[strcspn(text, "\n")] = '\0';
+	return true;
+}
+
+bool read_line(char *text, size_t size, const char *root, const char *format, ...)
+{
+	char path[PATH_MAX];
+	va_list ap;
+
+	va_start(ap, format);
+	make_path(path, root, format, ap);
+	va_end(ap);
+	return first_line(path, text, size);
+}
+
+bool read_number(uint64_t *ret, const char *root, const char *format, ...)
+{
+	char path[PATH_MAX];
+	char text[64];
+	char *end = text;
+	va_list ap;
+
+	va_start(ap, format);
+	make_path(path, root, format, ap);
+	va_end(ap);
+	if (!first_line(path, text, sizeof(text)))
+		return false;
+	uint64_t value = strtoull(text, &end, 0);
+	if (end == text)
+		return false;
+	*ret = value;
+	return true;
+}
+
+bool read_finds(const char *text, const char *root, const char *format, ...)
+{
+	char path[PATH_MAX];
+	_cleanup_free_ char *line = NULL;
+	size_t size = 0;
+	bool found = false;
+	va_list ap;
+
+	va_start(ap, format);
+	make_path(path, root, format, ap);
+	va_end(ap);
+	_cleanup_(close_filep) FILE *f = fopen(path, "re");
+	while (f && !found && getline(&line, &size, f) >= 0)
+		found = strstr(line, text) != NULL;
+	return found;
+}
+
+bool read_link(char *name, size_t size, const char *root, const char *format, ...)
+{
+	char path[PATH_MAX];
+	char target[PATH_MAX];
+	va_list ap;
+
+	va_start(ap, format);
+	make_path(path, root, format, ap);
+	va_end(ap);
+	ssize_t n = readlink(path, target, sizeof(target) - 1);
+	if (n <= 0) {
+		*name = '\0';
+		return false;
+	}
+	target[n] = '\0';
+	const char *last = strrchr(target, '/');
+	(void)snprintf(name, size, "%s", last ? last + 1 : target);
+	return true;
+}
