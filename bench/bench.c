@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT
+/* Rounds, the clock, the median, and the two forms of output. */
+#include "bench.h"
+
+#include <err.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static uint64_t now(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t); /* can't fail for this clock */
+	return (uint64_t)t.tv_sec * 1000000000U + (uint64_t)t.tv_nsec;
+}
+
+void bench_start(struct bench *b)
+{
+	b->started = now();
+}
+
+void bench_stop(struct bench *b)
+{
+	b->taken += (double)(now() - b->started);
+}
+
+/* The round that has ended, in the unit of the result. */
+static double result(const struct bench *b)
+{
+	double ns = b->taken / (double)b->operations;
+
+	return b->bytes ? (double)b->bytes / ns : ns; /* bytes a ns are GB a second */
+}
+
+bool bench_next(struct bench *b)
+{
+	if (b->rounds > 1)
+		b->sample[b->rounds - 2] = result(b);
+	b->taken = 0;
+	return b->rounds++ <= BENCH_REPEATS;
+}
+
+static int compare_samples(const void *x, const void *y)
+{
+	double s = *(const double *)x, t = *(const double *)y;
+
+	return s < t ? -1 : s > t;
+}
+
+double bench_median(struct bench *b)
+{
+	qsort(b->sample, BENCH_REPEATS, sizeof(*b->sample), compare_samples);
+	return b->sample[BENCH_REPEATS / 2];
+}
+
+/* Names are ours and hold nothing that JSON would escape. */
+static void append_json(
+	const char *path, const struct bench *b, double median, const char *unit, bool met)
+{
+	FILE *f = fopen(path, "ae");
+
+	if (!f)
+		err(EXIT_FAILURE, "GM_BENCH_JSON: opening %s", path);
+	fprintf(f, "{\"suite\":\"%s\",\"name\":\"%s\",\"unit\":\"%s\"", b->suite, b->name, unit);
+	fprintf(f, ",\"median\":%.3f,\"min\":%.3f,\"max\":%.3f,\"repeats\":%u", median,
+		b->sample[0], b->sample[BENCH_REPEATS - 1], BENCH_REPEATS);
+	if (b->aim > 0)
+		fprintf(f, ",\"aim\":%.3f,\"met\":%s", b->aim, met ? "true" : "false");
+	fprintf(f, "}\n");
+	if (ferror(f) || fclose(f))
+		err(EXIT_FAILURE, "GM_BENCH_JSON: writing %s", path);
+}
+
+void bench_report(struct bench *b)
+{
+	const char *json = getenv("GM_BENCH_JSON"), *unit = b->bytes ? "GB/s" : "ns";
+	int digits = b->bytes || (b->unit && strcmp(b->unit, "ns") != 0) ? 2 : 1;
+	double median = bench_median(b);
+	bool met = b->bytes ? median >= b->aim : median <= b->aim;
+
+	if (b->unit)
+		unit = b->unit;
+	printf("%-10s %-44s %12.*f %-5s  (%.*f to %.*f)", b->suite, b->name, digits, median, unit,
+		digits, b->sample[0], digits, b->sample[BENCH_REPEATS - 1]);
+	if (b->aim > 0)
+		printf("  aim %.*f: %s", digits, b->aim, met ? "met" : "missed");
+	printf("\n");
+	fflush(stdout);
+	if (json && *json)
+		append_json(json, b, median, unit, met);
+}

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: MIT
+"""
+What a client of a soft region gets is its own file and nothing else, and what the helper leaves and finds.
+"""
+
+import ctypes
+import errno
+import os
+import signal
+import stat
+import subprocess
+
+from case import Case
+from dax import BLOCK, GIB, MIB, device_names, make_device, pattern_block, ranges_of, remove_device, soft_region
+from lab import read_text
+from product import Attached, Library, Pool, blocks_of, device_of_number, joined, memory_of
+
+START = 4 * GIB
+RECORD = f'/run/guestmemfs/.soft-0x{START:x}'
+
+
+def in_child(act):
+    """What becomes of a process that does this: its exit status, or minus the signal that it died of."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            act()
+            os._exit(0)
+        except OSError as e:
+            os._exit(e.errno)
+        finally:
+            os._exit(255)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def fill(address, size, seed):
+    for at in range(0, size, BLOCK):
+        ctypes.memmove(address + at, pattern_block(seed, at // BLOCK), BLOCK)
+
+
+def read(address, size):
+    return ctypes.string_at(address, size)
+
+
+def own_file_alone(lab, pool, library):
+    """A file between the pieces of another one that is full of a pattern."""
+    for size in range(8 * MIB, 40 * MIB + 1, 8 * MIB):
+        for name in ('mine', 'other'):
+            with open(pool.path(name), 'ab') as f:
+                os.truncate(f.fileno(), size)
+    with Attached(library, pool.path('other')) as other:
+        fill(other.map(), other.size, 'other')
+    with Attached(library, pool.path('mine')) as mine:
+        told = joined(pool.extents('mine'))
+        lab.check(len(told) > 1, 'the file lies in several pieces', f'{told}')
+        lab.check(memory_of(mine, START) == told, "the device's ranges are the file's extents, no block more",
+                  f'sysfs: {memory_of(mine, START)}, the filesystem: {told}')
+        covered = sorted(blocks_of(mine.devices(), START))
+        lab.check(covered == sorted(b for _, block, count in told for b in range(block, block + count)),
+                  'and the devices have no range beside them')
+        address = mine.map()
+        lab.check(read(address, mine.size) == bytes(mine.size), 'a new file is zero where others have their pattern')
+        fd, size = mine.fd(0), sum(length for _, length in ranges_of(mine.devices()[0]))
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.mmap.restype = ctypes.c_void_p
+        libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+        inside, beyond = (libc.mmap(None, BLOCK, 3, 1, fd, at) for at in (size - BLOCK, size))
+        lab.check(in_child(lambda: read(inside, 1)) == 0, "the device's last page is there")
+        lab.check(in_child(lambda: read(beyond, 1)) == -signal.SIGBUS, 'one page past its end is SIGBUS')
+
+
+def worker_maps_metadata_alone(lab, pool):
+    worker = pool.process('guestmemfs-worker')
+    mapped = set()
+    for name in os.listdir(f'/proc/{worker}/map_files'):
+        device = device_of_number(os.stat(f'/proc/{worker}/map_files/{name}').st_rdev)
+        if device:
+            mapped.add(device)
+    files = {block for name in ('mine', 'other') for _, at, count in pool.extents(name) for block in range(at, at + count)}
+    lab.check(mapped and not files & set(blocks_of(mapped, START)), "the worker's maps hold metadata and no guest block",
+              f'devices {mapped}')
+    helper = pool.process('guestmemfs-helper')
+    # One descriptor carries the lock that keeps the next instance waiting; it is of the metadata.
+    opened = {os.path.basename(os.readlink(f'/proc/{helper}/fd/{fd}')) for fd in os.listdir(f'/proc/{helper}/fd')}
+    devices = {name for name in opened if name.startswith('dax')}
+    lab.check(not files & set(blocks_of(devices, START)), 'the helper keeps no device of a guest open', f'devices {devices}')
+
+
+def the_same_devices_again(lab, pool, library):
+    with Attached(library, pool.path('mine')) as first:
+        names, address = first.devices(), first.map()
+        ctypes.memset(address, 0x5a, first.size)
+        before = device_names()
+        with Attached(library, pool.path('mine')) as second:
+            lab.check(second.devices() == names, 'who attaches again gets the same device')
+        pool.restart_helper()
+        with Attached(library, pool.path('mine')) as third:
+            lab.check(third.devices() == names and device_names() == before,
+                      'so does who attaches at a helper that was started anew, and none was made or removed',
+                      f'{names} {third.devices()}; {before} {device_names()}')
+            lab.check(read(third.map(), 16) == b'\x5a' * 16, 'with the bytes that are in it')
+        os.truncate(pool.path('mine'), 40 * MIB + 24 * MIB)
+        with Attached(library, pool.path('mine')) as grown:
+            lab.check(len(grown.devices()) == 2 and grown.devices()[0] == names[0], 'a file that grew has one device more',
+                      f'{grown.devices()}')
+            lab.check(memory_of(grown, START) == joined(pool.extents('mine')), "together they are the file's extents")
+            lab.check(read(grown.map(), 16) == b'\x5a' * 16, 'and the bytes of before stand where they stood')
+
+
+def say_ours(name):
+    """As if the helper had made it."""
+    with open(RECORD, 'r+b') as f:
+        f.seek(1 + int(name.split('.')[1]))
+        f.write(b'o')
+
+
+def what_is_found(lab, pool, library):
+    region = soft_region()
+    used = sorted(blocks_of(device_names(), START))
+    free = [start for start in range(max(used) // 2, max(used), 16) if not set(range(start, start + 16)) & set(used)][:4]
+    [window, opened, foreign, large] = [make_device(region, [(START + at * BLOCK, 16 * BLOCK)]) for at in free]
+    for name in (window, opened):
+        say_ours(name)
+    holder = os.open(f'/dev/{opened}', os.O_RDWR)
+    pool.restart_helper()
+    lab.wait_until(lambda: window not in device_names(), 20, 'a window that a dead helper left is removed')
+    lab.check({opened, foreign, large} <= set(device_names()), 'one that somebody has open is not, nor is a foreign device')
+    os.close(holder)
+    for name in (foreign, large):
+        remove_device(region, name)
+
+
+def foreign_blocks(lab, pool, library):
+    """A device of somebody else's over blocks that a file has."""
+    pool.make('unlucky', 8 * MIB)
+    _, block, count = joined(pool.extents('unlucky'))[0]
+    region = soft_region()
+    foreign = make_device(region, [(START + block * BLOCK, count * BLOCK)])
+    before = device_names()
+    try:
+        Attached(library, pool.path('unlucky'))
+        error = OSError(0, 'no error')
+    except OSError as e:
+        error = e
+    lab.check(error.errno in (errno.EBUSY, errno.EIO), 'a file under a foreign device is not granted', str(error))
+    lab.say(str(error))
+    lab.check(device_names() == before, 'and neither device nor window is left by the attempt')
+    remove_device(region, foreign)
+    with Attached(library, pool.path('unlucky')) as file:
+        lab.check(read(file.map(), 4096) == bytes(4096), 'the foreign device gone, it is')
+
+
+def users(lab, pool, library):
+    """Nobody needs to be trusted here."""
+    path = pool.make('nobodys', 4 * MIB)
+    os.chown(path, 65534, 65534)
+
+    def attach():
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+        with Attached(library, path) as file:
+            ctypes.memset(file.map(), 1, file.size)
+
+    lab.check(in_child(attach) == 0, "a user without any privilege gets his own file's memory")
+    lab.check(in_child(lambda: (os.setgid(65534), os.setuid(65534), Attached(library, pool.path('mine')))) == errno.EACCES,
+              "and nobody else's")
+
+
+def holders(lab, pool, library):
+    """Whoever maps it is told of, granted or not, and by whatever name of the device."""
+    with Attached(library, pool.path('mine')) as file:
+        file.map()
+        child = os.fork()
+        if child == 0:
+            signal.pause()
+        number = os.fstat(file.fd(0)).st_rdev
+    node = f'{lab.directory}/another-node'
+    os.mknod(node, 0o600 | stat.S_IFCHR, number)
+    with open(node, 'rb', buffering=0):
+        pids = {grant['pid'] for grant in pool.status()['grants'] if grant['ino'] == os.stat(pool.path('mine')).st_ino}
+        lab.check({os.getpid(), child} <= pids, 'status tells of who was granted the file and of the child that maps it',
+                  f'{pids}')
+    stranger = subprocess.Popen(['sleep', '60'], stdin=os.open(node, os.O_RDONLY))
+    pids = {grant['pid'] for grant in pool.status()['grants']}
+    lab.check(stranger.pid in pids, 'and of who has opened the device by another node of it', f'{pids}')
+    for pid in (child, stranger.pid):
+        os.kill(pid, signal.SIGKILL)
+    os.waitpid(child, 0)
+    stranger.wait()
+    pids = {grant['pid'] for grant in pool.status()['grants'] if grant['state'] != 'dead'}
+    lab.check(not {child, stranger.pid} & pids, 'they are gone when they have ended', f'{pids}')
+
+
+def quarantine(lab, pool, library):
+    before = set(blocks_of(device_names(), START))
+    os.unlink(pool.path('nobodys'))
+    pool.make('next', 4 * MIB)
+    with Attached(library, pool.path('next')) as file:
+        lab.check(not before & set(blocks_of(file.devices(), START)), 'what was granted once is nobody else\'s in this boot')
+
+
+def look(lab):
+    library = Library(lab.plan['prefix'])
+    pool = Pool(lab, 'soft:auto', options=('--format=blank',))
+    pool.settle()
+    for part in (own_file_alone, the_same_devices_again, foreign_blocks, users, holders, quarantine, what_is_found):
+        part(lab, pool, library)
+    worker_maps_metadata_alone(lab, pool)
+    lab.say(read_text('/proc/iomem'))
+    lab.run('daxctl', 'list', '-R', '-D', '-M')
+
+
+CASE = Case(about="a client reaches its own file's blocks and no other; devices are found again, foreign ones left alone",
+            boots=(look,), cmdline='memmap=1G!4G,1G%4G-12+0xefffffff dax_hmem.region_idle=1', needs=('product',))

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: MIT
+"""Two soft regions as one pool, of which the first is metadata alone; both must be there."""
+
+import json
+
+from case import Case
+from dax import BLOCK, GIB, MIB, device_names, ranges_of
+
+FIRST, SMALL = 4 * GIB, 50 * MIB
+SECOND, LARGE = 5 * GIB, GIB
+REGIONS = ('--region', 'soft:0x100000000', '--region', 'soft:0x140000000')
+MOUNT = '/mnt/gm'
+
+
+def refused(lab, sentence, *argv):
+    text = lab.run(*argv, fails=True)
+    lab.check(sentence in text, f'{" ".join(argv)} is refused: {sentence}', text)
+
+
+def check_devices(lab):
+    found = sorted(ranges_of(name) for name in device_names() if ranges_of(name))
+    lab.check(found == [[(FIRST, SMALL)], [(SECOND, BLOCK), (SECOND + LARGE - BLOCK, BLOCK)]],
+              'a device over all of the first region, one over the two ends of the second', str(found))
+
+
+def make(lab):
+    refused(lab, 'several soft-reserved regions', 'guestmemfs', 'format')
+    refused(lab, 'the same memory', 'guestmemfs', 'format', *REGIONS[:2], *REGIONS[:2])
+    refused(lab, 'too small', 'guestmemfs', 'format', *REGIONS[:2])
+    lab.run('guestmemfs', 'format', *REGIONS)
+    check_devices(lab)
+    lab.run('mkdir', '-p', MOUNT)
+    lab.run('guestmemfs-fuse', *REGIONS, MOUNT)
+    lab.run('truncate', '-s', '1000M', f'{MOUNT}/vm0')
+    status = json.loads(lab.run('guestmemfs', 'status', '--json', MOUNT))
+    lab.check([r['size'] for r in status['regions']] == [SMALL, LARGE], 'both regions are in the pool')
+    token = lab.run('guestmemfs', 'token', MOUNT).strip()
+    lab.run('umount', MOUNT)
+    lab.kexec(token=token)
+
+
+def again(lab):
+    refused(lab, 'has 2 region(s) and 1 are named', 'guestmemfs-fuse', *REGIONS[:2], '/mnt')
+    refused(lab, 'there is no filesystem', 'guestmemfs-fuse', *REGIONS[2:], *REGIONS[:2], '/mnt')
+    lab.run('mkdir', '-p', MOUNT)
+    lab.run('guestmemfs-fuse', *REGIONS, MOUNT)
+    check_devices(lab)
+    lab.check('1048576000' in lab.run('ls', '-l', MOUNT), 'the file is there')
+    lab.run('umount', MOUNT)
+    lab.run('guestmemfs', 'fsck', *REGIONS)
+
+
+CASE = Case(about='two soft regions make one pool, the first of them for metadata alone', boots=(make, again), seconds=120,
+            needs=('product',),
+            cmdline='memmap=50M!4G,1G!5G,50M%4G-12+0xefffffff,1G%5G-12+0xefffffff dax_hmem.region_idle=1')

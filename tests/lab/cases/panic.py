@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: MIT
+"""The kernel panics in the middle of metadata changes; the crash kernel finds the pool, and a guest's memory in it."""
+
+import ctypes
+import secrets
+
+from case import Case
+from dax import BLOCK, MIB, pattern_block
+from product import Attached, Library, Pool
+from storm import Storm
+
+REGION = 'soft:auto'
+CHANGES = 2000
+VM_BLOCKS = 16
+CRASH_DUMP = 'dump'
+
+
+def rage_and_panic(lab):
+    seed = secrets.randbits(64)
+    lab.remember(seed=seed)
+    pool = Pool(lab, REGION, options=('--format=blank',))
+    # As a crash kernel wants it: one CPU, for it may run on another one than the first, and no crash kernel of its own.
+    cmdline = ' '.join(word for word in lab.cmdline().split() if not word.startswith('crashkernel='))
+    lab.run('guestmemfs', 'kexec', '--panic', lab.plan['kernel'], '--initrd', lab.plan['initramfs'],
+            '--command-line', f'{cmdline} nr_cpus=1')
+    # Held and mapped through the panic, as by a VMM: that is what a crash kernel is loaded for.
+    vm = Attached(Library(lab.plan['prefix']), pool.make('vm0', VM_BLOCKS * BLOCK))
+    address = vm.map()
+    for n in range(VM_BLOCKS):
+        ctypes.memmove(address + n * BLOCK, pattern_block(seed, n), BLOCK)
+    storm = Storm(lab, pool.mount, 'panic', seed)
+    storm.start()
+    storm.wait_for(CHANGES, 120)
+    lab.leave('panic', 'sh', '-c', 'echo c >/proc/sysrq-trigger')
+
+
+def look(lab):
+    seed = lab.recall('seed')
+    lab.check(' nr_cpus=1 guestmemfs.succession=' in lab.cmdline() and 'crashkernel=' not in lab.cmdline(),
+              'the crash kernel has the command line that was given, and the token', lab.cmdline())
+    lab.run('guestmemfs', 'fsck')
+    pool = Pool(lab, REGION)
+    Storm(lab, pool.mount, 'panic', seed).check()
+    dump = lab.share.path(CRASH_DUMP)
+    lab.run('sh', '-c', 'guestmemfs dump "$1" >"$2"', 'sh', pool.path('vm0'), dump, timeout=120)
+    with open(dump, 'rb') as f:
+        blocks = iter(lambda: f.read(BLOCK), b'')
+        wrong = [n for n, block in enumerate(blocks) if block != pattern_block(seed, n)]
+        lab.check(not wrong and f.tell() == VM_BLOCKS * BLOCK,
+                  f"the dump of the guest's {VM_BLOCKS * BLOCK // MIB} MiB is what was in them",
+                  f'{f.tell()} bytes, wrong blocks: {wrong}')
+    pool.unmount()
+    lab.run('guestmemfs', 'fsck')
+
+
+CASE = Case(about='a panic in the middle of metadata changes; in the crash kernel the pool is whole, and dump works',
+            boots=(rage_and_panic, look),
+            cmdline='memmap=1G!4G,1G%4G-12+0xefffffff dax_hmem.region_idle=1 crashkernel=512M',
+            modules=('device_dax', 'dax_hmem', 'fuse'), needs=('product',))

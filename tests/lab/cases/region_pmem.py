@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT
+"""A pmem region: what format makes of a raw namespace, what it leaves alone, and a pool that is there after a kexec."""
+
+import json
+
+from case import Case
+from dax import BLOCK, GIB, device_names, device_number, is_bound
+from lab import read_text
+
+MOUNT = '/mnt/gm'
+
+
+def namespace(lab):
+    [found] = json.loads(lab.run('ndctl', 'list', '-N', '-i'))
+    return found
+
+
+def refused(lab, sentence, *argv):
+    text = lab.run(*argv, fails=True)
+    lab.check(sentence in text, f'{" ".join(argv)} is refused: {sentence}', text)
+
+
+def check_foreign(lab):
+    """A file system on the raw namespace, then an fsdax one."""
+    lab.run('mkfs.ext2', '-q', '/dev/pmem0')
+    refused(lab, 'is not blank', 'guestmemfs', 'format', '--region', 'pmem:auto')
+    lab.run('fsck.ext2', '-n', '-f', '/dev/pmem0')
+    lab.run('ndctl', 'create-namespace', '-f', '-e', 'namespace0.0', '-m', 'fsdax')
+    uuid = namespace(lab)['uuid']
+    refused(lab, 'there is no pmem namespace', 'guestmemfs', 'format', '--region', 'pmem:auto')
+    refused(lab, 'fsdax namespace', 'guestmemfs', 'format', '--region', 'pmem:namespace0.0')
+    lab.check(namespace(lab)['uuid'] == uuid, 'the fsdax namespace is as it was')
+    lab.run('mkfs.ext2', '-q', '/dev/pmem0')
+    lab.run('mount', '/dev/pmem0', '/mnt')
+    refused(lab, 'is in use', 'guestmemfs', 'format', '--region', 'pmem:namespace0.0', '--force')
+    lab.run('umount', '/mnt')
+
+
+def make(lab):
+    refused(lab, 'is no devdax namespace yet', 'guestmemfs-fuse', '/mnt')
+    lab.run('guestmemfs', 'format')
+    lab.claim(device_names() == ['dax0.0'] and is_bound('dax0.0'), 'format makes a raw namespace devdax')
+    made = namespace(lab)
+    lab.check((made['mode'], made['map'], made['align']) == ('devdax', 'mem', BLOCK),
+              'with pages of 2M, and struct pages in RAM', str(made))
+    lab.run('guestmemfs', 'format', '--force', '--region', 'pmem:auto,align=1G')
+    lab.check(device_number('dax0.0', 'align') == GIB, 'or of 1G')
+    lab.run('guestmemfs', 'fsck')
+    lab.run('ndctl', 'destroy-namespace', '-f', 'namespace0.0')
+    lab.run('ndctl', 'enable-namespace', 'namespace0.0')
+    check_foreign(lab)
+    lab.run('guestmemfs', 'format', '--region', 'pmem:namespace0.0', '--force')
+    made = namespace(lab)
+    lab.check(made['mode'] == 'devdax' and made['align'] == BLOCK, '--force makes devdax of it')
+    lab.run('mkdir', '-p', MOUNT)
+    lab.run('guestmemfs-fuse', '--region', 'pmem:/dev/dax0.0', MOUNT)
+    lab.run('truncate', '-s', '100M', f'{MOUNT}/vm0')
+    lab.remember(uuid=made['uuid'], tree=lab.run('ls', '-l', '--full-time', MOUNT))
+    token = lab.run('guestmemfs', 'token', MOUNT).strip()
+    lab.run('umount', MOUNT)
+    lab.kexec(token=token)
+
+
+def again(lab):
+    lab.check(namespace(lab)['uuid'] == lab.recall('uuid'), 'after the kexec the namespace is the same')
+    lab.run('guestmemfs', 'fsck')
+    lab.run('mkdir', '-p', MOUNT)
+    lab.run('guestmemfs-fuse', MOUNT)
+    lab.check(lab.run('ls', '-l', '--full-time', MOUNT) == lab.recall('tree'), 'and the files are there')
+    status = json.loads(lab.run('guestmemfs', 'status', '--json', MOUNT))
+    lab.check([r['kind'] for r in status['regions']] == ['pmem'], 'found without --region')
+    lab.run('umount', MOUNT)
+    lab.check('Soft Reserved' not in read_text('/proc/iomem'), 'there was no other region')
+
+
+CASE = Case(about='a pmem region: format makes the namespace, spares what others have made, and the pool survives a kexec',
+            boots=(make, again), cmdline='memmap=3G!4G', memory='8G', seconds=150, needs=('product',))

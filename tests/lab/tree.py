@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: MIT
+"""A tree of files as stat tells of it: making one that has something of everything, recording one, telling two apart."""
+
+import os
+import stat
+
+from dax import BLOCK
+
+# Name, owner, group, mode, blocks (None: a directory), nanoseconds of the mtime. All that a filesystem could round,
+# mask or mix up.
+EXAMPLES = (
+    ('d', 0, 0, 0o755, None, 1_000_000_000_000_000_001),
+    ('d/sticky', 1000, 100, 0o1777, None, 1_234_567_890_123_456_789),
+    ('d/setgid', 0, 4_000_000_000, 0o2750, None, 999_999_999),
+    ('d/sticky/nobodys', 65534, 65534, 0o600, 1, 1_700_000_000_999_999_999),
+    ('d/sticky/empty', 4_000_000_000, 0, 0o000, 0, 0),
+    ('d/setgid/\u00fcml\u00e4ut and blanks', 1000, 1000, 0o4711, 3, 4_102_444_800_000_000_007),
+    (f'd/{"x" * 255}', 1, 2, 0o444, 2, 1_600_000_000_500_000_000),
+)
+
+
+def make_tree(top):
+    for name, _, _, _, blocks, _ in EXAMPLES:
+        path = f'{top}/{name}'
+        if blocks is None:
+            os.mkdir(path)
+            continue
+        with open(path, 'xb') as f:
+            os.truncate(f.fileno(), blocks * BLOCK)
+    # From the leaves up, for a name that is made in a directory changes its times; the mode last, for chown drops bits.
+    for name, owner, group, mode, _, when in reversed(EXAMPLES):
+        os.chown(f'{top}/{name}', owner, group)
+        os.chmod(f'{top}/{name}', mode)
+        os.utime(f'{top}/{name}', ns=(when, when))
+
+
+def record_of(path):
+    """What JSON can carry. The size of a directory means nothing."""
+    st = os.lstat(path)
+    return [st.st_ino, oct(st.st_mode), st.st_nlink, st.st_uid, st.st_gid,
+            None if stat.S_ISDIR(st.st_mode) else st.st_size, st.st_mtime_ns, st.st_ctime_ns]
+
+
+def record_tree(top):
+    """The record of each file and directory, by its path from top on."""
+    found = {'.': record_of(top)}
+    for directory, directories, files in os.walk(top):
+        for name in directories + files:
+            path = os.path.join(directory, name)
+            found[os.path.relpath(path, top)] = record_of(path)
+    return found
+
+
+def differences(now, before):
+    """One line for each path that is not as it was."""
+    return '\n'.join(f'{path}: was {before.get(path)}, is {now.get(path)}'
+                     for path in sorted(before.keys() | now.keys()) if before.get(path) != now.get(path))

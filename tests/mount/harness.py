@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: MIT
+"""
+A real guestmemfs-fuse on a region of its own: started, looked at, killed and started again by the tests. The programs
+are those of an installed prefix, as users run them.
+"""
+
+import contextlib
+import dataclasses
+import itertools
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+from processes import is_gone, kill_at_once, wait_until
+
+DAEMONS = ('supervisor', 'worker', 'helper')
+COMPLAINTS = re.compile(r'.*(?:AddressSanitizer|LeakSanitizer|runtime error:|Assertion .* failed).*')
+numbers = itertools.count(1)
+
+
+@dataclasses.dataclass(frozen=True)
+class User:
+    """Whom a program runs as. root is whoever runs the tests."""
+    uid: int
+    gid: int
+
+    def argv(self):
+        if self.uid == os.getuid():
+            return []
+        return ['setpriv', f'--reuid={self.uid}', f'--regid={self.gid}', '--clear-groups']
+
+    def environment(self):
+        """Ours, but without what would lead another user to our directories."""
+        env = {k: v for k, v in os.environ.items() if k not in ('XDG_RUNTIME_DIR', 'JOURNAL_STREAM')}
+        return env if self.uid == os.getuid() else env | {'HOME': '/nonexistent'}
+
+
+ROOT = User(0, 0)
+PLAIN = User(65534, 65534)  # nobody: there on every machine, owns nothing
+OTHER = User(65533, 65533)  # another one; no account needed
+
+
+class Tools:
+    """The installed programs."""
+
+    def __init__(self, prefix):
+        self.prefix = prefix
+
+    def path(self, name):
+        return os.path.join(self.prefix, 'bin', name)
+
+    def run(self, *argv, user=ROOT, timeout=60, **options):
+        """Runs a program to its end; its output as text, through pipes: not for what leaves daemons behind."""
+        argv = [self.path(argv[0]) if argv[0].startswith('guestmemfs') else argv[0], *map(str, argv[1:])]
+        options.setdefault('stdin', subprocess.DEVNULL)
+        return subprocess.run(user.argv() + argv, env=user.environment(), timeout=timeout, check=False,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd='/', **options)
+
+
+class StartFailed(Exception):
+    """guestmemfs-fuse ended instead of serving."""
+
+    def __init__(self, status, text):
+        super().__init__(f'exit status {status}: {text}')
+        self.status = status
+        self.text = text
+
+
+class Instance:
+    """
+    One instance, known by its mount point; the region file and the mount point lie in a directory of its own. It runs
+    with -f, so that its messages come to a log here. clean_up() may be called in any state.
+    """
+
+    def __init__(self, tools, directory, user=ROOT, size='64M', options=()):
+        self.tools = tools
+        self.user = user
+        self.options = list(options)
+        self.size = size
+        self.name = f'test{os.getpid()}-{next(numbers)}'
+        self.directory = os.path.join(directory, self.name)
+        self.region = os.path.join(self.directory, 'region')
+        self.mount = os.path.join(self.directory, 'mnt')
+        self.log_path = os.path.join(directory, f'{self.name}.log')
+        self.process = None
+        for path in (self.directory, self.mount):
+            os.mkdir(path, 0o755)
+            os.chown(path, user.uid, user.gid)
+
+    # -- start and end
+
+    def launch(self, *options, size=None):
+        """Starts it without waiting. size: for the first start, which creates and formats the region."""
+        region = f'file:{self.region}' + (f',size={size}' if size else '')
+        argv = [*self.user.argv(), self.tools.path('guestmemfs-fuse'), '-f', '--name', self.name,
+                '--region', region, *self.options, *options, self.mount]
+        self.log_start = os.path.getsize(self.log_path) if os.path.exists(self.log_path) else 0
+        with open(self.log_path, 'ab') as log:
+            self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                            env=self.user.environment(), cwd='/')
+
+    def start(self, *options, timeout=30):
+        """Starts it and waits until it serves; creates and formats the region if it is not there. StartFailed."""
+        self.launch(*options, size=None if os.path.exists(self.region) else self.size)
+        if not wait_until(lambda: self.ended() or self.is_serving(), timeout):
+            raise AssertionError(f'does not serve after {timeout} s; it says:\n{self.log()}')
+        if self.ended():
+            raise StartFailed(self.process.returncode, self.log(self.log_start))
+        return self
+
+    def ended(self):
+        return self.process is None or self.process.poll() is not None
+
+    def stop(self, timeout=20):
+        """SIGTERM to the supervisor, until all its processes are gone; its exit status."""
+        pids = self.pids()
+        self.process.send_signal(signal.SIGTERM)
+        status = self.process.wait(timeout)
+        assert wait_until(lambda: all(map(is_gone, pids.values())), timeout), f'left over: {pids}'
+        assert not self.is_mounted(), 'SIGTERM has left the mount behind'
+        return status
+
+    def kill(self, *which):
+        """kill -9 of the named daemons (all three if none is named) at once; their pids."""
+        pids = [self.pids()[name] for name in which or DAEMONS]
+        kill_at_once(pids)
+        assert wait_until(lambda: all(map(self._is_gone, pids)), 20), f'still there after kill -9: {pids}'
+        return pids
+
+    def _is_gone(self, pid):
+        # The supervisor is subprocess's child: it must learn the exit status itself.
+        return self.process.poll() is not None if pid == self.process.pid else is_gone(pid)
+
+    def restart(self, *options):
+        """Starts again what has ended or was killed."""
+        assert wait_until(self.ended, 20), 'the supervisor still runs'
+        return self.start(*options)
+
+    def clean_up(self):
+        if not self.ended():
+            with contextlib.suppress(Exception):
+                self.kill()
+            self.process.kill()
+            self.process.wait(20)
+        if self.is_mounted():
+            subprocess.run(['umount', '-l', self.mount], timeout=20, check=False)
+        for runtime in (f'/run/guestmemfs/{self.name}', f'/tmp/guestmemfs-{self.user.uid}/{self.name}'):
+            shutil.rmtree(runtime, ignore_errors=True)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    # -- looking at it
+
+    def is_mounted(self):
+        """From the kernel's table: a stat of a mount that nobody serves would hang."""
+        with open('/proc/self/mountinfo', encoding='utf-8') as table:
+            return any(line.split()[4] == self.mount for line in table)
+
+    def is_serving(self):
+        """status goes through the mount and the control socket, so both work when it does."""
+        return self.is_mounted() and self.tools.run(
+            'guestmemfs', 'status', self.mount, '--json', user=self.user, timeout=20).returncode == 0
+
+    def status(self):
+        done = self.tools.run('guestmemfs', 'status', self.mount, '--json', user=self.user)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def pids(self):
+        pids = self.status()['pids']
+        return {name: pids[name] for name in DAEMONS}
+
+    def wait_status(self, condition, timeout=30):
+        """The first status for which condition holds."""
+        deadline = time.monotonic() + timeout
+        while not condition(status := self.status()):
+            assert time.monotonic() < deadline, f'still so after {timeout} s: {status}'
+            time.sleep(0.05)
+        return status
+
+    def wait_new(self, which, old, timeout=30):
+        """Until the named daemon has been started anew and the instance serves: its new pid."""
+        def is_new():
+            return self.is_serving() and self.pids()[which] not in (0, old)
+
+        assert wait_until(is_new, timeout), f'no new {which} after {timeout} s; it says:\n{self.log()}'
+        return self.pids()[which]
+
+    def path(self, *names):
+        return os.path.join(self.mount, *names)
+
+    def log(self, start=0):
+        with open(self.log_path, encoding='utf-8', errors='replace') as log:
+            log.seek(start)
+            return log.read()
+
+    def complaints(self):
+        """What sanitizers and failed assertions have said."""
+        return COMPLAINTS.findall(self.log()) if os.path.exists(self.log_path) else []
+
+    def fsck(self):
+        """Offline: the instance must have ended."""
+        return self.tools.run('guestmemfs', 'fsck', '--region', f'file:{self.region}', user=self.user)
+
+    def tree(self):
+        """
+        A picture of all names and their attributes, to be compared with one of another time. Its user takes it: a plain
+        user's mount is closed to all others, root too.
+        """
+        done = self.tools.run('find', self.mount, '-printf', r'%P\t%y %i %m %n %U %G %s %T@\n', user=self.user)
+        assert done.returncode == 0, done.stderr
+        return dict(line.split('\t') for line in done.stdout.splitlines())

@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: MIT
+#include "fake_soft.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "proto/link.h"
+#include "region/region.h"
+#include "util/cleanup.h"
+
+struct fake_soft *fake_soft;
+
+int __wrap_region_adopt(struct region *ret, enum gm_region_kind kind, int fd, const char *name,
+	struct problem *why);
+int __wrap_soft_device_list(
+	uint64_t region_start, struct soft_device **ret, size_t *count, struct problem *why);
+int __wrap_soft_device_create(uint64_t region_start, const struct soft_range *ranges,
+	size_t range_count, uint64_t align, struct soft_device *ret, struct problem *why);
+int __wrap_soft_device_remove(
+	uint64_t region_start, const struct soft_device *d, struct problem *why);
+int __wrap_soft_device_open(const struct soft_device *d, int access);
+int __wrap_soft_device_set_owner(const struct soft_device *d, uid_t uid, gid_t gid, mode_t mode);
+
+/* ---- the files ---- */
+
+static const char *path_of(char path[128], unsigned id)
+{
+	(void)snprintf(path, 128, "%s/dax.%u", fake_soft->directory, id);
+	return path;
+}
+
+static uint64_t blocks_of(const struct fake_device *d)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < d->range_count; i++)
+		sum += d->ranges[i].count;
+	return sum;
+}
+
+static void copy_block(int from, uint64_t from_block, int to, uint64_t to_block)
+{
+	static char block[GM_BLOCK_SIZE];
+
+	if (pread(from, block, sizeof(block), (off_t)(from_block << GM_BLOCK_SHIFT)) !=
+			(ssize_t)sizeof(block) ||
+		pwrite(to, block, sizeof(block), (off_t)(to_block << GM_BLOCK_SHIFT)) !=
+			(ssize_t)sizeof(block))
+		abort();
+}
+
+/* What is as small as a window is copied from the region, or back to it; no test looks into more.
+ */
+static void copy_device(const struct fake_device *d, int file, bool back)
+{
+	_cleanup_fd_ int region = open(fake_soft->region, O_RDWR | O_CLOEXEC);
+	uint64_t at = 0;
+
+	if (region < 0)
+		abort();
+	if (blocks_of(d) > LINK_SCRUB_MAX)
+		return;
+	for (size_t i = 0; i < d->range_count; i++)
+		for (uint32_t j = 0; j < d->ranges[i].count; j++, at++) {
+			if (back)
+				copy_block(file, at, region, d->ranges[i].block + j);
+			else
+				copy_block(region, d->ranges[i].block + j, file, at);
+		}
+}
+
+static void make_file(const struct fake_device *d)
+{
+	char path[128];
+	_cleanup_fd_ int fd =
+		open(path_of(path, d->id), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	if (fd < 0 || ftruncate(fd, (off_t)(blocks_of(d) << GM_BLOCK_SHIFT)) < 0)
+		abort();
+	copy_device(d, fd, false);
+}
+
+static void remove_file(const struct fake_device *d)
+{
+	char path[128];
+	_cleanup_fd_ int fd = open(path_of(path, d->id), O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		abort();
+	copy_device(d, fd, true);
+	(void)unlink(path);
+}
+
+/* ---- the table ---- */
+
+static struct fake_device *find(unsigned id)
+{
+	for (unsigned i = 0; i < FAKE_DEVICES; i++)
+		if (fake_soft->devices[i].used && fake_soft->devices[i].id == id)
+			return &fake_soft->devices[i];
+	return NULL;
+}
+
+const struct fake_device *fake_soft_find(unsigned id)
+{
+	return find(id);
+}
+
+unsigned fake_soft_count(void)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < FAKE_DEVICES; i++)
+		n += fake_soft->devices[i].used;
+	return n;
+}
+
+static bool is_taken(const struct soft_range *r)
+{
+	for (unsigned i = 0; i < FAKE_DEVICES; i++) {
+		const struct fake_device *d = &fake_soft->devices[i];
+		for (size_t j = 0; d->used && j < d->range_count; j++)
+			if (r->block < d->ranges[j].block + d->ranges[j].count &&
+				d->ranges[j].block < r->block + r->count)
+				return true;
+	}
+	return false;
+}
+
+static struct fake_device *insert(const struct fake_device *d)
+{
+	struct fake_device *free = NULL;
+
+	for (unsigned i = 0; i < FAKE_DEVICES && !free; i++)
+		if (!fake_soft->devices[i].used)
+			free = &fake_soft->devices[i];
+	if (!free)
+		abort();
+	*free = *d;
+	free->used = true;
+	free->id = ++fake_soft->last_id;
+	make_file(free);
+	return free;
+}
+
+unsigned fake_soft_add(bool ours, bool bound, uint64_t block, uint32_t count)
+{
+	const struct fake_device d = {.bound = bound,
+		.ours = ours,
+		.align = GM_BLOCK_SIZE,
+		.range_count = 1,
+		.ranges = {{block, count}}};
+
+	return insert(&d)->id;
+}
+
+unsigned fake_soft_id(int fd)
+{
+	struct stat mine, other;
+	char path[128];
+
+	cr_assert_eq(fstat(fd, &mine), 0);
+	for (unsigned i = 0; i < FAKE_DEVICES; i++) {
+		const struct fake_device *d = &fake_soft->devices[i];
+		if (d->used && stat(path_of(path, d->id), &other) == 0 &&
+			other.st_ino == mine.st_ino)
+			return d->id;
+	}
+	return 0;
+}
+
+void fake_soft_init(struct rig *r)
+{
+	fake_soft = mmap(NULL, sizeof(*fake_soft), PROT_READ | PROT_WRITE,
+		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	cr_assert_neq(fake_soft, MAP_FAILED);
+	memcpy(fake_soft->directory, r->directory, sizeof(r->directory));
+	memcpy(fake_soft->region, r->region, sizeof(r->region));
+	fake_soft->fail_in = -1;
+	/* The empty seed, and the metadata: the blocks that are no data. */
+	fake_soft->devices[0] = (struct fake_device){.used = true, .seed = true};
+	fake_soft->devices[1] = (struct fake_device){.used = true,
+		.bound = true,
+		.ours = true,
+		.id = ++fake_soft->last_id,
+		.align = GM_BLOCK_SIZE,
+		.range_count = 2,
+		.ranges = {{0, RIG_FIRST_DATA}, {RIG_FIRST_DATA + RIG_DATA, 1}}};
+	r->kind = GM_REGION_SOFT;
+}
+
+void fake_soft_deinit(void)
+{
+	char path[128];
+
+	for (unsigned i = 0; i <= fake_soft->last_id; i++)
+		(void)unlink(path_of(path, i));
+	(void)munmap(fake_soft, sizeof(*fake_soft));
+}
+
+/* ---- in place of src/region ---- */
+
+int __wrap_region_adopt(
+	struct region *ret, enum gm_region_kind kind, int fd, const char *name, struct problem *why)
+{
+	(void)why;
+	*ret = (struct region){.kind = kind,
+		.fd = fd,
+		.name = strdup(name),
+		.size = RIG_BLOCKS * GM_BLOCK_SIZE,
+		.align = GM_BLOCK_SIZE,
+		.physical_start = FAKE_START};
+	return 0;
+}
+
+static void describe(struct soft_device *ret, const struct fake_device *d)
+{
+	*ret = (struct soft_device){.region_id = 900,
+		.id = d->id,
+		.align = d->align,
+		.size = blocks_of(d) << GM_BLOCK_SHIFT,
+		.rdev = d->bound ? makedev(900, d->id) : 0,
+		.bound = d->bound,
+		.ours = d->ours,
+		.seed = d->seed,
+		.ranges = calloc(d->range_count + 1, sizeof(*ret->ranges)),
+		.range_count = d->range_count};
+	if (!ret->ranges)
+		abort();
+	memcpy(ret->ranges, d->ranges, d->range_count * sizeof(*ret->ranges));
+}
+
+int __wrap_soft_device_list(
+	uint64_t region_start, struct soft_device **ret, size_t *count, struct problem *why)
+{
+	struct soft_device *list = calloc(FAKE_DEVICES, sizeof(*list));
+	size_t n = 0;
+
+	(void)why;
+	if (!list || region_start != FAKE_START)
+		abort();
+	for (unsigned i = 0; i < FAKE_DEVICES; i++)
+		if (fake_soft->devices[i].used)
+			describe(&list[n++], &fake_soft->devices[i]);
+	*ret = list;
+	*count = n;
+	return 0;
+}
+
+static void wait_for_test(void)
+{
+	const struct timespec step = {.tv_nsec = 2000000};
+
+	while (atomic_load(&fake_soft->hold)) {
+		atomic_store(&fake_soft->waits, true);
+		(void)nanosleep(&step, NULL);
+	}
+	atomic_store(&fake_soft->waits, false);
+}
+
+int __wrap_soft_device_create(uint64_t region_start, const struct soft_range *ranges,
+	size_t range_count, uint64_t align, struct soft_device *ret, struct problem *why)
+{
+	struct fake_device d = {.bound = true, .ours = true, .align = align};
+
+	wait_for_test();
+	if (atomic_load(&fake_soft->fail_in) >= 0 && atomic_fetch_sub(&fake_soft->fail_in, 1) == 0)
+		return problem(why, EIO, "the test wants this to fail");
+	if (range_count > FAKE_RANGES || region_start != FAKE_START)
+		abort();
+	for (size_t i = 0; i < range_count; i++) {
+		if (is_taken(&ranges[i]))
+			return problem(why, EBUSY, "somebody else has the block");
+		d.ranges[d.range_count++] = ranges[i];
+	}
+	fake_soft->made++;
+	describe(ret, insert(&d));
+	return 0;
+}
+
+int __wrap_soft_device_remove(
+	uint64_t region_start, const struct soft_device *d, struct problem *why)
+{
+	struct fake_device *found = find(d->id);
+
+	(void)region_start;
+	if (!found)
+		return problem(why, EBUSY, "it is gone");
+	if (!found->ours)
+		return problem(why, EPERM, "it is somebody else's");
+	remove_file(found);
+	found->used = false;
+	return 0;
+}
+
+int __wrap_soft_device_open(const struct soft_device *d, int access)
+{
+	char path[128];
+	int fd = open(path_of(path, d->id), access | O_CLOEXEC);
+
+	return fd < 0 ? -ESTALE : fd;
+}
+
+int __wrap_soft_device_set_owner(const struct soft_device *d, uid_t uid, gid_t gid, mode_t mode)
+{
+	struct fake_device *found = find(d->id);
+
+	if (!found)
+		return -ESTALE;
+	found->uid = uid;
+	found->gid = gid;
+	found->mode = mode;
+	return 0;
+}

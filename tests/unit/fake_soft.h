@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A soft region that is a file, and its devices, that are files: in place of the kernel's, for a
+ * helper that runs in the tests (helper_rig.h). The linker puts it there (--wrap). It keeps the
+ * kernel's rule that no block is in two devices, and that what a device has is what its blocks had
+ * before; its table is shared with the helper's process, so that a test can see it and change it.
+ */
+#ifndef GM_TESTS_FAKE_SOFT_H
+#define GM_TESTS_FAKE_SOFT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "helper_rig.h"
+#include "region/soft_device.h"
+
+#define FAKE_DEVICES 128U
+#define FAKE_RANGES  8U
+#define FAKE_START   (4ULL << 30)
+
+struct fake_device {
+	bool used, bound, ours, seed;
+	unsigned id;
+	uint64_t align;
+	uid_t uid;
+	gid_t gid;
+	mode_t mode;
+	size_t range_count;
+	struct soft_range ranges[FAKE_RANGES];
+};
+
+struct fake_soft {
+	char directory[64];
+	char region[96];
+	struct fake_device devices[FAKE_DEVICES];
+	unsigned last_id; /* numbers come back in the kernel, but a test tells devices apart by them
+			   */
+	unsigned made;    /* how many ever */
+	atomic_bool hold; /* making waits as long as this is set */
+	atomic_bool waits;  /* ... and one does */
+	atomic_int fail_in; /* the device after this many more can't be made; negative: none */
+};
+
+/* The table; one for the process, since the functions in whose place it stands take no context. */
+extern struct fake_soft *fake_soft;
+
+/* For a rig that has been initialized; makes it one of a soft region. */
+void fake_soft_init(struct rig *r);
+void fake_soft_deinit(void);
+
+/* A device as somebody else made it, or (ours) a helper that has died. Returns its id. */
+unsigned fake_soft_add(bool ours, bool bound, uint64_t block, uint32_t count);
+
+/* NULL: there is none with this id. */
+const struct fake_device *fake_soft_find(unsigned id);
+unsigned fake_soft_count(void);
+
+/* The id of the device that a descriptor is open on. */
+unsigned fake_soft_id(int fd);
+
+#endif

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A real helper in a process of its own, between a supervisor that does what a test says and a
+ * worker that the test plays itself. The test process keeps the region closed: the helper counts
+ * whoever has it open, and only its supervisor and worker may.
+ */
+#ifndef GM_TESTS_HELPER_RIG_H
+#define GM_TESTS_HELPER_RIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "guestmemfs/protocol.h"
+#include "proto/link.h"
+
+#define RIG_BLOCKS     2100U /* of the region; nothing of it is allocated until it is touched */
+#define RIG_FIRST_DATA 4U
+#define RIG_DATA       2090U
+
+struct rig {
+	char directory[64];
+	char region[96];
+	char socket[96];
+	enum gm_region_kind kind;
+	pid_t supervisor;
+	pid_t helper;
+	int control;    /* the supervisor's end of its link to the helper */
+	int worker;     /* the worker's end of its link to the helper; -1: none */
+	uint64_t epoch; /* of the last grant */
+};
+
+/* Makes the region, too. */
+void rig_init(struct rig *r);
+void rig_deinit(struct rig *r);
+
+/* Starts the helper and waits until it serves; ends it by closing its link and returns its exit
+ * status. */
+void rig_start(struct rig *r);
+int rig_stop(struct rig *r);
+
+/* The helper itself, in this process; rig_start() calls it where it belongs. */
+_Noreturn void rig_run_helper(const struct rig *r, int link);
+
+/* Gives the helper a new link (r->worker); rig_bring_up() also goes through CONFIG, READY, RESUMED.
+ */
+void rig_connect(struct rig *r);
+void rig_bring_up(struct rig *r);
+void rig_send_config(const struct rig *r);
+void rig_expect_ready(const struct rig *r);
+
+/* ---- as the worker ---- */
+
+/* Fills the header and sends. */
+void rig_send(const struct rig *r, void *message, size_t size, uint16_t opcode, uint64_t id);
+
+/* Sends a message of a header alone. */
+void rig_send_plain(const struct rig *r, uint16_t opcode, uint64_t id);
+
+/* The next message of the helper, which must have this opcode and size. Fails after some seconds.
+ */
+void rig_expect(const struct rig *r, void *message, size_t size, uint16_t opcode);
+void rig_expect_nothing(const struct rig *r, int milliseconds);
+void rig_expect_link_closed(const struct rig *r);
+
+struct rig_extent {
+	uint64_t file_block;
+	uint64_t block;
+	uint32_t count;
+};
+
+void rig_send_extents(const struct rig *r, uint64_t id, uint64_t ino,
+	const struct rig_extent *extents, size_t count);
+void rig_send_held(const struct rig *r, uint64_t ino, uint64_t epoch,
+	const struct rig_extent *extents, size_t count);
+
+/* Takes the next REDEEM and answers it with a grant of the next epoch. Returns what was asked. */
+struct link_redeem rig_grant(struct rig *r, uint64_t ino, uint32_t access,
+	const struct rig_extent *extents, size_t count);
+
+/* Orders to scrub and returns the error of DONE. */
+int rig_scrub(const struct rig *r, uint64_t block, uint32_t count);
+
+/* Asks, and returns the answer, FREE or BUSY. */
+struct link_check rig_check(const struct rig *r, uint64_t ino);
+
+/* Expects an unasked FREE of the inode with this epoch. */
+void rig_expect_free(const struct rig *r, uint64_t ino, uint64_t epoch);
+
+/* Fills a block of the region with a byte; is it full of that byte? */
+void rig_fill(const struct rig *r, uint64_t block, int byte);
+bool rig_is_filled(const struct rig *r, uint64_t block, int byte);
+
+/* ---- as a client ---- */
+
+/* A connection that has been greeted. */
+int rig_client(const struct rig *r);
+void rig_send_hello(int sock, uint64_t serial);
+void rig_send_attach(int sock, uint64_t serial);
+void rig_expect_welcome(int sock, uint64_t serial);
+
+/* What the helper answers; the descriptors are the caller's. */
+size_t rig_expect_grant(int sock, uint64_t serial, struct gm_grant *grant, int *fds, size_t room);
+void rig_expect_refused(int sock, uint64_t serial, int error, enum gm_reason reason);
+void rig_expect_closed(int sock);
+
+/* ---- other processes ---- */
+
+/*
+ * A process that connects, attaches and, once it has its grant, maps the first extent of it (and
+ * closes the descriptor, unless keep_fd), says so and lives on until it is ended.
+ */
+struct rig_child {
+	pid_t pid;
+	int pipe; /* reads a byte when it has mapped, or is at what it was made for */
+	int sock; /* a socket to it: what it is told, it does */
+};
+
+/* What a child can be told over its socket. */
+enum rig_command {
+	RIG_FORK = 'f', /* have a child of its own that keeps the mapping; it answers with that
+			   one's pid */
+	RIG_PASS = 'p', /* send the region's descriptor back over the socket */
+};
+
+/* It has asked for a grant when this returns; rig_child_wait() returns once it has mapped it. */
+struct rig_child rig_child_start(const struct rig *r, bool keep_fd);
+void rig_child_wait(const struct rig_child *c);
+void rig_child_end(struct rig_child *c);
+
+/* The same as user and group 65534, without other groups; false if we are not root. */
+bool rig_become_nobody(void);
+
+#endif

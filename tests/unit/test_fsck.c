@@ -1,0 +1,404 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The offline check finds what was broken on purpose, names it, and finds nothing in what is whole.
+ */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/checkpoint.h"
+#include "store/codec.h"
+#include "store/fsck.h"
+#include "store_fixture.h"
+#include "util/cleanup.h"
+
+/*
+ * A tree with a directory, three files with blocks and an unlinked one, all
+ * of it in the checkpoint.
+ */
+static void make_tree(struct fixture *f)
+{
+	uint64_t dir, a, b, c, gone;
+
+	fixture_init(f, 64);
+	cr_assert_eq(fixture_make(f, GM_ROOT_INO, "dir", S_IFDIR | 0755, &dir), 0);
+	cr_assert_eq(fixture_make(f, dir, "a", S_IFREG | 0600, &a), 0);
+	cr_assert_eq(fixture_make(f, dir, "b", S_IFREG | 0600, &b), 0);
+	cr_assert_eq(fixture_make(f, GM_ROOT_INO, "c", S_IFREG | 0600, &c), 0);
+	cr_assert_eq(fixture_grow(f, a, 2), 0);
+	cr_assert_eq(fixture_grow(f, b, 3), 0);
+	cr_assert_eq(fixture_grow(f, c, 1), 0);
+	cr_assert_eq(fixture_make(f, GM_ROOT_INO, "gone", S_IFREG | 0600, &gone), 0);
+	cr_assert_eq(fixture_flags(f, gone, GM_INODE_HELD), 0);
+	cr_assert_eq(fixture_unlink(f, GM_ROOT_INO, "gone", true), 0);
+	cr_assert_eq(store_checkpoint(f->store), 0);
+	f->store = store_close(f->store);
+}
+
+static void check(struct fsck_report *r, const struct fixture *f)
+{
+	const struct gm_stamp *stamps[2] = {(const void *)(f->media.base + GM_STAMP_OFFSET), NULL};
+	struct fsck_input in = {.area = f->media.base,
+		.area_bytes = f->media.size,
+		.region_count = 1,
+		.region_bytes = &f->region_bytes,
+		.stamps = stamps};
+
+	cr_assert_eq(fsck_run(r, &in), 0);
+}
+
+static bool found(const struct fsck_report *r, const char *code, const char *text)
+{
+	for (size_t n = 0; n < r->count; n++)
+		if (strcmp(r->findings[n].code, code) == 0 && strstr(r->findings[n].text, text))
+			return true;
+	return false;
+}
+
+/*
+ * ---- damage: the image in force is changed and its checksums are made good, as a
+ * faulty writer would ----
+ */
+
+struct image {
+	uint8_t *base;
+	struct gm_checkpoint header;
+};
+
+static void *section(struct image *i, enum gm_section_type type, uint64_t *count)
+{
+	for (uint32_t n = 0; n < get_le32(i->header.section_count); n++)
+		if (get_le32(i->header.sections[n].type) == (uint32_t)type) {
+			if (count)
+				*count = get_le64(i->header.sections[n].count);
+			return i->base + get_le64(i->header.sections[n].offset);
+		}
+	abort(); /* a test that asks for a section that no image has */
+}
+
+static struct image open_image(struct fixture *f)
+{
+	struct codec_word word;
+	struct image i;
+
+	cr_assert(codec_decode_slot_word(
+		codec_read_word(f->media.base + GM_SLOT_WORD_A_OFFSET), &word));
+	i.base = f->media.base + f->super.plan.slot_offset[word.value];
+	memcpy(&i.header, i.base, sizeof(i.header));
+	return i;
+}
+
+static void seal_image(struct image *i)
+{
+	for (uint32_t n = 0; n < get_le32(i->header.section_count); n++) {
+		struct gm_section *s = &i->header.sections[n];
+
+		s->checksum = put_le64(
+			codec_checksum(i->base + get_le64(s->offset), get_le64(s->length)));
+	}
+	i->header.checksum = codec_seal(&i->header, sizeof(i->header));
+	memcpy(i->base, &i->header, sizeof(i->header));
+}
+
+static void own_a_block_twice(struct image *i)
+{
+	struct gm_extent *e = section(i, GM_SECTION_EXTENTS, NULL);
+
+	e[1].block = e[0].block;
+}
+
+static void leak_a_block(struct image *i)
+{
+	uint8_t *used = section(i, GM_SECTION_USED, NULL);
+
+	used[100 / 8] |= 1 << 100 % 8;
+}
+
+static void free_an_owned_block(struct image *i)
+{
+	struct gm_extent *e = section(i, GM_SECTION_EXTENTS, NULL);
+	uint8_t *used = section(i, GM_SECTION_USED, NULL);
+	uint64_t b = get_le64(e[0].block);
+
+	used[b / 8] = (uint8_t)(used[b / 8] & ~(1U << b % 8));
+}
+
+static void quarantine_an_owned_block(struct image *i)
+{
+	struct gm_extent *e = section(i, GM_SECTION_EXTENTS, NULL);
+	uint8_t *map = section(i, GM_SECTION_QUARANTINED, NULL);
+	uint64_t b = get_le64(e[0].block);
+
+	map[b / 8] |= (uint8_t)(1U << b % 8);
+}
+
+static void dangle_an_entry(struct image *i)
+{
+	struct gm_dirent *d = section(i, GM_SECTION_DIRENTS, NULL);
+
+	d->ino = put_le64(777);
+}
+
+static void miscount_links(struct image *i)
+{
+	struct gm_inode *inode = section(i, GM_SECTION_INODES, NULL);
+
+	inode[2].links = put_le32(5);
+}
+
+static void move_an_extent_outside(struct image *i)
+{
+	struct gm_extent *e = section(i, GM_SECTION_EXTENTS, NULL);
+
+	e[0].block = put_le64(0);
+}
+
+static void lose_an_extents_file(struct image *i)
+{
+	struct gm_extent *e = section(i, GM_SECTION_EXTENTS, NULL);
+
+	e[0].ino = put_le64(500);
+}
+
+static void shrink_a_file_below_its_blocks(struct image *i)
+{
+	struct gm_inode *inode = section(i, GM_SECTION_INODES, NULL);
+
+	inode[2].size = put_le64(1);
+}
+
+static void bend_a_parent(struct image *i)
+{
+	struct gm_inode *inode = section(i, GM_SECTION_INODES, NULL);
+
+	inode[1].parent = put_le64(get_le64(inode[1].ino));
+}
+
+static void give_an_entry_the_wrong_type(struct image *i)
+{
+	struct gm_dirent *d = section(i, GM_SECTION_DIRENTS, NULL);
+
+	d->type = S_IFREG >> 12;
+}
+
+static void repeat_a_number(struct image *i)
+{
+	struct gm_inode *inode = section(i, GM_SECTION_INODES, NULL);
+
+	inode[3].ino = inode[2].ino;
+}
+
+static void name_an_entry_twice(struct image *i)
+{
+	uint8_t *d = section(i, GM_SECTION_DIRENTS, NULL);
+
+	/* root: dir, c; then dir: a, b - all with names of one padded word */
+	memcpy(d + 40 * 3 + 32, d + 40 * 2 + 32, 8);
+}
+
+static void spoil_a_cookie(struct image *i)
+{
+	uint64_t count;
+	uint8_t *d = section(i, GM_SECTION_DIRENTS, &count);
+	struct gm_dirent *last = (struct gm_dirent *)(void *)(d + 40 * (count - 1));
+
+	last->cookie = put_le64(100);
+}
+
+static void take_the_root_away(struct image *i)
+{
+	struct gm_inode *inode = section(i, GM_SECTION_INODES, NULL);
+
+	inode[0].mode = put_le32(S_IFREG);
+	inode[0].parent = inode[0].next_cookie = put_le64(0);
+}
+
+static void stray_bit(struct image *i)
+{
+	uint8_t *map = section(i, GM_SECTION_CLEAN, NULL);
+
+	map[0] |= 1;
+}
+
+static void low_next_number(struct image *i)
+{
+	i->header.next_ino = put_le64(3);
+}
+
+/* The next file, or the one after it, would have a number that no file may have. */
+static void next_number_at_the_end(struct image *i)
+{
+	i->header.next_ino = put_le64(INT64_MAX);
+}
+
+static void next_cookie_at_the_end(struct image *i)
+{
+	struct gm_inode *inode = section(i, GM_SECTION_INODES, NULL);
+
+	inode[0].next_cookie = put_le64(INT64_MAX);
+}
+
+Test(fsck, damage_made_on_purpose_is_found_named_and_refused_by_recovery)
+{
+	static const struct {
+		void (*damage)(struct image *);
+		const char *code;
+		const char *text;
+	} cases[] = {
+		{own_a_block_twice, "block-owned-twice", "belongs to inode 3 and to inode 4"},
+		{leak_a_block, "block-leaked", "block 100 to 100"},
+		{free_an_owned_block, "block-unmarked", "marked as free"},
+		{quarantine_an_owned_block, "block-quarantined", "in quarantine"},
+		{dangle_an_entry, "entry-dangling", "names inode 777"},
+		{miscount_links, "links-wrong", "has 5 links, its entries make 1"},
+		{move_an_extent_outside, "extent-range", "outside the data blocks"},
+		{lose_an_extents_file, "extent-dangling", "inode 500"},
+		{shrink_a_file_below_its_blocks, "extent-past-size", "inode 3"},
+		{bend_a_parent, "directory-detached", "inode 2"},
+		{give_an_entry_the_wrong_type, "entry-type", "inode 2"},
+		{repeat_a_number, "inode-order", "inode 3"},
+		{name_an_entry_twice, "entry-twice", "inode 2"},
+		{spoil_a_cookie, "entry-cookie", "still to come"},
+		{take_the_root_away, "root-missing", "root"},
+		{stray_bit, "map-stray-bit", "block 0"},
+		{next_number_at_the_end, "checkpoint", "next inode number is out of range"},
+		{next_cookie_at_the_end, "recovery", "next cookie is 9223372036854775807"},
+		{low_next_number, "inode-number", "next number to be given is 3"},
+	};
+
+	for (size_t n = 0; n < ARRAY_SIZE(cases); n++) {
+		struct problem why = PROBLEM_INIT;
+		struct fsck_report r;
+		struct fixture f;
+
+		make_tree(&f);
+		struct image i = open_image(&f);
+		cases[n].damage(&i);
+		seal_image(&i);
+		check(&r, &f);
+		cr_assert(found(&r, cases[n].code, cases[n].text), "case %zu (%s): %s", n,
+			cases[n].code, r.count ? r.findings[0].text : "nothing found");
+		cr_assert_gt(r.errors, 0);
+		cr_assert_eq(fixture_open(&f, &why), -EUCLEAN, "case %zu (%s) was not refused", n,
+			cases[n].code);
+		cr_assert_gt(strlen(why.text), 20);
+		fsck_report_deinit(&r);
+		fixture_deinit(&f);
+	}
+}
+
+Test(fsck, what_is_whole_has_no_errors_and_an_unlinked_inode_is_a_note)
+{
+	struct fsck_report r;
+	struct fixture f;
+
+	make_tree(&f);
+	check(&r, &f);
+	cr_assert_eq(r.errors, 0, "%s", r.count ? r.findings[0].text : "");
+	cr_assert(found(&r, "inode-orphan", "unlinked"));
+	cr_assert_eq(r.count, 1, "said once");
+	cr_assert_eq(r.inodes, 6);
+	cr_assert_eq(r.entries, 4);
+	fsck_report_deinit(&r);
+	fixture_deinit(&f);
+}
+
+Test(fsck, changes_in_the_journal_are_looked_at_too)
+{
+	struct problem why = PROBLEM_INIT;
+	struct fsck_report r;
+	struct fixture f;
+
+	make_tree(&f);
+	cr_assert_eq(fixture_open(&f, &why), 0);
+	for (unsigned n = 0; n < 30; n++)
+		cr_assert_eq(fixture_step(&f, n), 0);
+	f.store = store_close(f.store);
+	check(&r, &f);
+	cr_assert_eq(r.errors, 0, "%s", r.count ? r.findings[0].text : "");
+	cr_assert_eq(r.records, 30);
+	fsck_report_deinit(&r);
+	f.media.base[f.super.plan.journal_offset + 200] ^= 1;
+	check(&r, &f);
+	cr_assert(found(&r, "recovery", "journal record 0"));
+	fsck_report_deinit(&r);
+	fixture_deinit(&f);
+}
+
+static void flip_first_super(struct fixture *f)
+{
+	f->media.base[GM_SUPER_A_OFFSET + 20] ^= 1;
+}
+
+static void flip_both_supers(struct fixture *f)
+{
+	f->media.base[GM_SUPER_A_OFFSET + 20] ^= 1;
+	f->media.base[GM_SUPER_B_OFFSET + 20] ^= 1;
+}
+
+static void flip_stamp(struct fixture *f)
+{
+	f->media.base[GM_STAMP_OFFSET + 20] ^= 1;
+}
+
+static void flip_slot_word(struct fixture *f)
+{
+	f->media.base[GM_SLOT_WORD_A_OFFSET] ^= 1;
+}
+
+static void flip_slot_words(struct fixture *f)
+{
+	f->media.base[GM_SLOT_WORD_A_OFFSET] ^= 1;
+	f->media.base[GM_SLOT_WORD_B_OFFSET] ^= 1;
+}
+
+static void flip_tail(struct fixture *f)
+{
+	f->media.base[GM_TAIL_WORD_OFFSET] ^= 1;
+}
+
+static void flip_image(struct fixture *f)
+{
+	struct image i = open_image(f);
+
+	i.base[4096] ^= 1;
+}
+
+static void shrink_region(struct fixture *f)
+{
+	f->region_bytes -= GM_BLOCK_SIZE;
+}
+
+Test(fsck, damaged_structures_are_named)
+{
+	static const struct {
+		void (*damage)(struct fixture *);
+		bool error;
+		const char *code;
+		const char *text;
+	} cases[] = {
+		{flip_first_super, false, "superblock-copy", "first superblock"},
+		{flip_both_supers, true, "superblock", "both superblocks are damaged"},
+		{flip_stamp, true, "stamp", "first block of region 0 is missing or damaged"},
+		{flip_slot_word, false, "slot-word", "0x1000"},
+		{flip_slot_words, true, "slot-words", "0x101000"},
+		{flip_tail, true, "recovery", "tail word"},
+		{flip_image, true, "checkpoint", "section 0 (inodes): its checksum is wrong"},
+		{shrink_region, true, "superblock", "254 MiB"},
+	};
+
+	for (size_t n = 0; n < ARRAY_SIZE(cases); n++) {
+		struct fsck_report r;
+		struct fixture f;
+
+		make_tree(&f);
+		cases[n].damage(&f);
+		check(&r, &f);
+		cr_assert(found(&r, cases[n].code, cases[n].text), "case %zu (%s): %s", n,
+			cases[n].code, r.count ? r.findings[0].text : "nothing found");
+		cr_assert_eq(r.errors > 0, cases[n].error, "case %zu", n);
+		fsck_report_deinit(&r);
+		fixture_deinit(&f);
+	}
+}

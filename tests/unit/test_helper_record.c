@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: MIT
+/* The helper's record lets no block have two owners, and a refusal changes nothing. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "helper/record.h"
+#include "util/cleanup.h"
+
+#define FIRST  10U
+#define BLOCKS 100U
+
+static struct record record;
+
+static void setup(void)
+{
+	record_init(&record);
+	cr_assert_eq(record_add_region(&record, FIRST, BLOCKS), 0);
+	cr_assert_eq(record_add_region(&record, 1, 50), 0);
+}
+
+static void teardown(void)
+{
+	record_deinit(&record);
+}
+
+TestSuite(helper_record, .init = setup, .fini = teardown);
+
+static int hold(uint64_t ino, uint64_t epoch, const struct record_extent *extents, size_t count)
+{
+	struct problem why = PROBLEM_INIT;
+	struct record_inode *inode = NULL;
+	int r = record_hold(&record, ino, epoch, true, extents, count, &inode, &why);
+
+	cr_assert((r == 0) == (inode != NULL));
+	cr_assert((r == 0) == (why.text[0] == '\0'), "%s", why.text);
+	return r;
+}
+
+static uint64_t owner_of(unsigned region, uint64_t block)
+{
+	const struct record_inode *inode = record_next_owner(&record, region, &block, block + 1);
+
+	return inode ? inode->ino : 0;
+}
+
+Test(helper_record, finds_what_it_was_told_and_whose_each_block_is)
+{
+	const struct record_extent e[] = {{0, 10, 5, 0}, {5, 1, 2, 1}, {100, 109, 1, 0}};
+
+	cr_assert_eq(hold(7, 1, e, 3), 0);
+	const struct record_inode *inode = record_find(&record, 7);
+	cr_assert_not_null(inode);
+	cr_assert_eq(inode->epoch, 1);
+	cr_assert_eq(inode->extent_count, 3);
+	cr_assert_eq(inode->regions, 3);
+	cr_assert_eq(owner_of(0, 10), 7);
+	cr_assert_eq(owner_of(0, 14), 7);
+	cr_assert_eq(owner_of(0, 15), 0);
+	cr_assert_eq(owner_of(0, 109), 7);
+	cr_assert_eq(owner_of(1, 2), 7);
+	cr_assert_eq(owner_of(1, 3), 0);
+	cr_assert_null(record_find(&record, 8));
+}
+
+Test(helper_record, refuses_extents_that_cannot_be)
+{
+	static const struct {
+		const char *name;
+		struct record_extent e[2];
+	} cases[] = {
+		{"no blocks", {{0, 20, 0, 0}, {1, 30, 1, 0}}},
+		{"before the data", {{0, 9, 1, 0}, {1, 30, 1, 0}}},
+		{"across the end of the data", {{0, 109, 2, 0}, {2, 30, 1, 0}}},
+		{"behind the data", {{0, 110, 1, 0}, {1, 30, 1, 0}}},
+		{"an overflowing block", {{0, UINT64_MAX, 2, 0}, {2, 30, 1, 0}}},
+		{"an overflowing count", {{0, 10, UINT32_MAX, 0}, {UINT32_MAX, 30, 1, 0}}},
+		{"no such region", {{0, 10, 1, 2}, {1, 30, 1, 0}}},
+		{"a region far away", {{0, 10, 1, UINT16_MAX}, {1, 30, 1, 0}}},
+		{"descending", {{5, 10, 1, 0}, {4, 30, 1, 0}}},
+		{"overlapping in the file", {{5, 10, 2, 0}, {6, 30, 1, 0}}},
+		{"beyond every file", {{UINT64_MAX >> 22, 10, 1, 0}, {UINT64_MAX, 30, 1, 0}}},
+		{"one block twice", {{0, 10, 5, 0}, {5, 14, 1, 0}}},
+		{"one block within another extent", {{0, 12, 1, 0}, {5, 10, 5, 0}}},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		cr_expect_eq(hold(7, 1, cases[i].e, 2), -EUCLEAN, "%s", cases[i].name);
+		cr_expect_null(record_find(&record, 7), "%s", cases[i].name);
+		for (uint64_t b = FIRST; b < FIRST + BLOCKS; b++)
+			cr_assert_eq(owner_of(0, b), 0, "%s: block %" PRIu64, cases[i].name, b);
+	}
+}
+
+Test(helper_record, gives_no_block_to_two_inodes)
+{
+	const struct record_extent a[] = {{0, 20, 10, 0}};
+	const struct record_extent b[] = {{0, 40, 5, 0}, {5, 29, 1, 0}};
+
+	cr_assert_eq(hold(7, 1, a, 1), 0);
+	cr_assert_eq(hold(8, 2, b, 2), -EUCLEAN);
+	cr_assert_null(record_find(&record, 8));
+	cr_assert_eq(owner_of(0, 29), 7);
+	cr_assert_eq(owner_of(0, 40), 0, "what was visited before the refusal is free again");
+	record_drop(&record, record_find(&record, 7));
+	cr_assert_eq(hold(8, 2, b, 2), 0);
+}
+
+Test(helper_record, lets_a_file_grow_but_not_change_under_its_holder)
+{
+	const struct record_extent old[] = {{0, 20, 4, 0}, {8, 30, 4, 0}};
+	/* the same blocks, cut otherwise, and more on all sides */
+	const struct record_extent more[] = {
+		{0, 20, 2, 0}, {2, 22, 4, 0}, {6, 28, 6, 0}, {12, 50, 1, 1 - 1}};
+	const struct record_extent moved[] = {
+		{0, 20, 4, 0}, {4, 60, 4, 0}, {8, 30, 3, 0}, {11, 70, 1, 0}};
+	const struct record_extent lost[] = {{0, 20, 4, 0}};
+	const struct record_extent shifted[] = {{1, 20, 4, 0}, {8, 30, 4, 0}};
+
+	cr_assert_eq(hold(7, 1, old, 2), 0);
+	cr_assert_eq(hold(7, 2, moved, 4), -EUCLEAN);
+	cr_assert_eq(hold(7, 2, lost, 1), -EUCLEAN);
+	cr_assert_eq(hold(7, 2, shifted, 2), -EUCLEAN);
+	cr_assert_eq(hold(7, 2, NULL, 0), -EUCLEAN);
+	cr_assert_eq(owner_of(0, 60), 0);
+	cr_assert_eq(owner_of(0, 31), 7);
+	cr_assert_eq(record_find(&record, 7)->epoch, 1);
+	cr_assert_eq(hold(7, 2, more, 4), 0);
+	cr_assert_eq(owner_of(0, 50), 7);
+	cr_assert_eq(record_find(&record, 7)->epoch, 2);
+}
+
+Test(helper_record, takes_no_grant_with_an_old_number)
+{
+	const struct record_extent e[] = {{0, 20, 1, 0}};
+	struct record_inode *inode = NULL;
+
+	cr_assert_eq(hold(7, 5, e, 1), 0);
+	cr_assert_eq(hold(7, 5, e, 1), -EUCLEAN);
+	cr_assert_eq(hold(7, 4, e, 1), -EUCLEAN);
+	/* A worker that was restarted counts anew. */
+	cr_assert_eq(record_hold(&record, 7, 2, false, e, 1, &inode, NULL), 0);
+	cr_assert_eq(inode->epoch, 2);
+	cr_assert_eq(hold(7, 3, e, 1), 0);
+}
+
+Test(helper_record, lets_nothing_be_zeroed_that_is_held_or_no_data)
+{
+	const struct record_extent e[] = {{0, 20, 2, 0}};
+
+	cr_assert_eq(hold(7, 1, e, 1), 0);
+	cr_expect_eq(record_begin_order(&record, 0, 19, 2, NULL), -EUCLEAN);
+	cr_expect_eq(record_begin_order(&record, 0, 21, 1, NULL), -EUCLEAN);
+	cr_expect_eq(record_begin_order(&record, 0, 10, 100, NULL), -EUCLEAN);
+	cr_expect_eq(record_begin_order(&record, 0, 9, 1, NULL), -EUCLEAN);
+	cr_expect_eq(record_begin_order(&record, 0, 109, 2, NULL), -EUCLEAN);
+	cr_expect_eq(record_begin_order(&record, 0, UINT64_MAX, 1, NULL), -EUCLEAN);
+	cr_expect_eq(record_begin_order(&record, 2, 20, 1, NULL), -EUCLEAN);
+	cr_expect_eq(record_begin_order(&record, 0, 30, 0, NULL), -EUCLEAN);
+	cr_expect_eq(record_begin_order(&record, 0, 22, 2, NULL), 0);
+	cr_expect_eq(record_begin_order(&record, 1, 20, 2, NULL), 0);
+}
+
+Test(helper_record, grants_nothing_that_is_being_zeroed)
+{
+	const struct record_extent e[] = {{0, 20, 4, 0}};
+
+	cr_assert_eq(record_begin_order(&record, 0, 23, 5, NULL), 0);
+	cr_assert_eq(record_begin_order(&record, 0, 22, 2, NULL), 0, "twice at once is no harm");
+	cr_assert_eq(hold(7, 1, e, 1), -EUCLEAN);
+	record_end_order(&record, 0, 23, 5);
+	cr_assert_eq(hold(7, 1, e, 1), -EUCLEAN);
+	record_end_order(&record, 0, 22, 2);
+	cr_assert_eq(hold(7, 1, e, 1), 0);
+}
+
+Test(helper_record, bounds_the_orders_under_way)
+{
+	for (uint64_t i = 0; i < RECORD_ORDERS_MAX; i++)
+		cr_assert_eq(record_begin_order(&record, 0, FIRST + i, 1, NULL), 0);
+	cr_assert_eq(record_begin_order(&record, 0, 90, 1, NULL), -EBUSY);
+	record_end_order(&record, 0, FIRST, 1);
+	cr_assert_eq(record_begin_order(&record, 0, 90, 1, NULL), 0);
+}
+
+Test(helper_record, remembers_a_contradiction_until_it_is_resolved)
+{
+	const struct record_extent a[] = {{0, 20, 2, 0}}, b[] = {{0, 30, 2, 0}};
+
+	cr_assert_eq(hold(7, 1, a, 1), 0);
+	cr_assert(record_contradict(&record, 7, 2)->contradicted);
+	cr_assert_eq(owner_of(0, 20), 7, "what was granted before is still held");
+	const struct record_inode *inode = record_contradict(&record, 8, 3);
+	cr_assert(inode->contradicted);
+	cr_assert_eq(inode->extent_count, 0);
+	cr_assert_eq(hold(8, 4, b, 1), 0);
+	cr_assert_not(record_find(&record, 8)->contradicted);
+}
+
+Test(helper_record, goes_through_the_owners_of_a_range)
+{
+	const struct record_extent a[] = {{0, 20, 2, 0}, {2, 30, 2, 0}}, b[] = {{0, 22, 1, 0}};
+	const uint64_t wanted[] = {7, 8, 7};
+	uint64_t at = 0;
+
+	cr_assert_eq(hold(7, 1, a, 2), 0);
+	cr_assert_eq(hold(8, 2, b, 1), 0);
+	for (size_t i = 0; i < 3; i++) {
+		const struct record_inode *inode = record_next_owner(&record, 0, &at, UINT64_MAX);
+		cr_assert_not_null(inode);
+		cr_assert_eq(inode->ino, wanted[i]);
+	}
+	cr_assert_null(record_next_owner(&record, 0, &at, UINT64_MAX));
+	at = 200;
+	cr_assert_null(record_next_owner(&record, 0, &at, UINT64_MAX));
+}
+
+/* Against a model that is nothing but an array of owners. */
+#define MODEL_INODES 200U
+
+static void model_check(const uint64_t *model)
+{
+	for (uint64_t b = 0; b < BLOCKS; b++)
+		cr_assert_eq(owner_of(0, FIRST + b), model[b], "block %" PRIu64, FIRST + b);
+}
+
+static bool model_takes(const uint64_t *model, uint64_t ino, const struct record_extent *e)
+{
+	bool known = false, same = true, fits = e->block >= FIRST;
+
+	fits = fits && e->count > 0 && e->block + e->count <= FIRST + BLOCKS;
+	for (uint64_t b = 0; b < BLOCKS; b++) {
+		bool inside = FIRST + b >= e->block && FIRST + b < e->block + e->count;
+		known |= model[b] == ino;
+		same = same && (model[b] != ino || inside);
+		fits = fits && (!inside || model[b] == 0 || model[b] == ino);
+	}
+	return fits && (!known || same);
+}
+
+Test(helper_record, agrees_with_a_plain_model)
+{
+	const char *given = getenv("GM_SEED");
+	unsigned seed = given ? (unsigned)strtoul(given, NULL, 0) : (unsigned)time(NULL);
+	uint64_t model[BLOCKS] = {0};
+
+	(void)fprintf(stderr, "GM_SEED=%u\n", seed);
+	srandom(seed);
+	for (uint64_t step = 1; step < 20000; step++) {
+		uint64_t ino = 1 + (uint64_t)random() % MODEL_INODES;
+		struct record_inode *known = record_find(&record, ino);
+		if (known && random() % 2) {
+			record_drop(&record, known);
+			for (uint64_t b = 0; b < BLOCKS; b++)
+				model[b] = model[b] == ino ? 0 : model[b];
+			continue;
+		}
+		/* A file that always begins at one block and grows: file and device agree. */
+		uint64_t start = known ? known->extents[0].block : 8 + (uint64_t)random() % 104;
+		const struct record_extent e = {0, start, (uint32_t)(random() % 6), 0};
+		bool takes = model_takes(model, ino, &e);
+		cr_assert_eq(hold(ino, step, &e, 1), takes ? 0 : -EUCLEAN,
+			"step %" PRIu64 " inode %" PRIu64 " block %" PRIu64 "+%" PRIu32, step, ino,
+			e.block, e.count);
+		for (uint64_t b = 0; takes && b < e.count; b++)
+			model[e.block + b - FIRST] = ino;
+		if (step % 100 == 0)
+			model_check(model);
+	}
+}

@@ -1,0 +1,570 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The helper as its clients meet it: what they are given, and what they can't
+ * do to it or to each other.
+ */
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "helper/clients.h"
+#include "helper_rig.h"
+#include "util/cleanup.h"
+#include "util/le.h"
+#include "util/packet.h"
+
+static struct rig rig;
+
+static void setup(void)
+{
+	rig_init(&rig);
+	rig_start(&rig);
+	rig_bring_up(&rig);
+}
+
+static void teardown(void)
+{
+	rig_deinit(&rig);
+}
+
+TestSuite(helper_server, .init = setup, .fini = teardown, .timeout = 60);
+
+#define READ  GM_ACCESS_READ
+#define WRITE (GM_ACCESS_READ | GM_ACCESS_WRITE)
+
+static const struct rig_extent small[] = {{0, 10, 2}};
+
+/* ---- what a client is given ---- */
+
+Test(helper_server, hands_out_merged_extents_and_says_who_asked)
+{
+	const struct rig_extent extents[] = {{0, 10, 2}, {2, 12, 3}, {5, 30, 1}, {7, 31, 1}};
+	_cleanup_fd_ int sock = rig_client(&rig);
+	struct gm_grant g;
+	int fds[3];
+
+	rig_send_attach(sock, 42);
+	struct link_redeem asked = rig_grant(&rig, 9, WRITE, extents, 4);
+	cr_expect_eq((pid_t)get_le32(asked.pid), getpid());
+	cr_expect_eq(get_le32(asked.uid), getuid());
+	cr_expect_eq(get_le32(asked.gid), getgid());
+	cr_expect_eq(asked.ticket.bytes[0], 0xaa);
+	cr_expect_eq(asked.ticket.bytes[2], 42);
+	cr_assert_eq(rig_expect_grant(sock, 42, &g, fds, 3), 1);
+	cr_expect_eq(get_le64(g.ino), 9);
+	cr_expect_eq(get_le64(g.size), 12345);
+	cr_expect_eq(get_le32(g.access), WRITE);
+	cr_expect_eq(get_le32(g.device_count), 1);
+	cr_expect_eq(get_le64(g.devices[0].size), RIG_BLOCKS * GM_BLOCK_SIZE);
+	cr_expect_eq(get_le64(g.devices[0].align), 4096);
+	cr_assert_eq(get_le64(g.extent_count), 3, "the first two adjoin in file and device");
+	cr_expect_eq(get_le64(g.extents[0].length), 5 * GM_BLOCK_SIZE);
+	cr_expect_eq(get_le64(g.extents[0].device_offset), 10 * GM_BLOCK_SIZE);
+	cr_expect_eq(get_le64(g.extents[1].file_offset), 5 * GM_BLOCK_SIZE);
+	cr_expect_eq(get_le64(g.extents[2].file_offset), 7 * GM_BLOCK_SIZE);
+	cr_expect_eq(get_le64(g.extents[2].device_offset), 31 * GM_BLOCK_SIZE);
+	cr_expect_eq(fcntl(fds[0], F_GETFL) & O_ACCMODE, O_RDWR);
+	close(fds[0]);
+}
+
+Test(helper_server, gives_a_descriptor_that_can_only_be_read_for_a_ticket_to_read)
+{
+	_cleanup_fd_ int sock = rig_client(&rig);
+	struct gm_grant g;
+	int fds[2];
+
+	rig_fill(&rig, 10, 0x5a);
+	rig_send_attach(sock, 1);
+	rig_grant(&rig, 9, READ, small, 1);
+	cr_assert_eq(rig_expect_grant(sock, 1, &g, fds, 2), 1);
+	cr_expect_eq(get_le32(g.access), READ);
+	cr_expect_eq(fcntl(fds[0], F_GETFL) & O_ACCMODE, O_RDONLY);
+	off_t offset = (off_t)get_le64(g.extents[0].device_offset);
+	errno = 0;
+	cr_expect_eq(
+		mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fds[0], offset), MAP_FAILED);
+	cr_expect_eq(errno, EACCES);
+	const char *p = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fds[0], offset);
+	cr_assert_neq(p, MAP_FAILED);
+	cr_expect_eq(p[17], 0x5a);
+	close(fds[0]);
+}
+
+Test(helper_server, opens_the_region_anew_for_each_grant)
+{
+	_cleanup_fd_ int sock = rig_client(&rig);
+	struct gm_grant g;
+	int a, b;
+
+	rig_send_attach(sock, 1);
+	rig_grant(&rig, 9, WRITE, small, 1);
+	rig_expect_grant(sock, 1, &g, &a, 1);
+	rig_send_attach(sock, 2);
+	rig_grant(&rig, 9, WRITE, small, 1);
+	rig_expect_grant(sock, 2, &g, &b, 1);
+	/* One open file's lock keeps out the other. */
+	cr_assert_eq(flock(a, LOCK_EX | LOCK_NB), 0);
+	cr_expect_eq(flock(b, LOCK_EX | LOCK_NB), -1);
+	close(a);
+	close(b);
+}
+
+Test(helper_server, puts_many_extents_into_a_sealed_memfd)
+{
+	enum { COUNT = 1000 };
+	static struct rig_extent extents[COUNT];
+	_cleanup_fd_ int sock = rig_client(&rig);
+	static const struct gm_grant_extent zero[GM_GRANT_INLINE_MAX];
+	struct gm_grant g;
+	struct stat st;
+	int fds[3];
+
+	for (uint64_t i = 0; i < COUNT; i++)
+		extents[i] = (struct rig_extent){i, RIG_FIRST_DATA + 2 * i, 1};
+	rig_send_attach(sock, 1);
+	rig_grant(&rig, 9, READ, extents, COUNT);
+	cr_assert_eq(rig_expect_grant(sock, 1, &g, fds, 3), 2);
+	cr_expect_eq(get_le64(g.extent_count), COUNT);
+	cr_expect_arr_eq(g.extents, zero, sizeof(zero));
+	cr_assert_eq(fstat(fds[1], &st), 0);
+	cr_assert_eq(st.st_size, COUNT * sizeof(struct gm_grant_extent));
+	cr_expect_eq(fcntl(fds[1], F_GET_SEALS),
+		F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
+	cr_expect_eq(pwrite(fds[1], "x", 1, 0), -1);
+	cr_expect_eq(ftruncate(fds[1], 0), -1);
+	const struct gm_grant_extent *e =
+		mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fds[1], 0);
+	cr_assert_neq(e, MAP_FAILED);
+	for (uint64_t i = 0; i < COUNT; i++) {
+		cr_assert_eq(get_le64(e[i].file_offset), i * GM_BLOCK_SIZE);
+		cr_assert_eq(get_le64(e[i].length), GM_BLOCK_SIZE);
+		cr_assert_eq(get_le64(e[i].device_offset), extents[i].block * GM_BLOCK_SIZE);
+		cr_assert_eq(get_le32(e[i].device), 0);
+	}
+	close(fds[0]);
+	close(fds[1]);
+}
+
+Test(helper_server, grants_a_file_without_memory_without_a_device)
+{
+	_cleanup_fd_ int sock = rig_client(&rig);
+	struct gm_grant g;
+	int fd;
+
+	rig_send_attach(sock, 1);
+	rig_grant(&rig, 9, READ, NULL, 0);
+	cr_assert_eq(rig_expect_grant(sock, 1, &g, &fd, 1), 0);
+	cr_expect_eq(get_le64(g.extent_count), 0);
+	cr_expect_eq(get_le32(g.device_count), 0);
+}
+
+static unsigned count_helper_descriptors(void)
+{
+	char path[64];
+	unsigned n = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", rig.helper);
+	DIR *d = opendir(path);
+	cr_assert_not_null(d);
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
+}
+
+Test(helper_server, keeps_no_descriptor_of_what_it_handed_out)
+{
+	_cleanup_fd_ int sock = rig_client(&rig);
+	unsigned before = count_helper_descriptors();
+	struct gm_grant g;
+	int fd;
+
+	for (uint64_t i = 0; i < 20; i++) {
+		rig_send_attach(sock, i);
+		rig_grant(&rig, 9, WRITE, small, 1);
+		rig_expect_grant(sock, i, &g, &fd, 1);
+		close(fd);
+	}
+	/* A greeting later it has come back from sending the last grant. */
+	close(rig_client(&rig));
+	rig_send_attach(sock, 99);
+	cr_expect_leq(count_helper_descriptors(), before + 2);
+}
+
+Test(helper_server, passes_the_workers_refusal_on)
+{
+	_cleanup_fd_ int sock = rig_client(&rig);
+	struct link_redeem asked;
+	struct link_refuse m = {
+		.error = put_le32(EKEYREJECTED), .reason = put_le32(GM_REASON_TICKET)};
+
+	rig_send_attach(sock, 3);
+	rig_expect(&rig, &asked, sizeof(asked), LINK_REDEEM);
+	rig_send(&rig, &m, sizeof(m), LINK_REFUSE, get_le64(asked.header.id));
+	rig_expect_refused(sock, 3, EKEYREJECTED, GM_REASON_TICKET);
+	/* The connection is as good as before. */
+	rig_send_attach(sock, 4);
+	rig_expect(&rig, &asked, sizeof(asked), LINK_REDEEM);
+}
+
+/* ---- what the worker can't make it do ---- */
+
+Test(helper_server, refuses_grants_that_contradict_its_record)
+{
+	static const struct {
+		const char *name;
+		struct rig_extent e[2];
+	} cases[] = {
+		{"a block of another inode", {{0, 40, 1}, {1, 11, 1}}},
+		{"metadata", {{0, RIG_FIRST_DATA - 1, 1}, {1, 50, 1}}},
+		{"the last block, which has the stamp", {{0, RIG_BLOCKS - 1, 1}, {1, 50, 1}}},
+		{"beyond the region", {{0, RIG_BLOCKS, 1}, {1, 50, 1}}},
+		{"far beyond", {{0, UINT64_MAX, 1}, {1, 50, 1}}},
+		{"no blocks", {{0, 50, 0}, {1, 51, 1}}},
+		{"not ascending", {{1, 50, 1}, {0, 51, 1}}},
+		{"one block twice", {{0, 50, 2}, {2, 51, 1}}},
+	};
+	_cleanup_fd_ int sock = rig_client(&rig);
+	struct gm_grant g;
+	int fd;
+
+	rig_send_attach(sock, 1);
+	rig_grant(&rig, 9, WRITE, small, 1);
+	rig_expect_grant(sock, 1, &g, &fd, 1);
+	close(fd);
+	for (uint64_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		rig_send_attach(sock, 100 + i);
+		rig_grant(&rig, 20 + i, WRITE, cases[i].e, 2);
+		rig_expect_refused(sock, 100 + i, EUCLEAN, GM_REASON_RECORD);
+		struct link_check c = rig_check(&rig, 20 + i);
+		cr_expect_eq(get_le16(c.header.opcode), LINK_BUSY,
+			"%s: nobody can tell who reaches it", cases[i].name);
+	}
+	/* A number that is not above the last one. */
+	rig.epoch = 0;
+	rig_send_attach(sock, 2);
+	rig_grant(&rig, 9, WRITE, small, 1);
+	rig_expect_refused(sock, 2, EUCLEAN, GM_REASON_RECORD);
+	/* And a good one again. */
+	rig.epoch = 100;
+	rig_send_attach(sock, 3);
+	rig_grant(&rig, 9, WRITE, small, 1);
+	rig_expect_grant(sock, 3, &g, &fd, 1);
+	close(fd);
+}
+
+/* ---- what clients can't do ---- */
+
+union packet {
+	struct gm_header header;
+	struct gm_hello hello;
+	struct gm_attach attach;
+	uint8_t bytes[4096];
+};
+
+static size_t make_hello(union packet *p)
+{
+	*p = (union packet){.hello = {.header = {.size = put_le32(sizeof(p->hello)),
+					      .opcode = put_le16(GM_OP_HELLO),
+					      .serial = put_le64(6)},
+				    .version_min = put_le32(1),
+				    .version_max = put_le32(1)}};
+	return sizeof(p->hello);
+}
+
+static size_t make_attach(union packet *p)
+{
+	*p = (union packet){.attach = {.header = {.size = put_le32(sizeof(p->attach)),
+					       .opcode = put_le16(GM_OP_ATTACH),
+					       .serial = put_le64(6)}}};
+	return sizeof(p->attach);
+}
+
+static size_t short_hello(union packet *p)
+{
+	return make_hello(p) - 1;
+}
+
+static size_t long_hello(union packet *p)
+{
+	return make_hello(p) + 1;
+}
+
+static size_t hello_that_lies_about_its_size(union packet *p)
+{
+	size_t n = make_hello(p);
+
+	p->header.size = put_le32(UINT32_MAX);
+	return n;
+}
+
+static size_t unknown_opcode(union packet *p)
+{
+	size_t n = make_hello(p);
+
+	p->header.opcode = put_le16(99);
+	return n;
+}
+
+static size_t an_answer(union packet *p)
+{
+	size_t n = make_hello(p);
+
+	p->header.opcode = put_le16(GM_OP_GRANT);
+	return n;
+}
+
+static size_t reserved_in_use(union packet *p)
+{
+	size_t n = make_hello(p);
+
+	p->header.reserved = put_le16(1);
+	return n;
+}
+
+static size_t one_byte(union packet *p)
+{
+	p->bytes[0] = 1;
+	return 1;
+}
+
+static size_t four_kilobytes(union packet *p)
+{
+	(void)make_hello(p);
+	return sizeof(*p);
+}
+
+static size_t too_old(union packet *p)
+{
+	size_t n = make_hello(p);
+
+	p->hello.version_min = p->hello.version_max = put_le32(0);
+	return n;
+}
+
+static size_t too_new(union packet *p)
+{
+	size_t n = make_hello(p);
+
+	p->hello.version_min = p->hello.version_max = put_le32(2);
+	return n;
+}
+
+static size_t versions_the_wrong_way_round(union packet *p)
+{
+	size_t n = make_hello(p);
+
+	p->hello.version_min = put_le32(2);
+	return n;
+}
+
+static size_t hello_with_a_flag(union packet *p)
+{
+	size_t n = make_hello(p);
+
+	p->hello.flags = put_le64(1ULL << 63);
+	return n;
+}
+
+static size_t attach_with_a_flag(union packet *p)
+{
+	size_t n = make_attach(p);
+
+	p->attach.flags = put_le64(1);
+	return n;
+}
+
+static size_t short_attach(union packet *p)
+{
+	return make_attach(p) - 8;
+}
+
+Test(helper_server, ends_a_connection_that_breaks_the_protocol)
+{
+	static const struct {
+		const char *name;
+		size_t (*make)(union packet *);
+		bool greeted;
+		uint64_t serial;
+		int error;
+		enum gm_reason reason;
+	} cases[] = {
+		{"short hello", short_hello, false, 6, EPROTO, GM_REASON_NONE},
+		{"long hello", long_hello, false, 6, EPROTO, GM_REASON_NONE},
+		{"lying hello", hello_that_lies_about_its_size, false, 6, EPROTO, GM_REASON_NONE},
+		{"unknown opcode", unknown_opcode, false, 6, EPROTO, GM_REASON_NONE},
+		{"an answer", an_answer, false, 6, EPROTO, GM_REASON_NONE},
+		{"reserved", reserved_in_use, false, 6, EPROTO, GM_REASON_NONE},
+		{"one byte", one_byte, false, 0, EPROTO, GM_REASON_NONE},
+		{"4 KiB", four_kilobytes, false, 0, EPROTO, GM_REASON_NONE},
+		{"attach first", make_attach, false, 6, EPROTO, GM_REASON_NONE},
+		{"too old", too_old, false, 6, EPROTONOSUPPORT, GM_REASON_VERSION},
+		{"too new", too_new, false, 6, EPROTONOSUPPORT, GM_REASON_VERSION},
+		{"max below min", versions_the_wrong_way_round, false, 6, EPROTONOSUPPORT,
+			GM_REASON_VERSION},
+		{"flag", hello_with_a_flag, false, 6, EPROTONOSUPPORT, GM_REASON_VERSION},
+		{"second hello", make_hello, true, 6, EPROTO, GM_REASON_NONE},
+		{"attach with a flag", attach_with_a_flag, true, 6, EPROTONOSUPPORT,
+			GM_REASON_VERSION},
+		{"short attach", short_attach, true, 6, EPROTO, GM_REASON_NONE},
+		{"garbage later", unknown_opcode, true, 6, EPROTO, GM_REASON_NONE},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_fd_ int sock =
+			cases[i].greeted ? rig_client(&rig) : packet_connect(rig.socket);
+		union packet p;
+		size_t size = cases[i].make(&p);
+		cr_assert_eq(packet_send(sock, &p, size, NULL, 0, true), 0, "%s", cases[i].name);
+		rig_expect_refused(sock, cases[i].serial, cases[i].error, cases[i].reason);
+		rig_expect_closed(sock);
+	}
+	rig_expect_nothing(&rig, 0);
+	close(rig_client(&rig));
+}
+
+Test(helper_server, takes_no_descriptors)
+{
+	_cleanup_fd_ int sock = packet_connect(rig.socket);
+	union packet p;
+	size_t size = make_hello(&p);
+	int pair[2];
+	char c;
+
+	cr_assert_eq(pipe(pair), 0);
+	cr_assert_eq(packet_send(sock, &p, size, &pair[1], 1, true), 0);
+	rig_expect_refused(sock, 0, EPROTO, GM_REASON_NONE);
+	rig_expect_closed(sock);
+	/* Nobody has the other end of the pipe any more. */
+	close(pair[1]);
+	cr_expect_eq(read(pair[0], &c, 1), 0);
+}
+
+Test(helper_server, takes_one_attach_at_a_time)
+{
+	_cleanup_fd_ int sock = rig_client(&rig);
+	struct link_redeem asked;
+
+	rig_send_attach(sock, 1);
+	rig_expect(&rig, &asked, sizeof(asked), LINK_REDEEM);
+	rig_send_attach(sock, 2);
+	rig_expect_refused(sock, 2, EPROTO, GM_REASON_NONE);
+	rig_expect_closed(sock);
+}
+
+Test(helper_server, serves_others_while_clients_say_nothing_and_ends_those)
+{
+	_cleanup_fd_ int silent = packet_connect(rig.socket);
+	_cleanup_fd_ int sock = rig_client(&rig);
+	struct pollfd p = {.fd = silent, .events = POLLIN};
+	struct gm_grant g;
+	int fd;
+
+	rig_send_attach(sock, 1);
+	rig_grant(&rig, 9, WRITE, small, 1);
+	rig_expect_grant(sock, 1, &g, &fd, 1);
+	close(fd);
+	cr_assert_eq(poll(&p, 1, CLIENT_HELLO_MS / 2), 0, "not so soon");
+	rig_expect_refused(silent, 0, ETIMEDOUT, GM_REASON_NONE);
+	rig_expect_closed(silent);
+	/* One that has been greeted may be silent. */
+	rig_send_attach(sock, 2);
+	rig_grant(&rig, 9, WRITE, small, 1);
+	rig_expect_grant(sock, 2, &g, &fd, 1);
+	close(fd);
+}
+
+Test(helper_server, ends_a_client_that_does_not_take_its_answers)
+{
+	_cleanup_fd_ int deaf = rig_client(&rig);
+	struct link_redeem asked;
+	struct link_refuse m = {.error = put_le32(ESTALE), .reason = put_le32(GM_REASON_GONE)};
+	struct link_plain end;
+	uint64_t n;
+
+	for (n = 0; n < 5000; n++) {
+		union packet p;
+		size_t size = make_attach(&p);
+		if (packet_send(deaf, &p, size, NULL, 0, true) < 0)
+			break;
+		rig_expect(&rig, &asked, sizeof(asked), LINK_REDEEM);
+		rig_send(&rig, &m, sizeof(m), LINK_REFUSE, get_le64(asked.header.id));
+		/*
+		 * Its answer is in its queue, or it is closed, once the link's
+		 * next message is answered.
+		 */
+		rig_send_plain(&rig, LINK_HOLDERS, n);
+		rig_expect(&rig, &end, sizeof(end), LINK_HOLDERS_END);
+	}
+	cr_expect_lt(n, 5000, "its queue never filled");
+	close(rig_client(&rig));
+}
+
+/* ---- whom it trusts ---- */
+
+/* Runs act() in a process that is nobody; true if it came to its end. */
+static bool run_as_nobody(void (*act)(void))
+{
+	int status = -1;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		if (!rig_become_nobody())
+			_exit(1);
+		act();
+		_exit(0);
+	}
+	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static void attach_untrusted(void)
+{
+	int sock = rig_client(&rig);
+
+	for (uint64_t i = 0; i < 3; i++) {
+		rig_send_attach(sock, i);
+		rig_expect_refused(sock, i, EACCES, GM_REASON_TRUST);
+	}
+}
+
+Test(helper_server, refuses_users_who_are_not_trusted_without_asking_the_worker)
+{
+	if (geteuid() != 0)
+		cr_skip_test("needs root to become another user");
+	cr_assert(run_as_nobody(attach_untrusted));
+	rig_expect_nothing(&rig, 0);
+}
+
+static void connect_too_often(void)
+{
+	int sock = -1;
+
+	for (unsigned i = 0; i < CLIENTS_UID_MAX; i++)
+		(void)rig_client(&rig);
+	sock = packet_connect(rig.socket);
+	rig_expect_refused(sock, 0, EUSERS, GM_REASON_LIMIT);
+	rig_expect_closed(sock);
+}
+
+Test(helper_server, limits_the_connections_of_a_user)
+{
+	if (geteuid() != 0)
+		cr_skip_test("needs root to become another user");
+	unsigned before = count_helper_descriptors();
+	cr_assert(run_as_nobody(connect_too_often));
+	/* They are gone with him. */
+	while (count_helper_descriptors() > before)
+		usleep(1000);
+	cr_assert(run_as_nobody(connect_too_often));
+}

@@ -1,0 +1,552 @@
+// SPDX-License-Identifier: MIT
+/* The parser of /proc/PID/maps on all kinds of text, and real scans for a real file in real
+ * processes. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "helper/procscan.h"
+#include "util/cleanup.h"
+
+/* ---- the parser ---- */
+
+Test(procscan, takes_lines_apart)
+{
+	static const struct {
+		const char *text;
+		struct maps_line line;
+	} cases[] = {
+		{"7f1c00000000-7f1c00200000 rw-s 00400000 00:1b 1234       /dev/shm/region",
+			{0x7f1c00000000, 0x7f1c00200000, 0x400000, 1234, 0, 0x1b, true, true}},
+		{"00400000-00401000 r-xp 00000000 103:ffffa 18446744073709551615 /x (deleted)",
+			{0x400000, 0x401000, 0, UINT64_MAX, 0x103, 0xffffa, false, false}},
+		{"ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0    [vsyscall]",
+			{0xffffffffff600000, 0xffffffffff601000, 0, 0, 0, 0, false, false}},
+		{"1000-2000 ---p 0 0:0 0", {0x1000, 0x2000, 0, 0, 0, 0, false, false}},
+		{"1000-2000 -w-s 10000000000 8:1 5 /a\\012b",
+			{0x1000, 0x2000, 0x10000000000, 5, 8, 1, true, true}},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const struct maps_line *w = &cases[i].line;
+		struct maps_line l = {0};
+		const char *text = cases[i].text;
+		cr_assert_eq(maps_parse_line(&l, text, strlen(text)), 0, "%s", text);
+		cr_expect(l.start == w->start && l.end == w->end && l.offset == w->offset, "%s",
+			text);
+		cr_expect(
+			l.ino == w->ino && l.major == w->major && l.minor == w->minor, "%s", text);
+		cr_expect_eq(l.writable, w->writable, "%s", text);
+		cr_expect_eq(l.shared, w->shared, "%s", text);
+	}
+}
+
+Test(procscan, refuses_what_is_no_line)
+{
+	static const char *const cases[] = {
+		"",
+		" ",
+		"-",
+		"1000",
+		"1000-2000",
+		"1000-2000 rw-s",
+		"1000-2000 rw-s 0 8:1",
+		"1000-2000 rw-s 0 8:1 ",
+		"1000-2000 rw-s 0 81 5",
+		"1000-2000 rwzs 0 8:1 5",
+		"1000-2000 rw-x 0 8:1 5",
+		"1000-2000 rw-ss 0 8:1 5",
+		"2000-1000 rw-s 0 8:1 5",
+		"1000-1000 rw-s 0 8:1 5",
+		"1000-2000  rw-s 0 8:1 5",
+		"-1000-2000 rw-s 0 8:1 5",
+		"0x1000-2000 rw-s 0 8:1 5",
+		"1000-2000 rw-s 0 8:1 5x",
+		"1000-2000 rw-s 0 8:1 18446744073709551616",
+		"1000-2000 rw-s 0 100000000:1 5",
+		"10000000000000000-20000000000000000 rw-s 0 8:1 5",
+		"1000-3000 rw-s fffffffffffff000 8:1 5",
+		"Name:\tcat",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct maps_line l;
+		cr_expect_eq(
+			maps_parse_line(&l, cases[i], strlen(cases[i])), -EINVAL, "%s", cases[i]);
+	}
+}
+
+/* However the text is cut into pieces, and however long a path is, the same lines come out. */
+Test(procscan, reads_lines_from_pieces_of_any_size)
+{
+	static char text[8192];
+	size_t length = 0;
+
+	for (int i = 1; i <= 3; i++) {
+		int n = snprintf(text + length, sizeof(text) - length,
+			"%d000-%d800 rw-s 00000000 00:1b %d /", i, i, i);
+		length += (size_t)n;
+		memset(text + length, 'x', 2000);
+		length += 2000;
+		text[length++] = '\n';
+	}
+	for (size_t piece = 1; piece <= length; piece += piece < 200 ? 1 : 997) {
+		struct maps_reader reader = {.length = 0};
+		struct maps_line line;
+		uint64_t lines = 0;
+		for (size_t at = 0; at < length; at += piece) {
+			const char *p = text + at;
+			size_t left = length - at < piece ? length - at : piece;
+			while (left > 0) {
+				int r = maps_read_line(&reader, &p, &left, &line);
+				cr_assert_geq(r, 0);
+				if (r > 0)
+					cr_assert_eq(line.ino, ++lines);
+			}
+		}
+		cr_assert_eq(lines, 3, "pieces of %zu", piece);
+	}
+}
+
+/* ---- real scans ---- */
+
+#define FILE_SIZE (8U << 20)
+
+static char path[] = "/tmp/gm-procscan-XXXXXX";
+static struct scan_target target;
+
+static void make_file(void)
+{
+	_cleanup_fd_ int fd = mkstemp(path);
+
+	cr_assert_geq(fd, 0);
+	cr_assert_eq(ftruncate(fd, FILE_SIZE), 0);
+	void *p = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+	cr_assert_neq(p, MAP_FAILED);
+	cr_assert_eq(procscan_identify(&target, fd, p), 0);
+	munmap(p, 4096);
+}
+
+static void remove_file(void)
+{
+	unlink(path);
+}
+
+TestSuite(procscan_real, .init = make_file, .fini = remove_file, .timeout = 60);
+
+/* A child that has done something and says so; it lives until it is ended. */
+struct child {
+	pid_t pid;
+	int said; /* reads "1" when it is ready */
+};
+
+static struct child child_start(void (*act)(void))
+{
+	int fds[2];
+
+	cr_assert_eq(pipe2(fds, O_CLOEXEC), 0);
+	pid_t pid = fork();
+	cr_assert_geq(pid, 0);
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		close(fds[0]);
+		/* The thread that goes on, whichever it is, speaks through this number. */
+		dup2(fds[1], 9);
+		act();
+		_exit(9);
+	}
+	close(fds[1]);
+	char c = 0;
+	cr_assert_eq(read(fds[0], &c, 1), 1, "the child failed");
+	return (struct child){.pid = pid, .said = fds[0]};
+}
+
+static void child_end(struct child *c)
+{
+	kill(c->pid, SIGKILL);
+	waitpid(c->pid, NULL, 0);
+	close(c->said);
+}
+
+static void say_ready_and_wait(void)
+{
+	if (write(9, "1", 1) != 1)
+		_exit(8);
+	for (;;)
+		pause();
+}
+
+/* What the scan found of this process: the number of uses, and the last one. */
+static size_t find_uses(pid_t pid, bool mapped, struct scan_use *ret)
+{
+	const struct scan_options options = {.targets = &target, .target_count = 1};
+	struct scan_result result = SCAN_RESULT_NULL;
+	size_t n = 0;
+
+	cr_assert_eq(procscan_run(&options, &result), 0);
+	cr_assert_eq(result.blind, 0);
+	for (size_t i = 0; i < result.use_count; i++) {
+		if (result.uses[i].pid != pid || result.uses[i].mapped != mapped)
+			continue;
+		n++;
+		if (ret)
+			*ret = result.uses[i];
+	}
+	scan_result_deinit(&result);
+	return n;
+}
+
+static void map_and_close(void)
+{
+	int fd = open(path, O_RDWR);
+	void *p = mmap(NULL, 2U << 20, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 4U << 20);
+
+	close(fd);
+	if (p == MAP_FAILED)
+		_exit(7);
+	say_ready_and_wait();
+}
+
+Test(procscan_real, finds_who_maps_which_bytes)
+{
+	struct child c = child_start(map_and_close);
+	struct scan_use use = {0};
+
+	cr_assert_eq(find_uses(c.pid, true, &use), 1);
+	cr_expect_eq(use.offset, 4U << 20);
+	cr_expect_eq(use.length, 2U << 20);
+	cr_expect(use.writable);
+	cr_expect_eq(use.uid, getuid());
+	cr_expect_eq(find_uses(c.pid, false, NULL), 0, "it has closed the file");
+	child_end(&c);
+	cr_assert_eq(find_uses(c.pid, true, NULL), 0);
+}
+
+static void map_privately(void)
+{
+	int fd = open(path, O_RDONLY);
+
+	if (mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0) == MAP_FAILED)
+		_exit(7);
+	close(fd);
+	say_ready_and_wait();
+}
+
+Test(procscan_real, finds_private_mappings_too)
+{
+	struct child c = child_start(map_privately);
+
+	cr_expect_eq(find_uses(c.pid, true, NULL), 1);
+	child_end(&c);
+}
+
+static void open_and_unlink(void)
+{
+	if (open(path, O_RDONLY) < 0 || unlink(path) < 0)
+		_exit(7);
+	say_ready_and_wait();
+}
+
+Test(procscan_real, finds_who_has_it_open_whatever_its_name)
+{
+	struct child c = child_start(open_and_unlink);
+
+	cr_expect_eq(find_uses(c.pid, false, NULL), 1);
+	cr_expect_eq(find_uses(c.pid, true, NULL), 0);
+	child_end(&c);
+}
+
+static void *wait_in_thread(void *unused)
+{
+	(void)unused;
+	/* Only once the leader is a zombie, so that the test can't see it alive. */
+	for (;;) {
+		char name[64], text[512] = "";
+		snprintf(name, sizeof(name), "/proc/self/task/%d/stat", getpid());
+		FILE *f = fopen(name, "re");
+		if (f && fgets(text, sizeof(text), f) && strstr(text, ") Z "))
+			break;
+		if (f)
+			fclose(f);
+		usleep(1000);
+	}
+	say_ready_and_wait();
+	return NULL;
+}
+
+static void exit_as_leader(void)
+{
+	pthread_t t;
+	int fd = open(path, O_RDWR);
+
+	if (mmap(NULL, 2U << 20, PROT_READ, MAP_SHARED, fd, 0) == MAP_FAILED ||
+		pthread_create(&t, NULL, wait_in_thread, NULL) != 0)
+		_exit(7);
+	syscall(SYS_exit, 0); /* the thread alone, not the process */
+}
+
+Test(procscan_real, sees_through_a_leader_that_has_exited)
+{
+	struct child c = child_start(exit_as_leader);
+	char name[64], byte;
+
+	/* That it is such a case at all: the process itself shows nothing. */
+	snprintf(name, sizeof(name), "/proc/%d/maps", c.pid);
+	_cleanup_fd_ int fd = open(name, O_RDONLY | O_CLOEXEC);
+	cr_assert(fd < 0 || read(fd, &byte, 1) <= 0);
+	cr_expect_eq(find_uses(c.pid, true, NULL), 1);
+	cr_expect_eq(find_uses(c.pid, false, NULL), 1);
+	child_end(&c);
+}
+
+static void *open_in_own_table(void *unused)
+{
+	(void)unused;
+	if (syscall(SYS_unshare, CLONE_FILES) < 0 || open(path, O_RDONLY) < 0)
+		_exit(7);
+	say_ready_and_wait();
+	return NULL;
+}
+
+static void open_in_thread(void)
+{
+	pthread_t t;
+
+	if (pthread_create(&t, NULL, open_in_own_table, NULL) != 0)
+		_exit(7);
+	for (;;)
+		pause();
+}
+
+Test(procscan_real, sees_the_descriptors_of_a_thread_that_has_a_table_of_its_own)
+{
+	struct child c = child_start(open_in_thread);
+
+	cr_expect_eq(find_uses(c.pid, false, NULL), 1);
+	child_end(&c);
+}
+
+Test(procscan_real, leaves_out_itself_and_the_supervisor)
+{
+	struct child c = child_start(map_and_close);
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	const struct scan_options options = {
+		.targets = &target, .target_count = 1, .supervisor = c.pid};
+	struct scan_result result = SCAN_RESULT_NULL;
+
+	cr_assert_eq(procscan_run(&options, &result), 0);
+	cr_expect_eq(result.use_count, 0);
+	scan_result_deinit(&result);
+	child_end(&c);
+	close(fd);
+}
+
+/* Children of the "supervisor" (this process): the worker is left out, another one is not. */
+Test(procscan_real, leaves_out_the_worker_but_no_other_child_of_the_supervisor)
+{
+	const struct scan_options options = {
+		.targets = &target, .target_count = 1, .supervisor = getpid()};
+	static const struct {
+		const char *name;
+		size_t uses;
+	} cases[] = {{"guestmemfs-worker", 0}, {"/x/guestmemfs-worker", 0}, {"sleep", 1}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct scan_result result = SCAN_RESULT_NULL;
+		int fds[2];
+		cr_assert_eq(pipe2(fds, O_CLOEXEC), 0);
+		pid_t pid = fork();
+		if (pid == 0) {
+			/* stays open over exec, as the worker's does */
+			if (open(path, O_RDWR) < 0)
+				_exit(7);
+			execl("/bin/sleep", cases[i].name, "60", (char *)NULL);
+			_exit(7);
+		}
+		close(fds[1]);
+		char c;
+		cr_assert_eq(read(fds[0], &c, 1), 0, "closed by the exec");
+		close(fds[0]);
+		cr_assert_eq(procscan_run(&options, &result), 0);
+		cr_expect_eq(result.use_count, cases[i].uses, "%s", cases[i].name);
+		scan_result_deinit(&result);
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+	}
+}
+
+/*
+ * A FUSE file system that never answers. Looking at its root through a descriptor of another
+ * process would wait for ever, so the scan must not. The region is given the root's inode number,
+ * so that it is a candidate.
+ */
+Test(procscan_real, does_not_wait_for_a_file_system_that_never_answers)
+{
+	char dir[] = "/tmp/gm-procscan-fuse-XXXXXX", options[128];
+	_cleanup_fd_ int fuse = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+
+	if (geteuid() != 0 || fuse < 0)
+		cr_skip_test("needs root and /dev/fuse");
+	/* In a mount namespace of the test's own, so that nothing stays behind if it is killed. */
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		cr_skip_test("can't have a mount namespace");
+	cr_assert_not_null(mkdtemp(dir));
+	snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=0,group_id=0", fuse);
+	int mounted = mount("fuse", dir, "fuse", MS_NODEV | MS_NOSUID, options);
+	if (mounted != 0) {
+		rmdir(dir);
+		cr_skip_test("can't mount");
+	}
+	int fds[2];
+	cr_assert_eq(pipe(fds), 0);
+	pid_t pid = fork();
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		(void)!write(fds[1], open(dir, O_PATH) >= 0 ? "1" : "0", 1);
+		for (;;)
+			pause();
+	}
+	char c = 0;
+	cr_expect_eq(read(fds[0], &c, 1), 1);
+	cr_expect_eq(c, '1');
+	target.fdinfo_ino = 1;
+	cr_expect_eq(find_uses(pid, false, NULL), 0);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	umount2(dir, MNT_DETACH);
+	rmdir(dir);
+}
+
+/* ---- what a plain user's helper can't see ---- */
+
+/* As nobody: a scan, beside a process of the same user that is not dumpable (as after every change
+ * of user). 0, or the line where it failed. */
+static int scan_as_nobody(void)
+{
+	const struct scan_options options = {.targets = &target, .target_count = 1};
+	struct scan_result with = SCAN_RESULT_NULL, without = SCAN_RESULT_NULL;
+
+	if (setgid(65534) < 0 || setuid(65534) < 0)
+		return __LINE__;
+	pid_t pid = fork();
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (;;)
+			pause();
+	}
+	if (procscan_run(&options, &with) < 0)
+		return __LINE__;
+	kill(pid, SIGKILL);
+	/* Dead, but not waited for: it reaches nothing. */
+	siginfo_t info;
+	if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT) < 0 ||
+		procscan_run(&options, &without) < 0)
+		return __LINE__;
+	if (with.shut != pid || with.shut_began == 0 || with.blind != 0)
+		return __LINE__;
+	if (without.shut == pid || without.blind != 0)
+		return __LINE__;
+	scan_result_deinit(&with);
+	scan_result_deinit(&without);
+	return 0;
+}
+
+Test(procscan, tells_a_plain_user_of_his_own_that_are_shut)
+{
+	int status;
+
+	if (geteuid() != 0)
+		cr_skip("only root can become somebody else");
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(scan_as_nobody() ? 1 : 0);
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_expect_eq(status, 0);
+}
+
+/* ---- devices ---- */
+
+static char second_node[] = "/tmp/gm-procscan-node-XXXXXX";
+
+static void open_device(void)
+{
+	if (open("/dev/full", O_RDWR) < 0)
+		_exit(1);
+	say_ready_and_wait();
+}
+
+static void open_second_node(void)
+{
+	if (open(second_node, O_RDWR) < 0)
+		_exit(1);
+	say_ready_and_wait();
+}
+
+static void open_nothing(void)
+{
+	say_ready_and_wait();
+}
+
+static size_t count_device_uses(void (*act)(void), dev_t rdev, const char *node)
+{
+	struct child c = child_start(act);
+	struct scan_use use;
+
+	procscan_identify_device(&target, rdev, node);
+	size_t n = find_uses(c.pid, false, &use) + find_uses(c.pid, true, &use);
+	child_end(&c);
+	return n;
+}
+
+Test(procscan_real, finds_a_device_by_its_number)
+{
+	const dev_t full = makedev(1, 7), zero = makedev(1, 5);
+
+	cr_expect_eq(count_device_uses(open_device, full, "/dev/full"), 1);
+	cr_expect_eq(count_device_uses(open_device, full, "/dev/no-such-node"), 1);
+	cr_expect_eq(count_device_uses(open_device, zero, "/dev/zero"), 0);
+	cr_expect_eq(count_device_uses(open_nothing, full, "/dev/full"), 0);
+}
+
+Test(procscan_real, finds_a_device_by_another_node_of_it)
+{
+	cr_assert_geq(close(mkstemp(second_node)), 0);
+	unlink(second_node);
+	if (mknod(second_node, S_IFCHR | 0600, makedev(1, 7)) < 0)
+		cr_skip_test("needs to make device nodes");
+	int fd = open(second_node, O_RDWR | O_CLOEXEC);
+	if (fd < 0) {
+		unlink(second_node);
+		cr_skip_test("device nodes can't be opened in /tmp");
+	}
+	close(fd);
+	cr_expect_eq(count_device_uses(open_second_node, makedev(1, 7), "/dev/full"), 1);
+	unlink(second_node);
+}
+
+/* Which would be the number of every anonymous mapping. */
+Test(procscan_real, a_device_that_is_not_bound_is_nowhere)
+{
+	const struct scan_options options = {.targets = &target, .target_count = 1};
+	struct scan_result result = SCAN_RESULT_NULL;
+
+	procscan_identify_device(&target, 0, "/dev/no-such-node");
+	cr_assert_eq(procscan_run(&options, &result), 0);
+	cr_expect_eq(result.use_count, 0);
+	scan_result_deinit(&result);
+}

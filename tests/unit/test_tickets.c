@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A ticket is good once, for a few seconds, for one inode and access mode;
+ * nothing else is good at all.
+ */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <string.h>
+
+#include "fuse/tickets.h"
+
+#define START    1000000ULL
+#define LIFETIME (GM_TICKET_SECONDS * 1000ULL)
+
+static struct tickets *tickets;
+
+static void setup(void)
+{
+	tickets = tickets_new();
+	cr_assert_not_null(tickets);
+}
+
+static void teardown(void)
+{
+	tickets = tickets_free(tickets);
+}
+
+TestSuite(tickets, .init = setup, .fini = teardown);
+
+static struct gm_ticket issue(uint64_t now, uint64_t ino)
+{
+	struct gm_ticket t;
+
+	cr_assert_eq(tickets_issue_at(tickets, now, ino, GM_ACCESS_READ, &t), 0);
+	return t;
+}
+
+static int redeem(uint64_t now, const struct gm_ticket *t)
+{
+	uint64_t ino = 0;
+	uint32_t access = 0;
+
+	return tickets_redeem_at(tickets, now, t, &ino, &access);
+}
+
+Test(tickets, brings_back_inode_and_access)
+{
+	struct gm_ticket t;
+	uint64_t ino = 0;
+	uint32_t access = 0;
+
+	cr_assert_eq(tickets_issue(tickets, 42, GM_ACCESS_READ | GM_ACCESS_WRITE, &t), 0);
+	cr_assert_eq(tickets_redeem(tickets, &t, &ino, &access), 0);
+	cr_assert_eq(ino, 42);
+	cr_assert_eq(access, GM_ACCESS_READ | GM_ACCESS_WRITE);
+	cr_assert_eq(tickets_count(tickets), 0);
+}
+
+Test(tickets, is_good_once)
+{
+	struct gm_ticket t = issue(START, 7);
+
+	cr_assert_eq(redeem(START, &t), 0);
+	cr_assert_eq(redeem(START, &t), -EKEYREJECTED);
+}
+
+Test(tickets, is_good_until_its_last_millisecond)
+{
+	struct gm_ticket early = issue(START, 7);
+	struct gm_ticket late = issue(START, 7);
+
+	cr_assert_eq(redeem(START + LIFETIME - 1, &early), 0);
+	cr_assert_eq(redeem(START + LIFETIME, &late), -EKEYREJECTED);
+}
+
+Test(tickets, refuses_what_was_never_issued)
+{
+	struct gm_ticket zero = {.bytes = {0}};
+	struct gm_ticket t = issue(START, 7);
+
+	cr_assert_eq(redeem(START, &zero), -EKEYREJECTED);
+	/* Every single bit of a ticket counts. */
+	for (size_t bit = 0; bit < sizeof(t.bytes) * 8; bit++) {
+		struct gm_ticket wrong = t;
+
+		wrong.bytes[bit / 8] = (uint8_t)(wrong.bytes[bit / 8] ^ (1U << bit % 8));
+		cr_assert_eq(redeem(START, &wrong), -EKEYREJECTED, "bit %zu", bit);
+	}
+	cr_assert_eq(redeem(START, &t), 0, "a wrong guess must not use the ticket up");
+}
+
+Test(tickets, on_failure_sets_nothing)
+{
+	struct gm_ticket t = issue(START, 7);
+	uint64_t ino = 99;
+	uint32_t access = 98;
+
+	t.bytes[0] ^= 1;
+	cr_assert_eq(tickets_redeem_at(tickets, START, &t, &ino, &access), -EKEYREJECTED);
+	cr_assert_eq(ino, 99);
+	cr_assert_eq(access, 98);
+}
+
+Test(tickets, one_inode_cant_use_up_everybodys)
+{
+	struct gm_ticket t;
+
+	for (unsigned i = 0; i < TICKETS_PER_INODE_MAX; i++)
+		(void)issue(START, 7);
+	memset(&t, 0xaa, sizeof(t));
+	cr_assert_eq(tickets_issue_at(tickets, START, 7, GM_ACCESS_READ, &t), -EAGAIN);
+	cr_assert_eq(t.bytes[0], 0xaa);
+	(void)issue(START, 8);
+	/* When the old ones have expired there is room again. */
+	(void)issue(START + LIFETIME, 7);
+	cr_assert_eq(tickets_count(tickets), 1);
+}
+
+Test(tickets, has_a_limit_in_all_and_recovers_from_it)
+{
+	struct gm_ticket t, first = issue(START, 1);
+
+	for (unsigned i = 1; i < TICKETS_MAX; i++)
+		(void)issue(START + 1, 1 + i / TICKETS_PER_INODE_MAX * 2);
+	cr_assert_eq(tickets_count(tickets), TICKETS_MAX);
+	cr_assert_eq(tickets_issue_at(tickets, START + 1, 5000, GM_ACCESS_READ, &t), -EAGAIN);
+	cr_assert_eq(redeem(START + 1, &first), 0);
+	t = issue(START + 1, 5000);
+	cr_assert_eq(redeem(START + 1, &t), 0);
+}
+
+Test(tickets, redeeming_in_any_order_keeps_the_order_of_expiry)
+{
+	struct gm_ticket t[5];
+
+	for (unsigned i = 0; i < 5; i++)
+		t[i] = issue(START + i * 100, 7);
+	cr_assert_eq(redeem(START + 500, &t[2]), 0); /* middle */
+	cr_assert_eq(redeem(START + 500, &t[0]), 0); /* oldest */
+	cr_assert_eq(redeem(START + 500, &t[4]), 0); /* newest */
+	cr_assert_eq(tickets_count(tickets), 2);
+	cr_assert_eq(redeem(START + 100 + LIFETIME, &t[1]), -EKEYREJECTED);
+	cr_assert_eq(tickets_count(tickets), 1);
+	cr_assert_eq(redeem(START + 299 + LIFETIME, &t[3]), 0);
+	cr_assert_eq(tickets_count(tickets), 0);
+}
