@@ -276,17 +276,6 @@ int grants_redeem(struct grants *g, const struct link_redeem *m)
 	return 0;
 }
 
-static int take_unexported(const struct link_done *m)
-{
-	if (get_le32(m->reserved))
-		return -EPROTO;
-	if (get_le32(m->error))
-		log_warning("the node of inode %llu could not be taken back: %s",
-			(unsigned long long)(get_le64(m->header.id) & ~GRANTS_UNEXPORT_ID),
-			strerror((int)get_le32(m->error)));
-	return 0;
-}
-
 int grants_take_done(struct grants *g, const struct link_done *m)
 {
 	struct scrub_order order;
@@ -294,7 +283,7 @@ int grants_take_done(struct grants *g, const struct link_done *m)
 	int r;
 
 	if (get_le64(m->header.id) & GRANTS_UNEXPORT_ID)
-		return take_unexported(m);
+		return grants_take_unexported(g, m);
 	r = scrub_done(&g->scrub, get_le64(m->header.id), get_le32(m->error), clock_milliseconds(),
 		&order);
 

@@ -129,6 +129,14 @@ static void on_exported(
 		control_take_exported(w->control, ino, error, reason, node);
 }
 
+static void on_unexported(void *data, uint64_t ino, int error)
+{
+	struct worker *w = data;
+
+	if (w->control)
+		control_take_unexported(w->control, ino, error);
+}
+
 static void lose_helper(struct worker *w)
 {
 	w->watched = -1;
@@ -190,6 +198,7 @@ static int make_parts(struct worker *w, struct problem *why)
 		.checked = on_checked,
 		.holder = on_holder,
 		.exported = on_exported,
+		.unexported = on_unexported,
 		.data = w,
 	};
 
