@@ -164,7 +164,7 @@ class Lab:
     def start_guest(self, memory, megabytes, seed, pattern_bytes, *extra, wrapper=()):
         """The guest of tests/guest under KVM, with its RAM in the file or device at memory."""
         argv = [*wrapper, *qemu_argv('kvm', memory, megabytes),
-                *boot_argv(self.plan['kernel'], self.plan['guest'], seed, pattern_bytes), *extra]
+                *boot_argv(self.plan['guest_kernel'], self.plan['guest'], seed, pattern_bytes), *extra]
         self.say(f'$ {shlex.join(argv)}')
         guest = Guest(argv, Console(self._guest_says), self.directory, f'guest{len(self.guests)}')
         self.guests.append(guest)
