@@ -12,6 +12,7 @@
 #include "util/cleanup.h"
 
 #define PARAMETER "guestmemfs.succession="
+#define CRASH     "elfcorehdr=" /* kexec adds it to a crash kernel's command line */
 
 /* Documentation/x86/boot: loader type 0xD is kexec-tools, and the kernel's own kexec_file_load; in
  * the upper digit. */
@@ -85,6 +86,13 @@ bool origin_find_token(const char *cmdline, const uint8_t wanted[16], uint8_t to
 	return found;
 }
 
+bool origin_is_crash_kernel(const char *cmdline)
+{
+	const char *at = strstr(cmdline, CRASH);
+
+	return at && (at == cmdline || isspace((unsigned char)at[-1]));
+}
+
 const char *origin_format_token(char buffer[ORIGIN_TOKEN_TEXT], const uint8_t token[16])
 {
 	for (size_t n = 0; n < 16; n++)
@@ -104,6 +112,7 @@ int origin_read(struct store_origin *ret, const uint8_t wanted[16], struct probl
 		r = read_text("/proc/cmdline", text, sizeof(text), why);
 	if (r < 0)
 		return r;
+	o.after_panic = origin_is_crash_kernel(text);
 	o.has_token = origin_find_token(text, wanted, o.token);
 	/* Not there on other architectures than x86: nothing shows a kexec then. */
 	if (read_text("/proc/sys/kernel/bootloader_type", text, sizeof(text), NULL) == 0)

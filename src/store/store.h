@@ -132,6 +132,7 @@ struct store_origin {
 	uint8_t token[16];
 	bool stamps_agree; /* every stamp of every region carries the token of the metadata */
 	bool by_kexec;     /* /proc/sys/kernel/bootloader_type is 208 */
+	bool after_panic;  /* this is a crash kernel; for store_continue_mount(), not looked at */
 };
 
 int store_check_origin(const struct store *s, const struct store_origin *o, struct problem *why);
@@ -145,6 +146,15 @@ int store_check_origin(const struct store *s, const struct store_origin *o, stru
  * boot id also thaws.
  */
 int store_begin_mount(struct store *s, const uint8_t boot_id[16], struct problem *why);
+
+/*
+ * The same in the kernel that a panic has left to. No device was stopped there, so what the crashed
+ * boot held may still be written to, and its memory is what is to be looked at: that boot goes on.
+ * Held marks, orphans and quarantine stay, and store_keeps_held() is true: nothing that is held may
+ * be shown free in this boot. boot_id is used if the pool was never mounted.
+ */
+int store_continue_mount(struct store *s, const uint8_t boot_id[16], struct problem *why);
+bool store_keeps_held(const struct store *s);
 
 /* ---- using it ---- */
 
