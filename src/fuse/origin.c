@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "util/cleanup.h"
+#include "util/words.h"
 
 #define PARAMETER "guestmemfs.succession="
 #define CRASH     "elfcorehdr=" /* kexec adds it to a crash kernel's command line */
@@ -68,8 +69,8 @@ bool origin_find_token(const char *cmdline, const uint8_t wanted[16], uint8_t to
 {
 	bool found = false;
 
-	for (const char *word = cmdline; *word;) {
-		size_t length = strcspn(word, " \t\n");
+	for (const char *word = words_skip_blanks(cmdline); *word; word = words_skip_blanks(word)) {
+		size_t length = words_length(word);
 		uint8_t here[16];
 
 		if (length >= strlen(PARAMETER) &&
@@ -81,16 +82,17 @@ bool origin_find_token(const char *cmdline, const uint8_t wanted[16], uint8_t to
 				break;
 		}
 		word += length;
-		word += strspn(word, " \t\n");
 	}
 	return found;
 }
 
 bool origin_is_crash_kernel(const char *cmdline)
 {
-	const char *at = strstr(cmdline, CRASH);
+	const char *word = words_skip_blanks(cmdline);
 
-	return at && (at == cmdline || isspace((unsigned char)at[-1]));
+	while (*word && !words_is(word, CRASH))
+		word = words_skip_blanks(word + words_length(word));
+	return *word;
 }
 
 const char *origin_format_token(char buffer[ORIGIN_TOKEN_TEXT], const uint8_t token[16])

@@ -30,6 +30,8 @@ Test(origin, the_wanted_token_counts_wherever_it_stands_or_else_the_last)
 		{"guestmemfs.succession=0x112233445566778899aabbccddeeff", NULL},
 		{"xguestmemfs.succession=" HEX, NULL},
 		{"guestmemfs.succession", NULL},
+		{"a=\"b guestmemfs.succession=" HEX " c\" d", NULL},
+		{"a=\"b c\" guestmemfs.succession=" HEX, HEX},
 	};
 
 	for (size_t n = 0; n < ARRAY_SIZE(cases); n++) {
@@ -52,6 +54,7 @@ Test(origin, a_crash_kernel_is_known_by_the_word_that_kexec_adds)
 	cr_expect_not(origin_is_crash_kernel(""));
 	cr_expect_not(origin_is_crash_kernel("quiet crashkernel=512M"));
 	cr_expect_not(origin_is_crash_kernel("my.elfcorehdr=1"));
+	cr_expect_not(origin_is_crash_kernel("a=\"b elfcorehdr=1\""));
 }
 
 Test(origin, this_kernel_tells_where_it_came_from)

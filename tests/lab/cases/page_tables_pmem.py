@@ -4,6 +4,7 @@ A pmem namespace with pages of 1 GiB: each file is made of whole ones, so that a
 4 GiB at a GiB border the info block costs the first, the metadata and the last stamp one each.
 """
 
+import ctypes
 import errno
 import os
 
@@ -46,6 +47,7 @@ def check_mapping(lab, path):
                   'it is mapped with pages of 1 GiB', f'{file.align:#x} {address:#x} {page_size(address):#x}')
         cost = touch(address, GIB)
         lab.check(cost == 1, 'a GiB touched costs one fault', f'{cost}')
+    ctypes.CDLL(None).munmap(ctypes.c_void_p(address), ctypes.c_size_t(GIB))
 
 
 def check_commands(lab, pool):
