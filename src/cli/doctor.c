@@ -113,8 +113,10 @@ static void check_pools(struct doctor_run *d, const struct cmdline *next)
 		if (next && r == 0)
 			r = check_token(&d->report, &all.list[n], next, &why);
 	}
-	if (r == 0)
+	if (r == 0 && all.silent == 0)
 		return;
+	if (r == 0)
+		why = all.silence;
 	struct doctor_finding *f = doctor_report_add(&d->report, "pool", DOCTOR_WARNING,
 		"not every pool that is mounted could be asked: %.400s", why.text);
 	doctor_finding_remedy(f, "start guestmemfs-fuse for it again; its regions are checked all "

@@ -23,8 +23,8 @@ struct kexec_options { /* the texts are argv's */
 int kexec_command_line(char **ret, const struct kexec_options *o, const struct instances *all,
 	struct problem *why);
 
-/* Pure: cmdline without its guestmemfs.succession= words and without line ends. NULL: out of
- * memory. */
+/* Pure: cmdline without the words that are this boot's alone (guestmemfs.succession=, elfcorehdr=)
+ * and without line ends. NULL: out of memory. */
 char *kexec_strip_tokens(const char *cmdline);
 
 /*

@@ -14,10 +14,12 @@
 #include <unistd.h>
 
 #include "util/cleanup.h"
+#include "util/words.h"
 
 extern char **environ;
 
 #define TOKEN_WORD "guestmemfs.succession="
+#define CRASH_WORD "elfcorehdr=" /* a crash kernel's, and not its successor's */
 
 /* ---- the command line ---- */
 
@@ -27,11 +29,10 @@ char *kexec_strip_tokens(const char *cmdline)
 
 	if (!to)
 		return NULL;
-	for (const char *word = cmdline + strspn(cmdline, " \t\n"); *word;
-		word += strspn(word, " \t\n")) {
-		size_t length = strcspn(word, " \t\n");
+	for (const char *word = words_skip_blanks(cmdline); *word; word = words_skip_blanks(word)) {
+		size_t length = words_length(word);
 
-		if (strncmp(word, TOKEN_WORD, strlen(TOKEN_WORD)) != 0) {
+		if (!words_is(word, TOKEN_WORD) && !words_is(word, CRASH_WORD)) {
 			if (at > to)
 				*at++ = ' ';
 			memcpy(at, word, length);

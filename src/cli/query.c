@@ -60,7 +60,7 @@ static int seconds_for(enum control_opcode opcode)
 static int query_connect(const char *socket_path, int seconds, struct problem *why)
 {
 	const struct timeval limit = {.tv_sec = seconds};
-	int sock = packet_connect(socket_path);
+	int sock = packet_connect_within(socket_path, seconds);
 
 	switch (sock) {
 	case -EACCES:
@@ -74,6 +74,10 @@ static int query_connect(const char *socket_path, int seconds, struct problem *w
 		return problem(why, -sock,
 			"nobody listens at %s: the worker of the mount is gone or just starting",
 			socket_path);
+	case -EAGAIN:
+		return problem(why, ETIMEDOUT,
+			"the worker has taken no question at %s within %d seconds", socket_path,
+			seconds);
 	default:
 		break;
 	}

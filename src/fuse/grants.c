@@ -309,7 +309,8 @@ static bool take_free_of(struct grants *g, uint64_t ino, uint64_t epoch)
 
 	if (!inode || !inode_is_held(inode))
 		return true;
-	if (epoch != epochs_get(&g->epochs, ino))
+	/* In a crash kernel nobody in /proc says nothing of devices that still write. */
+	if (epoch != epochs_get(&g->epochs, ino) || store_keeps_held(g->config.ns->store))
 		return false;
 	r = ns_unhold(g->config.ns, ino);
 	if (r < 0) {

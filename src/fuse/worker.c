@@ -181,8 +181,12 @@ static int check_origin(struct worker *w, struct problem *why)
 
 static int begin_store(struct worker *w, struct problem *why)
 {
-	int r = store_begin_mount(w->store, w->origin.boot_id, why);
+	int r = w->origin.after_panic ? store_continue_mount(w->store, w->origin.boot_id, why)
+				      : store_begin_mount(w->store, w->origin.boot_id, why);
 
+	if (r == 0 && w->origin.after_panic)
+		log_info("this is a crash kernel: what was held before the panic stays held, and "
+			 "orphans and quarantine stay as they are");
 	if (r == 0)
 		r = pool_write_stamps(&w->pool, store_meta(w->store)->token, why);
 	if (r < 0)

@@ -392,6 +392,9 @@ Test(doctor_cmdlines, a_plan_is_checked_where_nothing_is_in_use)
 			"does not lie inside one RAM entry"},
 		{"memmap=1M!4097M", "alignment", DOCTOR_DANGER, "not multiples of 2M"},
 		{"memmap=1022M!4098M", "alignment", DOCTOR_WARNING, "not multiples of 16M"},
+		/* The info block costs the first GiB, metadata and stamp cost one each. */
+		{"memmap=4G!4G", "alignment", DOCTOR_OK, "1G pages can have 1G of it"},
+		{"memmap=3G!4G", "alignment", DOCTOR_OK, "1G pages can have none of it"},
 		{"memmap=2G%4G-1+0xefffffff" IDLE, "kaslr", DOCTOR_DANGER, "alone is mem=SIZE"},
 	};
 	_cleanup_(host_deinit) struct host h;
