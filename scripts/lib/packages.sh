@@ -9,6 +9,7 @@
 packages_demo_local=(
     gcc libc6-dev meson ninja-build pkg-config
     libfuse3-dev libxxhash-dev libjson-c-dev libcriterion-dev libdaxctl-dev libndctl-dev
+    libcap-ng-dev libseccomp-dev
     fuse3 mount util-linux python3
     qemu-system-x86 linux-image-amd64 cpio
 )
