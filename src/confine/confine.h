@@ -42,11 +42,14 @@ int confine_privileges(const struct confine_privileges *p, struct problem *why);
 
 /* ---- system calls ---- */
 
+/*
+ * All 64 bits of an argument are compared, while the kernel looks at 32 of an int. So there is no
+ * "above": what is not below a number could be below it in the bits that count.
+ */
 enum confine_comparison {
 	CONFINE_ANY, /* no comparison */
 	CONFINE_EQUAL,
 	CONFINE_BELOW,
-	CONFINE_ABOVE,
 	CONFINE_MASKED, /* argument & mask == value */
 };
 

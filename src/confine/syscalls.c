@@ -25,8 +25,6 @@ static struct scmp_arg_cmp make_compare(const struct confine_compare *c)
 		return SCMP_CMP64(c->argument, SCMP_CMP_EQ, c->value, 0);
 	case CONFINE_BELOW:
 		return SCMP_CMP64(c->argument, SCMP_CMP_LT, c->value, 0);
-	case CONFINE_ABOVE:
-		return SCMP_CMP64(c->argument, SCMP_CMP_GT, c->value, 0);
 	case CONFINE_MASKED:
 		return SCMP_CMP64(c->argument, SCMP_CMP_MASKED_EQ, c->mask, c->value);
 	case CONFINE_ANY:

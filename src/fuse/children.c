@@ -105,6 +105,7 @@ static int run(struct child *c, const char *path, const struct words *w, const s
 	if (r < 0)
 		c->link = close_fd(c->link);
 	c->serving = false;
+	c->words[0] = '\0';
 	return r;
 }
 
@@ -127,6 +128,10 @@ int child_start_worker(struct child *c, const struct instance *i, struct problem
 	add_word(&w, "%s", i->runtime.grant_socket);
 	add_word(&w, "--control-socket");
 	add_word(&w, "%s", i->runtime.control_socket);
+	if (i->options->has_user) {
+		add_word(&w, "--user");
+		add_word(&w, "%u:%u", (unsigned)i->options->user, (unsigned)i->options->user_group);
+	}
 	if (i->options->trust_memory)
 		add_word(&w, "--trust-memory");
 	for (uint32_t n = 0; n < i->pool.count; n++) {

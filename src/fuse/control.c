@@ -32,7 +32,7 @@ struct control {
 	const struct status *status;
 	struct namespace *ns;
 	struct grants *grants;
-	char *path;
+	uid_t owner; /* of the mount: who started the instance */
 	int listen;
 	int epoll; /* over the listening socket and the clients; the worker's loop watches this one
 		    */
@@ -361,15 +361,16 @@ static void serve_client(struct control *k, struct client *c, uint64_t now)
 
 /* ---- connections ---- */
 
-/* The socket's mode keeps others out already; this holds whatever happens to the mode. */
-static bool is_allowed(int fd)
+/* The socket's mode keeps others out already; this holds whatever happens to the mode. The worker's
+ * own user is none of them: he may be many people's "nobody". */
+static bool is_allowed(const struct control *k, int fd)
 {
 	struct ucred peer;
 	socklen_t length = sizeof(peer);
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0)
 		return false;
-	return peer.uid == 0 || peer.uid == geteuid();
+	return peer.uid == 0 || peer.uid == k->owner;
 }
 
 static struct client *free_place(struct control *k)
@@ -388,7 +389,7 @@ static void take_connection(struct control *k, uint64_t now)
 
 	if (fd < 0)
 		return;
-	if (!is_allowed(fd)) {
+	if (!is_allowed(k, fd)) {
 		refuse_fd(fd, EACCES, "only root and the user of the mount may ask");
 		return;
 	}
@@ -475,34 +476,36 @@ int control_fd(const struct control *k)
 	return k->epoll;
 }
 
-int control_new(struct control **ret, const char *path, const struct status *status,
+int control_listen(const char *path, struct problem *why)
+{
+	int fd = packet_listen(path, 0600);
+
+	return fd < 0 ? problem_errno(why, -fd, "making the control socket %s", path) : fd;
+}
+
+int control_new(struct control **ret, int listen, uid_t owner, const struct status *status,
 	struct namespace *ns, struct grants *grants, struct problem *why)
 {
 	struct epoll_event event = {.events = EPOLLIN, .data.u32 = LISTENER};
 	struct control *k = calloc(1, sizeof(*k));
-	int r = -ENOMEM;
 
-	if (!k)
-		return problem_errno(why, ENOMEM, "making the control socket");
+	if (!k) {
+		(void)close_fd(listen);
+		return problem_errno(why, ENOMEM, "serving the control socket");
+	}
 	k->status = status;
 	k->ns = ns;
 	k->grants = grants;
-	k->epoll = k->listen = -1;
+	k->owner = owner;
+	k->listen = listen;
 	for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++)
 		k->clients[i].fd = -1;
-	k->listen = r = packet_listen(path, 0600);
-	if (r >= 0) {
-		k->path = strdup(path); /* from here on it is ours to remove */
-		k->epoll = epoll_create1(EPOLL_CLOEXEC);
-		r = 0;
-		if (!k->path)
-			r = -ENOMEM;
-		else if (k->epoll < 0 || epoll_ctl(k->epoll, EPOLL_CTL_ADD, k->listen, &event) < 0)
-			r = -errno;
-	}
-	if (r < 0) {
+	k->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (k->epoll < 0 || epoll_ctl(k->epoll, EPOLL_CTL_ADD, k->listen, &event) < 0) {
+		int error = errno;
+
 		(void)control_free(k);
-		return problem_errno(why, -r, "making the control socket %s", path);
+		return problem_errno(why, error, "serving the control socket");
 	}
 	*ret = k;
 	return 0;
@@ -514,12 +517,9 @@ struct control *control_free(struct control *k)
 		return NULL;
 	for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++)
 		drop(&k->clients[i]);
-	if (k->path)
-		(void)unlink(k->path);
 	(void)close_fd(k->listen);
 	(void)close_fd(k->epoll);
 	free(k->holders);
-	free(k->path);
 	free(k);
 	return NULL;
 }

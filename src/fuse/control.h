@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "fuse/status.h"
 #include "guestmemfs/protocol.h"
@@ -22,12 +23,17 @@ struct grants;
 #define CONTROL_UNEXPORT_MS 60000U  /* the helper has but to change the node */
 #define CONTROL_HOLDERS_MS  1000U   /* for the helper's list; then the answer goes without */
 
-/* status and grants outlive it. Sentences: the path is taken (-EADDRINUSE, -EEXIST) or can't be
- * made. */
-int control_new(struct control **ret, const char *path, const struct status *status,
+/*
+ * The socket itself, made while that is still permitted; who connects waits until it is served.
+ * Sentences: the path is taken (-EADDRINUSE, -EEXIST) or can't be made. It is the runtime
+ * directory's owner who removes it.
+ */
+int control_listen(const char *path, struct problem *why);
+
+/* Takes listen over, also on failure. status and grants outlive it. Root may ask, and owner. */
+int control_new(struct control **ret, int listen, uid_t owner, const struct status *status,
 	struct namespace *ns, struct grants *grants, struct problem *why);
-struct control *control_free(
-	struct control *c); /* removes the socket; NULL is fine; returns NULL */
+struct control *control_free(struct control *c); /* NULL is fine; returns NULL */
 
 /* A descriptor that becomes readable when there is something to do: control_serve(). now:
  * clock_milliseconds(). */

@@ -8,8 +8,19 @@
 
 #include "store/store.h"
 
-/* Fills in all but stamps_agree; wanted is the pool's token. Negative errno with a sentence. */
-int origin_read(struct store_origin *ret, const uint8_t wanted[16], struct problem *why);
+/* What the kernel says, before anything is made of it. */
+struct origin_texts {
+	char boot_id[64];
+	char cmdline[8192];
+	char loader[16]; /* "" where the kernel does not tell */
+};
+
+/* Reads /proc. Negative errno with a sentence. */
+int origin_read(struct origin_texts *ret, struct problem *why);
+
+/* Fills in all but stamps_agree; wanted is the pool's token. -EINVAL with a sentence. */
+int origin_judge(struct store_origin *ret, const struct origin_texts *texts,
+	const uint8_t wanted[16], struct problem *why);
 
 /*
  * A token behind "guestmemfs.succession=" in a kernel command line: the wanted one if it is there

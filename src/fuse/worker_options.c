@@ -5,6 +5,7 @@
 #include <getopt.h>
 #include <limits.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,6 +18,7 @@ enum {
 	OPTION_CONTROL_SOCKET,
 	OPTION_REGION,
 	OPTION_TRUST_MEMORY,
+	OPTION_USER,
 };
 
 static const struct option long_options[] = {
@@ -26,6 +28,7 @@ static const struct option long_options[] = {
 	{"control-socket", required_argument, NULL, OPTION_CONTROL_SOCKET},
 	{"region", required_argument, NULL, OPTION_REGION},
 	{"trust-memory", no_argument, NULL, OPTION_TRUST_MEMORY},
+	{"user", required_argument, NULL, OPTION_USER},
 	{NULL, 0, NULL, 0},
 };
 
@@ -64,6 +67,19 @@ static int add_region(struct worker_options *o, const char *text, struct problem
 	return 0;
 }
 
+static int set_user(struct worker_options *o, const char *text, struct problem *why)
+{
+	unsigned user, group;
+	int end = 0;
+
+	if (sscanf(text, "%u:%u%n", &user, &group, &end) != 2 || text[end] || user == 0)
+		return problem(why, EINVAL, "worker: bad user %s", text);
+	o->has_user = true;
+	o->user = user;
+	o->group = group;
+	return 0;
+}
+
 int worker_options_parse(
 	struct worker_options *ret, int argc, char *const argv[], struct problem *why)
 {
@@ -85,6 +101,8 @@ int worker_options_parse(
 			r = add_region(&o, optarg, why);
 		else if (c == OPTION_TRUST_MEMORY)
 			o.trust_memory = true;
+		else if (c == OPTION_USER)
+			r = set_user(&o, optarg, why);
 		else
 			r = problem(why, EINVAL, "worker: bad option %s", argv[optind - 1]);
 	}

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "guestmemfs/format.h"
 #include "util/problem.h"
@@ -25,6 +26,9 @@ struct worker_options { /* the texts are argv's */
 	struct worker_region regions[GM_REGIONS_MAX];
 	uint32_t region_count;
 	bool trust_memory;
+	bool has_user; /* whom it becomes once it has what it needs */
+	uid_t user;
+	gid_t group;
 };
 
 /* -EINVAL with a sentence. */

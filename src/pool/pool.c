@@ -126,6 +126,7 @@ void pool_discard_created(struct pool *pool)
 
 static void pool_unmap(struct pool *pool)
 {
+	pool_drop_stamps(pool);
 	if (pool->media.base)
 		region_unmap(&pool->regions[0], pool->media.base, pool->media.size);
 	pool->media = (struct media){.base = NULL};

@@ -91,7 +91,7 @@ static const struct confine_rule usual[] = {
 	CONFINE_ALLOW("getppid"),
 	CONFINE_REFUSE("chdir", EXDEV),
 	{.name = "lseek", .compares = {{CONFINE_BELOW, 0, 100, 0}}},
-	{.name = "lseek", .compares = {{CONFINE_ABOVE, 0, 200, 0}, {CONFINE_EQUAL, 1, 7, 0}}},
+	{.name = "lseek", .compares = {{CONFINE_EQUAL, 0, 201, 0}, {CONFINE_EQUAL, 1, 7, 0}}},
 	{.name = "umask", .compares = {{CONFINE_MASKED, 0, 2, 3}}},
 	/* What other threads do. */
 	CONFINE_ALLOW("futex"),
@@ -220,6 +220,14 @@ static int seek_elsewhere(void)
 	return 0;
 }
 
+/* The kernel would take it for 99. */
+static int seek_with_high_bits(void)
+{
+	CHECK(confine_with(NULL) == 0);
+	(void)syscall(SYS_lseek, UINT64_C(0x100000063), far, SEEK_SET);
+	return 0;
+}
+
 Test(confine, arguments_count)
 {
 	if (confine_sanitizer.count > 0)
@@ -227,6 +235,7 @@ Test(confine, arguments_count)
 	succeeds(seek_low);
 	dies_of(seek_between, "lseek");
 	dies_of(seek_elsewhere, "lseek");
+	dies_of(seek_with_high_bits, "lseek");
 }
 
 static void tell(const char *sentence)

@@ -61,9 +61,11 @@ Test(origin, this_kernel_tells_where_it_came_from)
 {
 	struct problem why = PROBLEM_INIT;
 	static const uint8_t none[16];
+	struct origin_texts texts;
 	struct store_origin o;
 
-	cr_assert_eq(origin_read(&o, none, &why), 0, "%s", why.text);
+	cr_assert_eq(origin_read(&texts, &why), 0, "%s", why.text);
+	cr_assert_eq(origin_judge(&o, &texts, none, &why), 0, "%s", why.text);
 	cr_assert_neq(memcmp(o.boot_id, none, 16), 0);
 	cr_assert_not(o.after_panic);
 	cr_assert_not(
