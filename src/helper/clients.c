@@ -26,26 +26,6 @@ void clients_init(struct clients *c)
 	TAILQ_INIT(&c->all);
 }
 
-static const char *reason_name(enum gm_reason reason)
-{
-	static const char *const names[] = {"none", "version", "ticket", "trust", "limit",
-		"extents", "scrub", "record", "starting", "memory", "gone", "space", "frozen",
-		"device"};
-
-	return (size_t)reason < ARRAY_SIZE(names) ? names[reason] : "unknown";
-}
-
-/* True if a line that clients can cause at will may be written now. */
-static bool may_log(struct server *s)
-{
-	unsigned left_out;
-	bool allowed = limiter_allow(&s->noise, server_now(), &left_out);
-
-	if (left_out > 0)
-		log_warning("%u lines about clients were left out", left_out);
-	return allowed;
-}
-
 static void client_free(struct server *s, struct client *c)
 {
 	TAILQ_REMOVE(&s->clients.all, c, by_server);
@@ -105,14 +85,6 @@ static int send_refused(int sock, uint64_t serial, int error, enum gm_reason rea
 	return packet_send(sock, &refused, sizeof(refused), NULL, 0, false);
 }
 
-static void log_refused(struct server *s, const struct ucred *peer, uint64_t ino, int error,
-	enum gm_reason reason, const char *what)
-{
-	if (may_log(s))
-		log_warning("refused pid=%d uid=%u ino=%" PRIu64 " errno=%d reason=%s: %s",
-			(int)peer->pid, peer->uid, ino, error, reason_name(reason), what);
-}
-
 static void client_end_redeem(struct server *s, struct client *c)
 {
 	c->redeem = NULL;
@@ -127,7 +99,7 @@ bool client_grant(
 	int r = client_send(c, grant, sizeof(*grant), fds, nfds);
 
 	if (r < 0 && c->source.fd >= 0) {
-		if (may_log(s))
+		if (audits_may_log(s))
 			log_warning("pid %d (uid %u) does not take its grant: %s", c->peer.pid,
 				c->peer.uid, strerror(-r));
 		source_close(&c->source, s->epoll);
@@ -140,7 +112,7 @@ bool client_grant(
 void client_refuse(
 	struct server *s, struct client *c, uint64_t ino, int error, enum gm_reason reason)
 {
-	log_refused(s, &c->peer, ino, error, reason, strerror(error));
+	audits_refusal(s, &c->peer, c->process, ino, error, reason, strerror(error));
 	if (c->source.fd >= 0 && send_refused(c->source.fd, c->serial, error, reason) < 0)
 		source_close(&c->source, s->epoll);
 	client_end_redeem(s, c);
@@ -150,7 +122,7 @@ void client_refuse(
 static void client_dismiss(struct server *s, struct client *c, uint64_t serial, int error,
 	enum gm_reason reason, const char *what)
 {
-	log_refused(s, &c->peer, 0, error, reason, what);
+	audits_refusal(s, &c->peer, c->process, 0, error, reason, what);
 	(void)send_refused(c->source.fd, serial, error, reason);
 	client_close(s, c);
 }
@@ -318,7 +290,7 @@ static int client_new(
 
 static void clients_pause(struct server *s, int error)
 {
-	if (may_log(s))
+	if (audits_may_log(s))
 		log_warning("no more connections for %u ms: %s", ACCEPT_PAUSE_MS, strerror(error));
 	s->clients.paused_until = server_now() + ACCEPT_PAUSE_MS;
 	source_set_events(&s->listener, s->epoll, 0);
@@ -342,13 +314,13 @@ void clients_accept(struct server *s)
 		return;
 	bool trusted = trust_check(&s->trust, sock, &peer);
 	if (is_over_limit(s, peer.uid, trusted)) {
-		log_refused(s, &peer, 0, EUSERS, GM_REASON_LIMIT, "too many connections");
+		audits_refusal(s, &peer, NULL, 0, EUSERS, GM_REASON_LIMIT, "too many connections");
 		(void)send_refused(sock, 0, EUSERS, GM_REASON_LIMIT);
 		return;
 	}
 	r = client_new(s, &sock, &peer, trusted, &c);
 	if (r < 0) {
-		log_refused(s, &peer, 0, -r, GM_REASON_MEMORY, strerror(-r));
+		audits_refusal(s, &peer, NULL, 0, -r, GM_REASON_MEMORY, strerror(-r));
 		(void)send_refused(sock, 0, r == -ESRCH ? ESRCH : ENOMEM, GM_REASON_MEMORY);
 		return;
 	}

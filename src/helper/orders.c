@@ -324,7 +324,8 @@ static int begin_work(struct server *s, enum work_kind kind, uint64_t id, unsign
 	job_blocks(job, &block, &count);
 	int r = record_begin_order(&s->record, region, block, count, &refused);
 	if (r < 0) {
-		log_error("the worker's order to zero is refused: %s", refused.text);
+		audits_worker_refused(
+			s, kind == WORK_SCRUB ? LINK_SCRUB : LINK_ZERO, 0, -r, refused.text);
 		send_done(s, id, -r);
 		work_job_free(job);
 		return 0;
@@ -342,7 +343,8 @@ static int take_scrub(struct server *s, const struct link_scrub *m, struct probl
 		return problem(why, EPROTO, "an order to scrub %" PRIu32 " blocks", count);
 	/* Beyond any region, so that the byte offset would overflow. */
 	if (block > (UINT64_MAX >> GM_BLOCK_SHIFT) - count) {
-		log_error("the worker's order to scrub block %" PRIu64 " is refused", block);
+		(void)problem(why, EUCLEAN, "block %" PRIu64 " is beyond any region", block);
+		audits_worker_refused(s, LINK_SCRUB, 0, EUCLEAN, why->text);
 		send_done(s, id, EUCLEAN);
 		return 0;
 	}

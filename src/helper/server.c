@@ -302,6 +302,10 @@ static int check_time(struct server *s)
 	uint64_t now = server_now(), next = clients_check_time(s, now);
 	uint64_t grants = grants_check_time(s, now), holders = holders_check_time(s, now);
 
+	uint64_t audits = audits_check_time(s, now);
+
+	if (audits < next)
+		next = audits;
 	if (grants < next)
 		next = grants;
 	if (holders < next)

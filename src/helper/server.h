@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "helper/audits.h"
 #include "helper/clients.h"
 #include "helper/deliver.h"
 #include "helper/devices.h"
@@ -54,6 +55,7 @@ struct server {
 	enum devices_state devices_state;
 	struct deliveries deliveries; /* that wait for devices; oldest first */
 	struct limiter noise;         /* of log lines that a client can cause at will */
+	struct limiter worker_noise;  /* or the worker */
 };
 
 /* Milliseconds of CLOCK_MONOTONIC. */
