@@ -10,7 +10,7 @@
 #include "util/le.h"
 #include "util/log.h"
 
-#define MODE_BITS 07777U
+#define MODE_BITS 0777U
 
 /* No node is ever made executable, set-uid or the like. */
 #define NODE_BITS 0666U

@@ -243,6 +243,20 @@ static int grants_deliver(struct server *s, struct redeem *r, const struct grant
 	return 0;
 }
 
+/* The client believes the size; no file has blocks past it. */
+static int check_size(const struct grant_order *o, const struct record_extent *extents,
+	size_t count, struct problem *why)
+{
+	uint64_t blocks = (o->size + GM_BLOCK_SIZE - 1) >> GM_BLOCK_SHIFT;
+
+	for (size_t i = 0; i < count; i++)
+		if (extents[i].count > blocks || extents[i].file_block > blocks - extents[i].count)
+			return problem(why, EUCLEAN,
+				"extent %zu is past the file's size, %" PRIu64 " bytes", i,
+				o->size);
+	return 0;
+}
+
 void grants_take_grant(struct server *s, const struct grant_order *o,
 	const struct record_extent *extents, size_t count)
 {
@@ -251,7 +265,9 @@ void grants_take_grant(struct server *s, const struct grant_order *o,
 	struct problem why = PROBLEM_INIT;
 
 	TAILQ_REMOVE(&s->grants.sent, r, entry);
-	int k = record_hold(&s->record, o->ino, o->epoch, true, extents, count, &inode, &why);
+	int k = check_size(o, extents, count, &why);
+	if (k >= 0)
+		k = record_hold(&s->record, o->ino, o->epoch, true, extents, count, &inode, &why);
 	if (k < 0 || !holders_watch(s, inode)) {
 		grants_reject(s, r, o, count, k == -EUCLEAN ? &why : NULL);
 		return;

@@ -135,12 +135,31 @@ Test(helper_holders, holds_while_the_client_lives_and_frees_when_it_has_ended)
 	rig_child_end(&c);
 	rig_expect_free(&rig, 9, rig.epoch);
 	/*
-	 * Asked again, as when the question and the answer met: free, and the blocks are anybody's.
+	 * Asked again, as when the question and the answer met: free, and the blocks are anybody's
+	 * once they are zeroed.
 	 */
 	expect_checked_free(9);
+	cr_assert_eq(rig_scrub(&rig, 10, 2), 0);
 	c = attach_child(10, small, false);
 	rig_child_end(&c);
 	rig_expect_free(&rig, 10, rig.epoch);
+}
+
+Test(helper_holders, hands_no_bytes_of_one_to_another)
+{
+	struct rig_child c = attach_child(9, small, false);
+	_cleanup_fd_ int sock = rig_client(&rig);
+
+	rig_child_end(&c);
+	rig_expect_free(&rig, 9, rig.epoch);
+	cr_assert_eq(rig_scrub(&rig, 10, 1), 0); /* one of the two */
+	rig_send_attach(sock, 1);
+	rig_grant(&rig, 10, WRITE, small, 1);
+	rig_expect_refused(sock, 1, EUCLEAN, GM_REASON_RECORD);
+	cr_expect_geq(rig_count_log(&rig, "block 11 of region 0 was granted for inode 9"), 1);
+	/* Its own bytes a file may have again at any time. */
+	c = attach_child(9, small, false);
+	rig_child_end(&c);
 }
 
 Test(helper_holders, never_calls_one_a_holder_who_has_ended)
