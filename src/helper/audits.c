@@ -11,7 +11,7 @@ static const char *reason_name(enum gm_reason reason)
 {
 	static const char *const names[] = {"none", "version", "ticket", "trust", "limit",
 		"extents", "scrub", "record", "starting", "memory", "gone", "space", "frozen",
-		"device"};
+		"device", "rate"};
 
 	return (size_t)reason < ARRAY_SIZE(names) ? names[reason] : "unknown";
 }
@@ -59,38 +59,45 @@ void audits_grant(const struct process *p, const struct grant_order *o,
 	audit_send(&a);
 }
 
-static void own_up(unsigned left_out, const char *whom)
+static void own_up(unsigned left_out, const struct user *u)
 {
 	if (left_out > 0)
-		log_warning("%u more refusals of %s were not logged one by one", left_out, whom);
+		log_warning(
+			"%u more refusals of user %u were not logged one by one", left_out, u->uid);
 }
 
-static bool may_write(struct limiter *l, const char *whom)
+void audits_own_up(struct user *u, uint64_t now)
 {
-	unsigned left_out;
-	bool allowed = limiter_allow(l, server_now(), &left_out);
+	own_up(limiter_own_up(&u->noise, now), u);
+}
 
-	own_up(left_out, whom);
+bool audits_may_log(struct server *s, struct user *u)
+{
+	uint64_t now = server_now();
+	unsigned left_out, none;
+	bool allowed = limiter_allow(&u->noise, AUDITS_USER_LINES, now, &left_out);
+
+	own_up(left_out, u);
+	if (allowed && !limiter_allow(&s->noise, AUDITS_LINES, now, &none)) {
+		u->noise.left_out++;
+		allowed = false;
+	}
+	s->users.restless |= !allowed;
 	return allowed;
 }
 
-bool audits_may_log(struct server *s)
-{
-	return may_write(&s->noise, "clients");
-}
-
-void audits_refusal(struct server *s, const struct ucred *peer, const struct process *process,
+void audits_refusal(struct server *s, struct user *u, pid_t pid, const struct process *process,
 	uint64_t ino, int error, enum gm_reason reason, const char *what)
 {
 	struct audit a;
 
-	if (!audits_may_log(s))
+	if (!audits_may_log(s, u))
 		return;
 	audit_begin(&a, AUDIT_REFUSAL);
 	if (process)
 		audits_add_process(&a, process);
 	else
-		audit_add_process(&a, peer->pid, peer->uid);
+		audit_add_process(&a, pid, u->uid);
 	audit_add(&a, "ino", "%" PRIu64, ino);
 	audit_add(&a, "errno", "%d", error);
 	audit_add(&a, "reason", "%s", reason_name(reason));
@@ -98,12 +105,21 @@ void audits_refusal(struct server *s, const struct ucred *peer, const struct pro
 	audit_send(&a);
 }
 
+static void own_up_worker(unsigned left_out)
+{
+	if (left_out > 0)
+		log_warning("%u more refusals of the worker were not logged one by one", left_out);
+}
+
 void audits_worker_refused(
 	struct server *s, uint16_t opcode, uint64_t ino, int error, const char *what)
 {
+	unsigned left_out;
+	bool allowed = limiter_allow(&s->worker_noise, AUDITS_USER_LINES, server_now(), &left_out);
 	struct audit a;
 
-	if (!may_write(&s->worker_noise, "the worker"))
+	own_up_worker(left_out);
+	if (!allowed)
 		return;
 	audit_begin(&a, AUDIT_REFUSAL);
 	audit_add(&a, "of", "worker");
@@ -114,18 +130,10 @@ void audits_worker_refused(
 	audit_send(&a);
 }
 
-static uint64_t limiter_check(struct limiter *l, uint64_t now, const char *whom)
-{
-	own_up(limiter_own_up(l, now), whom);
-	return l->left_out ? l->started + LIMITER_PERIOD : SERVER_NEVER;
-}
-
 uint64_t audits_check_time(struct server *s, uint64_t now)
 {
-	uint64_t clients = limiter_check(&s->noise, now, "clients");
-	uint64_t worker = limiter_check(&s->worker_noise, now, "the worker");
-
-	return clients < worker ? clients : worker;
+	own_up_worker(limiter_own_up(&s->worker_noise, now));
+	return s->worker_noise.left_out ? s->worker_noise.started + LIMITER_PERIOD : SERVER_NEVER;
 }
 
 /* ---- exports ---- */

@@ -8,7 +8,6 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/socket.h>
 #include <sys/types.h>
 
 #include "guestmemfs/protocol.h"
@@ -17,9 +16,12 @@
 
 struct server;
 struct process;
+struct user;
 struct grant_order;
 
-#define AUDITS_RANGES_SHOWN 4U /* the rest is in the number of ranges */
+#define AUDITS_USER_LINES   40U  /* of refusals of one user, or of the worker, in LIMITER_PERIOD */
+#define AUDITS_LINES        400U /* of those of all users */
+#define AUDITS_RANGES_SHOWN 4U   /* the rest is in the number of ranges */
 
 /* Adds "ranges", their number, and "first", those that are shown, each as region:block+count. */
 void audits_add_ranges(struct audit *a, const struct record_extent *extents, size_t count);
@@ -32,13 +34,17 @@ void audits_grant(const struct process *p, const struct grant_order *o,
 	const struct record_extent *extents, size_t count, unsigned devices);
 
 /*
- * A client is refused; process may be NULL if it is not known. what: a sentence of ours. Limited.
+ * A client of the user is refused; process may be NULL if it is not known. what: a sentence of
+ * ours. Limited.
  */
-void audits_refusal(struct server *s, const struct ucred *peer, const struct process *process,
+void audits_refusal(struct server *s, struct user *u, pid_t pid, const struct process *process,
 	uint64_t ino, int error, enum gm_reason reason, const char *what);
 
-/* May a line that clients can cause at will be written to the log now? */
-bool audits_may_log(struct server *s);
+/* May a line that the user can cause at will be written to the log now? */
+bool audits_may_log(struct server *s, struct user *u);
+
+/* Owns up to what of the user's was left out, if its time has come. */
+void audits_own_up(struct user *u, uint64_t now);
 
 /* An order or message of the worker is refused. Limited likewise, but apart from clients. */
 void audits_worker_refused(
@@ -59,7 +65,7 @@ void audits_revocation(
 /* The inode's blocks are kept out of use; why: a sentence of ours. */
 void audits_quarantine(const struct record_inode *inode, const char *why);
 
-/* Owns up to what was left out, when its time has come. Returns when to be called next, ms. */
+/* Likewise of the worker's. Returns when to be called next, ms. */
 uint64_t audits_check_time(struct server *s, uint64_t now);
 
 #endif

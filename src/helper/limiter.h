@@ -9,7 +9,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define LIMITER_LINES  40U
 #define LIMITER_PERIOD 10000U /* ms */
 
 struct limiter {
@@ -31,13 +30,14 @@ static inline unsigned limiter_own_up(struct limiter *l, uint64_t now)
 }
 
 /*
- * May one more line be written at this time? *left_out is the number of lines to
- * own up to first, mostly 0.
+ * May one more line, of so many a period, be written at this time? *left_out is the number of lines
+ * to own up to first, mostly 0.
  */
-static inline bool limiter_allow(struct limiter *l, uint64_t now, unsigned *left_out)
+static inline bool limiter_allow(
+	struct limiter *l, unsigned lines, uint64_t now, unsigned *left_out)
 {
 	*left_out = limiter_own_up(l, now);
-	if (l->lines == LIMITER_LINES) {
+	if (l->lines >= lines) {
 		l->left_out++;
 		return false;
 	}

@@ -12,6 +12,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "helper_rig.h"
@@ -223,6 +224,26 @@ Test(helper_holders, holds_while_an_outsider_has_the_descriptor)
 	rig_child_end(&c);
 	rig_expect_nothing(&rig, 400);
 	expect_busy(9, outsider);
+	kill(outsider, SIGKILL);
+	waitpid(outsider, NULL, 0);
+	rig_expect_free(&rig, 9, rig.epoch);
+}
+
+/* As when somebody tries to shrink the file in a loop. */
+Test(helper_holders, is_not_driven_into_proc_by_questions_and_says_once_who_holds)
+{
+	struct rig_child c = attach_child(9, small, true);
+	pid_t outsider = pass_to_outsider(&c);
+	struct timespec start, end;
+
+	rig_child_end(&c);
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	for (int i = 0; i < 8; i++)
+		expect_busy(9, outsider);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	long took = (end.tv_sec - start.tv_sec) * 1000 + (end.tv_nsec - start.tv_nsec) / 1000000;
+	cr_expect_geq(took, 500, "eight answers after %ld ms", took);
+	cr_expect_eq(rig_count_log(&rig, "inode 9 stays held"), 1);
 	kill(outsider, SIGKILL);
 	waitpid(outsider, NULL, 0);
 	rig_expect_free(&rig, 9, rig.epoch);

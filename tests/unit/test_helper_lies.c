@@ -38,7 +38,7 @@ static void tear_down(void)
 	rig_deinit(&rig);
 }
 
-TestSuite(helper_lies, .init = set_up, .fini = tear_down, .timeout = 120);
+TestSuite(helper_lies, .init = set_up, .fini = tear_down, .timeout = 280);
 
 /* ---- what the truth would be ---- */
 
