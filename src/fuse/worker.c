@@ -214,7 +214,7 @@ static int make_parts(struct worker *w, struct problem *why)
 		.data = w,
 	};
 
-	w->tickets = config.tickets = tickets_new();
+	w->tickets = config.tickets = tickets_new(geteuid());
 	if (!w->tickets || grants_new(&w->grants, &config) < 0)
 		return problem_errno(why, ENOMEM, "starting to serve");
 	w->ops.ns = &w->ns;

@@ -52,7 +52,7 @@ static void setup(void)
 	(void)snprintf(path, sizeof(path), "%s/control.sock", directory);
 	fixture_init(&fixture, 64);
 	ns_init(&ns, fixture.store);
-	tickets = config.tickets = tickets_new();
+	tickets = config.tickets = tickets_new(0);
 	cr_assert_eq(grants_new(&grants, &config), 0);
 	pool = (struct pool){.count = 1};
 	pool.regions[0] = (struct region){.kind = GM_REGION_FILE,

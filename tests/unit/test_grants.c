@@ -246,7 +246,7 @@ static void redeem(uint64_t id, uint64_t ino, uint32_t access)
 {
 	struct gm_ticket t;
 
-	cr_assert_eq(tickets_issue(tickets, ino, access, &t), 0);
+	cr_assert_eq(tickets_issue(tickets, ino, 0, access, &t), 0);
 	say_redeem(id, &t);
 	cr_assert(pump());
 }
@@ -286,7 +286,7 @@ static void setup(void)
 
 	fixture_init(&fixture, 64);
 	ns_init(&ns, fixture.store);
-	tickets = config.tickets = tickets_new();
+	tickets = config.tickets = tickets_new(0);
 	cr_assert_eq(grants_new(&grants, &config), 0);
 }
 
@@ -517,7 +517,7 @@ Test(grants, a_bad_ticket_is_refused)
 	ino = make_clean_file("a", 1);
 	connect_helper();
 	say_redeem(5, &t);
-	cr_assert_eq(tickets_issue(tickets, ino, GM_ACCESS_READ, &t), 0);
+	cr_assert_eq(tickets_issue(tickets, ino, 0, GM_ACCESS_READ, &t), 0);
 	say_redeem(6, &t);
 	say_redeem(7, &t);
 	cr_assert(pump());
@@ -539,7 +539,7 @@ Test(grants, a_removed_file_is_refused)
 	clean_everything();
 	ino = make_clean_file("a", 1);
 	connect_helper();
-	cr_assert_eq(tickets_issue(tickets, ino, GM_ACCESS_READ, &t), 0);
+	cr_assert_eq(tickets_issue(tickets, ino, 0, GM_ACCESS_READ, &t), 0);
 	cr_assert_eq(ns_unlink(&ns, &nobody, GM_ROOT_INO, "a", 1), 0);
 	say_redeem(5, &t);
 	cr_assert(pump());
@@ -930,7 +930,7 @@ Test(grants, a_frozen_pool_grants_and_scrubs_nothing)
 	connect_helper();
 	cr_assert_eq(next(), LINK_SCRUB); /* of free blocks, in the background */
 	uint64_t id = get_le64(got.header.id);
-	cr_assert_eq(tickets_issue(tickets, ino, GM_ACCESS_READ, &t), 0);
+	cr_assert_eq(tickets_issue(tickets, ino, 0, GM_ACCESS_READ, &t), 0);
 	cr_assert_eq(store_freeze(fixture.store), 0);
 	say_redeem(7, &t);
 	cr_assert(pump());
