@@ -85,6 +85,8 @@ static int check_all(const struct kexec_options *o, const struct instances *all,
 	if (r == 0)
 		r = check_next(command_line, why); /* no --force: there is no such thing as a kernel
 						      that may eat guests */
+	if (r == 0 && !o->panic && !o->load_only)
+		r = kexec_check_systemd(why);
 	/* A crash kernel is loaded while the guests run. */
 	if (r == 0 && !o->panic)
 		r = allow(o, kexec_find_holders(all, why), why);

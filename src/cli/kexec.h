@@ -40,6 +40,12 @@ bool kexec_is_loaded(bool panic);
 int kexec_load(const struct kexec_options *o, const char *command_line, struct problem *why);
 void kexec_unload(void);
 
+/*
+ * Where systemd runs the host: would it jump? It has no way back by the time it finds that it does
+ * not. -EINVAL with a sentence.
+ */
+int kexec_check_systemd(struct problem *why);
+
 /* Jumps. Returns only if that failed. */
 int kexec_run(struct problem *why);
 

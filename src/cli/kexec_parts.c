@@ -345,13 +345,33 @@ void kexec_unload(void)
 	(void)run_program(argv, words, sizeof(words));
 }
 
+static bool systemd_runs(void)
+{
+	return access("/run/systemd/system", F_OK) == 0;
+}
+
+int kexec_check_systemd(struct problem *why)
+{
+	static const char *const signs[] = {
+		"/run/systemd/container", "/.dockerenv", "/run/.containerenv"};
+
+	for (size_t n = 0; systemd_runs() && n < ARRAY_SIZE(signs); n++)
+		if (access(signs[n], F_OK) == 0)
+			return problem(why, EINVAL,
+				"systemd takes this machine for a container, by %s, and would "
+				"reboot it through the firmware instead of going into the kernel "
+				"that is loaded; remove that file",
+				signs[n]);
+	return 0;
+}
+
 /* systemd stops its units first and then jumps into the image that is loaded already; it loads none
  * over it. */
 int kexec_run(struct problem *why)
 {
 	static char *const by_systemd[] = {(char *)"systemctl", (char *)"kexec", NULL};
 	static char *const by_itself[] = {(char *)"kexec", (char *)"-e", NULL};
-	bool systemd = access("/run/systemd/system", F_OK) == 0;
+	bool systemd = systemd_runs();
 	char words[400] = "";
 	int r;
 

@@ -31,8 +31,16 @@ def leave_leftovers(lab, pool, library):
     """A file that is unlinked while it is mapped, and one that nobody has any more but may still reach."""
     orphan = Attached(library, pool.make('orphan', ORPHAN_BLOCKS * BLOCK))
     orphan.map()
-    with Attached(library, pool.make('gone', QUARANTINED_BLOCKS * BLOCK)):
-        pass
+    gone = pool.make('gone', QUARANTINED_BLOCKS * BLOCK)
+    child = os.fork()
+    if child == 0:  # who has been granted a file is taken to reach it as long as he lives
+        status = 1
+        try:
+            with Attached(library, gone):
+                status = 0
+        finally:
+            os._exit(status)
+    lab.claim(os.waitpid(child, 0)[1] == 0, 'a process that had a file has ended')
     for name in ('orphan', 'gone'):
         os.unlink(pool.path(name))
     expected = {'orphans': 1, 'quarantined': QUARANTINED_BLOCKS}

@@ -16,6 +16,7 @@ from product import Attached, Library, Pool
 REGION = 'soft:auto'
 BLOCKS = 8
 UNIT = '/run/systemd/system/lab-mark.service'
+CONTAINER = '/.dockerenv'
 MARK = '''[Unit]
 DefaultDependencies=no
 Conflicts=shutdown.target
@@ -54,7 +55,14 @@ def leave(lab):
         ctypes.CDLL(None).munmap(ctypes.c_void_p(address), ctypes.c_size_t(file.size))
     lab.remember(seed=seed, uuid=pool.status()['uuid'])
     lab.check(read_text('/sys/kernel/kexec_loaded').strip() == '0', 'no kernel is loaded')
-    lab.leave('kexec', 'guestmemfs', 'kexec', lab.plan['kernel'], '--initrd', lab.plan['initramfs'])
+    command = 'guestmemfs', 'kexec', lab.plan['kernel'], '--initrd', lab.plan['initramfs']
+    with open(CONTAINER, 'x', encoding='ascii'):
+        pass
+    text = lab.run(*command, fails=True)
+    lab.check(CONTAINER in text and not pool.status()['frozen'],
+              'it is refused where systemd takes the host for a container, and would reboot', text)
+    os.unlink(CONTAINER)
+    lab.leave('kexec', *command)
 
 
 def arrive(lab):
