@@ -25,6 +25,7 @@ packages_test=(
     "${packages_demo[@]}"
     g++ libclang-rt-14-dev
     python3-pytest gdb attr
+    systemd
 )
 
 packages_are_installed() {
