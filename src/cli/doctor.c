@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config.h"
 #include "cli/cli.h"
 #include "cli/instances.h"
 #include "doctor/cmdline.h"
@@ -138,6 +139,14 @@ static int check_lines(struct doctor_run *d)
 	return r == 0 && d->report.failed ? -ENOMEM : r;
 }
 
+static bool has_soft_region(const struct doctor_regions *regions)
+{
+	for (size_t n = 0; n < regions->count; n++)
+		if (regions->list[n].kind == GM_REGION_SOFT)
+			return true;
+	return false;
+}
+
 static int examine(struct doctor_run *d, struct problem *why)
 {
 	int r = facts_gather(&d->facts, "", why);
@@ -145,6 +154,8 @@ static int examine(struct doctor_run *d, struct problem *why)
 	if (r < 0)
 		return r;
 	r = doctor_regions_find(&d->regions, &d->facts);
+	if (r == 0 && has_soft_region(&d->regions))
+		facts_gather_counts(&d->facts, "", GM_COUNTS_PATH);
 	if (r == 0)
 		r = doctor_check_host(&d->report, &d->facts, &d->regions);
 	if (r == 0)

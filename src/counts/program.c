@@ -146,7 +146,7 @@ static int explain_status(const struct counts_job *job, struct problem *why)
 
 int counts_program_run(struct counts_program *p, struct problem *why)
 {
-	LIBBPF_OPTS(bpf_test_run_opts, options);
+	struct bpf_test_run_opts options = {.sz = sizeof(options)};
 	int r;
 
 	p->job->status = COUNTS_JOB_UNDONE;
