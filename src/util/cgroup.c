@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -63,4 +64,37 @@ int cgroup_of(pid_t pid, char *ret, size_t size)
 	}
 	text[n] = '\0';
 	return cgroup_parse(text, ret, size);
+}
+
+/* "36 35 98:0 /root /mount/point options - type source more": spaces in paths are \040, which none
+ * of ours has. */
+static bool parse_mount(const char *line, char *ret, size_t size)
+{
+	char root[CGROUP_PATH_MAX], point[CGROUP_PATH_MAX];
+
+	if (!strstr(line, " - cgroup2 ") ||
+		sscanf(line, "%*s %*s %*s %1023s %1023s", root, point) != 2 ||
+		strcmp(root, "/") != 0 || strlen(point) >= size)
+		return false;
+	memcpy(ret, point, strlen(point) + 1);
+	return true;
+}
+
+int cgroup_find_mount_in(const char *path, char *ret, size_t size)
+{
+	FILE *f = fopen(path, "re");
+	char line[4096];
+	bool found = false;
+
+	if (!f)
+		return -errno;
+	while (!found && fgets(line, sizeof(line), f))
+		found = parse_mount(line, ret, size);
+	(void)fclose(f);
+	return found ? 0 : -ENOENT;
+}
+
+int cgroup_find_mount(char *ret, size_t size)
+{
+	return cgroup_find_mount_in("/proc/self/mountinfo", ret, size);
 }

@@ -16,7 +16,16 @@
  */
 int cgroup_of(pid_t pid, char *ret, size_t size);
 
-/* The same from the text of such a file, which is ended by a zero byte. */
+/*
+ * Where the cgroup2 file system is mounted as a whole. -ENOENT nowhere, or the error of
+ * reading /proc/self/mountinfo.
+ */
+int cgroup_find_mount(char *ret, size_t size);
+
+/* The same from a file of that format. */
+int cgroup_find_mount_in(const char *path, char *ret, size_t size);
+
+/* As cgroup_of(), from the text of such a file, which is ended by a zero byte. */
 int cgroup_parse(const char *text, char *ret, size_t size);
 
 #endif

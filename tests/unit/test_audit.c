@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -107,6 +108,27 @@ Test(audit, goes_to_the_journal_with_fields_and_back_to_the_log_when_it_takes_no
 	cr_expect_str_eq(buffer, "test: grant pid=12 cgroup=\"/a b\"\n");
 	unlink(address.sun_path);
 	rmdir(directory);
+}
+
+Test(audit, finds_where_cgroups_are_mounted)
+{
+	static const char table[] =
+		"30 1 0:26 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n"
+		"31 30 0:27 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids\n"
+		"32 30 0:38 /a /mnt/a rw - cgroup2 cgroup2 rw\n"
+		"33 30 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n";
+	char path[] = "/tmp/test_audit.XXXXXX", found[64] = "";
+	int fd = mkstemp(path);
+
+	cr_assert_geq(fd, 0);
+	cr_expect_eq(cgroup_find_mount_in(path, found, sizeof(found)), -ENOENT);
+	cr_assert_eq(write(fd, table, strlen(table)), (ssize_t)strlen(table));
+	close(fd);
+	cr_expect_eq(cgroup_find_mount_in(path, found, sizeof(found)), 0);
+	cr_expect_str_eq(found, "/sys/fs/cgroup/unified");
+	cr_expect_eq(cgroup_find_mount_in(path, found, 8), -ENOENT);
+	unlink(path);
+	cr_expect_eq(cgroup_find_mount_in(path, found, sizeof(found)), -ENOENT);
 }
 
 Test(audit, knows_the_cgroup_of_a_process)
