@@ -3,6 +3,7 @@
 What a client of a soft region gets is its own file and nothing else, and what the helper leaves and finds.
 """
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -75,15 +76,19 @@ def worker_maps_metadata_alone(lab, pool):
     worker = pool.process('guestmemfs-worker')
     mapped = set()
     for name in os.listdir(f'/proc/{worker}/map_files'):
-        device = device_of_number(os.stat(f'/proc/{worker}/map_files/{name}').st_rdev)
-        if device:
-            mapped.add(device)
+        with contextlib.suppress(FileNotFoundError):  # unmapped meanwhile
+            device = device_of_number(os.stat(f'/proc/{worker}/map_files/{name}').st_rdev)
+            if device:
+                mapped.add(device)
     files = {block for name in ('mine', 'other') for _, at, count in pool.extents(name) for block in range(at, at + count)}
     lab.check(mapped and not files & set(blocks_of(mapped, START)), "the worker's maps hold metadata and no guest block",
               f'devices {mapped}')
     helper = pool.process('guestmemfs-helper')
     # One descriptor carries the lock that keeps the next instance waiting; it is of the metadata.
-    opened = {os.path.basename(os.readlink(f'/proc/{helper}/fd/{fd}')) for fd in os.listdir(f'/proc/{helper}/fd')}
+    opened = set()
+    for fd in os.listdir(f'/proc/{helper}/fd'):
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            opened.add(os.path.basename(os.readlink(f'/proc/{helper}/fd/{fd}')))
     devices = {name for name in opened if name.startswith('dax')}
     lab.check(not files & set(blocks_of(devices, START)), 'the helper keeps no device of a guest open', f'devices {devices}')
 
@@ -118,6 +123,7 @@ def say_ours(name):
 
 def what_is_found(lab, pool, library):
     region = soft_region()
+    pool.settle()
     used = sorted(blocks_of(device_names(), START))
     free = [start for start in range(max(used) // 2, max(used), 16) if not set(range(start, start + 16)) & set(used)][:4]
     [window, opened, foreign, large] = [make_device(region, [(START + at * BLOCK, 16 * BLOCK)]) for at in free]

@@ -6,6 +6,7 @@ import json
 from case import Case
 from dax import BLOCK, device_names, is_bound
 from lab import read_text
+from product import unmount
 
 MOUNT = '/mnt/gm'
 
@@ -57,7 +58,7 @@ def make(lab):
     lab.run('truncate', '-s', '100M', f'{MOUNT}/vm0')
     lab.remember(uuid=made['uuid'], tree=lab.run('ls', '-l', '--full-time', MOUNT))
     token = lab.run('guestmemfs', 'token', MOUNT).strip()
-    lab.run('umount', MOUNT)
+    unmount(lab, MOUNT)
     lab.kexec(token=token)
 
 
@@ -69,7 +70,7 @@ def again(lab):
     lab.check(lab.run('ls', '-l', '--full-time', MOUNT) == lab.recall('tree'), 'and the files are there')
     status = json.loads(lab.run('guestmemfs', 'status', '--json', MOUNT))
     lab.check([r['kind'] for r in status['regions']] == ['pmem'], 'found without --region')
-    lab.run('umount', MOUNT)
+    unmount(lab, MOUNT)
     lab.check('Soft Reserved' not in read_text('/proc/iomem'), 'there was no other region')
 
 
