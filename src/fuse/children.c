@@ -2,6 +2,7 @@
 #include "fuse/children.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -127,6 +128,8 @@ int child_start_worker(struct child *c, const struct instance *i, struct problem
 	add_word(&w, "%s", i->runtime.grant_socket);
 	add_word(&w, "--control-socket");
 	add_word(&w, "%s", i->runtime.control_socket);
+	add_word(&w, "--scrub-rate");
+	add_word(&w, "%" PRIu64, i->options->scrub_rate);
 	if (i->options->trust_memory)
 		add_word(&w, "--trust-memory");
 	for (uint32_t n = 0; n < i->pool.count; n++) {

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "region/region.h"
 #include "util/cleanup.h"
 
 enum {
@@ -20,6 +21,7 @@ enum {
 	OPTION_GROW,
 	OPTION_TRUSTED_GROUP,
 	OPTION_TRUST_MEMORY,
+	OPTION_SCRUB_RATE,
 	OPTION_HELP,
 	OPTION_VERSION,
 };
@@ -32,6 +34,7 @@ static const struct option long_options[] = {
 	{"grow", no_argument, NULL, OPTION_GROW},
 	{"trusted-group", required_argument, NULL, OPTION_TRUSTED_GROUP},
 	{"trust-memory", no_argument, NULL, OPTION_TRUST_MEMORY},
+	{"scrub-rate", required_argument, NULL, OPTION_SCRUB_RATE},
 	{"help", no_argument, NULL, OPTION_HELP},
 	{"version", no_argument, NULL, OPTION_VERSION},
 	{NULL, 0, NULL, 0},
@@ -69,9 +72,15 @@ void options_print_help(void)
 		    "NAME/grant.sock\n"
 		    "  --trusted-group GROUP  its members may map memory, besides root and the "
 		    "user of the mount\n"
-		    "  --trust-memory         mount reserved memory although nothing shows that it kept its contents\n"
-		    "                         since the last mount (this boot came from firmware, or the kernel before\n"
+		    "  --trust-memory         mount reserved memory although nothing shows that it "
+		    "kept its contents\n"
+		    "                         since the last mount (this boot came from firmware, "
+		    "or the kernel before\n"
 		    "                         did not pass on guestmemfs.succession=)\n"
+		    "  --scrub-rate RATE      bytes a second that are zeroed in the background, as "
+		    "512M; none: no limit.\n"
+		    "                         Default: 2G. What a grant waits for is zeroed as "
+		    "fast as it goes\n"
 		    "  -o LIST                mount options: ro, rw, exec, noexec, atime, noatime. "
 		    "nosuid, nodev\n"
 		    "                         and default_permissions are always in force, "
@@ -159,6 +168,20 @@ static int parse_group(gid_t *ret, const char *text, struct problem *why)
 	if (!isdigit((unsigned char)text[0]) || *end || errno || number >= UINT32_MAX)
 		return problem(why, EINVAL, "--trusted-group %s: there is no such group", text);
 	*ret = (gid_t)number;
+	return 0;
+}
+
+static int parse_rate(uint64_t *ret, const char *text, struct problem *why)
+{
+	if (strcmp(text, "none") == 0) {
+		*ret = 0;
+		return 0;
+	}
+	if (region_parse_size(text, ret) < 0 || *ret < OPTIONS_SCRUB_RATE_MIN)
+		return problem(why, EINVAL,
+			"--scrub-rate %s: say how many bytes a second, 2M or more, or none for no "
+			"limit",
+			text);
 	return 0;
 }
 
@@ -280,6 +303,8 @@ static int take_option(
 	case OPTION_TRUST_MEMORY:
 		o->trust_memory = true;
 		return 0;
+	case OPTION_SCRUB_RATE:
+		return parse_rate(&o->scrub_rate, optarg, why);
 	case 'o':
 		return add_mount_options(o, optarg, privileged, why);
 	case 'd':

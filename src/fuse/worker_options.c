@@ -17,6 +17,7 @@ enum {
 	OPTION_CONTROL_SOCKET,
 	OPTION_REGION,
 	OPTION_TRUST_MEMORY,
+	OPTION_SCRUB_RATE,
 };
 
 static const struct option long_options[] = {
@@ -26,6 +27,7 @@ static const struct option long_options[] = {
 	{"control-socket", required_argument, NULL, OPTION_CONTROL_SOCKET},
 	{"region", required_argument, NULL, OPTION_REGION},
 	{"trust-memory", no_argument, NULL, OPTION_TRUST_MEMORY},
+	{"scrub-rate", required_argument, NULL, OPTION_SCRUB_RATE},
 	{NULL, 0, NULL, 0},
 };
 
@@ -85,6 +87,8 @@ int worker_options_parse(
 			r = add_region(&o, optarg, why);
 		else if (c == OPTION_TRUST_MEMORY)
 			o.trust_memory = true;
+		else if (c == OPTION_SCRUB_RATE)
+			r = region_parse_size(optarg, &o.scrub_rate);
 		else
 			r = problem(why, EINVAL, "worker: bad option %s", argv[optind - 1]);
 	}

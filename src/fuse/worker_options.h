@@ -25,6 +25,7 @@ struct worker_options { /* the texts are argv's */
 	struct worker_region regions[GM_REGIONS_MAX];
 	uint32_t region_count;
 	bool trust_memory;
+	uint64_t scrub_rate; /* bytes a second; 0: no limit */
 };
 
 /* -EINVAL with a sentence. */
