@@ -9,20 +9,23 @@
 packages_demo_local=(
     gcc libc6-dev meson ninja-build pkg-config
     libfuse3-dev libxxhash-dev libjson-c-dev libcriterion-dev libdaxctl-dev libndctl-dev
+    libcap-ng-dev libseccomp-dev
     fuse3 mount util-linux python3
     qemu-system-x86 linux-image-amd64 cpio
 )
 
-# The lab, besides those.
+# The lab, besides those, and what guestmemfs-counts is built with.
 packages_demo=(
     "${packages_demo_local[@]}"
+    clang libbpf-dev
     busybox-static kexec-tools ndctl daxctl kmod
 )
 
 packages_test=(
     "${packages_demo[@]}"
-    g++ clang libclang-rt-14-dev
+    g++ libclang-rt-14-dev
     python3-pytest gdb attr
+    systemd
 )
 
 packages_are_installed() {

@@ -2,8 +2,8 @@
 #include "fuse/children.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -106,6 +106,7 @@ static int run(struct child *c, const char *path, const struct words *w, const s
 	if (r < 0)
 		c->link = close_fd(c->link);
 	c->serving = false;
+	c->words[0] = '\0';
 	return r;
 }
 
@@ -130,6 +131,10 @@ int child_start_worker(struct child *c, const struct instance *i, struct problem
 	add_word(&w, "%s", i->runtime.control_socket);
 	add_word(&w, "--scrub-rate");
 	add_word(&w, "%" PRIu64, i->options->scrub_rate);
+	if (i->options->has_user) {
+		add_word(&w, "--user");
+		add_word(&w, "%u:%u", (unsigned)i->options->user, (unsigned)i->options->user_group);
+	}
 	if (i->options->trust_memory)
 		add_word(&w, "--trust-memory");
 	for (uint32_t n = 0; n < i->pool.count; n++) {

@@ -23,7 +23,8 @@
 struct client {
 	int fd; /* -1: the place is free */
 	bool wants_holders;
-	uint64_t wants_export; /* inode; 0: none */
+	uint64_t wants_export;   /* inode; 0: none */
+	uint64_t wants_unexport; /* likewise */
 	uint64_t deadline;
 };
 
@@ -31,7 +32,7 @@ struct control {
 	const struct status *status;
 	struct namespace *ns;
 	struct grants *grants;
-	char *path;
+	uid_t owner; /* of the mount: who started the instance */
 	int listen;
 	int epoll; /* over the listening socket and the clients; the worker's loop watches this one
 		    */
@@ -49,6 +50,7 @@ static void drop(struct client *c)
 	c->fd = close_fd(c->fd);
 	c->wants_holders = false;
 	c->wants_export = 0;
+	c->wants_unexport = 0;
 }
 
 /* ---- answers ---- */
@@ -187,7 +189,9 @@ static void refuse_export(int fd, int error)
 {
 	switch (error) {
 	case -EAGAIN:
-		refuse_fd(fd, EAGAIN, "there is no helper at the moment; try again");
+		refuse_fd(fd, EAGAIN,
+			"there is no helper at the moment, or it is busy with this file; try "
+			"again");
 		break;
 	case -EBUSY:
 		refuse_fd(fd, EBUSY,
@@ -239,16 +243,53 @@ void control_take_exported(
 	}
 }
 
-static void take_export_back(struct control *k, struct client *c, uint64_t ino)
+static void refuse_unexport(int fd, int error)
+{
+	switch (error) {
+	case -ENOENT:
+	case -ESTALE:
+		refuse_fd(fd, ENOENT, "the file is not exported");
+		break;
+	case -EAGAIN:
+		refuse_fd(fd, EAGAIN,
+			"the file may still be exported: there is no helper at the moment, or it "
+			"is busy with this file; try again");
+		break;
+	case -EBUSY:
+		refuse_fd(fd, EBUSY, "the file is still exported: the pool is frozen");
+		break;
+	default:
+		refuse_fd(fd, -error,
+			"the file is still exported: the end could not be brought about; the log "
+			"says more");
+	}
+}
+
+static void ask_unexport(struct control *k, struct client *c, uint64_t ino, uint64_t now)
 {
 	int r = store_is_frozen(k->ns->store) ? -EBUSY : grants_unexport(k->grants, ino);
 
-	if (r == -ENOENT)
-		refuse_fd(c->fd, ENOENT, "the file is not exported");
-	else if (r < 0)
-		refuse_export(c->fd, r);
-	else
-		answer(c, json_object_new_object());
+	if (r < 0) {
+		refuse_unexport(c->fd, r);
+		return;
+	}
+	c->wants_unexport = ino;
+	c->deadline = now + CONTROL_UNEXPORT_MS;
+}
+
+void control_take_unexported(struct control *k, uint64_t ino, int error)
+{
+	for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++) {
+		struct client *c = &k->clients[i];
+
+		if (c->fd < 0 || c->wants_unexport != ino)
+			continue;
+		c->wants_unexport = 0;
+		if (error < 0)
+			refuse_unexport(c->fd, error);
+		else
+			answer(c, json_object_new_object());
+	}
 }
 
 static void take_request(
@@ -289,7 +330,7 @@ static void take_request(
 		ask_export(k, c, ino, now);
 		break;
 	case CONTROL_UNEXPORT:
-		take_export_back(k, c, ino);
+		ask_unexport(k, c, ino, now);
 		break;
 	default:
 		refuse_fd(c->fd, EINVAL, "this is not a request");
@@ -307,7 +348,7 @@ static void serve_client(struct control *k, struct client *c, uint64_t now)
 	if (n == -EAGAIN)
 		return;
 	/* One question at a time; whoever asks on before the answer does not speak the protocol. */
-	if (n <= 0 || c->wants_holders || c->wants_export) {
+	if (n <= 0 || c->wants_holders || c->wants_export || c->wants_unexport) {
 		drop(c);
 		return;
 	}
@@ -320,15 +361,16 @@ static void serve_client(struct control *k, struct client *c, uint64_t now)
 
 /* ---- connections ---- */
 
-/* The socket's mode keeps others out already; this holds whatever happens to the mode. */
-static bool is_allowed(int fd)
+/* The socket's mode keeps others out already; this holds whatever happens to the mode. The worker's
+ * own user is none of them: he may be many people's "nobody". */
+static bool is_allowed(const struct control *k, int fd)
 {
 	struct ucred peer;
 	socklen_t length = sizeof(peer);
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0)
 		return false;
-	return peer.uid == 0 || peer.uid == geteuid();
+	return peer.uid == 0 || peer.uid == k->owner;
 }
 
 static struct client *free_place(struct control *k)
@@ -347,7 +389,7 @@ static void take_connection(struct control *k, uint64_t now)
 
 	if (fd < 0)
 		return;
-	if (!is_allowed(fd)) {
+	if (!is_allowed(k, fd)) {
 		refuse_fd(fd, EACCES, "only root and the user of the mount may ask");
 		return;
 	}
@@ -434,34 +476,36 @@ int control_fd(const struct control *k)
 	return k->epoll;
 }
 
-int control_new(struct control **ret, const char *path, const struct status *status,
+int control_listen(const char *path, struct problem *why)
+{
+	int fd = packet_listen(path, 0600);
+
+	return fd < 0 ? problem_errno(why, -fd, "making the control socket %s", path) : fd;
+}
+
+int control_new(struct control **ret, int listen, uid_t owner, const struct status *status,
 	struct namespace *ns, struct grants *grants, struct problem *why)
 {
 	struct epoll_event event = {.events = EPOLLIN, .data.u32 = LISTENER};
 	struct control *k = calloc(1, sizeof(*k));
-	int r = -ENOMEM;
 
-	if (!k)
-		return problem_errno(why, ENOMEM, "making the control socket");
+	if (!k) {
+		(void)close_fd(listen);
+		return problem_errno(why, ENOMEM, "serving the control socket");
+	}
 	k->status = status;
 	k->ns = ns;
 	k->grants = grants;
-	k->epoll = k->listen = -1;
+	k->owner = owner;
+	k->listen = listen;
 	for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++)
 		k->clients[i].fd = -1;
-	k->listen = r = packet_listen(path, 0600);
-	if (r >= 0) {
-		k->path = strdup(path); /* from here on it is ours to remove */
-		k->epoll = epoll_create1(EPOLL_CLOEXEC);
-		r = 0;
-		if (!k->path)
-			r = -ENOMEM;
-		else if (k->epoll < 0 || epoll_ctl(k->epoll, EPOLL_CTL_ADD, k->listen, &event) < 0)
-			r = -errno;
-	}
-	if (r < 0) {
+	k->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (k->epoll < 0 || epoll_ctl(k->epoll, EPOLL_CTL_ADD, k->listen, &event) < 0) {
+		int error = errno;
+
 		(void)control_free(k);
-		return problem_errno(why, -r, "making the control socket %s", path);
+		return problem_errno(why, error, "serving the control socket");
 	}
 	*ret = k;
 	return 0;
@@ -473,12 +517,9 @@ struct control *control_free(struct control *k)
 		return NULL;
 	for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++)
 		drop(&k->clients[i]);
-	if (k->path)
-		(void)unlink(k->path);
 	(void)close_fd(k->listen);
 	(void)close_fd(k->epoll);
 	free(k->holders);
-	free(k->path);
 	free(k);
 	return NULL;
 }

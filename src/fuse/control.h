@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "fuse/status.h"
 #include "guestmemfs/protocol.h"
@@ -19,14 +20,20 @@ struct grants;
 #define CONTROL_CLIENTS_MAX 16U
 #define CONTROL_IDLE_MS     10000U  /* a client that says nothing, or does not take its answer */
 #define CONTROL_EXPORT_MS   600000U /* the file is zeroed first, if it is new */
+#define CONTROL_UNEXPORT_MS 60000U  /* the helper has but to change the node */
 #define CONTROL_HOLDERS_MS  1000U   /* for the helper's list; then the answer goes without */
 
-/* status and grants outlive it. Sentences: the path is taken (-EADDRINUSE, -EEXIST) or can't be
- * made. */
-int control_new(struct control **ret, const char *path, const struct status *status,
+/*
+ * The socket itself, made while that is still permitted; who connects waits until it is served.
+ * Sentences: the path is taken (-EADDRINUSE, -EEXIST) or can't be made. It is the runtime
+ * directory's owner who removes it.
+ */
+int control_listen(const char *path, struct problem *why);
+
+/* Takes listen over, also on failure. status and grants outlive it. Root may ask, and owner. */
+int control_new(struct control **ret, int listen, uid_t owner, const struct status *status,
 	struct namespace *ns, struct grants *grants, struct problem *why);
-struct control *control_free(
-	struct control *c); /* removes the socket; NULL is fine; returns NULL */
+struct control *control_free(struct control *c); /* NULL is fine; returns NULL */
 
 /* A descriptor that becomes readable when there is something to do: control_serve(). now:
  * clock_milliseconds(). */
@@ -39,6 +46,9 @@ void control_take_holder(struct control *c, const struct link_holder *h);
 /* The answer to an export that was asked for here; as in struct grants_config. */
 void control_take_exported(
 	struct control *c, uint64_t ino, int error, enum gm_reason reason, const char *node);
+
+/* The answer to the end of one, likewise. */
+void control_take_unexported(struct control *c, uint64_t ino, int error);
 
 /* Ends what has had its time; and when there will be more of that. False: nothing is waited for. */
 void control_expire(struct control *c, uint64_t now);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <grp.h>
+#include <pwd.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,8 @@
 #include "region/region.h"
 #include "util/cleanup.h"
 
+#define NOBODY 65534U /* /proc/sys/kernel/overflowuid, on every system that has not changed it */
+
 enum {
 	OPTION_REGION = 256,
 	OPTION_NAME,
@@ -20,6 +23,7 @@ enum {
 	OPTION_FORMAT,
 	OPTION_GROW,
 	OPTION_TRUSTED_GROUP,
+	OPTION_USER,
 	OPTION_TRUST_MEMORY,
 	OPTION_SCRUB_RATE,
 	OPTION_HELP,
@@ -33,6 +37,7 @@ static const struct option long_options[] = {
 	{"format", required_argument, NULL, OPTION_FORMAT},
 	{"grow", no_argument, NULL, OPTION_GROW},
 	{"trusted-group", required_argument, NULL, OPTION_TRUSTED_GROUP},
+	{"user", required_argument, NULL, OPTION_USER},
 	{"trust-memory", no_argument, NULL, OPTION_TRUST_MEMORY},
 	{"scrub-rate", required_argument, NULL, OPTION_SCRUB_RATE},
 	{"help", no_argument, NULL, OPTION_HELP},
@@ -72,6 +77,11 @@ void options_print_help(void)
 		    "NAME/grant.sock\n"
 		    "  --trusted-group GROUP  its members may map memory, besides root and the "
 		    "user of the mount\n"
+		    "  --user NAME            whom the worker becomes, which deals with all names "
+		    "and sizes and needs\n"
+		    "                         no privilege: a user that nothing else runs as. Root "
+		    "only. Default:\n"
+		    "                         guestmemfs if there is such a user, else nobody\n"
 		    "  --trust-memory         mount reserved memory although nothing shows that it "
 		    "kept its contents\n"
 		    "                         since the last mount (this boot came from firmware, "
@@ -183,6 +193,50 @@ static int parse_rate(uint64_t *ret, const char *text, struct problem *why)
 			"limit",
 			text);
 	return 0;
+}
+
+static void set_user(struct options *o, uid_t user, gid_t group)
+{
+	o->has_user = true;
+	o->user = user;
+	o->user_group = group;
+}
+
+static int parse_user(struct options *o, const char *name, bool privileged, struct problem *why)
+{
+	const struct passwd *p;
+
+	if (!privileged)
+		return problem(why, EINVAL,
+			"--user %s: only root's processes can become another user; yours stay "
+			"yours",
+			name);
+	p = getpwnam(name);
+	if (!p)
+		return problem(why, EINVAL, "--user %s: there is no such user", name);
+	if (p->pw_uid == 0)
+		return problem(why, EINVAL,
+			"--user %s: the worker is to have no privileges, and this user has them "
+			"all",
+			name);
+	set_user(o, p->pw_uid, p->pw_gid);
+	return 0;
+}
+
+/* "nobody" is there also where no list of users says so: the kernel has a number for it. */
+static void choose_user(struct options *o)
+{
+	static const char *const names[] = {"guestmemfs", "nobody"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		const struct passwd *p = getpwnam(names[i]);
+
+		if (p && p->pw_uid != 0) {
+			set_user(o, p->pw_uid, p->pw_gid);
+			return;
+		}
+	}
+	set_user(o, NOBODY, NOBODY);
 }
 
 /* How each option of -o is answered. */
@@ -300,6 +354,8 @@ static int take_option(
 	case OPTION_TRUSTED_GROUP:
 		o->has_trusted_group = true;
 		return parse_group(&o->trusted_group, optarg, why);
+	case OPTION_USER:
+		return parse_user(o, optarg, privileged, why);
 	case OPTION_TRUST_MEMORY:
 		o->trust_memory = true;
 		return 0;
@@ -359,6 +415,8 @@ int options_parse(
 		r = take_mount_point(&o, argc, argv, why);
 		if (r < 0)
 			return r;
+		if (privileged && !o.has_user)
+			choose_user(&o);
 	}
 	*ret = o;
 	o = OPTIONS_NULL;

@@ -43,6 +43,10 @@ struct options {
 	const char *name;                    /* argv's; NULL if not given: options_default_name() */
 	const char *socket;                  /* argv's; NULL if not given */
 	char *mount_options; /* of -o, for the kernel, joined by commas; "" if none; owned */
+	/* Whom the worker becomes; only where root starts it. */
+	bool has_user;
+	uid_t user;
+	gid_t user_group;
 	gid_t trusted_group;
 	bool has_trusted_group;
 	bool trust_memory;   /* mount reserved RAM although nothing shows that it survived */

@@ -10,8 +10,10 @@
 #include <unistd.h>
 
 #include "util/cleanup.h"
+#include "util/words.h"
 
 #define PARAMETER "guestmemfs.succession="
+#define CRASH     "elfcorehdr=" /* kexec adds it to a crash kernel's command line */
 
 /* Documentation/x86/boot: loader type 0xD is kexec-tools, and the kernel's own kexec_file_load; in
  * the upper digit. */
@@ -67,8 +69,8 @@ bool origin_find_token(const char *cmdline, const uint8_t wanted[16], uint8_t to
 {
 	bool found = false;
 
-	for (const char *word = cmdline; *word;) {
-		size_t length = strcspn(word, " \t\n");
+	for (const char *word = words_skip_blanks(cmdline); *word; word = words_skip_blanks(word)) {
+		size_t length = words_length(word);
 		uint8_t here[16];
 
 		if (length >= strlen(PARAMETER) &&
@@ -80,9 +82,17 @@ bool origin_find_token(const char *cmdline, const uint8_t wanted[16], uint8_t to
 				break;
 		}
 		word += length;
-		word += strspn(word, " \t\n");
 	}
 	return found;
+}
+
+bool origin_is_crash_kernel(const char *cmdline)
+{
+	const char *word = words_skip_blanks(cmdline);
+
+	while (*word && !words_is(word, CRASH))
+		word = words_skip_blanks(word + words_length(word));
+	return *word;
 }
 
 const char *origin_format_token(char buffer[ORIGIN_TOKEN_TEXT], const uint8_t token[16])
@@ -92,22 +102,29 @@ const char *origin_format_token(char buffer[ORIGIN_TOKEN_TEXT], const uint8_t to
 	return buffer;
 }
 
-int origin_read(struct store_origin *ret, const uint8_t wanted[16], struct problem *why)
+int origin_read(struct origin_texts *ret, struct problem *why)
 {
-	struct store_origin o = {.by_kexec = false};
-	char text[8192];
-	int r = read_text("/proc/sys/kernel/random/boot_id", text, sizeof(text), why);
+	int r = read_text("/proc/sys/kernel/random/boot_id", ret->boot_id, sizeof(ret->boot_id), why);
 
 	if (r == 0)
-		r = parse_boot_id(o.boot_id, text, why);
-	if (r == 0)
-		r = read_text("/proc/cmdline", text, sizeof(text), why);
+		r = read_text("/proc/cmdline", ret->cmdline, sizeof(ret->cmdline), why);
+	/* Not there on other architectures than x86: nothing shows a kexec then. */
+	if (r == 0 && read_text("/proc/sys/kernel/bootloader_type", ret->loader,
+			      sizeof(ret->loader), NULL) < 0)
+		ret->loader[0] = '\0';
+	return r;
+}
+
+int origin_judge(struct store_origin *ret, const struct origin_texts *texts,
+	const uint8_t wanted[16], struct problem *why)
+{
+	struct store_origin o = {.by_kexec = strtoul(texts->loader, NULL, 10) == BOOTLOADER_KEXEC};
+	int r = parse_boot_id(o.boot_id, texts->boot_id, why);
+
 	if (r < 0)
 		return r;
-	o.has_token = origin_find_token(text, wanted, o.token);
-	/* Not there on other architectures than x86: nothing shows a kexec then. */
-	if (read_text("/proc/sys/kernel/bootloader_type", text, sizeof(text), NULL) == 0)
-		o.by_kexec = strtoul(text, NULL, 10) == BOOTLOADER_KEXEC;
+	o.after_panic = origin_is_crash_kernel(texts->cmdline);
+	o.has_token = origin_find_token(texts->cmdline, wanted, o.token);
 	*ret = o;
 	return 0;
 }

@@ -8,8 +8,19 @@
 
 #include "store/store.h"
 
-/* Fills in all but stamps_agree; wanted is the pool's token. Negative errno with a sentence. */
-int origin_read(struct store_origin *ret, const uint8_t wanted[16], struct problem *why);
+/* What the kernel says, before anything is made of it. */
+struct origin_texts {
+	char boot_id[64];
+	char cmdline[8192];
+	char loader[16]; /* "" where the kernel does not tell */
+};
+
+/* Reads /proc. Negative errno with a sentence. */
+int origin_read(struct origin_texts *ret, struct problem *why);
+
+/* Fills in all but stamps_agree; wanted is the pool's token. -EINVAL with a sentence. */
+int origin_judge(struct store_origin *ret, const struct origin_texts *texts,
+	const uint8_t wanted[16], struct problem *why);
 
 /*
  * A token behind "guestmemfs.succession=" in a kernel command line: the wanted one if it is there
@@ -17,6 +28,9 @@ int origin_read(struct store_origin *ret, const uint8_t wanted[16], struct probl
  * there is not 32 hex digits.
  */
 bool origin_find_token(const char *cmdline, const uint8_t wanted[16], uint8_t token[16]);
+
+/* True if the command line is that of a kernel which was loaded for a panic. */
+bool origin_is_crash_kernel(const char *cmdline);
 
 /* 32 hex digits. Returns buffer. */
 #define ORIGIN_TOKEN_TEXT 33

@@ -175,9 +175,10 @@ static void take_serving(struct supervisor *s, struct child *c)
 }
 
 /* It will end now; its end is what counts. */
-static void take_failed(struct supervisor *s, struct link_failed *m)
+static void take_failed(struct supervisor *s, struct child *c, struct link_failed *m)
 {
 	m->text[sizeof(m->text) - 1] = '\0';
+	(void)snprintf(c->words, sizeof(c->words), "%.255s", m->text);
 	tell(s, m->text);
 }
 
@@ -213,7 +214,7 @@ static int take_message(
 	} else if (opcode == LINK_SERVING) {
 		take_serving(s, c);
 	} else if (opcode == LINK_FAILED) {
-		take_failed(s, &m->failed);
+		take_failed(s, c, &m->failed);
 	} else {
 		return -EPROTO;
 	}
@@ -235,7 +236,7 @@ static void serve_link(struct supervisor *s, struct child *c)
 	}
 	if (r == 0 && n == -EAGAIN)
 		return;
-	if (r < 0 || n < 0) {
+	if (r < 0 || (n < 0 && n != -ECONNRESET)) {
 		log_error("the %s does not speak the protocol: it is killed", c->name);
 		process_kill(&c->process);
 	}
@@ -247,8 +248,10 @@ static void serve_link(struct supervisor *s, struct child *c)
 static void describe_end(struct problem *p, const struct child *c, int status)
 {
 	if (WIFSIGNALED(status))
-		(void)problem(p, ECHILD, "the %s was ended by signal %d (%s)", c->name,
-			WTERMSIG(status), strsignal(WTERMSIG(status)));
+		(void)problem(p, ECHILD, "the %s was ended by signal %d (%s)%s%s", c->name,
+			WTERMSIG(status), strsignal(WTERMSIG(status)),
+			WTERMSIG(status) == SIGSYS && *c->words ? ": " : "",
+			WTERMSIG(status) == SIGSYS ? c->words : "");
 	else
 		(void)problem(
 			p, ECHILD, "the %s ended with exit code %d", c->name, WEXITSTATUS(status));

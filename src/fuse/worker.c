@@ -6,6 +6,9 @@
  *
  * The worker ends in order (checkpoint, lazy unmount) when it is told to, when the mount is gone,
  * and when the supervisor is: nobody else would do it. It never maps a guest's block.
+ *
+ * What needs a privilege or a path comes first, in prepare(). Everything after it is done by a
+ * process that can do next to nothing else, since metadata and requests may be an enemy's.
  */
 #include "fuse/worker.h"
 
@@ -23,12 +26,13 @@
 
 #include "fuse/control.h"
 #include "fuse/grants.h"
-#include "fuse/mountpoint.h"
 #include "fuse/ops.h"
 #include "fuse/origin.h"
 #include "fuse/spawn.h"
 #include "fuse/status.h"
 #include "fuse/tickets.h"
+#include "fuse/unmounter.h"
+#include "fuse/worker_confine.h"
 #include "fuse/worker_link.h"
 #include "fuse/worker_options.h"
 #include "pool/pool.h"
@@ -60,6 +64,10 @@ struct worker {
 	struct status status;
 	struct control *control;
 	struct store_origin origin;
+	struct origin_texts origin_texts;
+	struct unmounter unmounter;
+	uid_t owner;        /* who has started us */
+	int control_socket; /* until it is served; -1 */
 	struct fuse_session *session;
 	struct fuse_buf buffer; /* libfuse's, kept between requests */
 
@@ -129,6 +137,14 @@ static void on_exported(
 		control_take_exported(w->control, ino, error, reason, node);
 }
 
+static void on_unexported(void *data, uint64_t ino, int error)
+{
+	struct worker *w = data;
+
+	if (w->control)
+		control_take_unexported(w->control, ino, error);
+}
+
 static void lose_helper(struct worker *w)
 {
 	w->watched = -1;
@@ -157,7 +173,7 @@ static void serve_helper(struct worker *w, uint32_t events)
 static int check_origin(struct worker *w, struct problem *why)
 {
 	const struct meta *meta = store_meta(w->store);
-	int r = origin_read(&w->origin, meta->token, why);
+	int r = origin_judge(&w->origin, &w->origin_texts, meta->token, why);
 
 	if (r == 0)
 		r = pool_stamps_agree(&w->pool, meta->token, &w->origin.stamps_agree, why);
@@ -173,8 +189,12 @@ static int check_origin(struct worker *w, struct problem *why)
 
 static int begin_store(struct worker *w, struct problem *why)
 {
-	int r = store_begin_mount(w->store, w->origin.boot_id, why);
+	int r = w->origin.after_panic ? store_continue_mount(w->store, w->origin.boot_id, why)
+				      : store_begin_mount(w->store, w->origin.boot_id, why);
 
+	if (r == 0 && w->origin.after_panic)
+		log_info("this is a crash kernel: what was held before the panic stays held, and "
+			 "orphans and quarantine stay as they are");
 	if (r == 0)
 		r = pool_write_stamps(&w->pool, store_meta(w->store)->token, why);
 	if (r < 0)
@@ -190,11 +210,12 @@ static int make_parts(struct worker *w, struct problem *why)
 		.checked = on_checked,
 		.holder = on_holder,
 		.exported = on_exported,
+		.unexported = on_unexported,
 		.data = w,
 		.scrub_rate = w->options.scrub_rate,
 	};
 
-	w->tickets = config.tickets = tickets_new(geteuid());
+	w->tickets = config.tickets = tickets_new(w->owner);
 	if (!w->tickets || grants_new(&w->grants, &config) < 0)
 		return problem_errno(why, ENOMEM, "starting to serve");
 	w->status.grants = w->grants;
@@ -204,8 +225,8 @@ static int make_parts(struct worker *w, struct problem *why)
 	w->ops.grant_socket = w->options.grant_socket;
 	w->ops.control_socket = w->options.control_socket;
 	ops_init(&w->ops);
-	return control_new(
-		&w->control, w->options.control_socket, &w->status, &w->ns, w->grants, why);
+	return control_new(&w->control, steal_fd(&w->control_socket), w->owner, &w->status, &w->ns,
+		w->grants, why);
 }
 
 /* The session takes fd over. */
@@ -257,7 +278,7 @@ static int begin_mount(struct worker *w, int fd, uint64_t device, struct problem
  * to make it anew. */
 static int take_end_of_mount(struct worker *w, struct problem *why)
 {
-	if (mountpoint_is_ours(w->options.mount_path, w->device))
+	if (unmounter_is_ours(&w->unmounter, w->device))
 		return problem(
 			why, ECONNABORTED, "the mount's connection to the kernel was aborted");
 	log_info("the mount is gone");
@@ -419,7 +440,7 @@ static int open_signals(struct worker *w, struct problem *why)
 	return r < 0 ? problem_errno(why, -r, "preparing for events") : 0;
 }
 
-static int recover(struct worker *w, struct problem *why)
+static int adopt_regions(struct worker *w, struct problem *why)
 {
 	int r = 0;
 
@@ -428,8 +449,36 @@ static int recover(struct worker *w, struct problem *why)
 
 		r = pool_adopt(&w->pool, region->kind, region->fd, region->name, why);
 	}
+	return r;
+}
+
+/* The unmounter's process is made while this one has nothing yet that must not be in two. */
+static int prepare(struct worker *w, struct problem *why)
+{
+	int r = unmounter_start(&w->unmounter, w->options.mount_path, why);
+
+	w->owner = geteuid();
 	if (r == 0)
-		r = pool_load(&w->pool, true, why);
+		r = open_signals(w, why);
+	if (r == 0)
+		r = adopt_regions(w, why);
+	if (r == 0)
+		r = origin_read(&w->origin_texts, why);
+	if (r == 0)
+		r = w->control_socket = control_listen(w->options.control_socket, why);
+	return r < 0 ? r : worker_confine_privileges(&w->options, why);
+}
+
+/* The superblock and the stamps say how much is to be mapped; the rest is decoded with nothing more
+ * to be had. */
+static int recover(struct worker *w, struct problem *why)
+{
+	int r = pool_load(&w->pool, true, why);
+
+	if (r == 0)
+		r = pool_keep_stamps(&w->pool, why);
+	if (r == 0)
+		r = worker_confine_syscalls(&w->pool, LINK_FD, why);
 	if (r == 0)
 		r = store_open(&w->store, &w->pool.media, &w->pool.super, why);
 	if (r == 0)
@@ -442,7 +491,7 @@ static int run(struct worker *w, int argc, char *argv[], struct problem *why)
 	int r = worker_options_parse(&w->options, argc, argv, why);
 
 	if (r == 0)
-		r = open_signals(w, why);
+		r = prepare(w, why);
 	if (r == 0)
 		r = recover(w, why);
 	if (r < 0)
@@ -472,7 +521,7 @@ static void end_mount(struct worker *w)
 		if (r < 0)
 			log_warning("the last checkpoint could not be written: %s", strerror(-r));
 	}
-	if (w->device && mountpoint_detach(w->options.mount_path, w->device, &why) < 0)
+	if (w->device && unmounter_detach(&w->unmounter, w->device, &why) < 0)
 		log_warning("%s", why.text);
 }
 
@@ -488,6 +537,8 @@ static void close_all(struct worker *w)
 	free(w->buffer.mem);
 	w->store = store_close(w->store);
 	pool_close(&w->pool);
+	unmounter_deinit(&w->unmounter);
+	w->control_socket = close_fd(w->control_socket);
 	w->peer = close_fd(w->peer);
 	w->signals = close_fd(w->signals);
 	w->epoll = close_fd(w->epoll);
@@ -497,6 +548,8 @@ int worker_main(int argc, char *argv[])
 {
 	struct worker w = {
 		.pool = POOL_NULL,
+		.unmounter = UNMOUNTER_NULL,
+		.control_socket = -1,
 		.epoll = -1,
 		.signals = -1,
 		.peer = -1,

@@ -5,6 +5,7 @@
 #include <getopt.h>
 #include <limits.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +19,7 @@ enum {
 	OPTION_REGION,
 	OPTION_TRUST_MEMORY,
 	OPTION_SCRUB_RATE,
+	OPTION_USER,
 };
 
 static const struct option long_options[] = {
@@ -28,6 +30,7 @@ static const struct option long_options[] = {
 	{"region", required_argument, NULL, OPTION_REGION},
 	{"trust-memory", no_argument, NULL, OPTION_TRUST_MEMORY},
 	{"scrub-rate", required_argument, NULL, OPTION_SCRUB_RATE},
+	{"user", required_argument, NULL, OPTION_USER},
 	{NULL, 0, NULL, 0},
 };
 
@@ -66,6 +69,19 @@ static int add_region(struct worker_options *o, const char *text, struct problem
 	return 0;
 }
 
+static int set_user(struct worker_options *o, const char *text, struct problem *why)
+{
+	unsigned user, group;
+	int end = 0;
+
+	if (sscanf(text, "%u:%u%n", &user, &group, &end) != 2 || text[end] || user == 0)
+		return problem(why, EINVAL, "worker: bad user %s", text);
+	o->has_user = true;
+	o->user = user;
+	o->group = group;
+	return 0;
+}
+
 int worker_options_parse(
 	struct worker_options *ret, int argc, char *const argv[], struct problem *why)
 {
@@ -89,6 +105,8 @@ int worker_options_parse(
 			o.trust_memory = true;
 		else if (c == OPTION_SCRUB_RATE)
 			r = region_parse_size(optarg, &o.scrub_rate);
+		else if (c == OPTION_USER)
+			r = set_user(&o, optarg, why);
 		else
 			r = problem(why, EINVAL, "worker: bad option %s", argv[optind - 1]);
 	}

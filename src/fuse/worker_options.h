@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "guestmemfs/format.h"
 #include "util/problem.h"
@@ -26,6 +27,9 @@ struct worker_options { /* the texts are argv's */
 	uint32_t region_count;
 	bool trust_memory;
 	uint64_t scrub_rate; /* bytes a second; 0: no limit */
+	bool has_user;       /* whom it becomes once it has what it needs */
+	uid_t user;
+	gid_t group;
 };
 
 /* -EINVAL with a sentence. */

@@ -199,9 +199,9 @@ void exports_take_end(struct server *s, const struct link_export *m)
 	const struct delivery *d;
 	int r = inode && inode->devices ? close_nodes(&inode->devices->list) : 0;
 
-	/* One that is still being made would open its node after this. */
+	/* One that is still being made would open its node after this, if its worker is there. */
 	TAILQ_FOREACH (d, &s->deliveries, entry)
-		if (d->ino == ino && !d->redeem)
+		if (d->ino == ino && !d->redeem && d->link_serial == s->link.serial)
 			r = -EBUSY;
 	if (r < 0)
 		log_error("the export of inode %" PRIu64 " does not end: %s", ino, strerror(-r));

@@ -31,6 +31,8 @@ int pool_reach(struct pool *pool, uint64_t area_blocks, struct problem *why);
 int pool_write_stamp(const struct pool *pool, uint32_t i, enum gm_stamp_position position,
 	const uint8_t uuid[16], const uint8_t token[16], struct problem *why);
 
+void pool_drop_stamps(struct pool *pool);
+
 /* Is region i, whatever its size, the one that the superblock has at that place? */
 int pool_check_identity(
 	const struct pool *pool, const struct store_super *super, uint32_t i, struct problem *why);

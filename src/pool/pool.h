@@ -24,6 +24,7 @@ struct pool {
 	uint32_t count;
 	bool loaded;              /* media and super are valid */
 	struct media media;       /* the metadata area, mapped; base is owned */
+	void *kept[GM_REGIONS_MAX][2]; /* first and last block, see pool_keep_stamps(); owned */
 	struct store_super super; /* as it was when loaded */
 };
 
@@ -110,6 +111,12 @@ int pool_check(struct pool *pool, struct fsck_report *ret, struct problem *why);
 int pool_stamps_agree(
 	const struct pool *pool, const uint8_t token[16], bool *agree, struct problem *why);
 int pool_write_stamps(const struct pool *pool, const uint8_t token[16], struct problem *why);
+
+/*
+ * Keeps the blocks of the stamps mapped, the first and the last one of each region, for a process
+ * that is about to give up mapping anything. From then on the functions above use no descriptor.
+ */
+int pool_keep_stamps(struct pool *pool, struct problem *why);
 
 /* Removes the regions that pool_open() made, for a start that failed after it. They stay open until
  * pool_close(). */

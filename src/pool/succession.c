@@ -1,18 +1,71 @@
 // SPDX-License-Identifier: MIT
-/* The succession token in the stamps: the first and the last block of every region bear it. */
+/*
+ * The succession token in the stamps: the first and the last block of every region bear it. These
+ * blocks are mapped for the moment, or kept mapped by a process that can't map them later.
+ */
 #include <string.h>
 
 #include "pool/internal.h"
 
-static int stamp_bears(const struct region *r, enum gm_stamp_position position,
+static const enum gm_stamp_position positions[] = {GM_STAMP_FIRST, GM_STAMP_LAST};
+
+static void **kept_block(struct pool *pool, uint32_t i, enum gm_stamp_position position)
+{
+	return &pool->kept[i][position == GM_STAMP_LAST];
+}
+
+int pool_keep_stamps(struct pool *pool, struct problem *why)
+{
+	int e = 0;
+
+	for (uint32_t i = 0; i < pool->count; i++)
+		for (size_t n = 0; n < ARRAY_SIZE(positions) && e == 0; n++)
+			e = pool_map_block(&pool->regions[i], positions[n], true,
+				kept_block(pool, i, positions[n]), why);
+	if (e < 0)
+		pool_drop_stamps(pool);
+	return e;
+}
+
+void pool_drop_stamps(struct pool *pool)
+{
+	for (uint32_t i = 0; i < pool->count; i++)
+		for (size_t n = 0; n < ARRAY_SIZE(positions); n++) {
+			void **block = kept_block(pool, i, positions[n]);
+
+			region_unmap(&pool->regions[i], *block, GM_BLOCK_SIZE);
+			*block = NULL;
+		}
+}
+
+static int borrow_block(const struct pool *pool, uint32_t i, enum gm_stamp_position position,
+	bool writable, void **ret, struct problem *why)
+{
+	*ret = pool->kept[i][position == GM_STAMP_LAST];
+	return *ret ? 0 : pool_map_block(&pool->regions[i], position, writable, ret, why);
+}
+
+static void return_block(
+	const struct pool *pool, uint32_t i, enum gm_stamp_position position, void *block)
+{
+	if (block != pool->kept[i][position == GM_STAMP_LAST])
+		region_unmap(&pool->regions[i], block, GM_BLOCK_SIZE);
+}
+
+static int stamp_bears(const struct pool *pool, uint32_t i, enum gm_stamp_position position,
 	const uint8_t token[16], bool *bears, struct problem *why)
 {
 	struct gm_stamp stamp;
-	int e = pool_read_stamp(r, position, &stamp, why);
+	void *block = NULL;
+	int e = borrow_block(pool, i, position, false, &block, why);
 
-	if (e == 0 && memcmp(stamp.token, token, sizeof(stamp.token)) != 0)
+	if (e < 0)
+		return e;
+	memcpy(&stamp, (const uint8_t *)block + GM_STAMP_OFFSET, sizeof(stamp));
+	if (memcmp(stamp.token, token, sizeof(stamp.token)) != 0)
 		*bears = false;
-	return e;
+	return_block(pool, i, position, block);
+	return 0;
 }
 
 int pool_stamps_agree(
@@ -21,11 +74,9 @@ int pool_stamps_agree(
 	bool bears = true;
 	int e = 0;
 
-	for (uint32_t i = 0; i < pool->count && e == 0; i++) {
-		e = stamp_bears(&pool->regions[i], GM_STAMP_FIRST, token, &bears, why);
-		if (e == 0)
-			e = stamp_bears(&pool->regions[i], GM_STAMP_LAST, token, &bears, why);
-	}
+	for (uint32_t i = 0; i < pool->count; i++)
+		for (size_t n = 0; n < ARRAY_SIZE(positions) && e == 0; n++)
+			e = stamp_bears(pool, i, positions[n], token, &bears, why);
 	if (e == 0)
 		*agree = bears;
 	return e;
@@ -34,18 +85,17 @@ int pool_stamps_agree(
 int pool_write_stamp(const struct pool *pool, uint32_t i, enum gm_stamp_position position,
 	const uint8_t uuid[16], const uint8_t token[16], struct problem *why)
 {
-	const struct region *r = &pool->regions[i];
 	struct gm_stamp stamp;
 	void *block = NULL;
-	int e = pool_map_block(r, position, true, &block, why);
+	int e = borrow_block(pool, i, position, true, &block, why);
 
 	if (e < 0)
 		return e;
-	store_make_stamp(&stamp, uuid, i, position, r->size / GM_BLOCK_SIZE, token);
+	store_make_stamp(&stamp, uuid, i, position, pool->regions[i].size / GM_BLOCK_SIZE, token);
 	struct media media = {.ops = &media_memory_ops, .base = block, .size = GM_BLOCK_SIZE};
 	media_copy(&media, GM_STAMP_OFFSET, &stamp, sizeof(stamp));
 	media_fence(&media);
-	region_unmap(r, block, GM_BLOCK_SIZE);
+	return_block(pool, i, position, block);
 	return 0;
 }
 
@@ -53,10 +103,8 @@ int pool_write_stamps(const struct pool *pool, const uint8_t token[16], struct p
 {
 	int e = 0;
 
-	for (uint32_t i = 0; i < pool->count && e == 0; i++) {
-		e = pool_write_stamp(pool, i, GM_STAMP_FIRST, pool->super.uuid, token, why);
-		if (e == 0)
-			e = pool_write_stamp(pool, i, GM_STAMP_LAST, pool->super.uuid, token, why);
-	}
+	for (uint32_t i = 0; i < pool->count; i++)
+		for (size_t n = 0; n < ARRAY_SIZE(positions) && e == 0; n++)
+			e = pool_write_stamp(pool, i, positions[n], pool->super.uuid, token, why);
 	return e;
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <syslog.h>
+#include <time.h>
 #include <unistd.h>
 
 /* The one state that a process's log has; set by main, read everywhere. */
@@ -57,7 +58,9 @@ void log_init(const char *name, enum log_level max_level)
 
 void log_to_syslog(void)
 {
-	openlog(log_state.name, LOG_PID, LOG_DAEMON);
+	/* At once, with all that it reads: a process may leave the directory tree later. */
+	tzset();
+	openlog(log_state.name, LOG_PID | LOG_NDELAY, LOG_DAEMON);
 	log_state.syslog = true;
 }
 

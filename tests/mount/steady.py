@@ -7,6 +7,7 @@ import threading
 import time
 
 import wire
+from evidence import open_files
 from persona import make_file
 from processes import wait_until
 
@@ -58,7 +59,7 @@ def watched(instance):
     pids = instance.pids()
 
     def descriptors():
-        return len(os.listdir(f'/proc/{pids["helper"]}/fd'))
+        return open_files(pids['helper'])
 
     first = SteadyClient(path, helper_socket)
     assert wait_until(lambda: first.seconds, 10)

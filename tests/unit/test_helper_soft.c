@@ -639,6 +639,25 @@ Test(helper_soft, an_owner_that_changes_while_the_device_is_made_counts)
 	expect_owner(exported_id(&answer), 1002, 102, 0660);
 }
 
+Test(helper_soft, the_next_worker_ends_an_export_that_is_still_being_made)
+{
+	struct link_export m = {.ino = put_le64(11),
+		.epoch = put_le64(++rig.epoch),
+		.extent_count = put_le64(2),
+		.uid = put_le32(1000),
+		.mode = put_le32(0600)};
+
+	atomic_store(&fake_soft->hold, true);
+	rig_send(&rig, &m, sizeof(m), LINK_EXPORT, 5);
+	rig_send_extents(&rig, 5, 11, small, 2);
+	wait_until_making();
+	rig_bring_up(&rig);
+	end_export(0);
+	atomic_store(&fake_soft->hold, false);
+	cr_expect_eq(rig_scrub(&rig, 300, 1), 0); /* the work is done in order */
+	expect_owner(2, 0, 0, 0);
+}
+
 Test(helper_soft, exports_out_of_range_end_the_link)
 {
 	static const struct link_export cases[] = {

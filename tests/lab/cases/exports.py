@@ -81,7 +81,7 @@ def look(lab):
     lab.check(use_as_user(node, 4321) == errno.EACCES, 'nobody else opens it')
     os.chmod(pool.path('vm'), 0o660)
     os.chown(pool.path('vm'), 4321, 4321)
-    lab.wait_until(lambda: owner_of(node) == (4321, 4321, 0o660, True), 5, 'the node follows chmod and chown')
+    lab.wait_until(lambda: owner_of(node) == (4321, 4321, 0o660, True), 60, 'the node follows chmod and chown')
     lab.check(use_as_user(node, 4321) == 0 and use_as_user(node, 1234) == errno.EACCES, 'so do the rights')
     lab.check(refusal(os.truncate, pool.path('vm'), 64 * MIB).errno == errno.EBUSY, 'an exported file does not grow')
     pool.restart_helper()
