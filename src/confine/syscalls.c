@@ -72,8 +72,10 @@ static int add_table(scmp_filter_ctx filter, const struct confine_rules *t, stru
 	return r;
 }
 
-/* What it takes to end, in order, by a signal of one's own or after a violation; and what the C
- * library asks where nobody would expect it (qsort(3) of a large array: how much memory is there?). */
+/*
+ * What it takes to end, in order, by a signal of one's own or after a violation; and what the C
+ * library asks where nobody would expect it (qsort(3) of a large array: how much memory is there?).
+ */
 static int add_common(scmp_filter_ctx filter, struct problem *why)
 {
 	const struct confine_rule rules[] = {
