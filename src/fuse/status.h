@@ -20,6 +20,7 @@ struct status { /* what it is all about; nothing is owned */
 	const char *mount_path;
 	const struct pool *pool;
 	const struct namespace *ns;
+	const struct grants *grants;
 	pid_t supervisor_pid;
 	pid_t helper_pid; /* 0: none at the moment */
 };

@@ -44,7 +44,8 @@ static void on_unexported(void *data, uint64_t ino, int error)
 
 static void setup(void)
 {
-	struct grants_config config = {.ns = &ns, .unexported = on_unexported};
+	struct grants_config config = {
+		.ns = &ns, .unexported = on_unexported, .scrub_rate = 5 << 20};
 	struct problem why = PROBLEM_INIT;
 
 	(void)snprintf(directory, sizeof(directory), "/tmp/gm-control-XXXXXX");
@@ -63,6 +64,7 @@ static void setup(void)
 		.mount_path = "/mnt/vm",
 		.pool = &pool,
 		.ns = &ns,
+		.grants = grants,
 		.supervisor_pid = 11,
 		.helper_pid = 12};
 	int listener = control_listen(path, &why);
@@ -182,6 +184,9 @@ Test(control, status_has_the_stores_numbers)
 	cr_assert_eq(number(o, "/blocks/free"), stats.free);
 	cr_assert_eq(number(o, "/blocks/data"), stats.data);
 	cr_assert_eq(number(o, "/scrub/pending_blocks"), stats.free_dirty + stats.used_dirty);
+	cr_assert_eq(number(o, "/scrub/done_blocks"), 0);
+	cr_assert_eq(number(o, "/scrub/bytes_per_second"), 0);
+	cr_assert_eq(number(o, "/scrub/background_limit"), 5 << 20);
 	cr_assert_eq(number(o, "/files/count"), 2);
 	cr_assert_eq(number(o, "/files/max"), 64);
 	cr_assert_eq(number(o, "/orphans"), 0);
