@@ -30,7 +30,11 @@
  * a writing mount, an unknown compat bit is kept and ignored. */
 #define GM_FEATURE_COMPAT_KNOWN    0ULL
 #define GM_FEATURE_RO_COMPAT_KNOWN 0ULL
-#define GM_FEATURE_INCOMPAT_KNOWN  0ULL
+#define GM_FEATURE_INCOMPAT_KNOWN  (GM_FEATURE_INCOMPAT_GROUPS)
+
+/* Blocks are given out by whole groups only: data areas, file sizes, and the extents' places in file and memory are
+ * multiples of 1 GiB. For regions that can't be mapped by less. */
+#define GM_FEATURE_INCOMPAT_GROUPS (1ULL << 0)
 
 enum gm_region_kind {
 	GM_REGION_FILE = 1, /* an ordinary, tmpfs or hugetlbfs file */

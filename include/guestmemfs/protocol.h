@@ -9,9 +9,9 @@
  *   send struct gm_hello    -> receive struct gm_welcome
  *   send struct gm_attach   -> receive struct gm_grant with fds, or struct gm_refused
  *
- * One message a packet, sizes exact, integers little-endian, reserved fields zero. The helper answers in the order of
- * the requests; the second may be sent before the first is answered. It takes no fd from a client: a message that
- * carries one ends the connection.
+ * One message a packet, sizes exact, integers little-endian, reserved fields zero. HELLO and the first ATTACH may be
+ * sent together; the next ATTACH when the answer to the one before has been read. The helper takes no fd from a
+ * client: a message that carries one ends the connection.
  */
 #ifndef GUESTMEMFS_PROTOCOL_H
 #define GUESTMEMFS_PROTOCOL_H
@@ -131,7 +131,7 @@ enum gm_reason { /* why; gm_strreason() of libguestmemfs has the sentences */
 	GM_REASON_VERSION = 1,	/* EPROTONOSUPPORT: no common version, or an unknown flag */
 	GM_REASON_TICKET = 2,	/* EKEYREJECTED: used, expired or never given out */
 	GM_REASON_TRUST = 3,	/* EACCES: this kind of region is for trusted users only */
-	GM_REASON_LIMIT = 4,	/* EUSERS: too many connections or grants of this client */
+	GM_REASON_LIMIT = 4,	/* EUSERS: too many connections or grants of this user, or in all */
 	GM_REASON_EXTENTS = 5,	/* EMFILE: more devices than one grant can carry */
 	GM_REASON_SCRUB = 6,	/* EIO: its blocks could not be zeroed */
 	GM_REASON_RECORD = 7,	/* EUCLEAN: the worker's order contradicts the helper's record */
@@ -141,6 +141,7 @@ enum gm_reason { /* why; gm_strreason() of libguestmemfs has the sentences */
 	GM_REASON_SPACE = 11,	/* ENOSPC: the grant could not be journalled */
 	GM_REASON_FROZEN = 12,	/* EBUSY: the pool is frozen for a kexec */
 	GM_REASON_DEVICE = 13,	/* EIO, EBUSY, ...: no device could be made over the file's blocks */
+	GM_REASON_RATE = 14,	/* EAGAIN: too many messages of this user in a second, or of all */
 };
 
 struct gm_refused {

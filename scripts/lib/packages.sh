@@ -14,16 +14,18 @@ packages_demo_local=(
     qemu-system-x86 linux-image-amd64 cpio
 )
 
-# The lab, besides those.
+# The lab, besides those, and what guestmemfs-counts is built with.
 packages_demo=(
     "${packages_demo_local[@]}"
+    clang libbpf-dev
     busybox-static kexec-tools ndctl daxctl kmod
 )
 
 packages_test=(
     "${packages_demo[@]}"
-    g++ clang libclang-rt-14-dev
+    g++ libclang-rt-14-dev
     python3-pytest gdb attr
+    systemd
 )
 
 packages_are_installed() {

@@ -72,6 +72,11 @@ static int check_region(const struct alloc *a, const struct alloc_region *r)
 	if (r->phase >= GROUP_BLOCKS || r->first_data > r->blocks ||
 		r->data_blocks > r->blocks - r->first_data)
 		return -EINVAL;
+	if (a->region_count > 0 && r->whole_groups != a->regions[0].desc.whole_groups)
+		return -EINVAL;
+	if (r->whole_groups && r->data_blocks > 0 &&
+		((r->first_data + r->phase) % GROUP_BLOCKS || r->data_blocks % GROUP_BLOCKS))
+		return -EINVAL;
 	/* At worst the number left out, and a group that is cut at either end. */
 	if (a->region_count == GM_REGIONS_MAX ||
 		r->blocks / GROUP_BLOCKS + 3 > GROUP_SET_MAX - a->group_end)

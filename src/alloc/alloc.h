@@ -31,6 +31,8 @@ struct alloc_region {
 	uint64_t first_data;  /* the data blocks: [first_data, first_data + data_blocks) */
 	uint64_t data_blocks; /* the rest is never given out and belongs to no state */
 	uint64_t phase; /* (physical start / block size) % 512: where in its group block 0 lies */
+	bool whole_groups; /* its data blocks are whole groups, and are owned by whole groups only
+			    */
 };
 
 struct alloc_stats {
@@ -63,7 +65,8 @@ struct alloc *alloc_free(struct alloc *a); /* NULL is fine; returns NULL */
 
 /*
  * Adds the next region (numbers count from 0); all its data blocks are free, sound and dirty.
- * -ENOMEM; -EINVAL if the data blocks do not lie in the region, or phase >= 512; -E2BIG past
+ * -ENOMEM; -EINVAL if the data blocks do not lie in the region, phase >= 512, data blocks that are
+ * to be whole groups and are not, or whole_groups is another than the first region's; -E2BIG past
  * GM_REGIONS_MAX or past 16 PiB in all. On an error the pool is as before.
  */
 int alloc_add_region(struct alloc *a, const struct alloc_region *r);
@@ -72,15 +75,22 @@ int alloc_add_region(struct alloc *a, const struct alloc_region *r);
  * Chooses nblocks free blocks and gives them as extents (malloc'ed, the caller frees), in the order
  * in which the file should use them; adjoining blocks are one extent. Nothing is taken:
  * alloc_claim() does that, and the plan holds as long as nothing else is claimed. Clean blocks are
- * preferred where the choice costs no contiguity of 1 GiB. -ENOSPC not enough free blocks (for
- * ALLOC_UNIT_1G: free groups); -ENOMEM; -EINVAL nblocks is 0, or not a multiple of 512 with
- * ALLOC_UNIT_1G.
+ * preferred where the choice costs no contiguity of 1 GiB. Where the regions are of whole groups,
+ * every unit is ALLOC_UNIT_1G. -ENOSPC not enough free blocks (for ALLOC_UNIT_1G: free groups);
+ * -ENOMEM; -EINVAL nblocks is 0, or not a multiple of 512 with ALLOC_UNIT_1G.
  */
 int alloc_plan(struct alloc *a, uint64_t nblocks, enum alloc_unit unit, struct alloc_extent **ret,
 	size_t *n);
 
 /* True if [block, block + count) are data blocks of the region; count > 0. */
 bool alloc_is_data(const struct alloc *a, uint32_t region, uint64_t block, uint64_t count);
+
+/* What an extent's place in file and memory and its length are multiples of, in blocks: 1, or 512
+ * where the regions are of whole groups. */
+uint64_t alloc_granule(const struct alloc *a);
+
+/* True if the data range begins and ends where alloc_granule() lets it. */
+bool alloc_is_aligned(const struct alloc *a, const struct alloc_extent *e);
 
 /* True if every block of the data range is free and sound. */
 bool alloc_is_free(const struct alloc *a, const struct alloc_extent *e);

@@ -266,6 +266,8 @@ int alloc_plan(struct alloc *a, uint64_t nblocks, enum alloc_unit unit, struct a
 	struct plan p = {.a = a, .left = nblocks};
 	int r;
 
+	if (alloc_granule(a) == GROUP_BLOCKS)
+		unit = ALLOC_UNIT_1G;
 	if (!nblocks || (unit == ALLOC_UNIT_1G && nblocks % GROUP_BLOCKS))
 		return -EINVAL;
 	if (nblocks > a->stats.free || (unit == ALLOC_UNIT_1G && nblocks / GROUP_BLOCKS > whole))

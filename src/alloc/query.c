@@ -19,6 +19,19 @@ bool alloc_is_data(const struct alloc *a, uint32_t region, uint64_t block, uint6
 	return count <= r->data_blocks - (block - r->first_data);
 }
 
+uint64_t alloc_granule(const struct alloc *a)
+{
+	return a->region_count > 0 && a->regions[0].desc.whole_groups ? GROUP_BLOCKS : 1;
+}
+
+bool alloc_is_aligned(const struct alloc *a, const struct alloc_extent *e)
+{
+	uint64_t granule = alloc_granule(a);
+
+	return (e->block + a->regions[e->region].desc.phase) % granule == 0 &&
+	       e->count % granule == 0;
+}
+
 static bool extent_matches(
 	const struct alloc *a, const struct alloc_extent *e, unsigned in, unsigned not_in)
 {

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config.h"
 #include "cli/cli.h"
 #include "cli/instances.h"
 #include "doctor/cmdline.h"
@@ -113,8 +114,10 @@ static void check_pools(struct doctor_run *d, const struct cmdline *next)
 		if (next && r == 0)
 			r = check_token(&d->report, &all.list[n], next, &why);
 	}
-	if (r == 0)
+	if (r == 0 && all.silent == 0)
 		return;
+	if (r == 0)
+		why = all.silence;
 	struct doctor_finding *f = doctor_report_add(&d->report, "pool", DOCTOR_WARNING,
 		"not every pool that is mounted could be asked: %.400s", why.text);
 	doctor_finding_remedy(f, "start guestmemfs-fuse for it again; its regions are checked all "
@@ -136,6 +139,14 @@ static int check_lines(struct doctor_run *d)
 	return r == 0 && d->report.failed ? -ENOMEM : r;
 }
 
+static bool has_soft_region(const struct doctor_regions *regions)
+{
+	for (size_t n = 0; n < regions->count; n++)
+		if (regions->list[n].kind == GM_REGION_SOFT)
+			return true;
+	return false;
+}
+
 static int examine(struct doctor_run *d, struct problem *why)
 {
 	int r = facts_gather(&d->facts, "", why);
@@ -143,6 +154,8 @@ static int examine(struct doctor_run *d, struct problem *why)
 	if (r < 0)
 		return r;
 	r = doctor_regions_find(&d->regions, &d->facts);
+	if (r == 0 && has_soft_region(&d->regions))
+		facts_gather_counts(&d->facts, "", GM_COUNTS_PATH);
 	if (r == 0)
 		r = doctor_check_host(&d->report, &d->facts, &d->regions);
 	if (r == 0)

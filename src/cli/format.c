@@ -110,8 +110,9 @@ static void format_report(const struct pool *pool)
 	}
 	printf("%-9s %s, for up to %" PRIu64 " files\n", "metadata",
 		text_size(size, meta * GM_BLOCK_SIZE), super->plan.max_files);
-	printf("%-9s %s, %" PRIu64 " blocks of 2M\n", "data",
-		text_size(size, blocks * GM_BLOCK_SIZE), blocks);
+	printf("%-9s %s, %" PRIu64 " blocks of 2M%s\n", "data",
+		text_size(size, blocks * GM_BLOCK_SIZE), blocks,
+		super->plan.whole_groups ? ", given out by whole GiBs" : "");
 }
 
 static int format_pool(const struct format_options *o, struct problem *why)

@@ -28,9 +28,18 @@ int instance_ask(struct instance *i, struct problem *why)
 	return 0;
 }
 
+static void note_silent(struct instances *all, const char *name, int error, struct problem *why)
+{
+	if (all->silent++ > 0)
+		return;
+	(void)problem_prefix(why, error, "instance %s", name);
+	all->silence = *why;
+}
+
 static int add_instance(struct instances *all, const char *name, struct problem *why)
 {
 	struct instance *more = reallocarray(all->list, all->count + 1, sizeof(*more));
+	struct problem silence = PROBLEM_INIT;
 	struct instance *i;
 	int r;
 
@@ -40,12 +49,11 @@ static int add_instance(struct instances *all, const char *name, struct problem 
 	i = &all->list[all->count];
 	*i = (struct instance){.status = NULL};
 	(void)snprintf(i->socket, sizeof(i->socket), RUNTIME "/%s/control.sock", name);
-	r = instance_ask(i, why);
-	if (r == -ENOENT || r == -ECONNREFUSED)
-		return 0; /* it has ended */
-	if (r < 0)
-		return problem_prefix(why, r, "instance %s", name);
-	all->count++;
+	r = instance_ask(i, &silence);
+	if (r == 0)
+		all->count++;
+	else if (r != -ENOENT && r != -ECONNREFUSED) /* it has ended */
+		note_silent(all, name, r, &silence);
 	return 0;
 }
 

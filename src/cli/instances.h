@@ -17,16 +17,18 @@ struct instance {
 };
 
 struct instances {
-	struct instance *list; /* owned */
+	struct instance *list; /* owned; those that have answered */
 	size_t count;
+	unsigned silent;        /* others that are there and have not */
+	struct problem silence; /* about the first of these */
 };
 
 #define INSTANCES_NULL ((struct instances){.list = NULL})
 
 /*
- * Asks every instance below /run/guestmemfs. One whose worker does not answer is an error with a
- * sentence: it can't be left out of what concerns the whole host. A directory whose instance has
- * ended is passed over.
+ * Asks every instance below /run/guestmemfs. One whose worker does not answer hides no other; but
+ * it can't be left out of what concerns the whole host: look at silent. A directory whose instance
+ * has ended is passed over. -ENOMEM, or why the directory can't be read.
  */
 int instances_find(struct instances *ret, struct problem *why);
 void instances_deinit(struct instances *i);

@@ -18,6 +18,17 @@
 
 /* ---- checks ---- */
 
+/* Its token and its holders are not known. */
+static int check_silent(const struct instances *all, struct problem *why)
+{
+	if (all->silent == 0)
+		return 0;
+	return problem(why, EBUSY,
+		"%u mounted pool(s) can't be asked, so that nobody knows whose memory they hold "
+		"(%.300s); end that guestmemfs-fuse, or start it again",
+		all->silent, all->silence.text);
+}
+
 static int check_pools(const struct instances *all, struct problem *why)
 {
 	for (size_t n = 0; n < all->count; n++) {
@@ -74,6 +85,8 @@ static int check_all(const struct kexec_options *o, const struct instances *all,
 	if (r == 0)
 		r = check_next(command_line, why); /* no --force: there is no such thing as a kernel
 						      that may eat guests */
+	if (r == 0 && !o->panic && !o->load_only)
+		r = kexec_check_systemd(why);
 	/* A crash kernel is loaded while the guests run. */
 	if (r == 0 && !o->panic)
 		r = allow(o, kexec_find_holders(all, why), why);
@@ -136,6 +149,8 @@ static int do_kexec(const struct kexec_options *o, struct problem *why)
 	if (geteuid() != 0)
 		return problem(why, EPERM, "only root can load a kernel");
 	r = instances_find(&all, why);
+	if (r == 0)
+		r = allow(o, check_silent(&all, why), why);
 	if (r == 0 && all.count == 0)
 		r = allow(o,
 			problem(why, ENOENT,
@@ -248,9 +263,9 @@ const struct cli_command cli_kexec = {
 		"  --panic              load, checked, as the crash kernel (kexec -s -p); guests "
 		"may run on\n"
 		"  --force              go on although guest memory is in use, a pool is on a file "
-		"or a kernel is loaded\n"
-		"                       already. A command line that would lose guests is refused "
-		"all the same\n"
+		"or can't be asked, or a\n"
+		"                       kernel is loaded already. A command line that would lose "
+		"guests is refused all the same\n"
 		"  --help               print this",
 	.run = run_kexec,
 };

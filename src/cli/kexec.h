@@ -23,8 +23,8 @@ struct kexec_options { /* the texts are argv's */
 int kexec_command_line(char **ret, const struct kexec_options *o, const struct instances *all,
 	struct problem *why);
 
-/* Pure: cmdline without its guestmemfs.succession= words and without line ends. NULL: out of
- * memory. */
+/* Pure: cmdline without the words that are this boot's alone (guestmemfs.succession=, elfcorehdr=)
+ * and without line ends. NULL: out of memory. */
 char *kexec_strip_tokens(const char *cmdline);
 
 /*
@@ -39,6 +39,12 @@ bool kexec_is_loaded(bool panic);
 /* kexec -s, with its own words in the sentence. Checks that the kernel says it is loaded. */
 int kexec_load(const struct kexec_options *o, const char *command_line, struct problem *why);
 void kexec_unload(void);
+
+/*
+ * Where systemd runs the host: would it jump? It has no way back by the time it finds that it does
+ * not. -EINVAL with a sentence.
+ */
+int kexec_check_systemd(struct problem *why);
 
 /* Jumps. Returns only if that failed. */
 int kexec_run(struct problem *why);

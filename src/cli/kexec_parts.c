@@ -14,10 +14,12 @@
 #include <unistd.h>
 
 #include "util/cleanup.h"
+#include "util/words.h"
 
 extern char **environ;
 
 #define TOKEN_WORD "guestmemfs.succession="
+#define CRASH_WORD "elfcorehdr=" /* a crash kernel's, and not its successor's */
 
 /* ---- the command line ---- */
 
@@ -27,11 +29,10 @@ char *kexec_strip_tokens(const char *cmdline)
 
 	if (!to)
 		return NULL;
-	for (const char *word = cmdline + strspn(cmdline, " \t\n"); *word;
-		word += strspn(word, " \t\n")) {
-		size_t length = strcspn(word, " \t\n");
+	for (const char *word = words_skip_blanks(cmdline); *word; word = words_skip_blanks(word)) {
+		size_t length = words_length(word);
 
-		if (strncmp(word, TOKEN_WORD, strlen(TOKEN_WORD)) != 0) {
+		if (!words_is(word, TOKEN_WORD) && !words_is(word, CRASH_WORD)) {
 			if (at > to)
 				*at++ = ' ';
 			memcpy(at, word, length);
@@ -344,13 +345,33 @@ void kexec_unload(void)
 	(void)run_program(argv, words, sizeof(words));
 }
 
+static bool systemd_runs(void)
+{
+	return access("/run/systemd/system", F_OK) == 0;
+}
+
+int kexec_check_systemd(struct problem *why)
+{
+	static const char *const signs[] = {
+		"/run/systemd/container", "/.dockerenv", "/run/.containerenv"};
+
+	for (size_t n = 0; systemd_runs() && n < ARRAY_SIZE(signs); n++)
+		if (access(signs[n], F_OK) == 0)
+			return problem(why, EINVAL,
+				"systemd takes this machine for a container, by %s, and would "
+				"reboot it through the firmware instead of going into the kernel "
+				"that is loaded; remove that file",
+				signs[n]);
+	return 0;
+}
+
 /* systemd stops its units first and then jumps into the image that is loaded already; it loads none
  * over it. */
 int kexec_run(struct problem *why)
 {
 	static char *const by_systemd[] = {(char *)"systemctl", (char *)"kexec", NULL};
 	static char *const by_itself[] = {(char *)"kexec", (char *)"-e", NULL};
-	bool systemd = access("/run/systemd/system", F_OK) == 0;
+	bool systemd = systemd_runs();
 	char words[400] = "";
 	int r;
 

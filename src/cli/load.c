@@ -18,6 +18,7 @@
 #include "cli/interrupt.h"
 #include "cli/progress.h"
 #include "cli/window.h"
+#include "guestmemfs/types.h"
 #include "util/cleanup.h"
 
 struct load {
@@ -106,16 +107,30 @@ static ssize_t load_read(struct load *l, struct problem *why)
 	return (ssize_t)have;
 }
 
-static int load_grow(struct load *l, uint64_t size, struct problem *why)
+/* Where memory is given out by whole GiBs, other sizes are refused: the last one is then made
+ * whole, and reads zero behind the data. */
+static int load_truncate(const struct load *l, uint64_t size)
 {
 	if (ftruncate(l->fd, (off_t)size) == 0)
 		return 0;
-	if (errno == ENOSPC)
+	if (errno != EINVAL)
+		return -errno;
+	size = (size + GM_GROUP_SIZE - 1) / GM_GROUP_SIZE * GM_GROUP_SIZE;
+	return ftruncate(l->fd, (off_t)size) == 0 ? 0 : -errno;
+}
+
+static int load_grow(struct load *l, uint64_t size, struct problem *why)
+{
+	int r = load_truncate(l, size);
+
+	if (r == 0)
+		return 0;
+	if (r == -ENOSPC)
 		return problem(why, ENOSPC,
 			"no space for %s beyond the %" PRIu64
 			" bytes read so far: see 'guestmemfs status'",
 			l->path, l->size);
-	return problem_errno(why, errno, "growing %s to %" PRIu64 " bytes", l->path, size);
+	return problem_errno(why, -r, "growing %s to %" PRIu64 " bytes", l->path, size);
 }
 
 static int load_step(struct load *l, size_t length, struct problem *why)
@@ -211,7 +226,8 @@ const struct cli_command cli_load = {
 	.summary = "fill a file's memory from standard input",
 	.help = "FILE is made if it is not there (mode 0600) and emptied if it is. A file that\n"
 		"somebody maps can't be emptied. Progress is shown where standard error is a\n"
-		"terminal.\n\n"
+		"terminal. On a pool with pages of 1G the file is made of whole GiBs, and what\n"
+		"the data leave of the last one is zero.\n\n"
 		"  --help  print this",
 	.run = run_load,
 };

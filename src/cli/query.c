@@ -13,9 +13,10 @@
 #include "util/le.h"
 #include "util/packet.h"
 
-#define ANSWER_SECONDS  30
-#define EXPORT_SECONDS  600 /* a new file is zeroed first */
-#define ANSWER_SIZE_MAX (1U << 30)
+#define ANSWER_SECONDS   30
+#define EXPORT_SECONDS   600 /* a new file is zeroed first */
+#define UNEXPORT_SECONDS 90  /* the worker waits less long for the helper */
+#define ANSWER_SIZE_MAX  (1U << 30)
 
 static int query_path_problem(const char *path, int err, struct problem *why)
 {
@@ -46,13 +47,20 @@ static int query_find_socket(const char *path, char socket_path[PATH_MAX], struc
 
 static int seconds_for(enum control_opcode opcode)
 {
-	return opcode == CONTROL_EXPORT ? EXPORT_SECONDS : ANSWER_SECONDS;
+	switch (opcode) {
+	case CONTROL_EXPORT:
+		return EXPORT_SECONDS;
+	case CONTROL_UNEXPORT:
+		return UNEXPORT_SECONDS;
+	default:
+		return ANSWER_SECONDS;
+	}
 }
 
 static int query_connect(const char *socket_path, int seconds, struct problem *why)
 {
 	const struct timeval limit = {.tv_sec = seconds};
-	int sock = packet_connect(socket_path);
+	int sock = packet_connect_within(socket_path, seconds);
 
 	switch (sock) {
 	case -EACCES:
@@ -66,6 +74,10 @@ static int query_connect(const char *socket_path, int seconds, struct problem *w
 		return problem(why, -sock,
 			"nobody listens at %s: the worker of the mount is gone or just starting",
 			socket_path);
+	case -EAGAIN:
+		return problem(why, ETIMEDOUT,
+			"the worker has taken no question at %s within %d seconds", socket_path,
+			seconds);
 	default:
 		break;
 	}

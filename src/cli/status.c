@@ -100,7 +100,8 @@ static void print_blocks(struct json_object *o)
 		print_blocks_line(o, "quarantined", "/blocks/quarantined", NULL);
 	if (query_number(o, "/blocks/poisoned"))
 		print_blocks_line(o, "poisoned", "/blocks/poisoned", NULL);
-	print_line("whole GiB", "%" PRIu64 " free", query_number(o, "/blocks/free_groups"));
+	print_line("whole GiB", "%" PRIu64 " free%s", query_number(o, "/blocks/free_groups"),
+		query_number(o, "/blocks/granule") > 1 ? "; files are made of those only" : "");
 	if (query_number(o, "/scrub/pending_blocks"))
 		print_line("scrubbing", "%" PRIu64 " blocks to go",
 			query_number(o, "/scrub/pending_blocks"));

@@ -8,16 +8,17 @@
 #include "guestmemfs/guestmemfs.h"
 #include "util/problem.h"
 
-/* What load and dump map at a time; a multiple of every page size but 1 GiB. */
+/* What load and dump look at at a time; a multiple of every page size but 1 GiB. */
 #define WINDOW_SIZE (64ULL << 20)
 
 struct window {
 	char *data;
-	size_t mapped; /* bytes, whole pages */
+	char *base; /* of the mapping around it, whole pages */
+	size_t mapped;
 };
 
 /*
- * Maps length bytes of what a is attached to, from offset on (a multiple of gm_align()), with prot.
+ * Maps length bytes of what a is attached to, from offset on, with prot. They lie in the file.
  */
 int window_open(struct window *ret, struct gm_attachment *a, uint64_t offset, uint64_t length,
 	int prot, struct problem *why);

@@ -41,6 +41,7 @@ static const char *const sentences[] = {
 	[GM_REASON_FROZEN] = "the pool is frozen for a kexec; guestmemfs thaw ends that",
 	[GM_REASON_DEVICE] = "no device could be made over the file's blocks, or it could not be "
 			     "opened; the helper's log says why",
+	[GM_REASON_RATE] = "this user's processes ask too often; wait a second and try again",
 };
 
 const char *gm_strreason(uint32_t reason)

@@ -95,6 +95,28 @@ static void check_regions(struct doctor_report *report, const struct doctor_regi
 	}
 }
 
+/* A guest's memory is another's only when nobody reaches it any more, and only the kernel knows
+ * that. */
+static void check_reuse(struct doctor_report *report, const struct doctor_facts *facts)
+{
+	struct doctor_finding *f = NULL;
+
+	if (facts->counts ==
+		FACT_UNKNOWN) /* of no use here, or nobody's business who is not root */
+		return;
+	if (facts->counts == FACT_YES) {
+		(void)doctor_report_add(report, "reuse", DOCTOR_OK,
+			"the kernel's reference counts can be read: freed memory of soft regions "
+			"is used again");
+		return;
+	}
+	f = doctor_report_add(report, "reuse", DOCTOR_WARNING,
+		"freed memory of soft regions that a guest has had comes back only at the next "
+		"boot: %s",
+		facts->counts_no);
+	doctor_finding_remedy(f, "docs/counts.md says what it takes");
+}
+
 int doctor_check_host(struct doctor_report *report, const struct doctor_facts *facts,
 	const struct doctor_regions *regions)
 {
@@ -103,6 +125,7 @@ int doctor_check_host(struct doctor_report *report, const struct doctor_facts *f
 	check_modules(report, facts, regions);
 	check_memory(report, facts, regions);
 	check_kexec(report, facts, regions);
+	check_reuse(report, facts);
 	return report->failed ? -ENOMEM : 0;
 }
 

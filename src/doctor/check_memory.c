@@ -131,16 +131,36 @@ static void check_nodes(struct doctor_report *report, const struct doctor_facts 
 
 /* ---- place ---- */
 
+/*
+ * What pages of 1 GiB cost. The first block, and more, is metadata; the last one is a stamp. A pmem
+ * device begins on a GiB border behind the namespace's info block, and ends on one.
+ */
+static void check_large_pages(
+	struct doctor_report *report, enum gm_region_kind kind, uint64_t start, uint64_t end)
+{
+	bool pmem = kind == GM_REGION_PMEM;
+	uint64_t begin = pmem ? round_up(start + GM_BLOCK_SIZE, CHECK_GIB) : start;
+	uint64_t first = round_up(begin + GM_BLOCK_SIZE, CHECK_GIB);
+	uint64_t stop = pmem ? end / CHECK_GIB * CHECK_GIB : end;
+	uint64_t last = (stop - GM_BLOCK_SIZE) / CHECK_GIB * CHECK_GIB;
+	uint64_t whole = last > first ? last - first : 0;
+	char range[CHECK_RANGE];
+	char size[REGION_SIZE_TEXT];
+
+	check_range(range, start, end);
+	(void)doctor_report_add(report, "alignment", DOCTOR_OK,
+		"region %s: 2M pages lose nothing; 1G pages can have %s of it (whole GiBs only; "
+		"%sthe first block and the last are the pool's)",
+		range, whole ? region_format_size(size, whole) : "none",
+		pmem ? "what lies before the first GiB border behind the info block is lost, and "
+		     : "");
+}
+
 void check_alignment(
 	struct doctor_report *report, enum gm_region_kind kind, uint64_t start, uint64_t end)
 {
-	/* The first block, and more, is metadata; the last one is a stamp. */
-	uint64_t first = round_up(start + GM_BLOCK_SIZE, CHECK_GIB);
-	uint64_t last = (end - GM_BLOCK_SIZE) / CHECK_GIB * CHECK_GIB;
-	uint64_t whole = last > first ? last - first : 0;
 	struct doctor_finding *f = NULL;
 	char range[CHECK_RANGE];
-	char size[REGION_SIZE_TEXT];
 
 	check_range(range, start, end);
 	if ((start | end) % GM_BLOCK_SIZE != 0) {
@@ -156,11 +176,7 @@ void check_alignment(
 		doctor_finding_remedy(f, "choose others in memmap=, unless its namespace is made "
 					 "already");
 	}
-	(void)doctor_report_add(report, "alignment", DOCTOR_OK,
-		"region %s: 2M pages lose nothing; 1G pages can have %s of it (whole GiBs only, "
-		"and "
-		"the first block and the last are the pool's)",
-		range, whole ? region_format_size(size, whole) : "none");
+	check_large_pages(report, kind, start, end);
 }
 
 void check_firmware(struct doctor_report *report, const struct doctor_facts *facts, uint64_t start,

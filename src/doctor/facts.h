@@ -90,12 +90,23 @@ struct doctor_facts {
 	enum fact kexec_by_file;      /* kexec -l without -s asks the kernel (kexec_file_load) */
 	bool systemd;                 /* runs the host */
 	bool load_at_reboot;          /* Debian's kexec-load is there and LOAD_KEXEC=true */
+
+	enum fact counts;    /* the kernel's reference counts can be read */
+	char counts_no[256]; /* why they can't */
 };
 
 #define DOCTOR_FACTS_NULL ((struct doctor_facts){.cmdline = NULL})
 
 /* -ENOMEM with a sentence. */
 int facts_gather(struct doctor_facts *ret, const char *root, struct problem *why);
+
+/*
+ * Has the program at path (guestmemfs-counts, below root like all else) try whether it works. A
+ * part of its own: it takes a second, and is of use only where a region is soft. Not known without
+ * root.
+ */
+void facts_gather_counts(struct doctor_facts *f, const char *root, const char *path);
+
 void facts_deinit(struct doctor_facts *f);
 
 #endif

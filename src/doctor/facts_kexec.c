@@ -2,8 +2,6 @@
 /* What would start the next kernel: images that are loaded, kexec-tools, systemd, Debian's scripts.
  */
 #include <dirent.h>
-#include <fcntl.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -13,8 +11,6 @@
 #include "doctor/read.h"
 #include "util/cleanup.h"
 
-extern char **environ;
-
 static enum fact read_flag(const char *root, const char *path)
 {
 	uint64_t value = 0;
@@ -22,30 +18,6 @@ static enum fact read_flag(const char *root, const char *path)
 	if (!read_number(&value, root, "%s", path))
 		return FACT_UNKNOWN;
 	return value ? FACT_YES : FACT_NO;
-}
-
-/* What `path --help` says, on both of its outputs. */
-static FILE *ask_help(const char *path, pid_t *pid)
-{
-	char *const argv[] = {(char *)"kexec", (char *)"--help", NULL};
-	posix_spawn_file_actions_t actions;
-	int ends[2];
-
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		return NULL;
-	int r = posix_spawn_file_actions_init(&actions);
-	if (r == 0) {
-		if (posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO) != 0 ||
-			posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO) != 0 ||
-			posix_spawn(pid, path, &actions, NULL, argv, environ) != 0)
-			r = -1;
-		(void)posix_spawn_file_actions_destroy(&actions);
-	}
-	(void)close(ends[1]);
-	FILE *f = r == 0 ? fdopen(ends[0], "r") : NULL;
-	if (!f)
-		(void)close(ends[0]);
-	return f;
 }
 
 /*
@@ -80,7 +52,7 @@ static void read_tools(struct doctor_facts *f, const char *root)
 
 		if (access(read_path(path, root, "%s", paths[n]), X_OK) < 0)
 			continue;
-		FILE *from = ask_help(path, &pid);
+		FILE *from = read_program(&pid, path, "--help");
 		if (!from)
 			continue;
 		take_help(f, from);

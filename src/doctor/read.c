@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: MIT
 #include "doctor/read.h"
 
+#include <fcntl.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "util/cleanup.h"
+
+extern char **environ;
 
 static void make_path(char buffer[PATH_MAX], const char *root, const char *format, va_list ap)
 {
@@ -122,4 +126,30 @@ bool read_link(char *name, size_t size, const char *root, const char *format, ..
 	const char *last = strrchr(target, '/');
 	(void)snprintf(name, size, "%s", last ? last + 1 : target);
 	return true;
+}
+
+FILE *read_program(pid_t *pid, const char *path, const char *argument)
+{
+	const char *slash = strrchr(path, '/');
+	/* posix_spawn(3) writes to none of the strings, but has no const. */
+	char *const argv[] = {
+		(char *)(uintptr_t)(slash ? slash + 1 : path), (char *)(uintptr_t)argument, NULL};
+	posix_spawn_file_actions_t actions;
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return NULL;
+	int r = posix_spawn_file_actions_init(&actions);
+	if (r == 0) {
+		if (posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO) != 0 ||
+			posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO) != 0 ||
+			posix_spawn(pid, path, &actions, NULL, argv, environ) != 0)
+			r = -1;
+		(void)posix_spawn_file_actions_destroy(&actions);
+	}
+	(void)close(ends[1]);
+	FILE *f = r == 0 ? fdopen(ends[0], "r") : NULL;
+	if (!f)
+		(void)close(ends[0]);
+	return f;
 }

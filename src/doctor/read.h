@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/types.h>
 
 /* root, then the path as printf makes it; opened for reading. NULL if that can't be. */
 FILE *read_open(const char *root, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -31,5 +32,11 @@ bool read_finds(const char *text, const char *root, const char *format, ...)
 /* The target of a link, its last component. */
 bool read_link(char *name, size_t size, const char *root, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
+
+/*
+ * What the program at this path says, with one argument, on both of its outputs; NULL if it can't
+ * be started. The caller waits for it. (Its name is that of the path.)
+ */
+FILE *read_program(pid_t *pid, const char *path, const char *argument);
 
 #endif

@@ -23,7 +23,8 @@
 struct client {
 	int fd; /* -1: the place is free */
 	bool wants_holders;
-	uint64_t wants_export; /* inode; 0: none */
+	uint64_t wants_export;   /* inode; 0: none */
+	uint64_t wants_unexport; /* likewise */
 	uint64_t deadline;
 };
 
@@ -49,6 +50,7 @@ static void drop(struct client *c)
 	c->fd = close_fd(c->fd);
 	c->wants_holders = false;
 	c->wants_export = 0;
+	c->wants_unexport = 0;
 }
 
 /* ---- answers ---- */
@@ -187,7 +189,9 @@ static void refuse_export(int fd, int error)
 {
 	switch (error) {
 	case -EAGAIN:
-		refuse_fd(fd, EAGAIN, "there is no helper at the moment; try again");
+		refuse_fd(fd, EAGAIN,
+			"there is no helper at the moment, or it is busy with this file; try "
+			"again");
 		break;
 	case -EBUSY:
 		refuse_fd(fd, EBUSY,
@@ -239,16 +243,53 @@ void control_take_exported(
 	}
 }
 
-static void take_export_back(struct control *k, struct client *c, uint64_t ino)
+static void refuse_unexport(int fd, int error)
+{
+	switch (error) {
+	case -ENOENT:
+	case -ESTALE:
+		refuse_fd(fd, ENOENT, "the file is not exported");
+		break;
+	case -EAGAIN:
+		refuse_fd(fd, EAGAIN,
+			"the file may still be exported: there is no helper at the moment, or it "
+			"is busy with this file; try again");
+		break;
+	case -EBUSY:
+		refuse_fd(fd, EBUSY, "the file is still exported: the pool is frozen");
+		break;
+	default:
+		refuse_fd(fd, -error,
+			"the file is still exported: the end could not be brought about; the log "
+			"says more");
+	}
+}
+
+static void ask_unexport(struct control *k, struct client *c, uint64_t ino, uint64_t now)
 {
 	int r = store_is_frozen(k->ns->store) ? -EBUSY : grants_unexport(k->grants, ino);
 
-	if (r == -ENOENT)
-		refuse_fd(c->fd, ENOENT, "the file is not exported");
-	else if (r < 0)
-		refuse_export(c->fd, r);
-	else
-		answer(c, json_object_new_object());
+	if (r < 0) {
+		refuse_unexport(c->fd, r);
+		return;
+	}
+	c->wants_unexport = ino;
+	c->deadline = now + CONTROL_UNEXPORT_MS;
+}
+
+void control_take_unexported(struct control *k, uint64_t ino, int error)
+{
+	for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++) {
+		struct client *c = &k->clients[i];
+
+		if (c->fd < 0 || c->wants_unexport != ino)
+			continue;
+		c->wants_unexport = 0;
+		if (error < 0)
+			refuse_unexport(c->fd, error);
+		else
+			answer(c, json_object_new_object());
+	}
 }
 
 static void take_request(
@@ -289,7 +330,7 @@ static void take_request(
 		ask_export(k, c, ino, now);
 		break;
 	case CONTROL_UNEXPORT:
-		take_export_back(k, c, ino);
+		ask_unexport(k, c, ino, now);
 		break;
 	default:
 		refuse_fd(c->fd, EINVAL, "this is not a request");
@@ -307,7 +348,7 @@ static void serve_client(struct control *k, struct client *c, uint64_t now)
 	if (n == -EAGAIN)
 		return;
 	/* One question at a time; whoever asks on before the answer does not speak the protocol. */
-	if (n <= 0 || c->wants_holders || c->wants_export) {
+	if (n <= 0 || c->wants_holders || c->wants_export || c->wants_unexport) {
 		drop(c);
 		return;
 	}

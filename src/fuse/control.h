@@ -20,6 +20,7 @@ struct grants;
 #define CONTROL_CLIENTS_MAX 16U
 #define CONTROL_IDLE_MS     10000U  /* a client that says nothing, or does not take its answer */
 #define CONTROL_EXPORT_MS   600000U /* the file is zeroed first, if it is new */
+#define CONTROL_UNEXPORT_MS 60000U  /* the helper has but to change the node */
 #define CONTROL_HOLDERS_MS  1000U   /* for the helper's list; then the answer goes without */
 
 /*
@@ -45,6 +46,9 @@ void control_take_holder(struct control *c, const struct link_holder *h);
 /* The answer to an export that was asked for here; as in struct grants_config. */
 void control_take_exported(
 	struct control *c, uint64_t ino, int error, enum gm_reason reason, const char *node);
+
+/* The answer to the end of one, likewise. */
+void control_take_unexported(struct control *c, uint64_t ino, int error);
 
 /* Ends what has had its time; and when there will be more of that. False: nothing is waited for. */
 void control_expire(struct control *c, uint64_t now);

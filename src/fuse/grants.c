@@ -276,17 +276,6 @@ int grants_redeem(struct grants *g, const struct link_redeem *m)
 	return 0;
 }
 
-static int take_unexported(const struct link_done *m)
-{
-	if (get_le32(m->reserved))
-		return -EPROTO;
-	if (get_le32(m->error))
-		log_warning("the node of inode %llu could not be taken back: %s",
-			(unsigned long long)(get_le64(m->header.id) & ~GRANTS_UNEXPORT_ID),
-			strerror((int)get_le32(m->error)));
-	return 0;
-}
-
 int grants_take_done(struct grants *g, const struct link_done *m)
 {
 	struct scrub_order order;
@@ -294,7 +283,7 @@ int grants_take_done(struct grants *g, const struct link_done *m)
 	int r;
 
 	if (get_le64(m->header.id) & GRANTS_UNEXPORT_ID)
-		return take_unexported(m);
+		return grants_take_unexported(g, m);
 	r = scrub_done(&g->scrub, get_le64(m->header.id), get_le32(m->error), clock_milliseconds(),
 		&order);
 
@@ -320,7 +309,8 @@ static bool take_free_of(struct grants *g, uint64_t ino, uint64_t epoch)
 
 	if (!inode || !inode_is_held(inode))
 		return true;
-	if (epoch != epochs_get(&g->epochs, ino))
+	/* In a crash kernel nobody in /proc says nothing of devices that still write. */
+	if (epoch != epochs_get(&g->epochs, ino) || store_keeps_held(g->config.ns->store))
 		return false;
 	r = ns_unhold(g->config.ns, ino);
 	if (r < 0) {

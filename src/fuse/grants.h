@@ -37,6 +37,8 @@ struct grants_config {
 	 */
 	void (*exported)(
 		void *data, uint64_t ino, int error, enum gm_reason reason, const char *node);
+	/* The answer to grants_unexport(): error 0, or a negative errno: it is exported still. */
+	void (*unexported)(void *data, uint64_t ino, int error);
 	void *data;
 };
 
@@ -79,12 +81,16 @@ bool grants_is_ready(const struct grants *g);
 
 /*
  * Makes a device node over the inode's memory, with its owner and mode: as soon as its blocks are
- * clean. exported() brings the answer, also if the link ends meanwhile. -EAGAIN there is no helper;
- * -ENOMEM; -EUSERS too many wait.
+ * clean. exported() brings the answer, also if the link ends meanwhile. -EAGAIN there is no helper,
+ * or the last export has not quite ended; -ENOMEM; -EUSERS too many wait.
  */
 int grants_export(struct grants *g, uint64_t ino);
 
-/* The node is root's alone from now on. Negative errno: the journal refused it. */
+/*
+ * Makes the node root's alone, and then notes that the inode is exported no more; unexported()
+ * brings the answer, also if the link ends meanwhile. -ENOENT it is not exported; -EAGAIN there is
+ * no helper, or the export has not quite begun; -EUSERS too many wait.
+ */
 int grants_unexport(struct grants *g, uint64_t ino);
 
 /* The inode's owner or mode has changed: if it is exported, its node follows. */

@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: MIT
-/* Exports: device nodes over a file's memory, for clients that know nothing of tickets. */
+/*
+ * Exports: device nodes over a file's memory, for clients that know nothing of tickets.
+ *
+ * The journal says that a file is exported before its node opens, and that it is no longer after
+ * the node is closed. So whatever dies in between, a node that somebody else can open belongs to a
+ * file that is known to be exported; each new helper is told whose these are.
+ */
 #include <errno.h>
 #include <string.h>
 
@@ -8,13 +14,27 @@
 #include "util/le.h"
 #include "util/log.h"
 
-static uint64_t *find_place(struct grants *g, uint64_t ino)
+static struct transition *find_place(struct grants *g, uint64_t ino)
 {
 	for (size_t n = 0; n < GRANTS_EXPORTS_MAX; n++)
-		if (g->exporting[n] == ino)
-			return &g->exporting[n];
+		if (g->transitions[n].ino == ino)
+			return &g->transitions[n];
 	return NULL;
 }
+
+static void free_place(struct transition *t)
+{
+	*t = (struct transition){.ino = 0};
+}
+
+static bool is_exported(const struct grants *g, uint64_t ino)
+{
+	const struct inode *inode = meta_inode(g->meta, ino);
+
+	return inode && (inode->attr.flags & GM_INODE_EXPORTED);
+}
+
+/* ---- the beginning ---- */
 
 static void answer(
 	struct grants *g, uint64_t ino, int error, enum gm_reason reason, const char *node)
@@ -25,12 +45,16 @@ static void answer(
 /* The file is clean. Held and exported first, by a committed record, as with a grant. */
 void grants_begin_export(struct grants *g, uint64_t ino)
 {
-	uint64_t *place = find_place(g, ino);
-	const struct inode *inode;
+	struct transition *place = find_place(g, ino);
+	bool was_exported = is_exported(g, ino);
 	int r;
 
-	if (place)
+	if (place && !place->ends)
 		return; /* under way already: its answer is for all who asked */
+	if (place) {
+		answer(g, ino, -EAGAIN, GM_REASON_STARTING, NULL);
+		return;
+	}
 	place = find_place(g, 0);
 	r = place ? epochs_reserve(&g->epochs, ino) : -EUSERS;
 	if (r == 0)
@@ -39,19 +63,19 @@ void grants_begin_export(struct grants *g, uint64_t ino)
 		answer(g, ino, r, grants_reason_of(r), NULL);
 		return;
 	}
-	*place = ino;
-	inode = meta_inode(g->meta, ino);
-	grants_send_export(&g->outbox, LINK_EXPORT, inode, epochs_next(&g->epochs, ino), ino);
+	*place = (struct transition){.ino = ino, .was_exported = was_exported};
+	grants_send_export(&g->outbox, LINK_EXPORT, meta_inode(g->meta, ino),
+		epochs_next(&g->epochs, ino), ino);
 }
 
 /* A node that could not be made is no export; the inode stays held, since that is what the journal
- * promised. */
-static void give_up(struct grants *g, uint64_t ino)
+ * promised. One that was there before stays as it was. */
+static void give_up(struct grants *g, const struct transition *t)
 {
-	int r = ns_set_exported(g->config.ns, ino, false);
+	int r = t->was_exported ? 0 : ns_set_exported(g->config.ns, t->ino, false);
 
 	if (r < 0 && r != -ESTALE)
-		log_warning("inode %llu stays marked as exported: %s", (unsigned long long)ino,
+		log_warning("inode %llu stays marked as exported: %s", (unsigned long long)t->ino,
 			strerror(-r));
 }
 
@@ -59,59 +83,123 @@ int grants_take_exported(struct grants *g, const struct link_exported *m)
 {
 	uint64_t ino = get_le64(m->header.id);
 	int error = (int)get_le32(m->error);
-	uint64_t *place = ino ? find_place(g, ino) : NULL;
+	struct transition *place = ino ? find_place(g, ino) : NULL;
 
-	if (!place || error < 0 || !memchr(m->node, '\0', sizeof(m->node)) ||
+	if (!place || place->ends || error < 0 || !memchr(m->node, '\0', sizeof(m->node)) ||
 		(error == 0 && m->node[0] != '/'))
 		return -EPROTO;
-	*place = 0;
 	if (error)
-		give_up(g, ino);
+		give_up(g, place);
+	free_place(place);
 	answer(g, ino, -error, (enum gm_reason)get_le32(m->reason), error ? NULL : m->node);
 	return 0;
 }
 
-void grants_fail_exports(struct grants *g, int error)
+/* ---- the end ---- */
+
+static void answer_end(struct grants *g, const struct transition *t, int error)
+{
+	if (t->asked)
+		g->config.unexported(g->config.data, t->ino, error);
+}
+
+static void send_end(struct grants *g, uint64_t ino)
+{
+	grants_send_export(
+		&g->outbox, LINK_UNEXPORT, meta_inode(g->meta, ino), 0, GRANTS_UNEXPORT_ID | ino);
+}
+
+int grants_unexport(struct grants *g, uint64_t ino)
+{
+	struct transition *place = find_place(g, ino);
+
+	if (!is_exported(g, ino))
+		return -ENOENT;
+	if (!g->ready || (place && !place->ends))
+		return -EAGAIN;
+	if (!place) {
+		place = find_place(g, 0);
+		if (!place)
+			return -EUSERS;
+		*place = (struct transition){.ino = ino, .ends = true};
+		send_end(g, ino);
+	}
+	place->asked = true;
+	return 0;
+}
+
+int grants_take_unexported(struct grants *g, const struct link_done *m)
+{
+	uint64_t ino = get_le64(m->header.id) & ~GRANTS_UNEXPORT_ID;
+	int error = (int)get_le32(m->error);
+	struct transition *place = ino ? find_place(g, ino) : NULL;
+
+	if (!place || !place->ends || error < 0 || get_le32(m->reserved))
+		return -EPROTO;
+	const struct transition t = *place;
+	int r = error ? -error : ns_set_exported(g->config.ns, ino, false);
+	free_place(place);
+	if (r < 0 && r != -ESTALE) {
+		log_warning("the export of inode %llu does not end: %s", (unsigned long long)ino,
+			strerror(-r));
+		grants_node_changed(g, ino); /* as it was, or as it has become meanwhile */
+	}
+	answer_end(g, &t, r);
+	return 0;
+}
+
+void grants_node_changed(struct grants *g, uint64_t ino)
+{
+	const struct transition *place = find_place(g, ino);
+
+	/* One that is about to end must not open once more. */
+	if (g->ready && is_exported(g, ino) && !(place && place->ends))
+		grants_send_export(&g->outbox, LINK_NODE, meta_inode(g->meta, ino), 0, 0);
+}
+
+/* ---- the link ---- */
+
+/* Nobody knows how far the helper has come. What was to end, and what began without an answer for
+ * anybody to rely on, ends with the next helper. */
+static void lose_transition(struct grants *g, struct transition *t)
+{
+	const struct transition lost = *t;
+
+	*t = (struct transition){.ino = lost.ino, .ends = true};
+	if (!lost.ends && lost.was_exported)
+		free_place(t);
+	if (lost.ends)
+		answer_end(g, &lost, -EAGAIN);
+	else
+		answer(g, lost.ino, -EAGAIN, GM_REASON_STARTING, NULL);
+}
+
+void grants_lose_exports(struct grants *g)
 {
 	struct waiting *w;
 
-	for (size_t n = 0; n < GRANTS_EXPORTS_MAX; n++) {
-		uint64_t ino = g->exporting[n];
-
-		if (!ino)
-			continue;
-		g->exporting[n] = 0;
-		give_up(g, ino);
-		answer(g, ino, error, GM_REASON_STARTING, NULL);
-	}
+	for (size_t n = 0; n < GRANTS_EXPORTS_MAX; n++)
+		if (g->transitions[n].ino)
+			lose_transition(g, &g->transitions[n]);
 	TAILQ_FOREACH (w, &g->waiting, link) {
 		const struct request *rq;
 
 		STAILQ_FOREACH (rq, &w->requests, link)
 			if (rq->access == 0)
-				answer(g, w->ino, error, GM_REASON_STARTING, NULL);
+				answer(g, w->ino, -EAGAIN, GM_REASON_STARTING, NULL);
 	}
 }
 
-int grants_unexport(struct grants *g, uint64_t ino)
+void grants_resume_exports(struct grants *g)
 {
-	const struct inode *inode = meta_inode(g->meta, ino);
-	int r;
+	const struct inode *inode;
+	size_t cursor = 0;
 
-	if (!inode || !(inode->attr.flags & GM_INODE_EXPORTED))
-		return -ENOENT;
-	if (!g->ready)
-		return -EAGAIN;
-	r = ns_set_exported(g->config.ns, ino, false);
-	if (r == 0)
-		grants_send_export(&g->outbox, LINK_UNEXPORT, inode, 0, GRANTS_UNEXPORT_ID | ino);
-	return r;
-}
-
-void grants_node_changed(struct grants *g, uint64_t ino)
-{
-	const struct inode *inode = meta_inode(g->meta, ino);
-
-	if (g->ready && inode && (inode->attr.flags & GM_INODE_EXPORTED))
-		grants_send_export(&g->outbox, LINK_NODE, inode, 0, 0);
+	for (struct transition *t = g->transitions; t < g->transitions + GRANTS_EXPORTS_MAX; t++)
+		if (t->ino && is_exported(g, t->ino))
+			send_end(g, t->ino);
+		else
+			free_place(t);
+	while ((inode = meta_each_inode(g->meta, &cursor)))
+		grants_node_changed(g, inode->attr.ino);
 }

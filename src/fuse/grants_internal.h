@@ -23,6 +23,16 @@ struct request {
 	uint32_t access; /* 0: an export */
 };
 
+/* An export that begins or ends: what the helper was asked, or is to be asked, and has not
+ * answered.
+ */
+struct transition {
+	uint64_t ino; /* 0: the place is free */
+	bool ends;
+	bool was_exported; /* before an export that begins */
+	bool asked;        /* somebody waits for the end */
+};
+
 /* A file that somebody waits for. */
 struct waiting {
 	TAILQ_ENTRY(waiting) link; /* grants.waiting */
@@ -46,9 +56,9 @@ struct grants {
 	size_t held_count;
 	size_t held_sent;
 
-	uint64_t exporting[GRANTS_EXPORTS_MAX]; /* inodes whose EXPORT is under way; 0: none */
-	TAILQ_HEAD(, waiting) waiting;          /* in order of arrival */
-	unsigned request_count;                 /* in all of them */
+	struct transition transitions[GRANTS_EXPORTS_MAX];
+	TAILQ_HEAD(, waiting) waiting; /* in order of arrival */
+	unsigned request_count;        /* in all of them */
 };
 
 /* The messages of the same names. 0, or -EPROTO: the link must end. */
@@ -57,14 +67,18 @@ int grants_take_done(struct grants *g, const struct link_done *m);
 int grants_take_free(struct grants *g, const struct link_check *m);
 int grants_take_exported(struct grants *g, const struct link_exported *m);
 int grants_take_busy(struct grants *g, const struct link_check *m);
+int grants_take_unexported(struct grants *g, const struct link_done *m);
 
 enum gm_reason grants_reason_of(int error); /* negative errno */
 
 /* The file is clean: makes its node. */
 void grants_begin_export(struct grants *g, uint64_t ino);
 
-/* All exports that wait or are under way get this answer. */
-void grants_fail_exports(struct grants *g, int error);
+/* The link is lost: whoever waits for the beginning or end of an export gets -EAGAIN. */
+void grants_lose_exports(struct grants *g);
+
+/* A helper is there: the nodes are brought in line with the journal. */
+void grants_resume_exports(struct grants *g);
 
 /* Nobody waits for the file any more; no answer is sent. */
 void grants_drop_waiting(struct grants *g, struct waiting *w);

@@ -39,6 +39,7 @@ static int take_ready(struct grants *g)
 		return -EPROTO;
 	g->ready = true;
 	scrub_resend(&g->scrub);
+	grants_resume_exports(g);
 	return 0;
 }
 
@@ -128,7 +129,7 @@ void grants_drop_link(struct grants *g)
 	g->ready = false;
 	free(g->held);
 	g->held = NULL;
-	grants_fail_exports(g, -EAGAIN);
+	grants_lose_exports(g);
 	while (!TAILQ_EMPTY(&g->waiting))
 		grants_drop_waiting(g, TAILQ_FIRST(&g->waiting));
 	if (g->asked_holders) {

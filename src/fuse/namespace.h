@@ -122,7 +122,7 @@ struct ns_change {
 /*
  * All of it or nothing. Growing takes the blocks at once. -EFBIG size beyond any pool; -ENOSPC not
  * enough free blocks; -EBUSY shrinking a held file; -EISDIR the size of a directory; -EINVAL a time
- * that is none.
+ * that is none, or a size that is not whole GiBs where memory is given out by those.
  */
 int ns_setattr(struct namespace *ns, const struct ns_request *rq, uint64_t ino,
 	const struct ns_change *change, struct stat *ret);

@@ -182,6 +182,9 @@ static int change_size(const struct namespace *ns, struct txn *t, const struct i
 		return -EISDIR;
 	if (size > SIZE_LIMIT)
 		return -EFBIG;
+	/* As on hugetlbfs: what is mapped by whole pages can't end within one. */
+	if (alloc_granule(ns_meta(ns)->alloc) > 1 && size % GM_GROUP_SIZE != 0)
+		return -EINVAL;
 	if (size < attr->size)
 		return shrink(ns, t, i, attr, size);
 	/* Its node is one device over what the file is now, and can't grow. */

@@ -315,8 +315,8 @@ static int access_of(uint64_t handle, uint32_t *ret)
 	}
 }
 
-static int issue_ticket(
-	const struct ops *o, fuse_ino_t ino, const struct fuse_file_info *fi, struct gm_ticket *ret)
+static int issue_ticket(const struct ops *o, fuse_ino_t ino, uid_t uid,
+	const struct fuse_file_info *fi, struct gm_ticket *ret)
 {
 	uint32_t access = 0;
 	struct stat st;
@@ -328,10 +328,10 @@ static int issue_ticket(
 		r = -EBUSY;
 	if (r == 0)
 		r = access_of(fi->fh, &access);
-	return r < 0 ? r : tickets_issue(o->tickets, ino, access, ret);
+	return r < 0 ? r : tickets_issue(o->tickets, ino, uid, access, ret);
 }
 
-static int invite(const struct ops *o, fuse_ino_t ino, const struct fuse_file_info *fi,
+static int invite(const struct ops *o, fuse_ino_t ino, uid_t uid, const struct fuse_file_info *fi,
 	struct gm_invitation *ret)
 {
 	size_t length = strlen(o->grant_socket);
@@ -339,7 +339,7 @@ static int invite(const struct ops *o, fuse_ino_t ino, const struct fuse_file_in
 	if (length >= sizeof(ret->socket))
 		return -ENAMETOOLONG;
 	memcpy(ret->socket, o->grant_socket, length);
-	return issue_ticket(o, ino, fi, &ret->ticket);
+	return issue_ticket(o, ino, uid, fi, &ret->ticket);
 }
 
 static void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg,
@@ -348,14 +348,15 @@ static void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg,
 	const struct ops *o = ops_of(req);
 	struct gm_invitation answer = {.socket = ""}; /* begins with the ticket */
 	size_t size = _IOC_SIZE(cmd);
+	uid_t uid = fuse_req_ctx(req)->uid;
 	int r = -ENOTTY;
 
 	(void)arg, (void)in, (void)in_size;
 	if (!(flags & FUSE_IOCTL_DIR) && out_size >= size) {
 		if (cmd == GM_IOC_TICKET)
-			r = issue_ticket(o, ino, fi, &answer.ticket);
+			r = issue_ticket(o, ino, uid, fi, &answer.ticket);
 		else if (cmd == GM_IOC_INVITATION)
-			r = invite(o, ino, fi, &answer);
+			r = invite(o, ino, uid, fi, &answer);
 	}
 	if (r < 0)
 		reply_error(req, r);

@@ -30,6 +30,7 @@ struct ops { /* the session's userdata; everything that it points to is the work
 
 	uint64_t unique; /* of the request that is being served; ops_process() sets it */
 	struct parked_list parked;
+	uint64_t explain_after; /* in clock_milliseconds(): no sentence in the log before */
 };
 
 /* For fuse_session_new(), with a struct ops as userdata. */

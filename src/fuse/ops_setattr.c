@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Setattr: at once where that is possible, later where the helper must look first (parked.h). */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -8,9 +9,11 @@
 #include "fuse/ops_internal.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
+#include "util/log.h"
 
 #define PARK_BUSY_MS  1000U
 #define PARK_SPACE_MS 300U
+#define EXPLAIN_MS    10000U
 
 static struct ns_change change_of(const struct stat *attr, int to_set)
 {
@@ -42,6 +45,22 @@ static struct ns_change change_of(const struct stat *attr, int to_set)
 	if (to_set & FUSE_SET_ATTR_MTIME_NOW)
 		c.mtime.tv_nsec = UTIME_NOW;
 	return c;
+}
+
+/* truncate(2) has no room for a sentence. Any user can cause it, so the log gets one now and then.
+ */
+static void explain(struct ops *o, const struct parked *p)
+{
+	uint64_t now = clock_milliseconds();
+
+	if (p->error != -EINVAL || !(p->change.set & NS_SET_SIZE) ||
+		p->change.size % GM_GROUP_SIZE == 0 || now < o->explain_after)
+		return;
+	o->explain_after = now + EXPLAIN_MS;
+	log_info("setattr ino=%" PRIu64 " size=%" PRIu64
+		 " refused: this pool has pages of 1G, and the size of a file must be a multiple "
+		 "of that",
+		p->ino, p->change.size);
 }
 
 /* Fills in for whom p must wait; false if waiting can't help. */
@@ -97,6 +116,7 @@ void op_setattr(
 	p.error = ns_setattr(o->ns, &p.rq, ino, &p.change, &st);
 	if (p.error == 0 && (p.change.set & (NS_SET_MODE | NS_SET_UID | NS_SET_GID)))
 		grants_node_changed(o->grants, ino);
+	explain(o, &p);
 	if (p.error == 0 || !park(o, &p))
 		reply_attr(req, p.error, &st);
 }

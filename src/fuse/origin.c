@@ -10,8 +10,10 @@
 #include <unistd.h>
 
 #include "util/cleanup.h"
+#include "util/words.h"
 
 #define PARAMETER "guestmemfs.succession="
+#define CRASH     "elfcorehdr=" /* kexec adds it to a crash kernel's command line */
 
 /* Documentation/x86/boot: loader type 0xD is kexec-tools, and the kernel's own kexec_file_load; in
  * the upper digit. */
@@ -67,8 +69,8 @@ bool origin_find_token(const char *cmdline, const uint8_t wanted[16], uint8_t to
 {
 	bool found = false;
 
-	for (const char *word = cmdline; *word;) {
-		size_t length = strcspn(word, " \t\n");
+	for (const char *word = words_skip_blanks(cmdline); *word; word = words_skip_blanks(word)) {
+		size_t length = words_length(word);
 		uint8_t here[16];
 
 		if (length >= strlen(PARAMETER) &&
@@ -80,9 +82,17 @@ bool origin_find_token(const char *cmdline, const uint8_t wanted[16], uint8_t to
 				break;
 		}
 		word += length;
-		word += strspn(word, " \t\n");
 	}
 	return found;
+}
+
+bool origin_is_crash_kernel(const char *cmdline)
+{
+	const char *word = words_skip_blanks(cmdline);
+
+	while (*word && !words_is(word, CRASH))
+		word = words_skip_blanks(word + words_length(word));
+	return *word;
 }
 
 const char *origin_format_token(char buffer[ORIGIN_TOKEN_TEXT], const uint8_t token[16])
@@ -113,6 +123,7 @@ int origin_judge(struct store_origin *ret, const struct origin_texts *texts,
 
 	if (r < 0)
 		return r;
+	o.after_panic = origin_is_crash_kernel(texts->cmdline);
 	o.has_token = origin_find_token(texts->cmdline, wanted, o.token);
 	*ret = o;
 	return 0;

@@ -29,6 +29,9 @@ int origin_judge(struct store_origin *ret, const struct origin_texts *texts,
  */
 bool origin_find_token(const char *cmdline, const uint8_t wanted[16], uint8_t token[16]);
 
+/* True if the command line is that of a kernel which was loaded for a panic. */
+bool origin_is_crash_kernel(const char *cmdline);
+
 /* 32 hex digits. Returns buffer. */
 #define ORIGIN_TOKEN_TEXT 33
 const char *origin_format_token(char buffer[ORIGIN_TOKEN_TEXT], const uint8_t token[16]);

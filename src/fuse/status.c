@@ -118,7 +118,7 @@ static struct json_object *make_regions(const struct status *s)
 	return finish(&m);
 }
 
-static struct json_object *make_blocks(const struct alloc_stats *stats)
+static struct json_object *make_blocks(const struct alloc_stats *stats, uint64_t granule)
 {
 	struct maker m = make_object();
 
@@ -131,6 +131,7 @@ static struct json_object *make_blocks(const struct alloc_stats *stats)
 	put_number(&m, "quarantined", stats->quarantined);
 	put_number(&m, "poisoned", stats->poisoned);
 	put_number(&m, "free_groups", stats->free_groups);
+	put_number(&m, "granule", granule);
 	return finish(&m);
 }
 
@@ -260,7 +261,7 @@ struct json_object *status_make(
 	put_store(&m, s);
 	put(&m, "pids", make_pids(s));
 	put(&m, "regions", make_regions(s));
-	put(&m, "blocks", make_blocks(&stats));
+	put(&m, "blocks", make_blocks(&stats, alloc_granule(store_meta(s->ns->store)->alloc)));
 	put(&m, "grants", make_grants(s, holders, count));
 	put_number(&m, "orphans", s->ns->orphans);
 	put(&m, "scrub", make_pair("pending_blocks", stats.free_dirty + stats.used_dirty, NULL, 0));

@@ -24,23 +24,27 @@ struct place {
 	uint64_t ino; /* 0: free */
 	uint64_t expires;
 	uint32_t access;
+	uid_t uid;      /* who asked for it */
 	uint32_t older; /* in order of issue; NONE at the ends */
 	uint32_t newer;
 };
 
 struct tickets {
+	uid_t own;
 	uint32_t oldest;
 	uint32_t newest;
 	uint32_t count;
 	struct place places[PLACES];
 };
 
-struct tickets *tickets_new(void)
+struct tickets *tickets_new(uid_t own)
 {
 	struct tickets *t = calloc(1, sizeof(*t));
 
-	if (t)
-		t->oldest = t->newest = NONE;
+	if (!t)
+		return NULL;
+	t->own = own;
+	t->oldest = t->newest = NONE;
 	return t;
 }
 
@@ -94,13 +98,25 @@ static void expire(struct tickets *t, uint64_t now)
 		clear(t, &t->places[t->oldest]);
 }
 
-static uint32_t count_of_inode(const struct tickets *t, uint64_t ino)
+static bool is_own(const struct tickets *t, uid_t uid)
 {
-	uint32_t n = 0;
+	return uid == 0 || uid == t->own;
+}
 
-	for (uint32_t at = t->oldest; at != NONE; at = t->places[at].newer)
-		n += t->places[at].ino == ino;
-	return n;
+static bool is_over_limit(const struct tickets *t, uint64_t ino, uid_t uid)
+{
+	uint32_t of_inode = 0, of_user = 0, of_others = 0;
+
+	for (uint32_t at = t->oldest; at != NONE; at = t->places[at].newer) {
+		const struct place *p = &t->places[at];
+		of_inode += p->ino == ino;
+		of_user += p->uid == uid;
+		of_others += !is_own(t, p->uid);
+	}
+	if (t->count >= TICKETS_MAX || of_inode >= TICKETS_PER_INODE_MAX)
+		return true;
+	return !is_own(t, uid) &&
+	       (of_user >= TICKETS_PER_USER_MAX || of_others >= TICKETS_OTHERS_MAX);
 }
 
 /* Draws the bits of a ticket whose place is free, and gives that place; NULL with errno if there is
@@ -118,20 +134,21 @@ static struct place *draw(struct tickets *t, struct gm_ticket *ret)
 	return p;
 }
 
-int tickets_issue_at(
-	struct tickets *t, uint64_t now, uint64_t ino, uint32_t access, struct gm_ticket *out)
+int tickets_issue_at(struct tickets *t, uint64_t now, uint64_t ino, uid_t uid, uint32_t access,
+	struct gm_ticket *out)
 {
 	struct gm_ticket ticket;
 	struct place *p;
 
 	expire(t, now);
-	if (t->count >= TICKETS_MAX || count_of_inode(t, ino) >= TICKETS_PER_INODE_MAX)
+	if (is_over_limit(t, ino, uid))
 		return -EAGAIN;
 	p = draw(t, &ticket);
 	if (!p)
 		return -errno;
 	p->ticket = ticket;
 	p->ino = ino;
+	p->uid = uid;
 	p->access = access;
 	p->expires = now + GM_TICKET_SECONDS * 1000ULL;
 	append(t, p);
@@ -164,15 +181,30 @@ int tickets_redeem_at(struct tickets *t, uint64_t now, const struct gm_ticket *t
 	return 0;
 }
 
-int tickets_issue(struct tickets *t, uint64_t ino, uint32_t access, struct gm_ticket *out)
+int tickets_issue(
+	struct tickets *t, uint64_t ino, uid_t uid, uint32_t access, struct gm_ticket *out)
 {
-	return tickets_issue_at(t, clock_milliseconds(), ino, access, out);
+	return tickets_issue_at(t, clock_milliseconds(), ino, uid, access, out);
 }
 
 int tickets_redeem(
 	struct tickets *t, const struct gm_ticket *ticket, uint64_t *ino, uint32_t *access)
 {
 	return tickets_redeem_at(t, clock_milliseconds(), ticket, ino, access);
+}
+
+size_t tickets_revoke(struct tickets *t, uint64_t ino)
+{
+	size_t n = 0;
+
+	for (uint32_t at = t->oldest, newer; at != NONE; at = newer) {
+		newer = t->places[at].newer;
+		if (t->places[at].ino != ino)
+			continue;
+		clear(t, &t->places[at]);
+		n++;
+	}
+	return n;
 }
 
 size_t tickets_count(const struct tickets *t)

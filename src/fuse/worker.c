@@ -137,6 +137,14 @@ static void on_exported(
 		control_take_exported(w->control, ino, error, reason, node);
 }
 
+static void on_unexported(void *data, uint64_t ino, int error)
+{
+	struct worker *w = data;
+
+	if (w->control)
+		control_take_unexported(w->control, ino, error);
+}
+
 static void lose_helper(struct worker *w)
 {
 	w->watched = -1;
@@ -181,8 +189,12 @@ static int check_origin(struct worker *w, struct problem *why)
 
 static int begin_store(struct worker *w, struct problem *why)
 {
-	int r = store_begin_mount(w->store, w->origin.boot_id, why);
+	int r = w->origin.after_panic ? store_continue_mount(w->store, w->origin.boot_id, why)
+				      : store_begin_mount(w->store, w->origin.boot_id, why);
 
+	if (r == 0 && w->origin.after_panic)
+		log_info("this is a crash kernel: what was held before the panic stays held, and "
+			 "orphans and quarantine stay as they are");
 	if (r == 0)
 		r = pool_write_stamps(&w->pool, store_meta(w->store)->token, why);
 	if (r < 0)
@@ -198,10 +210,11 @@ static int make_parts(struct worker *w, struct problem *why)
 		.checked = on_checked,
 		.holder = on_holder,
 		.exported = on_exported,
+		.unexported = on_unexported,
 		.data = w,
 	};
 
-	w->tickets = config.tickets = tickets_new();
+	w->tickets = config.tickets = tickets_new(geteuid());
 	if (!w->tickets || grants_new(&w->grants, &config) < 0)
 		return problem_errno(why, ENOMEM, "starting to serve");
 	w->ops.ns = &w->ns;

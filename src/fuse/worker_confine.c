@@ -74,7 +74,6 @@ static const struct confine_rule rules[] = {
 	/* the rest */
 	CONFINE_ALLOW("getegid"), CONFINE_ALLOW("geteuid"), CONFINE_ALLOW("getgid"),
 	CONFINE_ALLOW("getppid"), CONFINE_ALLOW("getrandom"), CONFINE_ALLOW("getuid"),
-	CONFINE_ALLOW("sysinfo"), /* qsort(3) of much */
 	/* libfuse makes sure that descriptors 0 to 2 are taken, by opening /dev/null. */
 	{.name = "openat", .error = ENOENT, .compares = {{CONFINE_EQUAL, 2, O_RDWR, 0}}},
 	CONFINE_REFUSE("ioctl", ENOTTY), /* stdio asks whether it writes to a terminal */

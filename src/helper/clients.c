@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "helper/server.h"
@@ -13,6 +15,7 @@
 #include "util/packet.h"
 
 #define ACCEPT_PAUSE_MS 200U
+#define SEND_BUFFER     8192 /* bytes of answers that may lie unread; the kernel doubles it */
 
 union client_message {
 	struct gm_header header;
@@ -26,30 +29,12 @@ void clients_init(struct clients *c)
 	TAILQ_INIT(&c->all);
 }
 
-static const char *reason_name(enum gm_reason reason)
-{
-	static const char *const names[] = {"none", "version", "ticket", "trust", "limit",
-		"extents", "scrub", "record", "starting", "memory", "gone", "space", "frozen",
-		"device"};
-
-	return (size_t)reason < ARRAY_SIZE(names) ? names[reason] : "unknown";
-}
-
-/* True if a line that clients can cause at will may be written now. */
-static bool may_log(struct server *s)
-{
-	unsigned left_out;
-	bool allowed = limiter_allow(&s->noise, server_now(), &left_out);
-
-	if (left_out > 0)
-		log_warning("%u lines about clients were left out", left_out);
-	return allowed;
-}
-
 static void client_free(struct server *s, struct client *c)
 {
 	TAILQ_REMOVE(&s->clients.all, c, by_server);
 	s->clients.count--;
+	c->user->connections--;
+	user_put(s, c->user);
 	process_put(s, c->process);
 	free(c);
 }
@@ -105,14 +90,6 @@ static int send_refused(int sock, uint64_t serial, int error, enum gm_reason rea
 	return packet_send(sock, &refused, sizeof(refused), NULL, 0, false);
 }
 
-static void log_refused(struct server *s, const struct ucred *peer, uint64_t ino, int error,
-	enum gm_reason reason, const char *what)
-{
-	if (may_log(s))
-		log_warning("refused pid=%d uid=%u ino=%" PRIu64 " errno=%d reason=%s: %s",
-			(int)peer->pid, peer->uid, ino, error, reason_name(reason), what);
-}
-
 static void client_end_redeem(struct server *s, struct client *c)
 {
 	c->redeem = NULL;
@@ -127,7 +104,7 @@ bool client_grant(
 	int r = client_send(c, grant, sizeof(*grant), fds, nfds);
 
 	if (r < 0 && c->source.fd >= 0) {
-		if (may_log(s))
+		if (audits_may_log(s, c->user))
 			log_warning("pid %d (uid %u) does not take its grant: %s", c->peer.pid,
 				c->peer.uid, strerror(-r));
 		source_close(&c->source, s->epoll);
@@ -140,7 +117,7 @@ bool client_grant(
 void client_refuse(
 	struct server *s, struct client *c, uint64_t ino, int error, enum gm_reason reason)
 {
-	log_refused(s, &c->peer, ino, error, reason, strerror(error));
+	audits_refusal(s, c->user, c->peer.pid, c->process, ino, error, reason, strerror(error));
 	if (c->source.fd >= 0 && send_refused(c->source.fd, c->serial, error, reason) < 0)
 		source_close(&c->source, s->epoll);
 	client_end_redeem(s, c);
@@ -150,12 +127,23 @@ void client_refuse(
 static void client_dismiss(struct server *s, struct client *c, uint64_t serial, int error,
 	enum gm_reason reason, const char *what)
 {
-	log_refused(s, &c->peer, 0, error, reason, what);
+	audits_refusal(s, c->user, c->peer.pid, c->process, 0, error, reason, what);
 	(void)send_refused(c->source.fd, serial, error, reason);
 	client_close(s, c);
 }
 
 /* ---- messages ---- */
+
+static const char too_fast[] = "too many messages in a second";
+
+/* Is a grant unread that was sent before? It keeps descriptors on their way, of which the kernel
+ * lets the helper have only so many. */
+static bool has_unread_grant(const struct client *c)
+{
+	int unread = 0;
+
+	return c->granted && ioctl(c->source.fd, SIOCOUTQ, &unread) == 0 && unread > 0;
+}
 
 /* True if the client is welcome. */
 static bool client_take_hello(struct server *s, struct client *c, const struct gm_hello *m)
@@ -206,10 +194,17 @@ static void client_take_attach(struct server *s, struct client *c, const struct 
 			"an attach with an unknown flag");
 		return;
 	}
+	if (has_unread_grant(c)) {
+		client_dismiss(s, c, serial, EPROTO, GM_REASON_NONE,
+			"attach before the grant before is read");
+		return;
+	}
 	c->serial = serial;
 	/* The worker hears nothing of users who get nothing: their ticket is not even used up. */
 	if (s->needs_trust && !c->trusted)
 		client_refuse(s, c, 0, EACCES, GM_REASON_TRUST);
+	else if (!user_may_hold(s, c->user))
+		client_refuse(s, c, 0, EUSERS, GM_REASON_LIMIT);
 	else if (grants_begin(s, c, &m->ticket, &c->redeem) < 0)
 		client_refuse(s, c, 0, ENOMEM, GM_REASON_MEMORY);
 }
@@ -256,6 +251,10 @@ void client_receive(struct server *s, struct client *c)
 		client_close(s, c);
 		return;
 	}
+	if (!user_may_send(s, c->user, server_now())) {
+		client_dismiss(s, c, 0, EAGAIN, GM_REASON_RATE, too_fast);
+		return;
+	}
 	if ((size_t)n < sizeof(m.header)) {
 		client_dismiss(s, c, 0, EPROTO, GM_REASON_NONE, "a message too short");
 		return;
@@ -271,29 +270,28 @@ void client_receive(struct server *s, struct client *c)
 
 /* ---- coming ---- */
 
-static bool is_over_limit(const struct server *s, uid_t uid, bool trusted)
+static bool is_over_limit(const struct server *s, const struct user *u, bool trusted)
 {
-	unsigned of_uid = 0, untrusted = 0;
+	unsigned untrusted = 0;
 	const struct client *c;
 
-	TAILQ_FOREACH (c, &s->clients.all, by_server) {
-		of_uid += c->peer.uid == uid;
+	TAILQ_FOREACH (c, &s->clients.all, by_server)
 		untrusted += !c->trusted;
-	}
 	if (s->clients.count >= CLIENTS_MAX || (!trusted && untrusted >= CLIENTS_UNTRUSTED_MAX))
 		return true;
-	bool own = uid == 0 || uid == s->trust.own_uid;
-	return of_uid >= (own ? CLIENTS_OWN_MAX : CLIENTS_UID_MAX);
+	return u->connections >= (u->own ? CLIENTS_OWN_MAX : CLIENTS_UID_MAX);
 }
 
-static int client_new(
-	struct server *s, int *sock, const struct ucred *peer, bool trusted, struct client **ret)
+static int client_new(struct server *s, int *sock, const struct ucred *peer, struct user *user,
+	bool trusted, struct client **ret)
 {
 	struct process *process = NULL;
 	_cleanup_free_ struct client *c = calloc(1, sizeof(*c));
 
 	if (!c)
 		return -ENOMEM;
+	/* If it can't be set, the kernel's own bound holds. */
+	(void)setsockopt(*sock, SOL_SOCKET, SO_SNDBUF, &(int){SEND_BUFFER}, sizeof(int));
 	int pidfd = process_open_peer(*sock, peer->pid);
 	if (pidfd < 0)
 		return pidfd;
@@ -309,6 +307,9 @@ static int client_new(
 	}
 	*sock = -1;
 	c->process = process;
+	c->user = user;
+	user->references++;
+	user->connections++;
 	c->peer = *peer;
 	c->trusted = trusted;
 	c->hello_due = server_now() + CLIENT_HELLO_MS;
@@ -318,16 +319,46 @@ static int client_new(
 
 static void clients_pause(struct server *s, int error)
 {
-	if (may_log(s))
-		log_warning("no more connections for %u ms: %s", ACCEPT_PAUSE_MS, strerror(error));
+	log_warning("no more connections for %u ms: %s", ACCEPT_PAUSE_MS, strerror(error));
 	s->clients.paused_until = server_now() + ACCEPT_PAUSE_MS;
 	source_set_events(&s->listener, s->epoll, 0);
+}
+
+/* Ends a connection that never became a client. */
+static void turn_away(struct server *s, struct user *u, int sock, pid_t pid, int error,
+	enum gm_reason reason, const char *what)
+{
+	audits_refusal(s, u, pid, NULL, 0, error, reason, what);
+	(void)send_refused(sock, 0, error, reason);
+}
+
+static void clients_admit(
+	struct server *s, struct user *u, int *sock, const struct ucred *peer, bool trusted)
+{
+	struct client *c = NULL;
+
+	if (!user_may_send(s, u, server_now())) {
+		turn_away(s, u, *sock, peer->pid, EAGAIN, GM_REASON_RATE, too_fast);
+		return;
+	}
+	if (is_over_limit(s, u, trusted)) {
+		turn_away(s, u, *sock, peer->pid, EUSERS, GM_REASON_LIMIT, "too many connections");
+		return;
+	}
+	int r = client_new(s, sock, peer, u, trusted, &c);
+	if (r < 0) {
+		turn_away(s, u, *sock, peer->pid, r == -ESRCH ? ESRCH : ENOMEM, GM_REASON_MEMORY,
+			strerror(-r));
+		return;
+	}
+	TAILQ_INSERT_TAIL(&s->clients.all, c, by_server);
+	s->clients.count++;
+	client_receive(s, c); /* its HELLO is mostly here already */
 }
 
 void clients_accept(struct server *s)
 {
 	_cleanup_fd_ int sock = accept4(s->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	struct client *c = NULL;
 	struct ucred peer;
 
 	if (sock < 0) {
@@ -337,24 +368,15 @@ void clients_accept(struct server *s)
 			clients_pause(s, errno);
 		return;
 	}
-	int r = trust_get_peer(sock, &peer);
-	if (r < 0)
+	if (trust_get_peer(sock, &peer) < 0)
 		return;
-	bool trusted = trust_check(&s->trust, sock, &peer);
-	if (is_over_limit(s, peer.uid, trusted)) {
-		log_refused(s, &peer, 0, EUSERS, GM_REASON_LIMIT, "too many connections");
-		(void)send_refused(sock, 0, EUSERS, GM_REASON_LIMIT);
+	struct user *u = user_get(s, peer.uid);
+	if (!u) {
+		(void)send_refused(sock, 0, ENOMEM, GM_REASON_MEMORY);
 		return;
 	}
-	r = client_new(s, &sock, &peer, trusted, &c);
-	if (r < 0) {
-		log_refused(s, &peer, 0, -r, GM_REASON_MEMORY, strerror(-r));
-		(void)send_refused(sock, 0, r == -ESRCH ? ESRCH : ENOMEM, GM_REASON_MEMORY);
-		return;
-	}
-	TAILQ_INSERT_TAIL(&s->clients.all, c, by_server);
-	s->clients.count++;
-	client_receive(s, c); /* its HELLO is mostly here already */
+	clients_admit(s, u, &sock, &peer, trust_check(&s->trust, sock, &peer));
+	user_put(s, u);
 }
 
 pid_t clients_find_outlived(const struct server *s)

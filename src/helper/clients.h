@@ -16,21 +16,18 @@
 #include "helper/source.h"
 #include "helper/trust.h"
 
-#define CLIENTS_MAX 1024U /* connections in all */
-#define CLIENTS_UNTRUSTED_MAX                                                                      \
-	512U                  /* of users who get nothing anyway: they can't keep the others out */
-#define CLIENTS_UID_MAX 64U   /* of one user */
-#define CLIENTS_OWN_MAX 512U  /* of root, and of our own user */
 #define CLIENT_HELLO_MS 5000U /* in which the first message must come */
 
 struct server;
 struct process;
+struct user;
 struct redeem;
 
 struct client {
 	struct source source; /* its descriptor is -1 when the client has gone while its ticket is
 				 being redeemed */
 	struct process *process;
+	struct user *user; /* a reference */
 	struct ucred peer;
 	bool trusted;
 	bool greeted;

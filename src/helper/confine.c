@@ -81,7 +81,6 @@ static const struct confine_rule rules[] = {
 	CONFINE_ALLOW("getegid"), CONFINE_ALLOW("geteuid"), CONFINE_ALLOW("getgid"),
 	CONFINE_ALLOW("getppid"), CONFINE_ALLOW("getrandom"), CONFINE_ALLOW("getuid"),
 	CONFINE_ALLOW("sched_getaffinity"), /* malloc(3), for a thread's own arena */
-	CONFINE_ALLOW("sysinfo"),           /* qsort(3) of much */
 	CONFINE_REFUSE("ioctl", ENOTTY),    /* stdio asks whether it writes to a terminal */
 };
 

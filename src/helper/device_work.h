@@ -10,7 +10,7 @@
 
 #include "helper/device_list.h"
 #include "helper/device_plan.h"
-#include "helper/procscan.h"
+#include "region/procscan.h"
 #include "region/region.h"
 
 /*

@@ -10,7 +10,7 @@
 #include "util/le.h"
 #include "util/log.h"
 
-#define MODE_BITS 07777U
+#define MODE_BITS 0777U
 
 /* No node is ever made executable, set-uid or the like. */
 #define NODE_BITS 0666U
@@ -83,8 +83,7 @@ void exports_finish(struct server *s, const struct delivery *d)
 		exports_answer(s, d, -r, GM_REASON_DEVICE, NULL);
 		return;
 	}
-	log_info("export %s ino=%" PRIu64 " uid=%u gid=%u mode=%04o", node, d->ino, d->uid, d->gid,
-		d->mode & NODE_BITS);
+	audits_export(record_find(&s->record, d->ino), node, d->uid, d->gid, d->mode & NODE_BITS);
 	exports_answer(s, d, 0, GM_REASON_NONE, node);
 }
 
@@ -100,7 +99,7 @@ static int hold(struct server *s, const struct link_export *m, const struct reco
 	int r = record_hold(&s->record, ino, epoch, true, extents, count, &inode, &why);
 
 	if (r == -EUCLEAN) {
-		log_error("the worker's export of inode %" PRIu64 " is refused: %s", ino, why.text);
+		audits_worker_refused(s, LINK_EXPORT, ino, EUCLEAN, why.text);
 		(void)record_contradict(&s->record, ino, epoch);
 	}
 	if (r < 0)
@@ -140,6 +139,19 @@ void exports_take(struct server *s, const struct link_export *m,
 	deliver(s, d);
 }
 
+static void change_owner(const struct record_inode *inode, uid_t uid, gid_t gid, mode_t mode)
+{
+	const struct soft_device *device = &inode->devices->list.at[0].soft;
+	char node[SOFT_DEVICE_NODE];
+	int r = soft_device_set_owner(device, uid, gid, mode);
+
+	if (r < 0)
+		log_error("the node of inode %" PRIu64 " keeps its owner and mode: %s", inode->ino,
+			strerror(-r));
+	else
+		audits_export(inode, soft_device_node(node, device), uid, gid, mode);
+}
+
 void exports_take_node(struct server *s, const struct link_export *m)
 {
 	uint64_t ino = get_le64(m->ino);
@@ -158,16 +170,11 @@ void exports_take_node(struct server *s, const struct link_export *m)
 		return;
 	if (!inode || !inode->devices ||
 		!exports_is_whole(&inode->devices->list, inode->extents, inode->extent_count)) {
-		log_error("the worker gives an owner to the node of inode %" PRIu64
-			  ", which can't be exported",
-			ino);
+		audits_worker_refused(
+			s, LINK_NODE, ino, EUCLEAN, "it has no node that could be exported");
 		return;
 	}
-	int r = soft_device_set_owner(&inode->devices->list.at[0].soft, get_le32(m->uid),
-		get_le32(m->gid), get_le32(m->mode) & NODE_BITS);
-	if (r < 0)
-		log_error("the node of inode %" PRIu64 " keeps its owner and mode: %s", ino,
-			strerror(-r));
+	change_owner(inode, get_le32(m->uid), get_le32(m->gid), get_le32(m->mode) & NODE_BITS);
 }
 
 /* All of them, whichever was exported: none needs a node that others can open. */
@@ -192,12 +199,14 @@ void exports_take_end(struct server *s, const struct link_export *m)
 	const struct delivery *d;
 	int r = inode && inode->devices ? close_nodes(&inode->devices->list) : 0;
 
-	/* One that is still being made would open its node after this. */
+	/* One that is still being made would open its node after this, if its worker is there. */
 	TAILQ_FOREACH (d, &s->deliveries, entry)
-		if (d->ino == ino && !d->redeem)
+		if (d->ino == ino && !d->redeem && d->link_serial == s->link.serial)
 			r = -EBUSY;
 	if (r < 0)
 		log_error("the export of inode %" PRIu64 " does not end: %s", ino, strerror(-r));
+	else if (inode && inode->devices)
+		audits_export_end(inode);
 	done.error = put_le32((uint32_t)-r);
 	link_send(s, &done.header);
 }

@@ -134,14 +134,6 @@ void grants_take_refusal(struct server *s, uint64_t id, int error, enum gm_reaso
 	redeem_refuse(s, r, 0, error, reason);
 }
 
-static void log_grant(const struct client *c, const struct grant_order *o, const struct handout *h)
-{
-	log_info("grant pid=%d uid=%u ino=%" PRIu64 " access=%s extents=%" PRIu64
-		 " devices=%u epoch=%" PRIu64,
-		(int)c->peer.pid, c->peer.uid, o->ino, o->access & GM_ACCESS_WRITE ? "rw" : "r",
-		get_le64(h->message.extent_count), get_le32(h->message.device_count), o->epoch);
-}
-
 static int open_devices(const struct server *s, struct handout *h, const struct grant_order *o,
 	const struct record_extent *extents, size_t count)
 {
@@ -170,6 +162,7 @@ static bool grants_hand_out(struct server *s, struct client *c, const struct gra
 	const struct record_extent *extents, size_t count)
 {
 	_cleanup_(handout_deinit) struct handout h;
+	const struct process *process = c->process; /* the client may end with its answer */
 
 	int k = open_devices(s, &h, o, extents, count);
 	if (k < 0) {
@@ -181,7 +174,8 @@ static bool grants_hand_out(struct server *s, struct client *c, const struct gra
 	h.message.size = put_le64(o->size);
 	if (!client_grant(s, c, &h.message, h.fds, h.nfds))
 		return false;
-	log_grant(c, o, &h); /* after it: the client need not wait for the log */
+	/* after it: the client need not wait for the log */
+	audits_grant(process, o, extents, count, get_le32(h.message.device_count));
 	return true;
 }
 
@@ -199,7 +193,7 @@ void grants_fail(struct server *s, struct redeem *r, uint64_t ino, int error, en
  * handed out, and what is known of the inode stays as it was.
  */
 static void grants_reject(struct server *s, struct redeem *r, const struct grant_order *o,
-	size_t count, const struct problem *why)
+	size_t count, struct problem *why)
 {
 	if (!why) {
 		struct record_inode *known = record_find(&s->record, o->ino);
@@ -208,9 +202,9 @@ static void grants_reject(struct server *s, struct redeem *r, const struct grant
 		grants_fail(s, r, o->ino, ENOMEM, GM_REASON_MEMORY);
 		return;
 	}
-	log_error("the worker's grant of inode %" PRIu64 " (number %" PRIu64
-		  ", %zu extents, for pid %d) is refused: %s",
-		o->ino, o->epoch, count, (int)r->client->peer.pid, why->text);
+	(void)problem_prefix(why, 0, "grant number %" PRIu64 " of %zu extents for pid %d", o->epoch,
+		count, (int)r->client->peer.pid);
+	audits_worker_refused(s, LINK_GRANT, o->ino, EUCLEAN, why->text);
 	(void)record_contradict(&s->record, o->ino, o->epoch);
 	redeem_refuse(s, r, o->ino, EUCLEAN, GM_REASON_RECORD);
 }
@@ -249,6 +243,20 @@ static int grants_deliver(struct server *s, struct redeem *r, const struct grant
 	return 0;
 }
 
+/* The client believes the size; no file has blocks past it. */
+static int check_size(const struct grant_order *o, const struct record_extent *extents,
+	size_t count, struct problem *why)
+{
+	uint64_t blocks = (o->size + GM_BLOCK_SIZE - 1) >> GM_BLOCK_SHIFT;
+
+	for (size_t i = 0; i < count; i++)
+		if (extents[i].count > blocks || extents[i].file_block > blocks - extents[i].count)
+			return problem(why, EUCLEAN,
+				"extent %zu is past the file's size, %" PRIu64 " bytes", i,
+				o->size);
+	return 0;
+}
+
 void grants_take_grant(struct server *s, const struct grant_order *o,
 	const struct record_extent *extents, size_t count)
 {
@@ -257,7 +265,9 @@ void grants_take_grant(struct server *s, const struct grant_order *o,
 	struct problem why = PROBLEM_INIT;
 
 	TAILQ_REMOVE(&s->grants.sent, r, entry);
-	int k = record_hold(&s->record, o->ino, o->epoch, true, extents, count, &inode, &why);
+	int k = check_size(o, extents, count, &why);
+	if (k >= 0)
+		k = record_hold(&s->record, o->ino, o->epoch, true, extents, count, &inode, &why);
 	if (k < 0 || !holders_watch(s, inode)) {
 		grants_reject(s, r, o, count, k == -EUCLEAN ? &why : NULL);
 		return;

@@ -21,12 +21,24 @@ struct holder *holder_new(void)
 	return calloc(1, sizeof(struct holder));
 }
 
+static void holder_lives(struct server *s, struct holder *h)
+{
+	h->watch->live++;
+	user_add_grant(s, h->process->user);
+}
+
+static void holder_died(struct server *s, struct holder *h)
+{
+	h->watch->live--;
+	user_remove_grant(s, h->process->user);
+}
+
 void holder_remove(struct server *s, struct holder *h)
 {
 	LIST_REMOVE(h, by_watch);
 	LIST_REMOVE(h, by_process);
 	if (!h->process->dead)
-		h->watch->live--;
+		holder_died(s, h);
 	process_put(s, h->process);
 	free(h);
 }
@@ -78,6 +90,21 @@ void watch_look_soon(struct server *s, struct watch *w)
 	w->clean = 0;
 	w->delay = HOLDERS_DELAY_MIN;
 	w->due = server_now();
+}
+
+/* Brings the next look forward, but not more often than that. */
+static void watch_hurry(struct server *s, struct watch *w)
+{
+	uint64_t due = server_now();
+	unsigned delay = w->pending ? w->delay : HOLDERS_DELAY_MIN;
+
+	if (w->hurried + HOLDERS_HURRY_MS > due)
+		due = w->hurried + HOLDERS_HURRY_MS;
+	if (w->pending && !w->scanning && w->due <= due)
+		return;
+	watch_look_soon(s, w);
+	w->due = w->hurried = due;
+	w->delay = delay; /* what it finds was said already */
 }
 
 void watch_free(struct server *s, struct watch *w)
@@ -153,7 +180,7 @@ void holders_add(struct server *s, struct watch *w, struct holder *holder, struc
 		.watch = w, .process = p, .access = access, .adopted = adopted, .seen = true};
 	p->references++;
 	if (!p->dead)
-		w->live++;
+		holder_lives(s, holder);
 	LIST_INSERT_HEAD(&w->holders, holder, by_watch);
 	LIST_INSERT_HEAD(&p->holders, holder, by_process);
 	if (!adopted)
@@ -188,7 +215,7 @@ void holders_process_ended(struct server *s, struct process *p)
 	for (h = LIST_FIRST(&p->holders); h; h = next) {
 		struct watch *w = h->watch;
 		next = LIST_NEXT(h, by_process);
-		w->live--;
+		holder_died(s, h);
 		if (w->live > 0)
 			holder_remove(s, h);
 		else
@@ -272,7 +299,7 @@ void holders_check(struct server *s, uint64_t id, uint64_t ino, uint64_t epoch)
 		send_check_answer(s, LINK_BUSY, id, ino, inode->epoch, h ? h->process->pid : 0);
 		return;
 	}
-	watch_look_soon(s, w);
+	watch_hurry(s, w);
 	w->checked = true;
 	w->check_id = id;
 }

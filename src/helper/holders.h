@@ -21,6 +21,9 @@
 
 #define HOLDERS_DELAY_MIN 50U /* ms between two looks at an idle inode that is not free */
 #define HOLDERS_DELAY_MAX 1000U
+#define HOLDERS_HURRY_MS                                                                           \
+	250U /* between two that the worker has asked for: who tries to shrink a                   \
+		file in a loop must not keep the helper in /proc */
 
 struct server;
 struct process;
@@ -55,10 +58,11 @@ struct watch {
 	bool scanning; /* the scan that is under way began after it came in */
 	bool checked;  /* CHECK with this id is to be answered */
 	uint64_t check_id;
-	unsigned clean; /* scans in a row that found nobody */
-	uint64_t due;   /* ms, of the next scan */
-	unsigned delay; /* ms, after that one */
-	pid_t user;     /* found by the scan that is being gone through; 0: nobody */
+	unsigned clean;   /* scans in a row that found nobody */
+	uint64_t due;     /* ms, of the next scan */
+	unsigned delay;   /* ms, after that one */
+	uint64_t hurried; /* ms, of the last one that was brought forward for the worker */
+	pid_t user;       /* found by the scan that is being gone through; 0: nobody */
 	TAILQ_ENTRY(watch) entry;
 };
 

@@ -9,7 +9,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define LIMITER_LINES  40U
 #define LIMITER_PERIOD 10000U /* ms */
 
 struct limiter {
@@ -18,18 +17,27 @@ struct limiter {
 	unsigned left_out;
 };
 
-/*
- * May one more line be written at this time? *left_out is the number of lines to
- * own up to first, mostly 0.
- */
-static inline bool limiter_allow(struct limiter *l, uint64_t now, unsigned *left_out)
+/* The number of lines that were left out, once, when the period is over; else 0. */
+static inline unsigned limiter_own_up(struct limiter *l, uint64_t now)
 {
-	*left_out = 0;
+	unsigned left_out = 0;
+
 	if (now - l->started >= LIMITER_PERIOD) {
-		*left_out = l->left_out;
+		left_out = l->left_out;
 		*l = (struct limiter){.started = now};
 	}
-	if (l->lines == LIMITER_LINES) {
+	return left_out;
+}
+
+/*
+ * May one more line, of so many a period, be written at this time? *left_out is the number of lines
+ * to own up to first, mostly 0.
+ */
+static inline bool limiter_allow(
+	struct limiter *l, unsigned lines, uint64_t now, unsigned *left_out)
+{
+	*left_out = limiter_own_up(l, now);
+	if (l->lines >= lines) {
 		l->left_out++;
 		return false;
 	}

@@ -236,6 +236,8 @@ static void link_receive(struct server *s)
 	if (r >= 0)
 		r = orders_take(s, &m, &why);
 	if (r < 0) {
+		uint16_t opcode = n < (ssize_t)sizeof(m.header) ? 0 : get_le16(m.header.opcode);
+		audits_worker_refused(s, opcode, 0, -r, why.text);
 		log_error("the link to the worker is closed: %s", why.text);
 		link_drop(s);
 	}

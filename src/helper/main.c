@@ -12,6 +12,7 @@
 #include "config.h"
 #include "helper/helper.h"
 #include "region/region.h"
+#include "util/audit.h"
 #include "util/log.h"
 
 enum option_number {
@@ -163,5 +164,7 @@ int main(int argc, char *argv[])
 	if (check_options(&options) < 0)
 		return 2;
 	log_init("guestmemfs-helper", LOG_LEVEL_INFO);
+	if (log_reaches_journal())
+		audit_to_journal(AUDIT_JOURNAL);
 	return helper_run(&options);
 }

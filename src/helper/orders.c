@@ -28,7 +28,9 @@ static int check_config(const struct server *s, const struct link_config *m, str
 		uint64_t blocks = s->regions[i].size >> GM_BLOCK_SHIFT;
 		uint64_t first = get_le64(m->regions[i].first_data);
 		uint64_t count = get_le64(m->regions[i].data_blocks);
-		if (first > blocks || count > blocks - first)
+		/* The first and the last block of every region are never a file's. */
+		if (first > blocks || count > blocks - first ||
+			(count > 0 && (first == 0 || first + count == blocks)))
 			return problem(why, EPROTO,
 				"data blocks %" PRIu64 "+%" PRIu64
 				" of region %s, which has %" PRIu64 " blocks",
@@ -64,8 +66,7 @@ static bool is_same_config(const struct link_config *a, const struct link_config
 
 static int take_config(struct server *s, const struct link_config *m, struct problem *why)
 {
-	const struct link_plain ready = {
-		.header = link_header_make(sizeof(ready), LINK_READY, get_le64(m->header.id))};
+	const struct link_plain ready = {.header = link_header_make(sizeof(ready), LINK_READY, 0)};
 	int r = check_config(s, m, why);
 
 	if (r < 0)
@@ -324,7 +325,8 @@ static int begin_work(struct server *s, enum work_kind kind, uint64_t id, unsign
 	job_blocks(job, &block, &count);
 	int r = record_begin_order(&s->record, region, block, count, &refused);
 	if (r < 0) {
-		log_error("the worker's order to zero is refused: %s", refused.text);
+		audits_worker_refused(
+			s, kind == WORK_SCRUB ? LINK_SCRUB : LINK_ZERO, 0, -r, refused.text);
 		send_done(s, id, -r);
 		work_job_free(job);
 		return 0;
@@ -342,7 +344,8 @@ static int take_scrub(struct server *s, const struct link_scrub *m, struct probl
 		return problem(why, EPROTO, "an order to scrub %" PRIu32 " blocks", count);
 	/* Beyond any region, so that the byte offset would overflow. */
 	if (block > (UINT64_MAX >> GM_BLOCK_SHIFT) - count) {
-		log_error("the worker's order to scrub block %" PRIu64 " is refused", block);
+		(void)problem(why, EUCLEAN, "block %" PRIu64 " is beyond any region", block);
+		audits_worker_refused(s, LINK_SCRUB, 0, EUCLEAN, why->text);
 		send_done(s, id, EUCLEAN);
 		return 0;
 	}
@@ -370,7 +373,8 @@ void link_take_done(struct server *s, const struct work_job *job)
 	uint32_t count;
 
 	job_blocks(job, &block, &count);
-	record_end_order(&s->record, job->region, block, count);
+	record_end_order(
+		&s->record, job->region, block, count, job->kind == WORK_SCRUB && job->error == 0);
 	if (job->error < 0)
 		log_error("zeroing blocks %" PRIu64 "+%" PRIu32 " of region %s fails: %s", block,
 			count, s->regions[job->region].name,
@@ -383,6 +387,8 @@ void link_take_done(struct server *s, const struct work_job *job)
 
 static int take_check(struct server *s, const struct link_check *m, struct problem *why)
 {
+	if (get_le64(m->ino) == 0)
+		return problem(why, EPROTO, "a check of inode 0");
 	if (get_le32(m->pid) != 0 || get_le32(m->reserved) != 0)
 		return problem(why, EPROTO, "a check with a reserved field in use");
 	holders_check(s, get_le64(m->header.id), get_le64(m->ino), get_le64(m->epoch));
@@ -408,12 +414,23 @@ static bool is_in_order(const struct link *l, uint16_t opcode)
 	return false;
 }
 
+/* What asks nothing has no id, and neither have the extents that follow HELD. */
+static bool has_needless_id(const struct link_header *h)
+{
+	uint16_t opcode = get_le16(h->opcode);
+
+	return get_le64(h->id) != 0 && (opcode == LINK_CONFIG || opcode == LINK_HELD ||
+					       opcode == LINK_RESUMED || opcode == LINK_NODE);
+}
+
 int orders_take(struct server *s, const union order_message *m, struct problem *why)
 {
 	uint16_t opcode = get_le16(m->header.opcode);
 
 	if (!is_in_order(&s->link, opcode))
 		return problem(why, EPROTO, "message %u comes out of order", opcode);
+	if (has_needless_id(&m->header))
+		return problem(why, EPROTO, "message %u, which asks nothing, with an id", opcode);
 	switch ((enum link_worker_opcode)opcode) {
 	case LINK_CONFIG:
 		return take_config(s, &m->config, why);

@@ -91,11 +91,16 @@ int process_get(struct server *s, pid_t pid, uid_t uid, int pidfd, struct proces
 	p->source.fd = fd;
 	p->pid = pid;
 	p->uid = uid;
+	p->user = user_get(s, uid);
+	if (!p->user)
+		return -ENOMEM;
 	p->references = 1;
 	LIST_INIT(&p->holders);
 	int r = source_add(&p->source, s->epoll, EPOLLIN);
-	if (r < 0)
+	if (r < 0) {
+		user_put(s, p->user);
 		return r;
+	}
 	(void)steal_fd(&fd);
 	LIST_INSERT_HEAD(&s->processes.all, p, by_server);
 	*ret = steal_pointer(p);
@@ -108,6 +113,7 @@ void process_put(struct server *s, struct process *p)
 		return;
 	LIST_REMOVE(p, by_server);
 	source_close(&p->source, s->epoll);
+	user_put(s, p->user);
 	free(p);
 }
 

@@ -15,11 +15,13 @@
 
 struct server;
 struct holder;
+struct user;
 
 struct process {
 	struct source source; /* pidfd; -1 once it is dead */
 	pid_t pid;
-	uid_t uid; /* as it was when it connected or was found */
+	uid_t uid;         /* as it was when it connected or was found */
+	struct user *user; /* the same; a reference */
 	bool dead;
 	unsigned references;
 	LIST_HEAD(, holder) holders;   /* holders.h */

@@ -34,12 +34,18 @@ void record_init(struct record *r)
 	LIST_INIT(&r->inodes);
 }
 
+static void record_free_region(struct record_region *x)
+{
+	free(x->owner);
+	free(x->former);
+}
+
 void record_deinit(struct record *r)
 {
 	while (!LIST_EMPTY(&r->inodes))
 		record_drop(r, LIST_FIRST(&r->inodes));
 	for (unsigned i = 0; i < r->region_count; i++)
-		free(r->regions[i].owner);
+		record_free_region(&r->regions[i]);
 	free(r->slots);
 	record_init(r);
 }
@@ -48,11 +54,16 @@ int record_add_region(struct record *r, uint64_t first_data, uint64_t data_block
 {
 	if (r->region_count == GM_REGIONS_MAX)
 		return -ENOSPC;
-	uint32_t *owner = calloc(data_blocks ? data_blocks : 1, sizeof(*owner));
-	if (!owner)
+	size_t room = data_blocks ? data_blocks : 1;
+	struct record_region x = {.first_data = first_data,
+		.data_blocks = data_blocks,
+		.owner = calloc(room, sizeof(*x.owner)),
+		.former = calloc(room, sizeof(*x.former))};
+	if (!x.owner || !x.former) {
+		record_free_region(&x);
 		return -ENOMEM;
-	r->regions[r->region_count++] = (struct record_region){
-		.first_data = first_data, .data_blocks = data_blocks, .owner = owner};
+	}
+	r->regions[r->region_count++] = x;
 	return 0;
 }
 
@@ -116,6 +127,20 @@ static void record_set_owner(
 		for (uint32_t j = 0; j < extents[i].count; j++)
 			o[j] = owner;
 	}
+}
+
+static uint64_t *record_former(const struct record *r, unsigned region, uint64_t block)
+{
+	return r->regions[region].former + (block - r->regions[region].first_data);
+}
+
+static void record_set_former(
+	const struct record *r, unsigned region, uint64_t block, uint32_t count, uint64_t ino)
+{
+	uint64_t *f = record_former(r, region, block);
+
+	for (uint32_t j = 0; j < count; j++)
+		f[j] = ino;
 }
 
 void record_drop(struct record *r, struct record_inode *inode)
@@ -217,6 +242,28 @@ static int record_check_orders(const struct record *r, const struct record_exten
 	return 0;
 }
 
+/*
+ * A worker that was taken over could hand one guest's block to the next with its bytes in it. What
+ * was granted in the helper's life must have been zeroed by the helper before another inode gets
+ * it; what was before that is the worker's word.
+ */
+static int record_check_former(const struct record *r, uint64_t ino,
+	const struct record_extent *extents, size_t count, struct problem *why)
+{
+	for (size_t i = 0; i < count; i++) {
+		const struct record_extent *e = &extents[i];
+		const uint32_t *o = record_owners(r, e->region, e->block);
+		const uint64_t *f = record_former(r, e->region, e->block);
+		for (uint32_t j = 0; j < e->count; j++)
+			if (o[j] == 0 && f[j] != 0 && f[j] != ino)
+				return problem(why, EUCLEAN,
+					"block %" PRIu64 " of region %u was granted for inode "
+					"%" PRIu64 " and not zeroed since",
+					e->block + j, e->region, f[j]);
+	}
+	return 0;
+}
+
 /* Puts the visited blocks of the first count extents back to what they were. */
 static void record_unvisit(const struct record *r, const struct record_inode *inode,
 	const struct record_extent *extents, size_t count)
@@ -266,6 +313,8 @@ static int record_extend(struct record *r, struct record_inode *inode,
 		k = record_check_kept(inode, extents, count, why);
 	if (k >= 0)
 		k = record_check_orders(r, extents, count, why);
+	if (k >= 0)
+		k = record_check_former(r, inode->ino, extents, count, why);
 	if (k < 0)
 		return k;
 	struct record_extent *copy = calloc(count ? count : 1, sizeof(*copy));
@@ -280,6 +329,8 @@ static int record_extend(struct record *r, struct record_inode *inode,
 	for (size_t i = 0; i < count; i++) {
 		copy[i] = extents[i];
 		inode->regions |= 1U << extents[i].region;
+		record_set_former(
+			r, extents[i].region, extents[i].block, extents[i].count, inode->ino);
 	}
 	free(inode->extents);
 	inode->extents = copy;
@@ -346,8 +397,10 @@ int record_begin_order(
 	return 0;
 }
 
-void record_end_order(struct record *r, unsigned region, uint64_t block, uint32_t count)
+void record_end_order(struct record *r, unsigned region, uint64_t block, uint32_t count, bool clean)
 {
+	if (clean)
+		record_set_former(r, region, block, count, 0);
 	for (unsigned i = 0; i < r->order_count; i++) {
 		const struct record_order *o = &r->orders[i];
 		if (o->region == region && o->block == block && o->count == count) {

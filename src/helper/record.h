@@ -56,6 +56,12 @@ struct record_region {
 	uint64_t first_data;
 	uint64_t data_blocks;
 	uint32_t *owner; /* of each data block: slot of the inode, 0 for none */
+	/*
+	 * Of each data block: the inode that it was last granted to, whose bytes it may still
+	 * hold; 0: none since the helper began, or zeroed by it since. No number is ever used
+	 * twice.
+	 */
+	uint64_t *former;
 };
 
 /* What a number in an owner map stands for. */
@@ -90,9 +96,9 @@ struct record_inode *record_find(const struct record *r, uint64_t ino);
 /*
  * Enters the extents of an inode, or extends what is known of it. They must lie in the data blocks,
  * ascend by file_block without overlap, name no block twice, none that another inode has and none
- * that is being zeroed, and contain all that the inode is known to have. newer: epoch must exceed
- * the known one (a grant); else it is just taken over (HELD, after a restart of the worker).
- * -EUCLEAN with a sentence, or -ENOMEM, and nothing has changed.
+ * that is being zeroed or still has the bytes of another, and contain all that the inode is known
+ * to have. newer: epoch must exceed the known one (a grant); else it is just taken over (HELD,
+ * after a restart of the worker). -EUCLEAN with a sentence, or -ENOMEM, and nothing has changed.
  */
 int record_hold(struct record *r, uint64_t ino, uint64_t epoch, bool newer,
 	const struct record_extent *extents, size_t count, struct record_inode **ret,
@@ -109,12 +115,14 @@ void record_drop(struct record *r, struct record_inode *inode);
 
 /*
  * May these blocks be zeroed? Notes that they are being zeroed; record_end_order() takes the same
- * numbers. -EUCLEAN with a sentence if one is outside the data blocks or held, -EBUSY if too many
- * orders are under way.
+ * numbers, and whether whole blocks were zeroed, so that nobody's bytes are left in them. -EUCLEAN
+ * with a sentence if one is outside the data blocks or held, -EBUSY if too many orders are under
+ * way.
  */
 int record_begin_order(
 	struct record *r, unsigned region, uint64_t block, uint32_t count, struct problem *why);
-void record_end_order(struct record *r, unsigned region, uint64_t block, uint32_t count);
+void record_end_order(
+	struct record *r, unsigned region, uint64_t block, uint32_t count, bool clean);
 
 /*
  * The inode that owns the first owned block in [*block, end) of the region, or NULL; *block moves

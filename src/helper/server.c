@@ -38,6 +38,7 @@ static void server_init(struct server *s)
 	record_init(&s->record);
 	link_init(&s->link);
 	processes_init(&s->processes);
+	users_init(&s->users);
 	clients_init(&s->clients);
 	grants_init(&s->grants);
 	holders_init(&s->holders);
@@ -53,6 +54,7 @@ static void server_deinit(struct server *s)
 	clients_close_all(s);
 	holders_free_all(s);
 	devices_free_all(s);
+	users_free_all(s);
 	link_deinit(s);
 	record_deinit(&s->record);
 	source_close(&s->listener, s->epoll);
@@ -316,6 +318,12 @@ static int check_time(struct server *s)
 	uint64_t now = server_now(), next = clients_check_time(s, now);
 	uint64_t grants = grants_check_time(s, now), holders = holders_check_time(s, now);
 
+	uint64_t audits = audits_check_time(s, now), users = users_check_time(s, now);
+
+	if (audits < next)
+		next = audits;
+	if (users < next)
+		next = users;
 	if (grants < next)
 		next = grants;
 	if (holders < next)

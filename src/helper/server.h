@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "helper/audits.h"
 #include "helper/clients.h"
 #include "helper/deliver.h"
 #include "helper/devices.h"
@@ -23,6 +24,7 @@
 #include "helper/record.h"
 #include "helper/source.h"
 #include "helper/trust.h"
+#include "helper/users.h"
 #include "helper/work.h"
 #include "region/region.h"
 
@@ -53,7 +55,9 @@ struct server {
 	struct lookout lookout; /* soft regions: */
 	enum devices_state devices_state;
 	struct deliveries deliveries; /* that wait for devices; oldest first */
-	struct limiter noise;         /* of log lines that a client can cause at will */
+	struct users users;
+	struct limiter noise;        /* of log lines that all clients can cause at will */
+	struct limiter worker_noise; /* or the worker */
 };
 
 /* Milliseconds of CLOCK_MONOTONIC. */

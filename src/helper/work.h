@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A background thread: what takes long (zeroing, looking through /proc, making and removing
- * devices) runs in one, in the order in which it was submitted, and never in the event loop. The thread sees its jobs and the regions'
- * descriptors, nothing else.
+ * devices) runs in one, in the order in which it was submitted, and never in the event loop. The
+ * thread sees its jobs and the regions' descriptors, nothing else.
  */
 #ifndef GM_HELPER_WORK_H
 #define GM_HELPER_WORK_H
@@ -11,7 +11,7 @@
 #include <sys/queue.h>
 
 #include "helper/device_plan.h"
-#include "helper/procscan.h"
+#include "region/procscan.h"
 #include "region/region.h"
 
 enum work_kind {

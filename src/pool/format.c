@@ -23,6 +23,7 @@ static void format_describe_regions(const struct pool *pool, struct store_region
 			.node = pool->regions[i].node,
 			.reserved_ram = pool->regions[i].reserved_ram,
 			.zeroed = pool->created[i],
+			.large_pages = pool->regions[i].align >= GM_GROUP_SIZE,
 		};
 }
 

@@ -209,6 +209,11 @@ int pool_check_identity(
 			"region %s begins at %#" PRIx64 ", but began at %#" PRIx64
 			" when the pool was formatted: reserve the same memory as then",
 			r->name, r->physical_start, was->physical_start);
+	if (r->align >= GM_GROUP_SIZE && !super->plan.whole_groups)
+		return problem(why, EINVAL,
+			"region %s has pages of 1G, but the pool in it was made for 2M: its "
+			"files can't be mapped so; make the namespace as it was",
+			r->name);
 	return 0;
 }
 

@@ -156,6 +156,10 @@ static int pmem_check_shape(const struct region *r, struct problem *why)
 			"--force --region pmem:%s,align=2M makes it anew, and all that it holds is "
 			"lost)",
 			r->name, region_format_size(align, r->align), r->name);
+	if (r->physical_start % r->align != 0)
+		return problem(why, EINVAL,
+			"region %s begins at %#" PRIx64 ", which is not a multiple of %s", r->name,
+			r->physical_start, region_format_size(align, r->align));
 	if (r->size == 0 || r->size % r->align != 0)
 		return problem(why, EINVAL, "region %s is %s, which is not a multiple of %s",
 			r->name, region_format_size(size, r->size),

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,8 +14,9 @@
 #include "region/region.h"
 #include "util/cleanup.h"
 
-#define PROBE_BYTES      (1U << 20)
-#define INFO_BLOCK_BYTES 8192U /* where every kind of info block lies */
+#define PROBE_BYTES       (1U << 20)
+#define INFO_BLOCK_BYTES  8192U /* where every kind of info block lies */
+#define LARGE_PAGES_LEAST 3U    /* GiB */
 
 struct pmem_make {
 	uint64_t align;
@@ -22,6 +24,32 @@ struct pmem_make {
 };
 
 typedef int pmem_step(const struct pmem_place *p, const struct pmem_make *m, struct problem *why);
+
+/* ---- is there room? ---- */
+
+/*
+ * Pages of 1 GiB: the device begins at the first multiple of 1 GiB behind the info block. Of its
+ * whole GiBs the first has metadata or a stamp and the last one a stamp. Asked before anything is
+ * undone.
+ */
+static int check_room(const struct pmem_place *p, const struct pmem_make *m, struct problem *why)
+{
+	unsigned long long start = ndctl_namespace_get_resource(p->ns);
+	unsigned long long size = ndctl_namespace_get_size(p->ns);
+	char text[REGION_SIZE_TEXT];
+
+	if (m->align != GM_GROUP_SIZE || start == ULLONG_MAX)
+		return 0;
+	uint64_t first = start / GM_GROUP_SIZE + 1;
+	uint64_t end = (start + size) / GM_GROUP_SIZE;
+	if (end >= first + LARGE_PAGES_LEAST)
+		return 0;
+	return problem(why, EINVAL,
+		"%s (%s at %#llx) is too small for pages of 1G: it needs 3 whole, aligned GiBs "
+		"behind its info block, for the first and the last one are not for files; "
+		"reserve more, or take pages of 2M",
+		ndctl_namespace_get_devname(p->ns), region_format_size(text, size), start);
+}
 
 /* ---- what is there? ---- */
 
@@ -206,7 +234,7 @@ static int in_step(
 int pmem_namespace_make(const char *name, uint64_t align, bool force, struct problem *why)
 {
 	static pmem_step *const steps[] = {
-		check_blank, make_idle, release, wipe_info_block, make_devdax};
+		check_room, check_blank, make_idle, release, wipe_info_block, make_devdax};
 	const struct pmem_make m = {.align = align, .force = force};
 	int r = 0;
 

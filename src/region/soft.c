@@ -126,11 +126,11 @@ static int soft_empty_seed(
 			"process %d has %s open or mapped, which is over the whole region: end it "
 			"first",
 			(int)pid, node);
-	struct daxctl_dev *dev = soft_region_device(region, 0);
-	if (daxctl_dev_is_enabled(dev))
-		r = daxctl_dev_disable(dev);
-	if (r >= 0)
-		r = daxctl_dev_set_size(dev, 0);
+	const struct dax_id seed = {.region = region->id, .id = 0};
+	if (l->devices[0].bound)
+		r = dax_unbind(seed);
+	if (r == 0)
+		r = dax_put(seed, "size", "0");
 	return r < 0 ? problem_errno(why, -r, "emptying %s", node) : 0;
 }
 
@@ -138,7 +138,7 @@ static int soft_empty_seed(
 static int soft_prepare(struct soft_list *ret, uint64_t start, struct problem *why)
 {
 	_cleanup_(soft_list_deinit) struct soft_list l = {.devices = NULL};
-	_cleanup_(soft_region_deinit) struct soft_region region = SOFT_REGION_NULL;
+	struct soft_region region = SOFT_REGION_NULL;
 	_cleanup_(soft_record_close) struct soft_record lock = SOFT_RECORD_NULL;
 	int r = soft_device_list(start, &l.devices, &l.count, why);
 
@@ -232,7 +232,7 @@ static int soft_open_metadata(
 static int soft_open(const struct region_spec *spec, unsigned flags, bool *created, char **name,
 	struct problem *why)
 {
-	_cleanup_(soft_region_deinit) struct soft_region region = SOFT_REGION_NULL;
+	struct soft_region region = SOFT_REGION_NULL;
 	char text[SOFT_REGION_NAME];
 	int r = soft_find(&region, spec->path, why);
 
@@ -266,7 +266,7 @@ static const struct soft_device *soft_device_of(const struct soft_list *l, int f
 
 static int soft_describe(struct region *r, struct problem *why)
 {
-	_cleanup_(soft_region_deinit) struct soft_region region = SOFT_REGION_NULL;
+	struct soft_region region = SOFT_REGION_NULL;
 	_cleanup_(soft_list_deinit) struct soft_list l = {.devices = NULL};
 	int e = soft_find(&region, r->name, why);
 
@@ -279,7 +279,10 @@ static int soft_describe(struct region *r, struct problem *why)
 	if (first == 0)
 		return problem(why, EINVAL,
 			"what is open of soft region %s is not its metadata device", r->name);
-	int node = daxctl_dev_get_target_node(soft_region_device(&region, d->id));
+	int node = -1;
+	e = dax_get_node((struct dax_id){.region = region.id, .id = d->id}, &node);
+	if (e < 0)
+		return problem_errno(why, -e, "reading the NUMA node of soft region %s", r->name);
 	r->size = region.blocks * GM_BLOCK_SIZE;
 	r->align = d->align;
 	r->reach = first * GM_BLOCK_SIZE;

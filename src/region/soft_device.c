@@ -17,6 +17,7 @@
 
 #include "guestmemfs/types.h"
 #include "region/region.h"
+#include "region/soft_driver.h"
 #include "region/soft_range.h"
 #include "region/soft_region.h"
 #include "util/cleanup.h"
@@ -47,70 +48,71 @@ bool soft_device_covers(
 	       soft_ranges_equal(d->ranges, d->range_count, ranges, range_count);
 }
 
-/* ---- a region with its lock and its devices ---- */
+/* ---- a region under its lock ---- */
 
 struct hold {
 	struct soft_record record;
 	struct soft_region region;
-	struct soft_device *devices;
-	size_t count;
 };
 
 #define HOLD_NULL ((struct hold){.record = SOFT_RECORD_NULL, .region = SOFT_REGION_NULL})
 
-static void hold_forget(struct hold *h)
-{
-	soft_device_list_free(h->devices, h->count);
-	h->devices = NULL;
-	h->count = 0;
-	soft_region_deinit(&h->region);
-}
-
 static void hold_deinit(struct hold *h)
 {
-	hold_forget(h);
 	soft_record_close(&h->record);
 }
 
-/* What the kernel says now. */
-static int hold_read(struct hold *h, uint64_t start, struct problem *why)
+struct device_array {
+	struct soft_device *at; /* owned */
+	size_t count;
+};
+
+#define DEVICE_ARRAY_NULL ((struct device_array){.at = NULL})
+
+static void device_array_deinit(struct device_array *a)
 {
-	hold_forget(h);
-	int r = soft_region_find(&h->region, start, why);
-	if (r == 0)
-		r = soft_region_scan(&h->region, &h->record, &h->devices, &h->count, why);
-	return r;
+	soft_device_list_free(a->at, a->count);
+	*a = DEVICE_ARRAY_NULL;
 }
 
-static const struct soft_device *hold_find(const struct hold *h, unsigned id)
+static int hold_read_all(const struct hold *h, struct device_array *ret, struct problem *why)
 {
-	for (size_t i = 0; i < h->count; i++)
-		if (h->devices[i].id == id)
-			return &h->devices[i];
-	return NULL;
+	return soft_region_scan(&h->region, &h->record, &ret->at, &ret->count, why);
+}
+
+static int hold_read(
+	const struct hold *h, unsigned id, struct soft_device *ret, struct problem *why)
+{
+	return soft_region_read(&h->region, &h->record, id, ret, why);
 }
 
 /* ---- taking away ---- */
 
-/* Each step leaves something that the next holder of the lock goes on with. */
-static int take_away(struct hold *h, unsigned id, struct problem *why)
+static int empty_device(const struct dax_id d, const struct soft_device *now, struct problem *why)
 {
-	struct daxctl_dev *dev = soft_region_device(&h->region, id);
-	int r = 0;
+	char name[DAX_NAME];
+	int r = now->bound ? dax_unbind(d) : 0;
+
+	if (r == 0 && now->size != 0)
+		r = dax_put(d, "size", "0");
+	return r < 0 ? problem_errno(why, -r, "emptying device %s", dax_name(name, d)) : 0;
+}
+
+/* Each step leaves something that the next holder of the lock goes on with. */
+static int take_away(const struct hold *h, unsigned id, struct problem *why)
+{
+	const struct dax_id d = {.region = h->region.id, .id = id};
+	_cleanup_(soft_device_deinit) struct soft_device now = SOFT_DEVICE_NULL;
+	int r = hold_read(h, id, &now, why);
 
 	assert(id != 0);
-	if (!dev)
-		return problem(why, ENOENT, "there is no device %u in the region", id);
-	if (daxctl_dev_is_enabled(dev))
-		r = daxctl_dev_disable(dev);
-	if (r >= 0 && daxctl_dev_get_size(dev) != 0)
-		r = daxctl_dev_set_size(dev, 0);
-	if (r < 0)
-		return problem_errno(why, -r, "emptying device %s", daxctl_dev_get_devname(dev));
-	r = soft_record_set_ours(&h->record, id, false, why);
+	if (r == 0)
+		r = empty_device(d, &now, why);
+	if (r == 0)
+		r = soft_record_set_ours(&h->record, id, false, why);
 	if (r < 0)
 		return r;
-	r = daxctl_region_destroy_dev(h->region.region, dev);
+	r = dax_region_delete(h->region.path, d);
 	if (r < 0)
 		return problem_errno(why, -r, "deleting device %u of the region at %#" PRIx64, id,
 			h->region.start);
@@ -124,33 +126,43 @@ static bool is_half_made(const struct hold *h, const struct soft_device *d)
 	return d->ours || (d->size == 0 && soft_record_was_busy(&h->record));
 }
 
-static int remove_half_made(struct hold *h, bool *removed, struct problem *why)
+/* Reads all devices and takes away what a crash has left. */
+static int clear_up(const struct hold *h, struct device_array *ret, struct problem *why)
 {
-	int r = 0;
+	_cleanup_(device_array_deinit) struct device_array all = DEVICE_ARRAY_NULL;
+	bool removed = false;
+	int r = hold_read_all(h, &all, why);
 
-	for (size_t i = 0; i < h->count && r == 0; i++) {
-		if (!is_half_made(h, &h->devices[i]))
+	for (size_t i = 0; i < all.count && r == 0; i++) {
+		if (!is_half_made(h, &all.at[i]))
 			continue;
-		*removed = true;
-		r = take_away(h, h->devices[i].id, why);
+		removed = true;
+		r = take_away(h, all.at[i].id, why);
 	}
 	if (r == 0 && soft_record_was_busy(&h->record))
 		r = soft_record_set_busy(&h->record, false, why);
-	return r;
+	if (r == 0 && removed) {
+		device_array_deinit(&all);
+		r = hold_read_all(h, &all, why);
+	}
+	if (r < 0)
+		return r;
+	*ret = all;
+	all = DEVICE_ARRAY_NULL;
+	return 0;
 }
 
-/* Takes the lock, reads, and clears up after a crash. */
+/* Takes the lock. What a crash has left is there only if the last holder was in the middle of
+ * something; all else costs the same, however many devices there are. */
 static int hold_init(struct hold *h, uint64_t start, struct problem *why)
 {
-	bool removed = false;
+	_cleanup_(device_array_deinit) struct device_array all = DEVICE_ARRAY_NULL;
 	int r = soft_record_open(&h->record, start, why);
 
 	if (r == 0)
-		r = hold_read(h, start, why);
-	if (r == 0)
-		r = remove_half_made(h, &removed, why);
-	if (r == 0 && removed)
-		r = hold_read(h, start, why);
+		r = soft_region_find(&h->region, start, why);
+	if (r == 0 && soft_record_was_busy(&h->record))
+		r = clear_up(h, &all, why);
 	return r;
 }
 
@@ -158,13 +170,16 @@ int soft_device_list(
 	uint64_t region_start, struct soft_device **ret, size_t *count, struct problem *why)
 {
 	_cleanup_(hold_deinit) struct hold h = HOLD_NULL;
+	_cleanup_(device_array_deinit) struct device_array all = DEVICE_ARRAY_NULL;
 	int r = hold_init(&h, region_start, why);
 
+	if (r == 0)
+		r = clear_up(&h, &all, why);
 	if (r < 0)
 		return r;
-	*ret = steal_pointer(h.devices);
-	*count = h.count;
-	h.count = 0;
+	*ret = all.at;
+	*count = all.count;
+	all = DEVICE_ARRAY_NULL;
 	return 0;
 }
 
@@ -174,203 +189,178 @@ static bool is_same(const struct soft_device *a, const struct soft_device *b)
 	       soft_device_covers(a, b->ranges, b->range_count);
 }
 
+/* Is it still what the caller knows, and ours? */
+static int check_known(const struct hold *h, const struct soft_device *d, struct problem *why)
+{
+	_cleanup_(soft_device_deinit) struct soft_device now = SOFT_DEVICE_NULL;
+	char node[SOFT_DEVICE_NODE];
+	int r = hold_read(h, d->id, &now, NULL);
+
+	soft_device_node(node, d);
+	if (r < 0 || !is_same(&now, d))
+		return problem(why, EBUSY,
+			"%s is not the device any more that it was: somebody else has changed it",
+			node);
+	if (!now.ours)
+		return problem(why, EPERM, "%s was not made by guestmemfs and is left alone", node);
+	return 0;
+}
+
 int soft_device_remove(uint64_t region_start, const struct soft_device *d, struct problem *why)
 {
 	_cleanup_(hold_deinit) struct hold h = HOLD_NULL;
 	char node[SOFT_DEVICE_NODE];
 	int r = hold_init(&h, region_start, why);
 
-	if (r < 0)
-		return r;
-	const struct soft_device *now = hold_find(&h, d->id);
-	soft_device_node(node, d);
-	if (!now || !is_same(now, d))
-		return problem(why, EBUSY,
-			"%s is not the device any more that it was: somebody else has changed it",
-			node);
-	if (!now->ours)
-		return problem(why, EPERM, "%s was not made by guestmemfs and is left alone", node);
-	r = soft_record_set_busy(&h.record, true, why);
+	if (r == 0)
+		r = check_known(&h, d, why);
+	if (r == 0)
+		r = soft_record_set_busy(&h.record, true, why);
 	if (r == 0)
 		r = take_away(&h, d->id, why);
-	if (r == 0)
-		r = hold_read(&h, region_start, why);
-	if (r == 0 && hold_find(&h, d->id))
-		return problem(why, EIO, "%s is still there after it was deleted", node);
-	return r < 0 ? r : soft_record_set_busy(&h.record, false, why);
+	if (r < 0)
+		return r;
+	if (dax_exists((struct dax_id){.region = h.region.id, .id = d->id}))
+		return problem(why, EIO, "%s is still there after it was deleted",
+			soft_device_node(node, d));
+	return soft_record_set_busy(&h.record, false, why);
 }
 
 /* ---- making ---- */
 
-static int check_free(
-	const struct hold *h, const struct soft_range *ranges, size_t count, struct problem *why)
+/* What the numbers of a device are to be. */
+struct wanted {
+	struct soft_range *ranges; /* joined */
+	size_t count;
+	uint64_t align;
+};
+
+/* The kernel lets no two devices have the same block; who has it takes a look at all of them. */
+static int name_owner(
+	const struct hold *h, unsigned id, const struct wanted *w, int error, struct problem *why)
 {
+	_cleanup_(device_array_deinit) struct device_array all = DEVICE_ARRAY_NULL;
 	char node[SOFT_DEVICE_NODE];
 	uint64_t block = 0;
+	int r = hold_read_all(h, &all, why);
 
-	for (size_t i = 0; i < h->count; i++) {
-		const struct soft_device *d = &h->devices[i];
+	for (size_t i = 0; i < all.count && r == 0; i++) {
+		const struct soft_device *d = &all.at[i];
 
-		if (!soft_ranges_meet(ranges, count, d->ranges, d->range_count, &block))
+		if (d->id == id ||
+			!soft_ranges_meet(w->ranges, w->count, d->ranges, d->range_count, &block))
 			continue;
-		return problem(why, EBUSY,
+		r = problem(why, EBUSY,
 			"block %" PRIu64 " of the region at %#" PRIx64 " belongs to %s%s", block,
 			h->region.start, soft_device_node(node, d),
 			d->ours ? ""
 				: ", which was not made by guestmemfs: remove it with daxctl if it "
 				  "is not needed");
 	}
-	return 0;
+	return r < 0 ? r
+		     : problem_errno(why, -error,
+			       "giving memory to device %u of the region at %#" PRIx64, id,
+			       h->region.start);
 }
 
-static bool list_has(const struct soft_device *list, size_t count, unsigned id)
+static int set_numbers(
+	const struct hold *h, unsigned id, const struct wanted *w, struct problem *why)
 {
-	for (size_t i = 0; i < count; i++)
-		if (list[i].id == id)
-			return true;
-	return false;
-}
+	const struct dax_id d = {.region = h->region.id, .id = id};
+	char text[64], name[DAX_NAME];
 
-/* The device that is there now and was not before. The library does not show it by itself. */
-static int find_new(struct hold *h, unsigned *ret, struct problem *why)
-{
-	struct soft_device *before = steal_pointer(h->devices);
-	size_t count = h->count;
-	uint64_t start = h->region.start;
-	unsigned found = 0;
-
-	h->count = 0;
-	int r = hold_read(h, start, why);
-	for (size_t i = 0; i < h->count && r == 0; i++)
-		if (!list_has(before, count, h->devices[i].id)) {
-			*ret = h->devices[i].id;
-			found++;
-		}
-	soft_device_list_free(before, count);
-	if (r < 0 || found == 1)
-		return r;
-	return problem(why, EBUSY,
-		"%u devices have appeared in the region at %#" PRIx64
-		" where one was made: somebody else is changing it",
-		found, start);
-}
-
-static int set_numbers(const struct hold *h, struct daxctl_dev *dev,
-	const struct soft_range *ranges, size_t count, uint64_t align, struct problem *why)
-{
-	int r = daxctl_dev_set_align(dev, (unsigned long)align);
-
+	(void)snprintf(text, sizeof(text), "%" PRIu64, w->align);
+	int r = dax_put(d, "align", text);
 	if (r < 0)
 		return problem_errno(
-			why, -r, "setting the page size of device %s", daxctl_dev_get_devname(dev));
-	for (size_t i = 0; i < count; i++) {
-		uint64_t start = h->region.start + ranges[i].block * GM_BLOCK_SIZE;
-		uint64_t end = start + ranges[i].count * GM_BLOCK_SIZE - 1;
+			why, -r, "setting the page size of device %s", dax_name(name, d));
+	for (size_t i = 0; i < w->count; i++) {
+		uint64_t start = h->region.start + w->ranges[i].block * GM_BLOCK_SIZE;
+		uint64_t end = start + w->ranges[i].count * GM_BLOCK_SIZE - 1;
 
-		r = daxctl_dev_set_mapping(dev, start, end);
+		(void)snprintf(text, sizeof(text), "%" PRIx64 "-%" PRIx64, start, end);
+		r = dax_put(d, "mapping", text);
 		if (r < 0)
-			return problem_errno(why, -r,
-				"giving %#" PRIx64 "-%#" PRIx64 " to device %s", start, end,
-				daxctl_dev_get_devname(dev));
+			return name_owner(h, id, w, r, why);
 	}
 	return 0;
 }
 
-/* The kernel takes some writes with success and does something else. */
-static int check_numbers(const struct hold *h, unsigned id, const struct soft_range *ranges,
-	size_t count, uint64_t align, bool bound, struct problem *why)
+/* The kernel takes some writes with success and does something else. *ret: if it is in order. */
+static int check_numbers(const struct hold *h, unsigned id, const struct wanted *w, bool bound,
+	struct soft_device *ret, struct problem *why)
 {
-	const struct soft_device *d = hold_find(h, id);
+	_cleanup_(soft_device_deinit) struct soft_device d = SOFT_DEVICE_NULL;
+	int r = hold_read(h, id, &d, why);
 
-	if (d && d->bound == bound && !d->kmem && d->align == align &&
-		soft_device_covers(d, ranges, count))
-		return 0;
-	return problem(why, EIO,
-		"device %u of the region at %#" PRIx64
-		" is not what it was made as (%s; align %" PRIu64 ", %" PRIu64
-		" bytes in %zu ranges)",
-		id, h->region.start,
-		!d         ? "gone"
-		: d->kmem  ? "taken by kmem"
-		: d->bound ? "bound"
-			   : "not bound",
-		d ? d->align : 0, d ? d->size : 0, d ? d->range_count : 0);
+	if (r < 0)
+		return r;
+	if (d.bound != bound || d.kmem || d.align != w->align ||
+		!soft_device_covers(&d, w->ranges, w->count))
+		return problem(why, EIO,
+			"device %u of the region at %#" PRIx64
+			" is not what it was made as (%s; align %" PRIu64 ", %" PRIu64
+			" bytes in %zu ranges)",
+			id, h->region.start,
+			d.kmem    ? "taken by kmem"
+			: d.bound ? "bound"
+				  : "not bound",
+			d.align, d.size, d.range_count);
+	*ret = d;
+	d = SOFT_DEVICE_NULL;
+	return 0;
 }
 
-static int make_numbers(struct hold *h, unsigned id, const struct soft_range *ranges, size_t count,
-	uint64_t align, struct problem *why)
+static int make_numbers(
+	const struct hold *h, unsigned id, const struct wanted *w, struct problem *why)
 {
-	struct daxctl_dev *dev = soft_region_device(&h->region, id);
-	uint64_t start = h->region.start;
+	_cleanup_(soft_device_deinit) struct soft_device made = SOFT_DEVICE_NULL;
 	int r = soft_record_set_ours(&h->record, id, true, why);
 
 	if (r == 0)
-		r = set_numbers(h, dev, ranges, count, align, why);
-	if (r == 0)
-		r = hold_read(h, start, why);
-	if (r == 0)
-		r = check_numbers(h, id, ranges, count, align, false, why);
-	return r;
+		r = set_numbers(h, id, w, why);
+	return r < 0 ? r : check_numbers(h, id, w, false, &made, why);
 }
 
-static int bind_device(struct hold *h, unsigned id, const struct soft_range *ranges, size_t count,
-	uint64_t align, struct problem *why)
+static int bind_device(const struct hold *h, unsigned id, const struct wanted *w,
+	struct soft_device *ret, struct problem *why)
 {
-	uint64_t start = h->region.start;
 	char node[SOFT_DEVICE_NODE];
-	int r = daxctl_dev_enable_devdax(soft_region_device(&h->region, id));
+	int r = soft_driver_bind((struct dax_id){.region = h->region.id, .id = id}, why);
 
-	if (r < 0)
-		return problem_errno(why, -r,
-			"binding device %u of the region at %#" PRIx64
-			" to device_dax (is the module there?)",
-			id, start);
-	r = hold_read(h, start, why);
 	if (r == 0)
-		r = check_numbers(h, id, ranges, count, align, true, why);
+		r = check_numbers(h, id, w, true, ret, why);
 	if (r < 0)
 		return r;
 	/* The name was another device's before, perhaps: its node may have kept an owner by rules
 	 * of udev. */
-	soft_device_node(node, hold_find(h, id));
+	soft_device_node(node, ret);
 	if (chown(node, 0, 0) < 0 || chmod(node, 0600) < 0)
 		return problem_errno(why, errno, "making %s root's", node);
 	return 0;
 }
 
-static int copy_device(struct soft_device *ret, const struct soft_device *d, struct problem *why)
+static int make_device(
+	const struct hold *h, const struct wanted *w, struct soft_device *ret, struct problem *why)
 {
-	struct soft_range *ranges = calloc(d->range_count, sizeof(*ranges));
-
-	if (!ranges)
-		return problem_errno(why, ENOMEM, "making a device");
-	memcpy(ranges, d->ranges, d->range_count * sizeof(*ranges));
-	*ret = *d;
-	ret->ranges = ranges;
-	return 0;
-}
-
-static int make_device(struct hold *h, const struct soft_range *ranges, size_t count,
-	uint64_t align, struct soft_device *ret, struct problem *why)
-{
-	uint64_t start = h->region.start;
+	_cleanup_(soft_device_deinit) struct soft_device made = SOFT_DEVICE_NULL;
 	unsigned id = 0;
-	int r = daxctl_region_create_dev(h->region.region);
+	int r = soft_region_add(&h->region, &id, why);
 
-	if (r < 0)
-		return problem_errno(why, -r, "making a device in the region at %#" PRIx64, start);
-	r = find_new(h, &id, why);
 	if (r < 0)
 		return r;
-	r = make_numbers(h, id, ranges, count, align, why);
+	r = make_numbers(h, id, w, why);
 	if (r == 0)
-		r = bind_device(h, id, ranges, count, align, why);
-	if (r == 0)
-		r = copy_device(ret, hold_find(h, id), why);
-	/* What can't be taken away now is taken away by the next holder of the lock. */
-	if (r < 0 && (h->region.ctx || hold_read(h, start, NULL) == 0))
-		(void)take_away(h, id, NULL);
-	return r;
+		r = bind_device(h, id, w, &made, why);
+	if (r < 0) {
+		/* What can't be taken away now is taken away by the next holder of the lock. */
+		if (take_away(h, id, NULL) == 0)
+			(void)soft_record_set_busy(&h->record, false, NULL);
+		return r;
+	}
+	*ret = made;
+	made = SOFT_DEVICE_NULL;
+	return 0;
 }
 
 int soft_device_create(uint64_t region_start, const struct soft_range *ranges, size_t range_count,
@@ -385,18 +375,14 @@ int soft_device_create(uint64_t region_start, const struct soft_range *ranges, s
 	if (!joined)
 		return problem_errno(why, ENOMEM, "making a device");
 	memcpy(joined, ranges, range_count * sizeof(*joined));
-	range_count = soft_ranges_join(joined, range_count);
-	r = soft_ranges_check(joined, range_count, region_start, h.region.blocks, align, why);
-	if (r == 0)
-		r = check_free(&h, joined, range_count, why);
+	const struct wanted w = {
+		.ranges = joined, .count = soft_ranges_join(joined, range_count), .align = align};
+	r = soft_ranges_check(w.ranges, w.count, region_start, h.region.blocks, align, why);
 	if (r == 0)
 		r = soft_record_set_busy(&h.record, true, why);
-	if (r < 0)
-		return r;
-	r = make_device(&h, joined, range_count, align, ret, why);
 	if (r == 0)
-		r = soft_record_set_busy(&h.record, false, why);
-	return r;
+		r = make_device(&h, &w, ret, why);
+	return r < 0 ? r : soft_record_set_busy(&h.record, false, why);
 }
 
 /* ---- nodes ---- */

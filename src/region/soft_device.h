@@ -2,7 +2,9 @@
 /*
  * The devices of a soft region: memory that the kernel's dax_hmem holds, and that is cut at run
  * time into devdax devices over exactly the blocks that are asked for. The region is named by its
- * physical start. Everything goes through libdaxctl.
+ * physical start. Everything goes through sysfs, not libdaxctl, which reads all devices of the host
+ * whatever it is asked: what is made in the blackout of a kexec must not cost more the more there
+ * is.
  *
  * The rules of the kernel that this file keeps, so that no caller can break them: a device gets its
  * ranges before it is bound and never again; it is bound once, and deleted, never bound anew (an

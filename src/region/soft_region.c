@@ -3,12 +3,9 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/sysmacros.h>
-#include <syslog.h>
 #include <unistd.h>
 
 #include "guestmemfs/types.h"
@@ -21,72 +18,73 @@ const char *soft_region_name(char buffer[SOFT_REGION_NAME], uint64_t start)
 	return buffer;
 }
 
-void soft_region_deinit(struct soft_region *r)
-{
-	daxctl_unref(r->ctx);
-	*r = SOFT_REGION_NULL;
-}
-
 /* ---- regions ---- */
 
-static int region_new_context(struct daxctl_ctx **ret, struct problem *why)
-{
-	int r = daxctl_new(ret);
+struct dax_all {
+	struct dax_id *ids; /* owned */
+	size_t count;
+};
 
-	if (r < 0)
-		return problem_errno(why, -r, "starting libdaxctl");
-	/* What it would say on stderr comes back as an error too, and then in a sentence. */
-	daxctl_set_log_priority(*ret, LOG_EMERG);
-	return 0;
+#define DAX_ALL_NULL ((struct dax_all){.ids = NULL})
+
+static void dax_all_deinit(struct dax_all *all)
+{
+	free(all->ids);
+	*all = DAX_ALL_NULL;
+}
+
+static int dax_all_init(struct dax_all *all, struct problem *why)
+{
+	int r = dax_list(&all->ids, &all->count);
+
+	return r < 0 ? problem_errno(why, -r, "listing the host's dax devices") : 0;
 }
 
 /* A region that can be cut has a file to cut it with; the regions of namespaces have none. */
-static bool region_is_soft(struct daxctl_region *region)
+static bool region_is_soft(const char *path)
 {
-	char path[512];
-	int n = snprintf(
-		path, sizeof(path), "%s/dax_region/create", daxctl_region_get_path(region));
+	char create[DAX_PATH + 16];
 
-	return n > 0 && (size_t)n < sizeof(path) && access(path, F_OK) == 0;
+	(void)snprintf(create, sizeof(create), "%s/create", path);
+	return access(create, F_OK) == 0;
 }
 
 /*
- * The kernel shows no region's start, but an empty device shows it as its own, and the first device
- * is either empty or as the kernel has made it, from the start on.
+ * The kernel shows no region's start, but an empty device shows it as its own. The first device,
+ * which is always there, is either empty or, as the kernel has made it, from the start on.
  */
-static bool region_find_start(struct daxctl_region *region, uint64_t *ret)
+static bool region_find_start(const struct dax_all *all, unsigned id, uint64_t *ret)
 {
-	struct daxctl_dev *dev = NULL;
-	bool found = false;
+	struct dax_id first = {.region = id, .id = 0};
+	uint64_t size = 0;
 
-	daxctl_dev_foreach(region, dev)
-	{
-		bool empty = daxctl_dev_get_size(dev) == 0;
+	if (dax_get(first, "size", &size) < 0)
+		return false;
+	for (size_t i = 0; size != 0 && i < all->count; i++) {
+		uint64_t other = 0;
 
-		if (!empty && daxctl_dev_get_id(dev) != 0)
-			continue;
-		if (daxctl_dev_get_resource(dev) == ULLONG_MAX)
-			continue;
-		*ret = daxctl_dev_get_resource(dev);
-		found = true;
-		if (empty)
+		if (all->ids[i].region == id && dax_get(all->ids[i], "size", &other) == 0 &&
+			other == 0) {
+			first = all->ids[i];
 			break;
+		}
 	}
-	return found;
+	return dax_get(first, "resource", ret) == 0;
 }
 
 /* Takes what is found; false if it is no soft region or does not say where it is. */
-static bool region_describe(
-	struct soft_region *ret, struct daxctl_ctx *ctx, struct daxctl_region *region)
+static bool region_describe(struct soft_region *ret, const struct dax_all *all, unsigned id)
 {
-	uint64_t size = daxctl_region_get_size(region);
-	uint64_t start = 0;
+	struct soft_region r = {.id = id};
+	uint64_t size = 0;
 
-	if (!region_is_soft(region) || !region_find_start(region, &start) ||
-		start % GM_BLOCK_SIZE != 0 || size % GM_BLOCK_SIZE != 0 || size < 2 * GM_BLOCK_SIZE)
+	if (dax_region_path(r.path, (struct dax_id){.region = id, .id = 0}) < 0 ||
+		!region_is_soft(r.path) || dax_region_get(r.path, "size", &size) < 0 ||
+		!region_find_start(all, id, &r.start) || r.start % GM_BLOCK_SIZE != 0 ||
+		size % GM_BLOCK_SIZE != 0 || size < 2 * GM_BLOCK_SIZE)
 		return false;
-	*ret = (struct soft_region){
-		.ctx = ctx, .region = region, .start = start, .blocks = size / GM_BLOCK_SIZE};
+	r.blocks = size / GM_BLOCK_SIZE;
+	*ret = r;
 	return true;
 }
 
@@ -98,27 +96,30 @@ struct region_search {
 	char list[256]; /* "0x100000000, 0x900000000" */
 };
 
-static int region_search(struct region_search *s, struct daxctl_ctx *ctx, struct problem *why)
+static void region_consider(struct region_search *s, const struct soft_region *one)
 {
-	struct daxctl_region *region = NULL;
+	size_t length = strlen(s->list);
+
+	(void)snprintf(s->list + length, sizeof(s->list) - length, "%s%#" PRIx64,
+		s->all++ ? ", " : "", one->start);
+	if (s->start && one->start != *s->start)
+		return;
+	s->found = *one;
+	s->matches++;
+}
+
+static int region_search(struct region_search *s, struct problem *why)
+{
+	_cleanup_(dax_all_deinit) struct dax_all all = DAX_ALL_NULL;
 	struct soft_region one = SOFT_REGION_NULL;
 
 	if (geteuid() != 0)
 		return problem(why, EACCES, "only root can use soft-reserved memory");
-	daxctl_region_foreach(ctx, region)
-	{
-		size_t length = strlen(s->list);
-
-		if (!region_describe(&one, ctx, region))
-			continue;
-		(void)snprintf(s->list + length, sizeof(s->list) - length, "%s%#" PRIx64,
-			s->all++ ? ", " : "", one.start);
-		if (s->start && one.start != *s->start)
-			continue;
-		s->found = one;
-		s->matches++;
-	}
-	return 0;
+	int r = dax_all_init(&all, why);
+	for (size_t i = 0; r == 0 && i < all.count; i++)
+		if (all.ids[i].id == 0 && region_describe(&one, &all, all.ids[i].region))
+			region_consider(s, &one);
+	return r;
 }
 
 static int region_search_result(
@@ -148,17 +149,9 @@ static int region_search_result(
 static int region_find(struct soft_region *ret, const uint64_t *start, struct problem *why)
 {
 	struct region_search s = {.start = start, .found = SOFT_REGION_NULL};
-	struct daxctl_ctx *ctx = NULL;
-	int r = region_new_context(&ctx, why);
+	int r = region_search(&s, why);
 
-	if (r < 0)
-		return r;
-	r = region_search(&s, ctx, why);
-	if (r == 0)
-		r = region_search_result(&s, ret, why);
-	if (r < 0)
-		daxctl_unref(ctx);
-	return r;
+	return r < 0 ? r : region_search_result(&s, ret, why);
 }
 
 int soft_region_find(struct soft_region *ret, uint64_t start, struct problem *why)
@@ -174,91 +167,77 @@ int soft_region_find_only(struct soft_region *ret, struct problem *why)
 int soft_region_count(struct problem *why)
 {
 	struct region_search s = {.found = SOFT_REGION_NULL};
-	struct daxctl_ctx *ctx = NULL;
-	int r = region_new_context(&ctx, why);
+	int r = region_search(&s, why);
 
-	if (r < 0)
-		return r;
-	r = region_search(&s, ctx, why);
-	daxctl_unref(ctx);
 	return r < 0 ? r : (int)s.all;
+}
+
+/* ---- a new device ---- */
+
+static size_t count_in(const struct dax_all *all, unsigned region)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < all->count; i++)
+		n += all->ids[i].region == region;
+	return n;
+}
+
+static bool has(const struct dax_all *all, struct dax_id d)
+{
+	for (size_t i = 0; i < all->count; i++)
+		if (all->ids[i].region == d.region && all->ids[i].id == d.id)
+			return true;
+	return false;
+}
+
+/* The kernel names the last one that was made, which may be somebody else's by then. */
+int soft_region_add(const struct soft_region *r, unsigned *id, struct problem *why)
+{
+	_cleanup_(dax_all_deinit) struct dax_all before = DAX_ALL_NULL, after = DAX_ALL_NULL;
+	struct dax_id made = {.id = 0};
+	int e = dax_all_init(&before, why);
+
+	if (e < 0)
+		return e;
+	e = dax_region_create(r->path, &made);
+	if (e < 0)
+		return problem_errno(
+			why, -e, "making a device in the region at %#" PRIx64, r->start);
+	e = dax_all_init(&after, why);
+	if (e < 0)
+		return e;
+	if (made.region != r->id || count_in(&after, r->id) != count_in(&before, r->id) + 1 ||
+		has(&before, made) || !has(&after, made))
+		return problem(why, EBUSY,
+			"devices have come or gone while one was made in the region at %#" PRIx64
+			": somebody else is changing them",
+			r->start);
+	*id = made.id;
+	return 0;
 }
 
 /* ---- devices ---- */
 
-struct daxctl_dev *soft_region_device(const struct soft_region *r, unsigned id)
+static int device_read_ranges(
+	struct soft_device *d, const struct soft_region *r, struct problem *why)
 {
-	struct daxctl_dev *dev = NULL;
-
-	daxctl_dev_foreach(r->region, dev) if ((unsigned)daxctl_dev_get_id(dev) == id) return dev;
-	return NULL;
-}
-
-struct mapping {
-	uint64_t page_offset;
-	uint64_t start;
-	uint64_t end; /* the byte behind it */
-};
-
-static int mapping_compare(const void *a, const void *b)
-{
-	const struct mapping *x = a;
-	const struct mapping *y = b;
-
-	return x->page_offset < y->page_offset ? -1 : x->page_offset > y->page_offset;
-}
-
-static int device_read_mappings(
-	struct daxctl_dev *dev, struct mapping **ret, size_t *count, struct problem *why)
-{
-	_cleanup_free_ struct mapping *list = NULL;
-	struct daxctl_mapping *m = NULL;
-	size_t room = 0;
-	size_t n = 0;
-
-	daxctl_mapping_foreach(dev, m)
-	{
-		if (n == room) {
-			room = room ? 2 * room : 8;
-			struct mapping *grown = reallocarray(list, room, sizeof(*list));
-			if (!grown)
-				return problem_errno(why, ENOMEM, "reading a device's ranges");
-			list = grown;
-		}
-		list[n++] = (struct mapping){
-			.page_offset = daxctl_mapping_get_offset(m),
-			.start = daxctl_mapping_get_start(m),
-			.end = daxctl_mapping_get_end(m) + 1,
-		};
-	}
-	if (n)
-		qsort(list, n, sizeof(*list), mapping_compare);
-	*ret = steal_pointer(list);
-	*count = n;
-	return 0;
-}
-
-static int device_read_ranges(struct soft_device *d, const struct soft_region *r,
-	struct daxctl_dev *dev, struct problem *why)
-{
-	_cleanup_free_ struct mapping *list = NULL;
+	_cleanup_free_ struct dax_mapping *list = NULL;
 	uint64_t end = r->start + r->blocks * GM_BLOCK_SIZE;
 	size_t n = 0;
-	int e = device_read_mappings(dev, &list, &n, why);
+	int e = dax_get_mappings((struct dax_id){r->id, d->id}, &list, &n);
 
 	if (e < 0)
-		return e;
+		return problem_errno(why, -e, "reading the ranges of dax%u.%u", r->id, d->id);
 	d->ranges = calloc(n ? n : 1, sizeof(*d->ranges));
 	if (!d->ranges)
 		return problem_errno(why, ENOMEM, "reading a device's ranges");
 	for (size_t i = 0; i < n; i++) {
 		if (list[i].start < r->start || list[i].end > end || list[i].end <= list[i].start)
 			return problem(why, EIO,
-				"device dax%d.%d has a range (%#" PRIx64 "-%#" PRIx64
-				") that is not in its "
-				"region",
-				daxctl_region_get_id(r->region), daxctl_dev_get_id(dev),
-				list[i].start, list[i].end - 1);
+				"device dax%u.%u has a range (%#" PRIx64 "-%#" PRIx64
+				") that is not in its region",
+				r->id, d->id, list[i].start, list[i].end - 1);
 		uint64_t first = (list[i].start - r->start) / GM_BLOCK_SIZE;
 		uint64_t last = (list[i].end - 1 - r->start) / GM_BLOCK_SIZE;
 		d->ranges[i] =
@@ -268,30 +247,45 @@ static int device_read_ranges(struct soft_device *d, const struct soft_region *r
 	return 0;
 }
 
-static int device_describe(struct soft_device *ret, const struct soft_region *r,
-	const struct soft_record *record, struct daxctl_dev *dev, struct problem *why)
+static int device_read_numbers(
+	struct soft_device *d, const struct soft_region *r, struct problem *why)
 {
-	*ret = (struct soft_device){
-		.region_id = (unsigned)daxctl_region_get_id(r->region),
-		.id = (unsigned)daxctl_dev_get_id(dev),
-		.align = daxctl_dev_get_align(dev),
-		.size = daxctl_dev_get_size(dev),
-		.rdev = makedev(
-			(unsigned)daxctl_dev_get_major(dev), (unsigned)daxctl_dev_get_minor(dev)),
-		.bound = daxctl_dev_is_enabled(dev),
-		.kmem = daxctl_dev_get_memory(dev) != NULL,
-	};
-	/* The kernel never deletes it, whether or not it is the one that it calls so. */
-	ret->seed = ret->id == 0;
-	ret->ours = !ret->seed && record && soft_record_is_ours(record, ret->id);
-	int e = device_read_ranges(ret, r, dev, why);
-	for (size_t i = 0; i < ret->range_count; i++) {
-		const struct soft_range *range = &ret->ranges[i];
+	struct dax_id name = {.region = r->id, .id = d->id};
+	char driver[DAX_NAME];
+	int e = dax_get(name, "align", &d->align);
 
-		if (range->block == 0 || range->block + range->count == r->blocks)
-			ret->metadata = true;
-	}
-	return e;
+	if (e == 0)
+		e = dax_get(name, "size", &d->size);
+	if (e == 0)
+		e = dax_get_rdev(name, &d->rdev);
+	if (e == 0)
+		e = dax_get_driver(name, driver);
+	if (e < 0)
+		return problem_errno(why, -e, "reading device dax%u.%u", r->id, d->id);
+	d->bound = driver[0] != '\0';
+	d->kmem = strcmp(driver, "kmem") == 0;
+	return 0;
+}
+
+int soft_region_read(const struct soft_region *r, const struct soft_record *record, unsigned id,
+	struct soft_device *ret, struct problem *why)
+{
+	_cleanup_(soft_device_deinit) struct soft_device d = {.region_id = r->id, .id = id};
+
+	/* The kernel never deletes it, whether or not it is the one that it calls so. */
+	d.seed = id == 0;
+	d.ours = !d.seed && record && soft_record_is_ours(record, id);
+	int e = device_read_numbers(&d, r, why);
+	if (e == 0)
+		e = device_read_ranges(&d, r, why);
+	if (e < 0)
+		return e;
+	for (size_t i = 0; i < d.range_count; i++)
+		if (d.ranges[i].block == 0 || d.ranges[i].block + d.ranges[i].count == r->blocks)
+			d.metadata = true;
+	*ret = d;
+	d = SOFT_DEVICE_NULL;
+	return 0;
 }
 
 static int device_compare(const void *a, const void *b)
@@ -305,18 +299,24 @@ static int device_compare(const void *a, const void *b)
 int soft_region_scan(const struct soft_region *r, const struct soft_record *record,
 	struct soft_device **ret, size_t *count, struct problem *why)
 {
-	struct soft_device *list = NULL;
-	struct daxctl_dev *dev = NULL;
+	_cleanup_(dax_all_deinit) struct dax_all all = DAX_ALL_NULL;
 	size_t n = 0;
-	int e = 0;
+	int e = dax_all_init(&all, why);
 
-	daxctl_dev_foreach(r->region, dev) n++;
-	list = calloc(n ? n : 1, sizeof(*list));
+	if (e < 0)
+		return e;
+	struct soft_device *list = calloc(all.count + 1, sizeof(*list));
 	if (!list)
 		return problem_errno(why, ENOMEM, "listing the devices of a region");
-	n = 0;
-	for (dev = daxctl_dev_get_first(r->region); dev && e == 0; dev = daxctl_dev_get_next(dev))
-		e = device_describe(&list[n++], r, record, dev, why);
+	for (size_t i = 0; e == 0 && i < all.count; i++) {
+		if (all.ids[i].region != r->id)
+			continue;
+		e = soft_region_read(r, record, all.ids[i].id, &list[n], why);
+		if (e == 0)
+			n++;
+		else if (!dax_exists(all.ids[i]))
+			e = 0; /* somebody else's, gone since it was listed */
+	}
 	if (e < 0) {
 		soft_device_list_free(list, n);
 		return e;

@@ -1,27 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A soft region as libdaxctl shows it. The library remembers what it has read: what is to be read
- * anew needs a new struct soft_region.
+ * A soft region and its devices as the kernel shows them now. Finding a region takes the same time
+ * however many devices it has; only soft_region_scan() looks at all of them.
  */
 #ifndef GM_REGION_SOFT_REGION_H
 #define GM_REGION_SOFT_REGION_H
 
-#include <daxctl/libdaxctl.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "region/dax_sysfs.h"
 #include "region/soft_device.h"
 #include "region/soft_record.h"
 #include "util/problem.h"
 
 struct soft_region {
-	struct daxctl_ctx *ctx; /* owned */
-	struct daxctl_region *region;
-	uint64_t start;  /* physical, bytes */
-	uint64_t blocks; /* of 2 MiB */
+	unsigned id;         /* of its devices: dax<id>.<n> */
+	char path[DAX_PATH]; /* in sysfs */
+	uint64_t start;      /* physical, bytes */
+	uint64_t blocks;     /* of 2 MiB */
 };
 
-#define SOFT_REGION_NULL ((struct soft_region){.ctx = NULL})
+#define SOFT_REGION_NULL ((struct soft_region){.blocks = 0})
 
 /*
  * The region that begins at start. Sentences: -ENODEV there is none, with those that there are;
@@ -31,13 +31,19 @@ int soft_region_find(struct soft_region *ret, uint64_t start, struct problem *wh
 
 /* The only one. -ENODEV there is none; -EINVAL there are several, all of them named. */
 int soft_region_find_only(struct soft_region *ret, struct problem *why);
-void soft_region_deinit(struct soft_region *r);
 
 /* How many there are; negative errno. */
 int soft_region_count(struct problem *why);
 
-/* The libdaxctl object of a device, NULL if there is none. */
-struct daxctl_dev *soft_region_device(const struct soft_region *r, unsigned id);
+/*
+ * Makes a device without memory and says which one it is. -EBUSY devices have come or gone
+ * meanwhile: which one is ours is not known then.
+ */
+int soft_region_add(const struct soft_region *r, unsigned *id, struct problem *why);
+
+/* What one device is; -ENOENT: there is none with this id. record: as below. */
+int soft_region_read(const struct soft_region *r, const struct soft_record *record, unsigned id,
+	struct soft_device *ret, struct problem *why);
 
 /* As soft_device_list(), but changes nothing. record may be NULL: then none is known to be ours. */
 int soft_region_scan(const struct soft_region *r, const struct soft_record *record,

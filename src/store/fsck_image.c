@@ -216,6 +216,13 @@ static void check_extent(struct checker *c, uint64_t ino, const struct file_exte
 			ino, e->file_block, e->region, e->block, e->count);
 		return;
 	}
+	if (c->super->plan.whole_groups &&
+		((e->file_block | e->count | (e->block - c->super->first_data[e->region])) %
+			GM_BLOCKS_PER_GROUP) != 0)
+		error(c, "extent-unaligned",
+			"the extent of inode %" PRIu64 " at file block %" PRIu64
+			" is not made of whole groups (block %" PRIu64 ", %" PRIu32 " blocks)",
+			ino, e->file_block, e->block, e->count);
 	if (e->file_block < file->extent_end)
 		error(c, "extent-overlap",
 			"inode %" PRIu64 " has two extents at file block %" PRIu64

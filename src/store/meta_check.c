@@ -107,6 +107,9 @@ static int check_extent(
 		wrong = "its inode is not there or is no file";
 	if (!wrong && !alloc_is_data(m->alloc, a.region, a.block, a.count))
 		wrong = "it lies outside the data blocks";
+	if (!wrong &&
+		(!alloc_is_aligned(m->alloc, &a) || e.file_block % alloc_granule(m->alloc) != 0))
+		wrong = "it is not made of whole groups, as all extents of this pool are";
 	if (!wrong && !removed && !alloc_is_free(m->alloc, &a))
 		wrong = "a block of it is not free";
 	if (!wrong && !removed && extents_overlap(file, e.file_block, e.count))

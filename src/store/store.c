@@ -30,6 +30,7 @@ struct store {
 	struct gm_result result; /* of the last change that a request asked for */
 	unsigned slot;
 	uint64_t replayed;
+	bool keeps_held;         /* store_continue_mount() */
 	bool words_differ;       /* the two slot words do not say the same: to be mended at mount */
 	uint64_t full_logged_at; /* clock_milliseconds() of the last line about it; 0: none yet */
 };
@@ -496,6 +497,22 @@ int store_begin_mount(struct store *s, const uint8_t boot_id[16], struct problem
 	if (r < 0)
 		return problem_errno(why, -r, "the mount could not be recorded in the journal");
 	return 0;
+}
+
+int store_continue_mount(struct store *s, const uint8_t boot_id[16], struct problem *why)
+{
+	uint8_t crashed[16];
+	int r;
+
+	memcpy(crashed, s->meta.mount_number > 0 ? s->meta.boot_id : boot_id, sizeof(crashed));
+	r = store_begin_mount(s, crashed, why);
+	s->keeps_held = r == 0;
+	return r;
+}
+
+bool store_keeps_held(const struct store *s)
+{
+	return s->keeps_held;
 }
 
 /* ---- growing ---- */

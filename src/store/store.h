@@ -28,12 +28,14 @@ struct store_region {
 	uint32_t node;
 	bool reserved_ram; /* GM_REGION_RESERVED_RAM */
 	bool zeroed;       /* its memory is known to be zero: blocks start clean */
+	bool large_pages;  /* it can be mapped by whole GiBs only; store_plan() looks at it */
 };
 
 struct store_plan { /* what a format would make: sizes in bytes, places from the start of region 0
 		     */
 	uint64_t max_files;
 	uint64_t meta_blocks;
+	bool whole_groups; /* GM_FEATURE_INCOMPAT_GROUPS */
 	uint64_t journal_offset;
 	uint64_t journal_size;
 	uint64_t slot_offset[2];
@@ -44,7 +46,8 @@ struct store_plan { /* what a format would make: sizes in bytes, places from the
 
 /*
  * -EINVAL with a sentence: a region too small for its metadata and one data block (says how much is
- * needed), max_files out of range, too many regions.
+ * needed), max_files out of range, too many regions, no whole GiB where blocks are given out by
+ * those.
  */
 int store_plan(struct store_plan *ret, const struct store_region *regions, uint32_t count,
 	uint64_t max_files, struct problem *why);
@@ -98,10 +101,10 @@ struct store_super { /* a superblock, decoded and checked */
 
 /*
  * Reads the superblocks in the first block of region 0 (GM_BLOCK_SIZE bytes at block), so that the
- * caller knows how much to map. region_bytes is the size that region 0 has now, 0: not to be looked at. Errors with a
- * sentence: -ENOENT all zero, never formatted; -EUCLEAN both damaged (names both reasons), region
- * shrunk or of another size; -EPROTONOSUPPORT newer format or unknown incompat or ro_compat
- * feature; -EMEDIUMTYPE something else's data.
+ * caller knows how much to map. region_bytes is the size that region 0 has now, 0: not to be looked
+ * at. Errors with a sentence: -ENOENT all zero, never formatted; -EUCLEAN both damaged (names both
+ * reasons), region shrunk or of another size; -EPROTONOSUPPORT newer format or unknown incompat or
+ * ro_compat feature; -EMEDIUMTYPE something else's data.
  */
 int store_read_super(
 	struct store_super *ret, const void *block, uint64_t region_bytes, struct problem *why);
@@ -129,6 +132,7 @@ struct store_origin {
 	uint8_t token[16];
 	bool stamps_agree; /* every stamp of every region carries the token of the metadata */
 	bool by_kexec;     /* /proc/sys/kernel/bootloader_type is 208 */
+	bool after_panic;  /* this is a crash kernel; for store_continue_mount(), not looked at */
 };
 
 int store_check_origin(const struct store *s, const struct store_origin *o, struct problem *why);
@@ -142,6 +146,15 @@ int store_check_origin(const struct store *s, const struct store_origin *o, stru
  * boot id also thaws.
  */
 int store_begin_mount(struct store *s, const uint8_t boot_id[16], struct problem *why);
+
+/*
+ * The same in the kernel that a panic has left to. No device was stopped there, so what the crashed
+ * boot held may still be written to, and its memory is what is to be looked at: that boot goes on.
+ * Held marks, orphans and quarantine stay, and store_keeps_held() is true: nothing that is held may
+ * be shown free in this boot. boot_id is used if the pool was never mounted.
+ */
+int store_continue_mount(struct store *s, const uint8_t boot_id[16], struct problem *why);
+bool store_keeps_held(const struct store *s);
 
 /* ---- using it ---- */
 

@@ -50,6 +50,31 @@ static uint64_t journal_size(uint64_t slot)
 	return n < JOURNAL_MIN ? JOURNAL_MIN : n > JOURNAL_MAX ? JOURNAL_MAX : n;
 }
 
+/*
+ * One region that is mapped by whole GiBs makes it so for all: a file may lie on several, and its
+ * size is one.
+ */
+static int plan_groups(struct store_plan *p, const struct store_region *regions, uint32_t count,
+	struct problem *why)
+{
+	uint64_t all = 0;
+
+	for (uint32_t r = 0; r < count; r++)
+		p->whole_groups |= regions[r].large_pages;
+	for (uint32_t r = 0; r < count && p->whole_groups; r++) {
+		uint64_t first, data;
+
+		super_data_blocks(p, &regions[r], r, &first, &data);
+		all += data;
+	}
+	if (!p->whole_groups || all > 0)
+		return 0;
+	return problem(why, EINVAL,
+		"with pages of 1G memory is given out by whole GiBs, and there is none between the "
+		"metadata and the last block, which is the pool's too: make the region larger, or "
+		"take pages of 2M");
+}
+
 int store_plan(struct store_plan *ret, const struct store_region *regions, uint32_t count,
 	uint64_t max_files, struct problem *why)
 {
@@ -86,15 +111,32 @@ int store_plan(struct store_plan *ret, const struct store_region *regions, uint3
 		if (regions[r].blocks < 3)
 			return problem(
 				why, EINVAL, "region %" PRIu32 " is too small: it needs 6 MiB", r);
+	if (plan_groups(&p, regions, count, why) < 0)
+		return -EINVAL;
 	*ret = p;
 	return 0;
+}
+
+/* Where in its group a region's first block lies. */
+static uint64_t region_phase(const struct store_region *region)
+{
+	return region->physical_start / GM_BLOCK_SIZE % GM_BLOCKS_PER_GROUP;
 }
 
 void super_data_blocks(const struct store_plan *p, const struct store_region *region,
 	uint32_t index, uint64_t *first, uint64_t *count)
 {
-	*first = index == 0 ? p->meta_blocks : 1;
-	*count = region->blocks - 1 - *first;
+	uint64_t begin = index == 0 ? p->meta_blocks : 1;
+	uint64_t end = region->blocks - 1;
+
+	if (p->whole_groups) {
+		uint64_t phase = region_phase(region);
+
+		begin = round_up(begin + phase, GM_BLOCKS_PER_GROUP) - phase;
+		end -= (end + phase) % GM_BLOCKS_PER_GROUP;
+	}
+	*first = begin < end ? begin : region->blocks - 1;
+	*count = begin < end ? end - begin : 0;
 }
 
 int super_make_alloc(struct alloc **ret, const struct store_super *super)
@@ -105,8 +147,8 @@ int super_make_alloc(struct alloc **ret, const struct store_super *super)
 		struct alloc_region region = {.blocks = super->regions[r].blocks,
 			.first_data = super->first_data[r],
 			.data_blocks = super->data_blocks[r],
-			.phase = super->regions[r].physical_start / GM_BLOCK_SIZE %
-				 GM_BLOCKS_PER_GROUP};
+			.phase = region_phase(&super->regions[r]),
+			.whole_groups = super->plan.whole_groups};
 
 		if (alloc_add_region(a, &region) < 0)
 			a = alloc_free(a);
@@ -127,6 +169,7 @@ void super_encode(struct gm_super *to, const struct store_super *s)
 		.size = put_le32(sizeof(*to)),
 		.sequence = put_le64(s->sequence),
 		.feature_compat = put_le64(s->feature_compat),
+		.feature_incompat = put_le64(s->plan.whole_groups ? GM_FEATURE_INCOMPAT_GROUPS : 0),
 		.created = put_le64(s->created),
 		.max_files = put_le64(s->plan.max_files),
 		.block_shift = put_le32(GM_BLOCK_SHIFT),
@@ -220,6 +263,8 @@ static const char *decode_super(struct store_super *s, const struct gm_super *fr
 			{
 				.max_files = get_le64(from->max_files),
 				.meta_blocks = get_le64(from->meta_blocks),
+				.whole_groups = get_le64(from->feature_incompat) &
+						GM_FEATURE_INCOMPAT_GROUPS,
 				.journal_offset = get_le64(from->journal_offset),
 				.journal_size = get_le64(from->journal_size),
 				.slot_offset = {get_le64(from->slot_offset[0]),

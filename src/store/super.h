@@ -6,7 +6,8 @@
 #include "store/store.h"
 
 /*
- * Where a region's data blocks are: after the metadata or the first stamp, before the last stamp.
+ * Where a region's data blocks are: after the metadata or the first stamp, before the last stamp;
+ * of that the whole groups, where the plan says so.
  */
 void super_data_blocks(const struct store_plan *p, const struct store_region *region,
 	uint32_t index, uint64_t *first, uint64_t *count);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
@@ -30,11 +31,25 @@ static bool asked_for(const char *word)
 	return false;
 }
 
+/*
+ * $JOURNAL_STREAM is inherited also by those whose stderr has been sent elsewhere: it names the
+ * device and inode that the journal's end has.
+ */
+static bool stderr_is_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	unsigned long long dev, ino;
+	struct stat st;
+
+	return stream && sscanf(stream, "%llu:%llu", &dev, &ino) == 2 &&
+	       fstat(STDERR_FILENO, &st) == 0 && st.st_dev == dev && st.st_ino == ino;
+}
+
 void log_init(const char *name, enum log_level max_level)
 {
 	log_state.name = name;
 	log_state.max_level = max_level;
-	log_state.journal = getenv("JOURNAL_STREAM") != NULL;
+	log_state.journal = stderr_is_journal();
 	if (asked_for("debug"))
 		log_state.max_level = LOG_LEVEL_DEBUG;
 	if (asked_for("syslog"))
@@ -47,6 +62,16 @@ void log_to_syslog(void)
 	tzset();
 	openlog(log_state.name, LOG_PID | LOG_NDELAY, LOG_DAEMON);
 	log_state.syslog = true;
+}
+
+bool log_reaches_journal(void)
+{
+	return log_state.journal || log_state.syslog;
+}
+
+const char *log_name(void)
+{
+	return log_state.name;
 }
 
 void log_message(enum log_level level, const char *format, ...)

@@ -7,6 +7,8 @@
 #ifndef GM_UTIL_LOG_H
 #define GM_UTIL_LOG_H
 
+#include <stdbool.h>
+
 enum log_level {
 	LOG_LEVEL_ERROR = 3,
 	LOG_LEVEL_WARNING = 4,
@@ -27,6 +29,12 @@ void log_init(const char *name, enum log_level max_level);
 
 /* From here on messages go to syslog(3), as from a daemon. */
 void log_to_syslog(void);
+
+/* True if messages go to the journal, where there is one: by stderr, or by syslog(3). */
+bool log_reaches_journal(void);
+
+/* As log_init() was given it. */
+const char *log_name(void);
 
 void log_message(enum log_level level, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));

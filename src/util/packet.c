@@ -137,11 +137,13 @@ static int address_init(struct sockaddr_un *address, const char *path)
 	return 0;
 }
 
-static int connect_address(const struct sockaddr_un *address, int type)
+/* seconds: for the listener's queue to have room, and for what is sent; 0: as long as it takes. */
+static int connect_address(const struct sockaddr_un *address, int type, int seconds)
 {
 	_cleanup_fd_ int sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | type, 0);
+	const struct timeval limit = {.tv_sec = seconds};
 
-	if (sock < 0)
+	if (sock < 0 || setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) < 0)
 		return -errno;
 	while (connect(sock, (const struct sockaddr *)address, sizeof(*address)) < 0)
 		if (errno != EINTR)
@@ -154,7 +156,15 @@ int packet_connect(const char *path)
 	struct sockaddr_un address;
 	int r = address_init(&address, path);
 
-	return r < 0 ? r : connect_address(&address, 0);
+	return r < 0 ? r : connect_address(&address, 0, 0);
+}
+
+int packet_connect_within(const char *path, int seconds)
+{
+	struct sockaddr_un address;
+	int r = address_init(&address, path);
+
+	return r < 0 ? r : connect_address(&address, 0, seconds);
 }
 
 /*
@@ -170,7 +180,7 @@ static int remove_stale(const struct sockaddr_un *address)
 	if (!S_ISSOCK(st.st_mode))
 		return -EEXIST;
 	/* Not waiting: a listener whose queue is full is alive. */
-	int sock = connect_address(address, SOCK_NONBLOCK);
+	int sock = connect_address(address, SOCK_NONBLOCK, 0);
 	if (sock != -ECONNREFUSED) {
 		close_fd(sock);
 		return -EADDRINUSE;

@@ -41,4 +41,8 @@ int packet_listen(const char *path, unsigned mode);
  * or negative errno. */
 int packet_connect(const char *path);
 
+/* The same, but -EAGAIN when the listener has taken nobody off its full queue for so long. What is
+ * sent over the socket waits no longer either. */
+int packet_connect_within(const char *path, int seconds);
+
 #endif

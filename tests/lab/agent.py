@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""PID 1 of the lab host once its root is there: runs this boot's step of the case, or a shell, and switches off."""
+"""
+PID 1 of the lab host once its root is there, or a service of the systemd that is: runs this boot's step of the case, or
+a shell, and switches off.
+"""
 
 import os
 import subprocess
@@ -80,19 +83,30 @@ def work():
     share.set_state(state)
 
 
+def work_or_say_why():
+    try:
+        work()
+    except BaseException:  # pylint: disable=broad-exception-caught # nobody is above us
+        traceback.print_exc()
+
+
+def switch_off():
+    sys.stdout.flush()
+    os.execv('/bin/busybox', ['busybox', 'poweroff', '-f'])
+
+
 def main():
+    if os.getpid() != 1:  # a service of systemd, which stops us on the way into the next kernel
+        work_or_say_why()
+        switch_off()
     child = os.fork()
     if child == 0:
-        try:
-            work()
-        except BaseException:  # pylint: disable=broad-exception-caught # nobody is above us
-            traceback.print_exc()
+        work_or_say_why()
         os._exit(0)
     # PID 1 inherits every daemon; one that died must not look alive to those who look for it in /proc.
     while os.wait()[0] != child:
         pass
-    sys.stdout.flush()
-    os.execv('/bin/busybox', ['busybox', 'poweroff', '-f'])
+    switch_off()
 
 
 main()

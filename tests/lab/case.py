@@ -27,6 +27,7 @@ class Case:
     seconds: int = 180  # limit of one boot, from the kernel's start to the next; it takes 10 on a machine with nothing else to do
     modules: tuple[str, ...] = ('nd_e820', 'nd_pmem', 'dax_pmem', 'device_dax', 'dax_hmem', 'fuse')
     needs: tuple[str, ...] = ()  # of: product (--prefix), guest (--guest)
+    systemd: bool = False  # PID 1 is systemd, and the case a service of it
 
 
 class CaseError(Exception):

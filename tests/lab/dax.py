@@ -4,6 +4,7 @@ devdax by hand, straight through sysfs, so that cases depend on nothing that the
 each block that has been moved, lost or mixed up.
 """
 
+import errno
 import hashlib
 import mmap
 import os
@@ -39,13 +40,18 @@ def is_bound(name):
 
 
 def ranges_of(name):
-    """(start, length) of each range in the device's own order."""
+    """(start, length) of each range in the device's own order. None of one that is taken away meanwhile, as a window is."""
     found = []
-    for entry in os.listdir(f'{DEVICES}/{name}'):
-        if entry.startswith('mapping') and entry != 'mapping':
-            start, end, offset = (int(read_text(f'{DEVICES}/{name}/{entry}/{part}'), 0)
-                                  for part in ('start', 'end', 'page_offset'))
-            found.append((offset, start, end + 1 - start))
+    try:
+        for entry in os.listdir(f'{DEVICES}/{name}'):
+            if entry.startswith('mapping') and entry != 'mapping':
+                start, end, offset = (int(read_text(f'{DEVICES}/{name}/{entry}/{part}'), 0)
+                                      for part in ('start', 'end', 'page_offset'))
+                found.append((offset, start, end + 1 - start))
+    except OSError as e:
+        if e.errno not in (errno.ENOENT, errno.ENODEV):
+            raise
+        return []
     return [(start, length) for _, start, length in sorted(found)]
 
 

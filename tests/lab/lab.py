@@ -20,6 +20,9 @@ from guest import Console, Guest, boot_argv, qemu_argv
 COMPLAINT = re.compile(r'.*(BUG: |WARNING: |Oops|Call Trace|general protection fault).*')
 
 
+LEAVE_SECONDS = 80
+
+
 class ClaimFailed(Exception):
     """A claim does not hold; it is recorded already."""
 
@@ -151,9 +154,19 @@ class Lab:
         self.clean_up()
         self.save_kernel_log()
         self.next_boot_comes_by(way)
-        self.run(*argv)
-        time.sleep(20)
-        self.claim(False, f'{shlex.join(argv)} leads into the next boot')
+        text = self._last_command(argv)
+        self.claim(False, f'{shlex.join(argv)} leads into the next boot', text)
+
+    def _last_command(self, argv):
+        """Returns if it fails. By a signal it may end: systemd stops whatever runs before it leaves."""
+        self.say(f'$ {shlex.join(argv)}')
+        deadline = time.monotonic() + LEAVE_SECONDS
+        with tempfile.TemporaryFile('w+', dir=self.directory, errors='replace') as out:
+            child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
+            while time.monotonic() < deadline and (child.poll() or 0) <= 0:
+                time.sleep(0.1)
+            out.seek(0)
+            return f'{out.read()}[exit status {child.poll()}]'
 
     @staticmethod
     def cmdline():
@@ -164,7 +177,7 @@ class Lab:
     def start_guest(self, memory, megabytes, seed, pattern_bytes, *extra, wrapper=()):
         """The guest of tests/guest under KVM, with its RAM in the file or device at memory."""
         argv = [*wrapper, *qemu_argv('kvm', memory, megabytes),
-                *boot_argv(self.plan['kernel'], self.plan['guest'], seed, pattern_bytes), *extra]
+                *boot_argv(self.plan['guest_kernel'], self.plan['guest'], seed, pattern_bytes), *extra]
         self.say(f'$ {shlex.join(argv)}')
         guest = Guest(argv, Console(self._guest_says), self.directory, f'guest{len(self.guests)}')
         self.guests.append(guest)

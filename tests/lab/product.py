@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The product in the lab: a pool, its processes, and a client that is a user of the public library like any other."""
 
+import contextlib
 import ctypes
 import json
 import mmap
@@ -101,9 +102,22 @@ class Pool:
         self.lab.wait_until(lambda: self.status()['blocks']['free_dirty'] == 0, 60, 'the free blocks are scrubbed')
 
     def unmount(self):
-        pid = self.process('guestmemfs-fuse')
-        os.kill(pid, signal.SIGTERM)
-        self.lab.wait_until(lambda: not os.path.exists(f'/proc/{pid}'), 30, 'the instance ends in good order')
+        unmount(self.lab, self.mount, lambda: os.kill(self.process('guestmemfs-fuse'), signal.SIGTERM))
+
+
+def unmount(lab, mount, act=None):
+    """
+    Ends the instance (with umount, if no act is given) and waits until its processes are gone: before that the region
+    is locked. Only a helper that live clients have memory from may stay.
+    """
+    status = json.loads(lab.run('guestmemfs', 'status', '--json', mount, told=False))
+    held = any(grant['state'] != 'dead' for grant in status['grants'])
+    pids = [pid for name, pid in status['pids'].items() if pid and not (held and name == 'helper')]
+    if act:
+        act()
+    else:
+        lab.run('umount', mount)
+    lab.wait_until(lambda: not any(os.path.exists(f'/proc/{pid}') for pid in pids), 60, 'the instance ends in good order')
 
 
 class Library:
@@ -179,8 +193,9 @@ class Attached:
 
 def device_of_number(number):
     for name in device_names():
-        if os.path.exists(f'/dev/{name}') and os.stat(f'/dev/{name}').st_rdev == number:
-            return name
+        with contextlib.suppress(FileNotFoundError):  # a window, taken away meanwhile
+            if os.stat(f'/dev/{name}').st_rdev == number:
+                return name
     return None
 
 

@@ -22,6 +22,7 @@ from processes import wait_until
 
 BLOCK = 2 << 20
 PIDFD_GETFD = 438  # the same number on every architecture
+IDLE_CPU = 0.05    # seconds of CPU time that idle seconds may cost
 
 
 # -- the region and its files
@@ -181,8 +182,27 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
 
 
+def assert_idle(pids, seconds=2):
+    """
+    The processes come to rest: soon there are as many seconds in which they use next to no CPU time. What ends by itself,
+    as the last work of a start does, may take as long as it likes; what wakes up for nothing never lets them.
+    """
+    for _ in range(8):
+        before = {name: cpu_seconds(pid) for name, pid in pids.items()}
+        time.sleep(seconds)
+        used = {name: cpu_seconds(pid) - before[name] for name, pid in pids.items()}
+        if sum(used.values()) <= IDLE_CPU:
+            return
+    raise AssertionError(f'in {seconds} s they use {used} seconds of CPU time')
+
+
 def open_files(pid):
-    return len(os.listdir(f'/proc/{pid}/fd'))
+    """How many, without those of a look through /proc, which the helper has every now and then."""
+    count = 0
+    for fd in os.listdir(f'/proc/{pid}/fd'):
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            count += not os.readlink(f'/proc/{pid}/fd/{fd}').startswith('/proc')
+    return count
 
 
 def daemons_of(supervisor):
@@ -222,18 +242,12 @@ def kill_all(instance):
 
 
 def end_of(process, timeout):
-    """The exit status of a Popen, and the CPU time in seconds that it took in all its life."""
-    result = []
-
+    """The exit status of a Popen, and the CPU time in seconds that it took in all its life, without its children's."""
     def has_ended():
-        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-        if pid == 0:
-            return False
-        process.returncode = os.waitstatus_to_exitcode(status)
-        result[:] = [process.returncode, usage.ru_utime + usage.ru_stime]
-        return True
+        return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
     if not wait_until(has_ended, timeout):
         process.send_signal(signal.SIGKILL)
         raise AssertionError(f'process {process.pid} does not end in {timeout} s')
-    return tuple(result)
+    cpu = cpu_seconds(process.pid)  # while it waits to be reaped
+    return process.wait(), cpu

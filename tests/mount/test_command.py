@@ -13,9 +13,9 @@ import subprocess
 
 import pytest
 
-from harness import OTHER, PLAIN
+from harness import OTHER, PLAIN, ROOT
 from persona import as_user, errno_of, make_file
-from processes import wait_until
+from processes import is_gone, wait_until
 
 BLOCK = 2 << 20
 SIZES = [1, 4095, 4096, 4097, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK + 12345]
@@ -291,6 +291,63 @@ def test_run_has_the_exit_code_of_its_program(tools, workdir):
     assert re.fullmatch(r'/\S+/libguestmemfs-preload\.so\n--json -x\n', done.stdout)
 
 
+def own_cgroup():
+    """The directory of this process's cgroup of version 2; None if there is none."""
+    with open('/proc/self/mountinfo', encoding='utf-8') as table:
+        mounts = [line.split() for line in table if ' - cgroup2 ' in line and line.split()[3] == '/']
+    with open('/proc/self/cgroup', encoding='utf-8') as lines:
+        paths = [line[3:].rstrip('\n') for line in lines if line.startswith('0::')]
+    return mounts[0][4] + paths[0].rstrip('/') if mounts and paths else None
+
+
+def can_make_cgroup():
+    """Tried, since nothing else tells: what a container may do about cgroups varies."""
+    directory = own_cgroup()
+    try:
+        path = os.path.join(directory, f'guestmemfs-test-{os.getpid()}')
+        os.mkdir(path)
+    except (OSError, TypeError):
+        return False
+    try:
+        done = subprocess.run(['sh', '-c', f'echo $$ >{path}/cgroup.procs'], check=False, stderr=subprocess.DEVNULL)
+        return done.returncode == 0
+    finally:
+        os.rmdir(path)
+
+
+@pytest.mark.preload
+@pytest.mark.parametrize('user', [ROOT, PLAIN], ids=['root', 'plain'])
+def test_run_gives_its_program_a_cgroup_of_its_own_or_says_why_not(tools, user):
+    script = 'grep ^0:: /proc/self/cgroup; cat /proc/$$/cgroup | wc -l; sleep 0 & wait; true'
+    done = tools.run('guestmemfs', 'run', '--', 'sh', '-c', script, user=user)
+    assert done.returncode == 0, done.stderr
+    print(done.stdout, done.stderr)
+    if re.search(r'^0::/(.*/)?guestmemfs-run-[0-9]+-[0-9a-f]{8}(\.scope)?$', done.stdout, re.MULTILINE):
+        assert done.stderr == ''
+    else:
+        assert user == PLAIN or not can_make_cgroup(), 'root could have made one'
+        assert 'sh gets no cgroup of its own: ' in done.stderr and 'revoke --kill' in done.stderr
+    done = tools.run('guestmemfs', 'run', '--same-cgroup', 'grep', '^0::', '/proc/self/cgroup', user=user)
+    assert 'guestmemfs-run' not in done.stdout and done.stderr == ''
+
+
+@pytest.mark.preload
+def test_who_is_alone_in_a_cgroup_stays_there(tools):
+    """As the program of a unit is; and a cgroup that is empty goes when the next one is made."""
+    if not can_make_cgroup() or os.path.exists('/run/systemd/system'):
+        pytest.skip('no cgroup of version 2 can be made here, or systemd makes them')
+    run, where = tools.path('guestmemfs'), 'grep ^0:: /proc/self/cgroup'
+    # cat is the second process in the first cgroup, but alone once exec has replaced the shell.
+    done = tools.run('guestmemfs', 'run', '--', 'sh', '-c', f'{where}; exec {run} run {where}')
+    first, second = done.stdout.split()
+    assert first == second and done.stderr == ''
+    left_over = os.path.join(own_cgroup(), os.path.basename(first))
+    assert os.path.isdir(left_over)
+    third = tools.run('guestmemfs', 'run', '--', 'sh', '-c', where).stdout.strip()
+    assert third != first and not os.path.exists(left_over)
+    os.rmdir(os.path.join(own_cgroup(), os.path.basename(third)))
+
+
 def test_wrong_usage_is_told_apart_from_failure(tools):
     for words in ([], ['nonsense'], ['status'], ['status', '/a', '/b'], ['status', '--nonsense', '/a'], ['load'],
                   ['dump'], ['ls'], ['extents'], ['format', '--region', 'file:/x', 'word'],
@@ -363,3 +420,32 @@ def test_format_that_fails_leaves_no_file(tools, workdir):
     region = os.path.join(workdir, 'small')
     failed(tools.run('guestmemfs', 'format', '--region', f'file:{region},size=4M'), region, 'too small')
     assert not os.path.exists(region)
+
+
+@pytest.mark.preload
+def test_killing_the_cgroup_of_a_program_hits_all_of_it_and_nobody_else(tools):
+    if not can_make_cgroup() or not os.path.exists(f'{own_cgroup()}/cgroup.procs'):
+        pytest.skip('no cgroup of version 2 can be made here')
+    script = 'sleep 100 & echo $!; grep ^0:: /proc/self/cgroup; wait'
+    with subprocess.Popen([tools.path('guestmemfs'), 'run', '--', 'sh', '-c', script], stdout=subprocess.PIPE,
+                          text=True) as program:
+        pid, path = int(program.stdout.readline()), program.stdout.readline()[3:].strip()
+        directory = os.path.join(own_cgroup(), os.path.basename(path))
+        if not os.path.exists(f'{directory}/cgroup.kill'):
+            program.kill()
+            os.kill(pid, signal.SIGKILL)
+            pytest.skip('this kernel has no cgroup.kill, or systemd has made the cgroup elsewhere')
+        with open(f'{directory}/cgroup.kill', 'w', encoding='ascii') as kill:
+            kill.write('1')
+        assert program.wait(20) == -signal.SIGKILL
+    assert wait_until(lambda: is_gone(pid), 20)
+    assert wait_until(lambda: not os.path.exists(directory) or rmdir(directory), 20)
+
+
+def rmdir(path):
+    """True when it has gone; a cgroup is in use until the last of its processes has been waited for."""
+    try:
+        os.rmdir(path)
+    except OSError:
+        return False
+    return True

@@ -28,7 +28,7 @@ def free_blocks(mount):
 
 def wait_free(mount, blocks):
     """RELEASE comes after close(2) has returned."""
-    assert wait_until(lambda: free_blocks(mount) == blocks, 10), f'{free_blocks(mount)} blocks free, not {blocks}'
+    assert wait_until(lambda: free_blocks(mount) == blocks, 30), f'{free_blocks(mount)} blocks free, not {blocks}'
 
 
 # ---- making and removing
@@ -212,9 +212,9 @@ def test_mode_owner_and_times_are_kept_as_given(inside):
         os.chmod(path, 0o600)
         assert os.stat(path).st_ctime_ns > ctime and os.stat(path).st_mtime_ns == times[-1][1]
         os.truncate(path, 9)
-        assert abs(os.stat(path).st_mtime_ns - time.time_ns()) < 2 * 10**9
+        assert abs(os.stat(path).st_mtime_ns - time.time_ns()) < 30 * 10**9
         os.utime(path)
-        assert abs(os.stat(path).st_atime_ns - time.time_ns()) < 2 * 10**9
+        assert abs(os.stat(path).st_atime_ns - time.time_ns()) < 30 * 10**9
         if os.getuid() == 0:
             os.chown(path, 12345, 54321)
             assert (os.stat(path).st_uid, os.stat(path).st_gid) == (12345, 54321)
@@ -254,8 +254,8 @@ def test_directory_times_follow_their_entries(inside):
             os.utime(mount + '/d', ns=(5, 5))
             change()
             st = os.stat(mount + '/d')
-            assert abs(st.st_mtime_ns - time.time_ns()) < 2 * 10**9
-            assert abs(st.st_ctime_ns - time.time_ns()) < 2 * 10**9
+            assert abs(st.st_mtime_ns - time.time_ns()) < 30 * 10**9
+            assert abs(st.st_ctime_ns - time.time_ns()) < 30 * 10**9
 
     inside(body)
 

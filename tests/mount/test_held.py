@@ -174,7 +174,7 @@ def test_thread_holds_after_its_leader_has_ended(instance, make_agent, user, res
     client, other = make_agent(user=user), make_agent(user=user)
     held = held_file(instance, client, 'vm0', BLOCKS, SEED)
     client('end-leader')
-    assert wait_until(lambda: _state(client.pid) == 'Z', 10), 'the leader did not end'
+    assert wait_until(lambda: _state(client.pid) == 'Z', 30), 'the leader did not end'
     if restarted:
         instance.kill()
         instance.restart()

@@ -163,7 +163,7 @@ def test_worker_killed_in_a_first_grant(instance, bystander, make_agent, kill_at
 
     assert flight.error is not None
     assert tree(instance) == before
-    assert wait_until(lambda: as_user(instance, 'truncate', '-s', 0, instance.path('vm0')).returncode == 0, 10)
+    assert wait_until(lambda: as_user(instance, 'truncate', '-s', 0, instance.path('vm0')).returncode == 0, 30)
     must(instance, 'truncate', '-s', 2 * BLOCK, instance.path('vm0'))
     mapping = grant_when_ready(client, instance.path('vm0'))
     client('zero-check', mapping)
@@ -272,7 +272,7 @@ def test_supervisor_killed_as_it_restarts_the_worker(instance, bystander, kill_a
     trap = kill_at(pids['supervisor'], function, after=after)
     os.kill(pids['worker'], 9)
     trap.wait()
-    assert wait_until(lambda: is_gone(pids['helper']), 10)
+    assert wait_until(lambda: is_gone(pids['helper']), 30)
     instance.restart()
     assert tree(instance) == before
     bystander.check()
@@ -289,7 +289,7 @@ def test_supervisor_killed_as_it_restarts_the_helper(instance, bystander, kill_a
     trap = kill_at(pids['supervisor'], function, after=after)
     os.kill(pids['helper'], 9)
     trap.wait()
-    assert wait_until(lambda: is_gone(pids['worker']), 10), 'the worker does not end without its supervisor'
+    assert wait_until(lambda: is_gone(pids['worker']), 30), 'the worker does not end without its supervisor'
     instance.restart()
     assert tree(instance) == before
     bystander.check()
@@ -368,7 +368,7 @@ def test_helper_killed_between_grant_and_reply(instance, bystander, make_agent, 
             os.truncate(instance.path('vm0'), 0)
         client('check', mapping, SEED + 1)
     else:
-        assert wait_until(lambda: as_user(instance, 'truncate', '-s', 0, instance.path('vm0')).returncode == 0, 10)
+        assert wait_until(lambda: as_user(instance, 'truncate', '-s', 0, instance.path('vm0')).returncode == 0, 30)
         must(instance, 'truncate', '-s', BLOCK, instance.path('vm0'))
         client('zero-check', grant_when_ready(client, instance.path('vm0')))
     assert flight.acknowledged or point != 'replied'
@@ -395,7 +395,7 @@ def test_killed_during_a_scrub(instance, bystander, make_agent, kill_at, who, af
         trap = kill_at(pids['helper'], 'scrub_stream', count=3, after=after)
     else:  # zeroed, but not yet journalled; or journalled
         trap = kill_at(pids['worker'], 'journal_done', after=after)
-    assert wait_until(lambda: as_user(instance, 'truncate', '-s', 0, instance.path('old')).returncode == 0, 10)
+    assert wait_until(lambda: as_user(instance, 'truncate', '-s', 0, instance.path('old')).returncode == 0, 30)
     trap.wait()
     instance.wait_new(who, pids[who])
     instance.wait_status(lambda s: s['scrub']['pending_blocks'] == 0)
@@ -417,7 +417,7 @@ def test_helper_killed_as_it_zeroes_a_tail(instance, bystander, make_agent, kill
     trap = kill_at(old, 'scrub_piece', after=after)
 
     def use():  # the tail is zeroed when the file shrinks, or grows again, or is granted at the latest
-        assert wait_until(lambda: as_user(instance, 'truncate', '-s', keep, instance.path('vm0')).returncode == 0, 10)
+        assert wait_until(lambda: as_user(instance, 'truncate', '-s', keep, instance.path('vm0')).returncode == 0, 30)
         os.truncate(instance.path('vm0'), BLOCK)
         grant(make_agent(), instance.path('vm0'))
 
@@ -425,7 +425,7 @@ def test_helper_killed_as_it_zeroes_a_tail(instance, bystander, make_agent, kill
     trap.wait()
     flight.join()
     instance.wait_new('helper', old)
-    assert wait_until(lambda: as_user(instance, 'truncate', '-s', BLOCK, instance.path('vm0')).returncode == 0, 10)
+    assert wait_until(lambda: as_user(instance, 'truncate', '-s', BLOCK, instance.path('vm0')).returncode == 0, 30)
     client = make_agent()
     ident = client('open', instance.path('vm0'), 'rw')[0]
     client('attach', ident)

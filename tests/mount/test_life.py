@@ -9,14 +9,13 @@ import time
 
 import pytest
 
-from evidence import (BLOCK, as_user, assert_clean, assert_nothing_left, cpu_seconds, daemons_of, end_of, grant,
+from evidence import (BLOCK, as_user, assert_clean, assert_idle, assert_nothing_left, daemons_of, end_of, grant,
                       grant_when_ready, held_file, make_region, must, open_files, refused, runtime_directory, tree)
 from harness import DAEMONS, PLAIN
 from processes import is_gone, kill_at_once, wait_until
 
 SEED = 3
-IDLE_CPU = 0.05    # seconds of CPU time that two idle seconds may cost
-ENDING_CPU = 1.0   # that a whole short life of a supervisor may cost, sanitizers included
+ENDING_CPU = 1.0   # seconds of CPU time that a whole short life of a supervisor may cost, sanitizers included
 
 
 @pytest.fixture
@@ -76,7 +75,7 @@ def test_supervisor_dies(instance, client):
     pids.pop('supervisor')
     instance.kill('supervisor')
     for name, pid in pids.items():
-        assert wait_until(lambda pid=pid: is_gone(pid), 10), f'the {name} goes on without its supervisor'
+        assert wait_until(lambda pid=pid: is_gone(pid), 30), f'the {name} goes on without its supervisor'
     assert not instance.is_mounted()
     assert assert_clean(instance)['records'] == 0
     instance.restart()
@@ -111,7 +110,7 @@ def test_start_waits_for_a_helper_that_is_left(instance, client, same_name):
     assert not instance.ended(), instance.log()
     assert not daemons_of(instance.process.pid)
     os.kill(pids['helper'], signal.SIGCONT)
-    assert wait_until(instance.is_serving, 10), instance.log()
+    assert wait_until(instance.is_serving, 30), instance.log()
     client.check()
     assert instance.stop() == 0
 
@@ -119,8 +118,10 @@ def test_start_waits_for_a_helper_that_is_left(instance, client, same_name):
 @pytest.mark.parametrize('which', ['worker', 'helper'])
 def test_what_dies_too_often_is_given_up(instance, client, which):
     before, pids = tree(instance), instance.pids()
-    for _ in range(4):
-        pids[which] = instance.wait_new(which, _kill(pids[which]))
+    for _ in range(4):  # each as soon as it is there: all within ten seconds
+        old = _kill(pids[which])
+        assert wait_until(lambda old=old: daemons_of(instance.process.pid).get(which, old) != old, 20)
+        pids[which] = daemons_of(instance.process.pid)[which]
     _kill(pids[which])
     status, cpu = end_of(instance.process, 20)
     assert status == 1 and cpu < ENDING_CPU
@@ -196,14 +197,12 @@ def test_busy_mount_is_not_unmounted(instance, make_agent, user, how):
 def test_lazily_unmounted_mount_ends_with_its_last_file(instance, client, user):
     """Nobody finds it any more, but who has a file open may go on for as long as it likes."""
     ident = client('open', instance.path('vm0'), 'rw')[0]
-    pids = instance.pids()
+    pids = instance.wait_status(lambda status: status['scrub']['pending_blocks'] == 0)['pids']
+    pids = {name: pids[name] for name in DAEMONS}
     ENDS['fusermount3-lazy'](instance)
     assert not instance.is_mounted()
     client('attach', ident)
-    before = {name: cpu_seconds(pid) for name, pid in pids.items()}
-    time.sleep(1)
-    used = {name: cpu_seconds(pid) - before[name] for name, pid in pids.items()}
-    assert sum(used.values()) <= IDLE_CPU, used
+    assert_idle(pids)
     client('close', ident)
     status, cpu = end_of(instance.process, 20)
     assert status == 0 and cpu < ENDING_CPU
@@ -216,9 +215,9 @@ def test_helper_dies_while_ending(instance):
     pids = instance.pids()
     os.kill(pids['helper'], signal.SIGSTOP)
     instance.process.terminate()
-    assert wait_until(lambda: is_gone(pids['worker']) or _state(pids['worker']) == 'Z', 10)
+    assert wait_until(lambda: is_gone(pids['worker']) or _state(pids['worker']) == 'Z', 30)
     os.kill(pids['helper'], signal.SIGKILL)
-    status, cpu = end_of(instance.process, 10)
+    status, cpu = end_of(instance.process, 30)
     assert status == 0 and cpu < ENDING_CPU
     assert_nothing_left(instance, pids)
 
@@ -258,7 +257,7 @@ def test_second_start_on_a_region_is_refused(make_instance, make_agent):
     second.region = instance.region
     begin = time.monotonic()
     text = refused(second)
-    assert 9 < time.monotonic() - begin < 15
+    assert 9 < time.monotonic() - begin < 40
     assert 'is in use by another guestmemfs-fuse or guestmemfs command (its lock is taken)' in text
     assert_nothing_left(second)
     assert instance.is_serving()
@@ -272,7 +271,7 @@ def test_second_start_waits_for_one_that_is_ending(instance, client):
     assert not instance.ended()
     first.terminate()
     assert first.wait(20) == 0
-    assert wait_until(instance.is_serving, 10), instance.log()
+    assert wait_until(instance.is_serving, 30), instance.log()
     assert tree(instance) == before
     client.check()
     assert_busy(instance)
@@ -366,17 +365,26 @@ def test_idle_instance_uses_no_cpu(make_instance, make_agent, after):
     elif after != 'start':
         which = after.partition('-')[0]
         instance.wait_new(which, *instance.kill(which))
-    time.sleep(0.5)
-    pids = instance.pids()
-    before = {name: cpu_seconds(pid) for name, pid in pids.items()}
-    time.sleep(2)
-    used = {name: cpu_seconds(pid) - before[name] for name, pid in pids.items()}
-    assert sum(used.values()) <= IDLE_CPU, used
+    instance.wait_status(lambda status: status['scrub']['pending_blocks'] == 0)
+    assert_idle(instance.pids())
     agent('check', mapping, SEED)
 
 
 def descriptors(instance):
     return {name: open_files(pid) for name, pid in instance.pids().items()}
+
+
+def descriptors_with(instance, client):
+    """
+    Once the client is known: one that is adopted is watched by a descriptor. What a look into /proc has open besides
+    comes and goes; each look ends, and the next begins later and later.
+    """
+    instance.wait_status(lambda status: client.pid in [grant['pid'] for grant in status['grants']])
+    seen = []
+    for _ in range(20):
+        seen.append(descriptors(instance))
+        time.sleep(0.05)
+    return {name: min(at[name] for at in seen) for name in seen[0]}
 
 
 def test_attaching_leaks_no_descriptor(instance, client):
@@ -393,10 +401,10 @@ def test_attaching_leaks_no_descriptor(instance, client):
                 client('close', ident)
 
     attach_all(1)
-    before, ours = descriptors(instance), client('fds')
+    before, ours = descriptors_with(instance, client), client('fds')
     attach_all(40)
     assert client('fds') == ours
-    assert wait_until(lambda: descriptors(instance) == before, 5), (before, descriptors(instance))
+    assert wait_until(lambda: descriptors(instance) == before, 20), (before, descriptors(instance))
     client.check()
 
 
@@ -404,11 +412,11 @@ def test_attaching_leaks_no_descriptor(instance, client):
 def test_restarts_leak_no_descriptor(instance, client):
     """Twenty of them, in lives of four: a fifth death within ten seconds would be the end."""
     for _ in range(3):
-        before = descriptors(instance)
+        before = descriptors_with(instance, client)
         pids = instance.pids()
         for which in ('helper', 'worker') * 3 + ('helper',):
             pids[which] = instance.wait_new(which, _kill(pids[which]))
-        assert wait_until(lambda: descriptors(instance) == before, 5), (before, descriptors(instance))
+        assert wait_until(lambda: descriptors(instance) == before, 20), (before, descriptors(instance))
         client.check()
         assert instance.stop() == 0
         instance.restart()

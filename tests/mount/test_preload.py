@@ -170,7 +170,7 @@ def test_an_unmodified_python_under_run(make_instance_with, tools, workdir, user
         f.truncate(4096)
     os.chown(other, user.uid, user.gid)
     words = [PYTHON, script, instance.path('vm'), other]
-    done = tools.run('guestmemfs', 'run', '--', *words, user=user)
+    done = tools.run('guestmemfs', 'run', '--same-cgroup', '--', *words, user=user)
     assert (done.returncode, done.stdout, done.stderr) == (0, 'all is well\n', '')
     agent = make_agent(user=user)
     file = agent('open', instance.path('vm'), 'r')[0]

@@ -12,75 +12,22 @@ import time
 
 import pytest
 
+import steady
 import wire
 from harness import User
-from persona import as_user, make_file
-from processes import wait_until
+from persona import as_user
 
-BLOCK = 2 << 20
 TICKET = bytes(range(16))
-LATENCY_MAX = 5.0  # seconds
 CROWD_USERS, CROWD_EACH = 16, 63  # 1,008 connections; a user may have 64
 UNTRUSTED_MAX = 512
-
-
-class SteadyClient:
-    """Attaches one file again and again in a thread, and keeps how long each time took and what went wrong."""
-
-    def __init__(self, path, helper_socket):
-        self._end = threading.Event()
-        self.seconds, self.failures = [], []
-        self._thread = threading.Thread(target=self._run, args=(path, helper_socket), daemon=True)
-        self._thread.start()
-
-    def _attach(self, path, helper_socket):
-        with wire.Client(helper_socket).greet() as client:
-            opcode, _, grant = client.redeem(wire.ticket_for(path))
-            if opcode != wire.GRANT:
-                raise AssertionError(f'refused: {grant}')
-            grant.close()
-
-    def _run(self, path, helper_socket):
-        while not self._end.is_set():
-            started = time.monotonic()
-            try:
-                self._attach(path, helper_socket)
-            except Exception as e:  # pylint: disable=broad-except
-                self.failures.append(repr(e))
-            self.seconds.append(time.monotonic() - started)
-            self._end.wait(0.02)
-
-    def stop(self):
-        self._end.set()
-        self._thread.join(20)
-        assert not self._thread.is_alive(), 'its last attach has not come back'
+SILENT_SECONDS = 5  # that a client may take to its first message
 
 
 @pytest.fixture
 def helper(instance):
     """The socket of a helper under watch: a well-behaved client must never notice, and nothing may be left behind."""
-    path = instance.path('steady')
-    make_file(path, BLOCK)
-    helper_socket = os.getxattr(instance.mount, 'user.guestmemfs.socket').decode()
-    pids = instance.pids()
-
-    def descriptors():
-        return len(os.listdir(f'/proc/{pids["helper"]}/fd'))
-
-    first = SteadyClient(path, helper_socket)
-    assert wait_until(lambda: first.seconds, 10)
-    first.stop()
-    before = descriptors()
-    steady = SteadyClient(path, helper_socket)
-    yield helper_socket
-    count = len(steady.seconds)
-    assert wait_until(lambda: len(steady.seconds) > count + 1, 10), 'the steady client is served no more'
-    steady.stop()
-    print(f'{len(steady.seconds)} times served meanwhile, the slowest took {max(steady.seconds) * 1000:.1f} ms')
-    assert not steady.failures
-    assert max(steady.seconds) < LATENCY_MAX
-    assert instance.pids() == pids, 'something had to be started anew'
-    assert wait_until(lambda: descriptors() == before, 10), f'{descriptors()} descriptors in the helper, not {before}'
+    with steady.watched(instance) as helper_socket:
+        yield helper_socket
 
 
 BREACHES = {
@@ -194,20 +141,23 @@ def test_a_client_that_reads_no_answers_is_dropped(helper):
         assert answers < 100000
 
 
-@pytest.mark.limit(60)
-def test_a_crowd_that_says_nothing_keeps_nobody_out(helper):
-    """About 1,000 connections of 16 users. 512 of them are let in, for 5 seconds; the steady client is root's."""
+def crowd_in(helper):
+    """About 1,000 connections of 16 users at once: how many were refused, and in how many seconds all had come."""
+    start, started = os.pipe()
     begin, end = os.pipe()
     done_read, done_write = os.pipe()
     children = []
 
     def crowd():
         connections, refused = [], 0
+        os.write(done_write, b'r')
+        os.close(started)
+        os.read(start, 1)  # until the parent closes its end
         for _ in range(CROWD_EACH):
             connections.append(wire.Client(helper, timeout=20))
         os.write(done_write, b'x')
         os.close(end)
-        os.read(begin, 1)  # until the parent closes its end
+        os.read(begin, 1)  # likewise
         for client in connections:
             opcode, serial, answer = client.answer()
             assert (opcode, serial) == (wire.REFUSED, 0)
@@ -216,6 +166,11 @@ def test_a_crowd_that_says_nothing_keeps_nobody_out(helper):
             assert client.answer() is None
         return refused
 
+    def wait_for_all():
+        arrived = 0
+        while arrived < CROWD_USERS:
+            arrived += len(os.read(done_read, CROWD_USERS))
+
     results = []
     for n in range(CROWD_USERS):
         thread = threading.Thread(
@@ -223,18 +178,31 @@ def test_a_crowd_that_says_nothing_keeps_nobody_out(helper):
         thread.start()
         children.append(thread)
     try:
-        arrived = 0
-        while arrived < CROWD_USERS:
-            arrived += len(os.read(done_read, CROWD_USERS))
+        wait_for_all()
+        came = time.monotonic()
+        os.close(started)
+        wait_for_all()
+        with wire.Client(helper, timeout=20).greet():  # whoever came before it has been let in or refused
+            came = time.monotonic() - came
     finally:
         os.close(end)
         for thread in children:
             thread.join(45)
     assert len(results) == CROWD_USERS, 'a part of the crowd was treated otherwise; see above'
-    total = CROWD_USERS * CROWD_EACH
-    assert sum(results) == total - UNTRUSTED_MAX, 'not as many were let in as the limit allows'
-    for fd in (begin, done_read, done_write):
+    for fd in (start, begin, done_read, done_write):
         os.close(fd)
+    return sum(results), came
+
+
+@pytest.mark.limit(150)
+def test_a_crowd_that_says_nothing_keeps_nobody_out(helper):
+    """512 are let in, for 5 seconds; the steady client is root's. A crowd that comes slower than that is no crowd."""
+    for _ in range(5):
+        refused, seconds = crowd_in(helper)
+        if seconds < SILENT_SECONDS:
+            break
+    assert seconds < SILENT_SECONDS, f'the crowd took {seconds} s to come'
+    assert refused == CROWD_USERS * CROWD_EACH - UNTRUSTED_MAX, 'not as many were let in as the limit allows'
 
 
 def test_one_user_has_only_so_many_connections(helper):

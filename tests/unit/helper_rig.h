@@ -23,6 +23,7 @@ struct rig {
 	char directory[64];
 	char region[96];
 	char socket[96];
+	char log[96]; /* of the helper, unless GM_VERBOSE is set */
 	enum gm_region_kind kind;
 	pid_t supervisor;
 	pid_t helper;
@@ -50,6 +51,9 @@ void rig_bring_up(struct rig *r);
 void rig_send_config(const struct rig *r);
 void rig_expect_ready(const struct rig *r);
 
+/* How many lines of the helper's log contain all of this? With GM_VERBOSE: always 1. */
+unsigned rig_count_log(const struct rig *r, const char *text);
+
 /* ---- as the worker ---- */
 
 /* Fills the header and sends. */
@@ -74,6 +78,9 @@ void rig_send_extents(const struct rig *r, uint64_t id, uint64_t ino,
 	const struct rig_extent *extents, size_t count);
 void rig_send_held(const struct rig *r, uint64_t ino, uint64_t epoch,
 	const struct rig_extent *extents, size_t count);
+
+/* A size that a file with these extents may have; its last block is not full. */
+uint64_t rig_size(const struct rig_extent *extents, size_t count);
 
 /* Takes the next REDEEM and answers it with a grant of the next epoch. Returns what was asked. */
 struct link_redeem rig_grant(struct rig *r, uint64_t ino, uint32_t access,

@@ -42,24 +42,20 @@ static inline void pool_reopen(struct pool *p, bool new_boot)
 	pool_open(p);
 }
 
-/* With at least data_blocks blocks to give out, all clean if zeroed. */
-static inline void pool_init(struct pool *p, uint64_t data_blocks, uint64_t max_files, bool zeroed)
+/* Formats this region, whose number of blocks is right, and mounts it. */
+static inline void pool_init_region(
+	struct pool *p, const struct store_region *region, uint64_t max_files)
 {
 	struct problem why = PROBLEM_INIT;
 	struct store_plan plan;
 	struct store_format format = {.plan = &plan, .regions = &p->region, .region_count = 1};
 
 	*p = (struct pool){
-		.region = {.kind = GM_REGION_FILE,
-			.blocks = 4096,
-			.node = GM_NODE_NONE,
-			.zeroed = zeroed},
+		.region = *region,
 		.rq = {.now = {.tv_sec = 1000, .tv_nsec = 1}, .unique = 7, .uid = 1000, .gid = 100},
 		.boot_id = {1},
 	};
 	memset(format.uuid, 0x55, sizeof(format.uuid));
-	cr_assert_eq(store_plan(&plan, &p->region, 1, max_files, &why), 0, "%s", why.text);
-	p->region.blocks = plan.meta_blocks + data_blocks + 1; /* the last one has the stamp */
 	cr_assert_eq(store_plan(&plan, &p->region, 1, max_files, &why), 0, "%s", why.text);
 	p->media =
 		(struct media){.ops = &media_memory_ops, .size = plan.meta_blocks * GM_BLOCK_SIZE};
@@ -68,6 +64,19 @@ static inline void pool_init(struct pool *p, uint64_t data_blocks, uint64_t max_
 	memset(p->media.base, 0, p->media.size);
 	cr_assert_eq(store_format(&p->media, &format, &why), 0, "%s", why.text);
 	pool_open(p);
+}
+
+/* With at least data_blocks blocks to give out, all clean if zeroed. */
+static inline void pool_init(struct pool *p, uint64_t data_blocks, uint64_t max_files, bool zeroed)
+{
+	struct problem why = PROBLEM_INIT;
+	struct store_plan plan;
+	struct store_region region = {
+		.kind = GM_REGION_FILE, .blocks = 4096, .node = GM_NODE_NONE, .zeroed = zeroed};
+
+	cr_assert_eq(store_plan(&plan, &region, 1, max_files, &why), 0, "%s", why.text);
+	region.blocks = plan.meta_blocks + data_blocks + 1; /* the last one has the stamp */
+	pool_init_region(p, &region, max_files);
 }
 
 static inline void pool_deinit(struct pool *p)

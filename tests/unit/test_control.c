@@ -8,7 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,6 +18,7 @@
 #include "fuse/grants.h"
 #include "fuse/tickets.h"
 #include "proto/control.h"
+#include "proto/link.h"
 #include "store_fixture.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
@@ -32,9 +35,16 @@ static struct status status;
 static struct control *control;
 static struct control_answer answer;
 
+static void on_unexported(void *data, uint64_t ino, int error)
+{
+	(void)data;
+	if (control)
+		control_take_unexported(control, ino, error);
+}
+
 static void setup(void)
 {
-	struct grants_config config = {.ns = &ns};
+	struct grants_config config = {.ns = &ns, .unexported = on_unexported};
 	struct problem why = PROBLEM_INIT;
 
 	(void)snprintf(directory, sizeof(directory), "/tmp/gm-control-XXXXXX");
@@ -42,7 +52,7 @@ static void setup(void)
 	(void)snprintf(path, sizeof(path), "%s/control.sock", directory);
 	fixture_init(&fixture, 64);
 	ns_init(&ns, fixture.store);
-	tickets = config.tickets = tickets_new();
+	tickets = config.tickets = tickets_new(0);
 	cr_assert_eq(grants_new(&grants, &config), 0);
 	pool = (struct pool){.count = 1};
 	pool.regions[0] = (struct region){.kind = GM_REGION_FILE,
@@ -344,4 +354,133 @@ Test(control, files_have_no_token_and_no_exports)
 	cr_assert_eq(get_le32(answer.error), EOPNOTSUPP);
 	cr_assert_null(ask(CONTROL_UNEXPORT, ino));
 	cr_assert_eq(get_le32(answer.error), ENOENT);
+}
+
+/* ---- with a helper ---- */
+
+static int helper = -1;
+
+static void say(void *message, size_t size, unsigned opcode, uint64_t id)
+{
+	const struct link_header header = {.size = put_le32((uint32_t)size),
+		.opcode = put_le16((uint16_t)opcode),
+		.id = put_le64(id)};
+
+	memcpy(message, &header, sizeof(header));
+	cr_assert_eq(packet_send(helper, message, size, NULL, 0, false), 0);
+	cr_assert(grants_serve(grants, EPOLLIN | EPOLLOUT));
+}
+
+static void connect_helper(void)
+{
+	struct link_plain ready = {.header = {.size = {0}}};
+	int ends[2];
+
+	cr_assert_eq(
+		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
+	helper = ends[1];
+	cr_assert_eq(grants_set_link(grants, ends[0]), 0);
+	say(&ready, sizeof(ready), LINK_READY, 0);
+}
+
+/* The id of the message; what a link begins with comes before. */
+static uint64_t expect_unexport(void)
+{
+	union {
+		struct link_header header;
+		struct link_extents extents;
+	} m;
+
+	cr_assert(grants_serve(grants, EPOLLOUT));
+	do
+		cr_assert_gt(packet_receive(helper, &m, sizeof(m), NULL, NULL, false), 0);
+	while (get_le16(m.header.opcode) != LINK_UNEXPORT);
+	return get_le64(m.header.id);
+}
+
+static int ask_unexport(uint64_t ino)
+{
+	const struct control_request m = {.size = put_le32(sizeof(m)),
+		.version = put_le32(CONTROL_VERSION),
+		.opcode = put_le32(CONTROL_UNEXPORT),
+		.ino = put_le64(ino)};
+	int sock = packet_connect(path);
+
+	cr_assert_geq(sock, 0);
+	cr_assert_eq(packet_send(sock, &m, sizeof(m), NULL, 0, false), 0);
+	control_serve(control, 1000); /* takes the connection */
+	control_serve(control, 1000); /* and the request */
+	return sock;
+}
+
+static ssize_t receive(int sock)
+{
+	_cleanup_fd_ int memfd = -1;
+	size_t nfds = 1;
+
+	return packet_receive(sock, &answer, sizeof(answer), &memfd, &nfds, false);
+}
+
+static void expect_answer(int sock, int error)
+{
+	cr_assert_eq(receive(sock), (ssize_t)sizeof(answer));
+	cr_assert_eq(get_le32(answer.error), (uint32_t)error, "%s", answer.text);
+}
+
+static uint64_t make_exported_file(void)
+{
+	uint64_t ino = make_file(GM_ROOT_INO, "file", GM_BLOCK_SIZE);
+
+	cr_assert_eq(ns_set_exported(&ns, ino, true), 0);
+	return ino;
+}
+
+Test(control, the_end_of_an_export_is_answered_when_the_helper_has_closed_the_node)
+{
+	uint64_t ino = make_exported_file();
+	struct link_done done = {.error = {0}};
+
+	cr_assert_null(ask(CONTROL_UNEXPORT, ino));
+	cr_assert_eq(get_le32(answer.error), EAGAIN, "there is no helper");
+	connect_helper();
+	_cleanup_fd_ int first = ask_unexport(ino), second = ask_unexport(ino);
+	uint64_t node_id;
+
+	cr_assert_eq(receive(first), -EAGAIN);
+	node_id = expect_unexport();
+	say(&done, sizeof(done), LINK_DONE, node_id);
+	expect_answer(first, 0);
+	expect_answer(second, 0);
+	cr_assert_null(ask(CONTROL_UNEXPORT, ino));
+	cr_assert_eq(get_le32(answer.error), ENOENT);
+	helper = close_fd(helper);
+}
+
+Test(control, an_end_that_fails_or_loses_its_helper_says_that_the_export_goes_on)
+{
+	uint64_t ino = make_exported_file();
+	struct link_done done = {.error = put_le32(EIO)};
+
+	connect_helper();
+	_cleanup_fd_ int first = ask_unexport(ino);
+	say(&done, sizeof(done), LINK_DONE, expect_unexport());
+	expect_answer(first, EIO);
+	cr_assert_neq(strstr(answer.text, "still exported"), NULL);
+	_cleanup_fd_ int second = ask_unexport(ino);
+	helper = close_fd(helper);
+	cr_assert_not(grants_serve(grants, EPOLLIN));
+	expect_answer(second, EAGAIN);
+}
+
+Test(control, nobody_waits_for_ever_for_the_end_of_an_export)
+{
+	uint64_t deadline = 0;
+
+	connect_helper();
+	_cleanup_fd_ int sock = ask_unexport(make_exported_file());
+	cr_assert(control_next_deadline(control, &deadline));
+	cr_assert_eq(deadline, 1000 + CONTROL_UNEXPORT_MS);
+	control_expire(control, deadline);
+	cr_assert_eq(receive(sock), 0);
+	helper = close_fd(helper);
 }

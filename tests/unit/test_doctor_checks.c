@@ -48,7 +48,8 @@ static void host_init(struct host *h)
 			.image = FACT_NO,
 			.crash_image = FACT_NO,
 			.kexec_version = "2.0.25",
-			.kexec_by_file = FACT_YES},
+			.kexec_by_file = FACT_YES,
+			.counts = FACT_YES},
 		.region = {.kind = GM_REGION_SOFT,
 			.start = 4 * GIB,
 			.end = 6 * GIB,
@@ -392,6 +393,9 @@ Test(doctor_cmdlines, a_plan_is_checked_where_nothing_is_in_use)
 			"does not lie inside one RAM entry"},
 		{"memmap=1M!4097M", "alignment", DOCTOR_DANGER, "not multiples of 2M"},
 		{"memmap=1022M!4098M", "alignment", DOCTOR_WARNING, "not multiples of 16M"},
+		/* The info block costs the first GiB, metadata and stamp cost one each. */
+		{"memmap=4G!4G", "alignment", DOCTOR_OK, "1G pages can have 1G of it"},
+		{"memmap=3G!4G", "alignment", DOCTOR_OK, "1G pages can have none of it"},
 		{"memmap=2G%4G-1+0xefffffff" IDLE, "kaslr", DOCTOR_DANGER, "alone is mem=SIZE"},
 	};
 	_cleanup_(host_deinit) struct host h;
@@ -413,7 +417,7 @@ Test(doctor_host, a_healthy_one_passes_without_a_warning)
 	_cleanup_(doctor_report_deinit) struct doctor_report r = DOCTOR_REPORT_NULL;
 	_cleanup_(host_deinit) struct host h;
 	static const char *const ids[] = {"permissions", "region", "modules", "kmem", "alignment",
-		"firmware", "struct-pages", "boot", "kexec", "reboot", "image"};
+		"firmware", "struct-pages", "boot", "kexec", "reboot", "image", "reuse"};
 
 	host_init(&h);
 	check_host(&h, &r);
@@ -578,6 +582,12 @@ static void load_crash_image(struct host *h)
 	h->facts.crash_image = FACT_YES;
 }
 
+static void lack_counts(struct host *h)
+{
+	h->facts.counts = FACT_NO;
+	(void)strcpy(h->facts.counts_no, "there is no BTF");
+}
+
 Test(doctor_host, each_check_finds_what_it_is_for)
 {
 	static const struct {
@@ -620,6 +630,8 @@ Test(doctor_host, each_check_finds_what_it_is_for)
 		{load_image, "image", DOCTOR_DANGER, "nothing tells who loaded it"},
 		{load_image_without_pool, "image", DOCTOR_WARNING, "nothing tells"},
 		{load_crash_image, "image", DOCTOR_OK, "one is loaded for a crash"},
+		/* Way 5. */
+		{lack_counts, "reuse", DOCTOR_WARNING, "only at the next boot: there is no BTF"},
 	};
 
 	for (size_t n = 0; n < ARRAY_SIZE(cases); n++) {

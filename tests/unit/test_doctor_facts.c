@@ -245,6 +245,45 @@ Test(doctor_facts, a_later_kexec_tools_and_a_host_that_does_not_load, .init = ma
 	cr_expect_eq(f.image, FACT_UNKNOWN);
 }
 
+#define PROGRAM "/usr/libexec/guestmemfs-counts"
+
+Test(doctor_facts, counts_are_what_the_program_for_them_says, .init = make_root,
+	.fini = remove_root)
+{
+	static const struct {
+		const char *program; /* NULL: there is none */
+		enum fact expected;
+		const char *why;
+	} cases[] = {
+		{NULL, FACT_NO, "guestmemfs-counts is not installed"},
+		{"#!/bin/sh\ntest \"$1\" = --check && echo \"The kernel's reference counts can be "
+		 "read.\"\n",
+			FACT_YES, ""},
+		{"#!/bin/sh\necho 'libfoo: odd' >&2\n"
+		 "echo \"The kernel's reference counts can't be read: there is no BTF.\"\nexit 1\n",
+			FACT_NO, "there is no BTF"},
+		{"#!/bin/sh\nkill -9 $$\n", FACT_NO, "guestmemfs-counts does not work"},
+	};
+
+	for (size_t n = 0; n < ARRAY_SIZE(cases); n++) {
+		struct doctor_facts f = {.root = true};
+
+		if (cases[n].program)
+			put_program(PROGRAM, cases[n].program);
+		facts_gather_counts(&f, root, PROGRAM);
+		cr_expect_eq(f.counts, cases[n].expected, "case %zu", n);
+		cr_expect_str_eq(f.counts_no, cases[n].why, "case %zu", n);
+	}
+}
+
+Test(doctor_facts, counts_are_not_known_without_root, .init = make_root, .fini = remove_root)
+{
+	struct doctor_facts f = {.root = false};
+
+	facts_gather_counts(&f, root, PROGRAM);
+	cr_expect_eq(f.counts, FACT_UNKNOWN);
+}
+
 /* A soft region that is cut: an empty first device, the metadata, a file's; and a pmem region. */
 static void put_cut_host(void)
 {

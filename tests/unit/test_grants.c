@@ -47,6 +47,12 @@ static struct { /* the last call of exported() */
 	char node[64];
 } exported;
 
+static struct { /* the last call of unexported() */
+	unsigned count;
+	uint64_t ino;
+	int error;
+} unexported;
+
 static union message {
 	struct link_header header;
 	struct link_plain plain;
@@ -86,6 +92,14 @@ static void on_exported(
 	exported.ino = ino;
 	exported.error = error;
 	(void)snprintf(exported.node, sizeof(exported.node), "%s", node ? node : "");
+}
+
+static void on_unexported(void *data, uint64_t ino, int error)
+{
+	(void)data;
+	unexported.count++;
+	unexported.ino = ino;
+	unexported.error = error;
 }
 
 /* ---- the helper ---- */
@@ -232,7 +246,7 @@ static void redeem(uint64_t id, uint64_t ino, uint32_t access)
 {
 	struct gm_ticket t;
 
-	cr_assert_eq(tickets_issue(tickets, ino, access, &t), 0);
+	cr_assert_eq(tickets_issue(tickets, ino, 0, access, &t), 0);
 	say_redeem(id, &t);
 	cr_assert(pump());
 }
@@ -264,12 +278,15 @@ static void clean_everything(void)
 
 static void setup(void)
 {
-	struct grants_config config = {
-		.ns = &ns, .checked = on_checked, .holder = on_holder, .exported = on_exported};
+	struct grants_config config = {.ns = &ns,
+		.checked = on_checked,
+		.holder = on_holder,
+		.exported = on_exported,
+		.unexported = on_unexported};
 
 	fixture_init(&fixture, 64);
 	ns_init(&ns, fixture.store);
-	tickets = config.tickets = tickets_new();
+	tickets = config.tickets = tickets_new(0);
 	cr_assert_eq(grants_new(&grants, &config), 0);
 }
 
@@ -500,7 +517,7 @@ Test(grants, a_bad_ticket_is_refused)
 	ino = make_clean_file("a", 1);
 	connect_helper();
 	say_redeem(5, &t);
-	cr_assert_eq(tickets_issue(tickets, ino, GM_ACCESS_READ, &t), 0);
+	cr_assert_eq(tickets_issue(tickets, ino, 0, GM_ACCESS_READ, &t), 0);
 	say_redeem(6, &t);
 	say_redeem(7, &t);
 	cr_assert(pump());
@@ -522,7 +539,7 @@ Test(grants, a_removed_file_is_refused)
 	clean_everything();
 	ino = make_clean_file("a", 1);
 	connect_helper();
-	cr_assert_eq(tickets_issue(tickets, ino, GM_ACCESS_READ, &t), 0);
+	cr_assert_eq(tickets_issue(tickets, ino, 0, GM_ACCESS_READ, &t), 0);
 	cr_assert_eq(ns_unlink(&ns, &nobody, GM_ROOT_INO, "a", 1), 0);
 	say_redeem(5, &t);
 	cr_assert(pump());
@@ -913,7 +930,7 @@ Test(grants, a_frozen_pool_grants_and_scrubs_nothing)
 	connect_helper();
 	cr_assert_eq(next(), LINK_SCRUB); /* of free blocks, in the background */
 	uint64_t id = get_le64(got.header.id);
-	cr_assert_eq(tickets_issue(tickets, ino, GM_ACCESS_READ, &t), 0);
+	cr_assert_eq(tickets_issue(tickets, ino, 0, GM_ACCESS_READ, &t), 0);
 	cr_assert_eq(store_freeze(fixture.store), 0);
 	say_redeem(7, &t);
 	cr_assert(pump());
@@ -970,10 +987,14 @@ static void begin_export(uint64_t ino)
 	cr_assert_eq(next(), LINK_EXTENTS);
 }
 
-Test(grants, an_exported_file_is_held_follows_its_owner_and_can_not_grow)
+static bool is_exported(uint64_t ino)
 {
-	struct ns_change grow = {.set = NS_SET_SIZE, .size = 5 * BLOCK};
-	struct stat st;
+	return inode_of(ino)->attr.flags & GM_INODE_EXPORTED;
+}
+
+/* A clean file whose node is there. */
+static uint64_t make_exported_file(void)
+{
 	uint64_t ino;
 
 	clean_everything();
@@ -982,23 +1003,130 @@ Test(grants, an_exported_file_is_held_follows_its_owner_and_can_not_grow)
 	begin_export(ino);
 	say_exported(ino, 0, "/dev/dax0.7");
 	cr_assert(pump());
+	return ino;
+}
+
+static uint64_t expect_end(uint64_t ino)
+{
+	cr_assert_eq(next(), LINK_UNEXPORT);
+	cr_assert_eq(get_le64(got.export.ino), ino);
+	cr_assert_eq(get_le32(got.export.mode), 0);
+	return get_le64(got.header.id);
+}
+
+static void end_export(uint64_t ino, int error)
+{
+	cr_assert_eq(grants_unexport(grants, ino), 0);
+	say_done(expect_end(ino), error);
+	cr_assert(pump());
+}
+
+Test(grants, an_exported_file_is_held_follows_its_owner_and_can_not_grow)
+{
+	struct ns_change grow = {.set = NS_SET_SIZE, .size = 5 * BLOCK};
+	uint64_t ino = make_exported_file();
+	struct stat st;
+
 	cr_assert_eq(exported.count, 1);
 	cr_assert_eq(exported.ino, ino);
 	cr_assert_str_eq(exported.node, "/dev/dax0.7");
 	cr_assert_eq(ns_setattr(&ns, &nobody, ino, &grow, &st), -EBUSY);
 	grants_node_changed(grants, ino);
 	cr_assert_eq(next(), LINK_NODE);
-	cr_assert_eq(grants_unexport(grants, ino), 0);
-	cr_assert_eq(next(), LINK_UNEXPORT);
-	say_done(get_le64(got.header.id), 0);
-	cr_assert(pump());
+	end_export(ino, 0);
 	cr_assert(is_held(ino), "somebody may have opened the node");
 	cr_assert_eq(grants_unexport(grants, ino), -ENOENT);
 	grants_node_changed(grants, ino);
 	cr_assert_eq(next(), 0);
 }
 
-Test(grants, an_export_that_fails_or_loses_its_helper_is_answered)
+Test(grants, an_export_ends_when_the_node_is_closed_and_not_before)
+{
+	uint64_t ino = make_exported_file(), id;
+
+	cr_assert_eq(grants_unexport(grants, ino), 0);
+	cr_assert_eq(grants_unexport(grants, ino), 0, "who asks too waits too");
+	id = expect_end(ino);
+	cr_assert(pump());
+	cr_assert_eq(next(), 0, "it is said once");
+	cr_assert(is_exported(ino));
+	cr_assert_eq(unexported.count, 0);
+	grants_node_changed(grants, ino);
+	cr_assert_eq(next(), 0, "a node that is being closed does not open again");
+	cr_assert_eq(grants_export(grants, ino), 0);
+	cr_assert(pump());
+	cr_assert_eq(exported.count, 2);
+	cr_assert_eq(exported.error, -EAGAIN);
+	say_done(id, 0);
+	cr_assert(pump());
+	cr_assert_not(is_exported(ino));
+	cr_assert_eq(unexported.count, 1);
+	cr_assert_eq(unexported.ino, ino);
+	cr_assert_eq(unexported.error, 0);
+	say_done(id, 0);
+	cr_assert_not(pump(), "an answer to a question that was answered");
+}
+
+Test(grants, a_node_that_can_not_be_closed_stays_exported)
+{
+	uint64_t ino = make_exported_file();
+
+	end_export(ino, EIO);
+	cr_assert_eq(unexported.error, -EIO);
+	cr_assert(is_exported(ino));
+	cr_assert_eq(next(), LINK_NODE, "as it was before");
+	cr_assert_eq(get_le32(got.export.mode), 0600);
+	end_export(ino, 0);
+	cr_assert_eq(unexported.error, 0);
+	cr_assert_not(is_exported(ino));
+}
+
+Test(grants, an_end_that_can_not_be_journalled_opens_the_node_again)
+{
+	uint64_t ino = make_exported_file();
+
+	cr_assert_eq(grants_unexport(grants, ino), 0);
+	cr_assert_eq(store_freeze(fixture.store), 0);
+	say_done(expect_end(ino), 0);
+	cr_assert(pump());
+	cr_assert_eq(unexported.error, -EBUSY);
+	cr_assert(is_exported(ino));
+	cr_assert_eq(next(), LINK_NODE);
+	cr_assert_eq(get_le32(got.export.mode), 0600);
+}
+
+Test(grants, an_end_that_loses_its_helper_is_answered_and_comes_with_the_next_one)
+{
+	uint64_t ino = make_exported_file();
+
+	cr_assert_eq(grants_unexport(grants, ino), 0);
+	(void)expect_end(ino);
+	helper = close_fd(helper);
+	cr_assert_not(pump());
+	cr_assert_eq(unexported.count, 1);
+	cr_assert_eq(unexported.error, -EAGAIN);
+	cr_assert(is_exported(ino), "the node may be open");
+	cr_assert_eq(grants_unexport(grants, ino), -EAGAIN, "there is no helper");
+	connect_helper();
+	say_done(expect_end(ino), 0);
+	cr_assert_eq(next(), 0);
+	cr_assert(pump());
+	cr_assert_not(is_exported(ino));
+	cr_assert_eq(unexported.count, 1, "nobody waits for it any more");
+}
+
+Test(grants, a_new_helper_is_told_whose_the_nodes_are)
+{
+	uint64_t ino = make_exported_file();
+
+	connect_helper();
+	cr_assert_eq(next(), LINK_NODE);
+	cr_assert_eq(get_le64(got.export.ino), ino);
+	cr_assert_eq(get_le32(got.export.mode), 0600);
+	cr_assert_eq(next(), 0);
+}
+
+Test(grants, an_export_that_fails_is_answered)
 {
 	uint64_t ino;
 
@@ -1007,21 +1135,55 @@ Test(grants, an_export_that_fails_or_loses_its_helper_is_answered)
 	cr_assert_eq(grants_export(grants, ino), -EAGAIN, "there is no helper");
 	connect_helper();
 	begin_export(ino);
+	cr_assert_eq(grants_unexport(grants, ino), -EAGAIN, "it has not quite begun");
 	say_exported(ino, EBUSY, "");
 	cr_assert(pump());
 	cr_assert_eq(exported.error, -EBUSY);
-	cr_assert_not(inode_of(ino)->attr.flags & GM_INODE_EXPORTED);
+	cr_assert_not(is_exported(ino));
+}
+
+Test(grants, an_export_that_loses_its_helper_is_answered_and_its_node_closed_by_the_next_one)
+{
+	uint64_t ino;
+
+	clean_everything();
+	ino = make_clean_file("a", 2);
+	connect_helper();
 	begin_export(ino);
 	helper = close_fd(helper);
 	cr_assert_not(pump());
-	cr_assert_eq(exported.count, 2);
+	cr_assert_eq(exported.count, 1);
 	cr_assert_eq(exported.error, -EAGAIN);
-	cr_assert_not(inode_of(ino)->attr.flags & GM_INODE_EXPORTED);
+	cr_assert(is_exported(ino), "the node may be open");
+	connect_helper();
+	say_done(expect_end(ino), 0);
+	cr_assert(pump());
+	cr_assert_not(is_exported(ino));
+	cr_assert_eq(unexported.count, 0);
+}
+
+Test(grants, an_export_that_is_asked_for_again_in_vain_goes_on)
+{
+	uint64_t ino = make_exported_file();
+
+	begin_export(ino);
+	say_exported(ino, ENOMEM, "");
+	cr_assert(pump());
+	cr_assert_eq(exported.error, -ENOMEM);
+	cr_assert(is_exported(ino));
+	begin_export(ino);
+	connect_helper();
+	cr_assert_eq(exported.error, -EAGAIN);
+	cr_assert(is_exported(ino));
+	cr_assert_eq(next(), LINK_NODE);
 }
 
 Test(grants, an_answer_to_an_export_that_nobody_asked_for_ends_the_link)
 {
 	connect_helper();
 	say_exported(12, 0, "/dev/dax0.1");
+	cr_assert_not(pump());
+	connect_helper();
+	say_done((1ULL << 63) | 12, 0);
 	cr_assert_not(pump());
 }

@@ -12,6 +12,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "helper_rig.h"
@@ -135,12 +136,31 @@ Test(helper_holders, holds_while_the_client_lives_and_frees_when_it_has_ended)
 	rig_child_end(&c);
 	rig_expect_free(&rig, 9, rig.epoch);
 	/*
-	 * Asked again, as when the question and the answer met: free, and the blocks are anybody's.
+	 * Asked again, as when the question and the answer met: free, and the blocks are anybody's
+	 * once they are zeroed.
 	 */
 	expect_checked_free(9);
+	cr_assert_eq(rig_scrub(&rig, 10, 2), 0);
 	c = attach_child(10, small, false);
 	rig_child_end(&c);
 	rig_expect_free(&rig, 10, rig.epoch);
+}
+
+Test(helper_holders, hands_no_bytes_of_one_to_another)
+{
+	struct rig_child c = attach_child(9, small, false);
+	_cleanup_fd_ int sock = rig_client(&rig);
+
+	rig_child_end(&c);
+	rig_expect_free(&rig, 9, rig.epoch);
+	cr_assert_eq(rig_scrub(&rig, 10, 1), 0); /* one of the two */
+	rig_send_attach(sock, 1);
+	rig_grant(&rig, 10, WRITE, small, 1);
+	rig_expect_refused(sock, 1, EUCLEAN, GM_REASON_RECORD);
+	cr_expect_geq(rig_count_log(&rig, "block 11 of region 0 was granted for inode 9"), 1);
+	/* Its own bytes a file may have again at any time. */
+	c = attach_child(9, small, false);
+	rig_child_end(&c);
 }
 
 Test(helper_holders, never_calls_one_a_holder_who_has_ended)
@@ -204,6 +224,26 @@ Test(helper_holders, holds_while_an_outsider_has_the_descriptor)
 	rig_child_end(&c);
 	rig_expect_nothing(&rig, 400);
 	expect_busy(9, outsider);
+	kill(outsider, SIGKILL);
+	waitpid(outsider, NULL, 0);
+	rig_expect_free(&rig, 9, rig.epoch);
+}
+
+/* As when somebody tries to shrink the file in a loop. */
+Test(helper_holders, is_not_driven_into_proc_by_questions_and_says_once_who_holds)
+{
+	struct rig_child c = attach_child(9, small, true);
+	pid_t outsider = pass_to_outsider(&c);
+	struct timespec start, end;
+
+	rig_child_end(&c);
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	for (int i = 0; i < 8; i++)
+		expect_busy(9, outsider);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	long took = (end.tv_sec - start.tv_sec) * 1000 + (end.tv_nsec - start.tv_nsec) / 1000000;
+	cr_expect_geq(took, 500, "eight answers after %ld ms", took);
+	cr_expect_eq(rig_count_log(&rig, "inode 9 stays held"), 1);
 	kill(outsider, SIGKILL);
 	waitpid(outsider, NULL, 0);
 	rig_expect_free(&rig, 9, rig.epoch);

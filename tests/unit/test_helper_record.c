@@ -40,6 +40,12 @@ static int hold(uint64_t ino, uint64_t epoch, const struct record_extent *extent
 	return r;
 }
 
+static void zero(uint64_t block, uint32_t count, bool clean)
+{
+	cr_assert_eq(record_begin_order(&record, 0, block, count, NULL), 0);
+	record_end_order(&record, 0, block, count, clean);
+}
+
 static uint64_t owner_of(unsigned region, uint64_t block)
 {
 	const struct record_inode *inode = record_next_owner(&record, region, &block, block + 1);
@@ -106,6 +112,7 @@ Test(helper_record, gives_no_block_to_two_inodes)
 	cr_assert_eq(owner_of(0, 29), 7);
 	cr_assert_eq(owner_of(0, 40), 0, "what was visited before the refusal is free again");
 	record_drop(&record, record_find(&record, 7));
+	zero(29, 1, true);
 	cr_assert_eq(hold(8, 2, b, 2), 0);
 }
 
@@ -171,10 +178,42 @@ Test(helper_record, grants_nothing_that_is_being_zeroed)
 	cr_assert_eq(record_begin_order(&record, 0, 23, 5, NULL), 0);
 	cr_assert_eq(record_begin_order(&record, 0, 22, 2, NULL), 0, "twice at once is no harm");
 	cr_assert_eq(hold(7, 1, e, 1), -EUCLEAN);
-	record_end_order(&record, 0, 23, 5);
+	record_end_order(&record, 0, 23, 5, true);
 	cr_assert_eq(hold(7, 1, e, 1), -EUCLEAN);
-	record_end_order(&record, 0, 22, 2);
+	record_end_order(&record, 0, 22, 2, true);
 	cr_assert_eq(hold(7, 1, e, 1), 0);
+}
+
+Test(helper_record, gives_nobody_the_bytes_of_another)
+{
+	const struct record_extent e[] = {{0, 20, 4, 0}}, last[] = {{0, 23, 1, 0}};
+
+	cr_assert_eq(hold(7, 1, e, 1), 0);
+	record_drop(&record, record_find(&record, 7));
+	cr_expect_eq(hold(8, 2, last, 1), -EUCLEAN);
+	cr_assert_null(record_find(&record, 8));
+	cr_assert_eq(hold(7, 3, e, 1), 0, "they are its own bytes");
+	record_drop(&record, record_find(&record, 7));
+	zero(20, 3, true);
+	zero(23, 1, false); /* it failed, or was only a part of the block */
+	cr_expect_eq(hold(8, 4, e, 1), -EUCLEAN);
+	cr_expect_eq(owner_of(0, 20), 0);
+	zero(23, 1, true);
+	cr_assert_eq(hold(8, 5, e, 1), 0);
+}
+
+Test(helper_record, notes_whose_bytes_a_grown_inode_leaves)
+{
+	const struct record_extent a[] = {{0, 20, 1, 0}}, b[] = {{0, 20, 1, 0}, {1, 30, 2, 0}};
+	const struct record_extent c[] = {{0, 31, 1, 0}}, d[] = {{0, 31, 1, 0}, {1, 40, 1, 0}};
+
+	cr_assert_eq(hold(7, 1, a, 1), 0);
+	cr_assert_eq(hold(7, 2, b, 2), 0);
+	record_drop(&record, record_find(&record, 7));
+	cr_expect_eq(hold(9, 3, c, 1), -EUCLEAN);
+	zero(31, 1, true);
+	cr_assert_eq(hold(9, 4, c, 1), 0);
+	cr_assert_eq(hold(9, 5, d, 2), 0);
 }
 
 Test(helper_record, bounds_the_orders_under_way)
@@ -182,7 +221,7 @@ Test(helper_record, bounds_the_orders_under_way)
 	for (uint64_t i = 0; i < RECORD_ORDERS_MAX; i++)
 		cr_assert_eq(record_begin_order(&record, 0, FIRST + i, 1, NULL), 0);
 	cr_assert_eq(record_begin_order(&record, 0, 90, 1, NULL), -EBUSY);
-	record_end_order(&record, 0, FIRST, 1);
+	record_end_order(&record, 0, FIRST, 1, true);
 	cr_assert_eq(record_begin_order(&record, 0, 90, 1, NULL), 0);
 }
 
@@ -218,16 +257,34 @@ Test(helper_record, goes_through_the_owners_of_a_range)
 	cr_assert_null(record_next_owner(&record, 0, &at, UINT64_MAX));
 }
 
-/* Against a model that is nothing but an array of owners. */
+/* Against a model that is nothing but two arrays: of owners, and of those whose bytes are there. */
 #define MODEL_INODES 200U
 
-static void model_check(const uint64_t *model)
+static uint64_t model[BLOCKS], bytes_of[BLOCKS];
+
+static void model_check(void)
 {
 	for (uint64_t b = 0; b < BLOCKS; b++)
 		cr_assert_eq(owner_of(0, FIRST + b), model[b], "block %" PRIu64, FIRST + b);
 }
 
-static bool model_takes(const uint64_t *model, uint64_t ino, const struct record_extent *e)
+static void model_zero(void)
+{
+	uint64_t start = (uint64_t)random() % (BLOCKS - 20), count = 1 + (uint64_t)random() % 20;
+	bool held = false;
+
+	for (uint64_t b = start; b < start + count; b++)
+		held |= model[b] != 0;
+	cr_assert_eq(record_begin_order(&record, 0, FIRST + start, (uint32_t)count, NULL),
+		held ? -EUCLEAN : 0);
+	if (held)
+		return;
+	record_end_order(&record, 0, FIRST + start, (uint32_t)count, true);
+	for (uint64_t b = start; b < start + count; b++)
+		bytes_of[b] = 0;
+}
+
+static bool model_takes(uint64_t ino, const struct record_extent *e)
 {
 	bool known = false, same = true, fits = e->block >= FIRST;
 
@@ -237,6 +294,7 @@ static bool model_takes(const uint64_t *model, uint64_t ino, const struct record
 		known |= model[b] == ino;
 		same = same && (model[b] != ino || inside);
 		fits = fits && (!inside || model[b] == 0 || model[b] == ino);
+		fits = fits && (!inside || bytes_of[b] == 0 || bytes_of[b] == ino);
 	}
 	return fits && (!known || same);
 }
@@ -245,12 +303,13 @@ Test(helper_record, agrees_with_a_plain_model)
 {
 	const char *given = getenv("GM_SEED");
 	unsigned seed = given ? (unsigned)strtoul(given, NULL, 0) : (unsigned)time(NULL);
-	uint64_t model[BLOCKS] = {0};
 
 	(void)fprintf(stderr, "GM_SEED=%u\n", seed);
 	srandom(seed);
 	for (uint64_t step = 1; step < 20000; step++) {
 		uint64_t ino = 1 + (uint64_t)random() % MODEL_INODES;
+		if (random() % 3 == 0)
+			model_zero();
 		struct record_inode *known = record_find(&record, ino);
 		if (known && random() % 2) {
 			record_drop(&record, known);
@@ -261,13 +320,13 @@ Test(helper_record, agrees_with_a_plain_model)
 		/* A file that always begins at one block and grows: file and device agree. */
 		uint64_t start = known ? known->extents[0].block : 8 + (uint64_t)random() % 104;
 		const struct record_extent e = {0, start, (uint32_t)(random() % 6), 0};
-		bool takes = model_takes(model, ino, &e);
+		bool takes = model_takes(ino, &e);
 		cr_assert_eq(hold(ino, step, &e, 1), takes ? 0 : -EUCLEAN,
 			"step %" PRIu64 " inode %" PRIu64 " block %" PRIu64 "+%" PRIu32, step, ino,
 			e.block, e.count);
 		for (uint64_t b = 0; takes && b < e.count; b++)
-			model[e.block + b - FIRST] = ino;
+			model[e.block + b - FIRST] = bytes_of[e.block + b - FIRST] = ino;
 		if (step % 100 == 0)
-			model_check(model);
+			model_check();
 	}
 }

@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -19,6 +20,7 @@
 #include <unistd.h>
 
 #include "helper/clients.h"
+#include "helper/users.h"
 #include "helper_rig.h"
 #include "util/cleanup.h"
 #include "util/le.h"
@@ -63,7 +65,7 @@ Test(helper_server, hands_out_merged_extents_and_says_who_asked)
 	cr_expect_eq(asked.ticket.bytes[2], 42);
 	cr_assert_eq(rig_expect_grant(sock, 42, &g, fds, 3), 1);
 	cr_expect_eq(get_le64(g.ino), 9);
-	cr_expect_eq(get_le64(g.size), 12345);
+	cr_expect_eq(get_le64(g.size), 8 * GM_BLOCK_SIZE - 12345);
 	cr_expect_eq(get_le32(g.access), WRITE);
 	cr_expect_eq(get_le32(g.device_count), 1);
 	cr_expect_eq(get_le64(g.devices[0].size), RIG_BLOCKS * GM_BLOCK_SIZE);
@@ -511,6 +513,33 @@ Test(helper_server, ends_a_client_that_does_not_take_its_answers)
 	close(rig_client(&rig));
 }
 
+Test(helper_server, ends_a_client_that_leaves_its_grants_unread)
+{
+	_cleanup_fd_ int deaf = rig_client(&rig);
+	struct pollfd answered = {.fd = deaf, .events = POLLIN};
+	struct pollfd ended = {.fd = deaf, .events = POLLRDHUP};
+	struct gm_grant g;
+	int fd;
+
+	rig_send_attach(deaf, 1);
+	rig_grant(&rig, 9, WRITE, small, 1);
+	cr_assert_eq(poll(&answered, 1, 20000), 1);
+	rig_send_attach(deaf, 2);
+	cr_assert_eq(poll(&ended, 1, 20000), 1);
+	cr_assert_eq(rig_expect_grant(deaf, 1, &g, &fd, 1), 1);
+	close(fd);
+	rig_expect_refused(deaf, 2, EPROTO, GM_REASON_NONE);
+	rig_expect_closed(deaf);
+	/* Who reads may ask again. */
+	_cleanup_fd_ int sock = rig_client(&rig);
+	for (uint64_t i = 1; i <= 3; i++) {
+		rig_send_attach(sock, i);
+		rig_grant(&rig, 9, WRITE, small, 1);
+		cr_assert_eq(rig_expect_grant(sock, i, &g, &fd, 1), 1);
+		close(fd);
+	}
+}
+
 /* ---- whom it trusts ---- */
 
 /* Runs act() in a process that is nobody; true if it came to its end. */
@@ -567,4 +596,54 @@ Test(helper_server, limits_the_connections_of_a_user)
 	while (count_helper_descriptors() > before)
 		usleep(1000);
 	cr_assert(run_as_nobody(connect_too_often));
+}
+
+#define AT_ONCE 16U /* answers that fit into a connection's buffer */
+
+/* Asks over and over, many times at once so that it is far faster than anybody may be, until he is
+ * told that it is too fast. */
+static void ask_too_fast(void)
+{
+	struct gm_refused m = {.reason = put_le32(GM_REASON_NONE)};
+	int sock = rig_client(&rig);
+
+	while (get_le32(m.reason) != GM_REASON_RATE) {
+		for (unsigned i = 0; i < AT_ONCE; i++) {
+			union packet p;
+			size_t size = make_attach(&p);
+			(void)packet_send(sock, &p, size, NULL, 0, true); /* it may be closed */
+		}
+		for (unsigned i = 0; i < AT_ONCE && get_le32(m.reason) != GM_REASON_RATE; i++)
+			if (packet_receive(sock, &m, sizeof(m), NULL, NULL, true) != sizeof(m))
+				_exit(3);
+	}
+	if (get_le32(m.error) != EAGAIN)
+		_exit(2);
+}
+
+static void connect_in_time(void)
+{
+	int sock = packet_connect(rig.socket);
+
+	rig_send_hello(sock, 1);
+	rig_expect_welcome(sock, 1);
+}
+
+Test(helper_server, limits_the_messages_of_a_user_and_nobody_elses)
+{
+	struct gm_grant g;
+	int fd;
+
+	if (geteuid() != 0)
+		cr_skip_test("needs root to become another user");
+	cr_assert(run_as_nobody(ask_too_fast));
+	_cleanup_fd_ int sock = rig_client(&rig);
+	rig_send_attach(sock, 1);
+	rig_grant(&rig, 9, WRITE, small, 1);
+	rig_expect_grant(sock, 1, &g, &fd, 1);
+	close(fd);
+	sleep(1); /* as he is told */
+	cr_assert(run_as_nobody(connect_in_time));
+	if (!getenv("GM_VERBOSE"))
+		cr_expect_leq(rig_count_log(&rig, "refusal pid="), 400);
 }

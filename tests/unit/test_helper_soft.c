@@ -532,7 +532,7 @@ static void send_node(uint16_t opcode, uint32_t uid, uint32_t gid, uint32_t mode
 		.gid = put_le32(gid),
 		.mode = put_le32(mode)};
 
-	rig_send(&rig, &m, sizeof(m), opcode, 6);
+	rig_send(&rig, &m, sizeof(m), opcode, opcode == LINK_NODE ? 0 : 6);
 }
 
 static void end_export(unsigned error)
@@ -559,7 +559,7 @@ Test(helper_soft, an_export_is_one_small_paged_device_in_file_order)
 	send_node(LINK_NODE, 1001, 101, 0600);
 	end_export(0); /* answered in order, so that the other one is done */
 	expect_owner(id, 0, 0, 0);
-	send_node(LINK_NODE, 1001, 101, 04711);
+	send_node(LINK_NODE, 1001, 101, 0711);
 	cr_expect_eq(rig_scrub(&rig, 300, 1), 0);
 	expect_owner(id, 1001, 101, 0600);
 	struct link_check check = rig_check(&rig, 11);
@@ -639,11 +639,30 @@ Test(helper_soft, an_owner_that_changes_while_the_device_is_made_counts)
 	expect_owner(exported_id(&answer), 1002, 102, 0660);
 }
 
+Test(helper_soft, the_next_worker_ends_an_export_that_is_still_being_made)
+{
+	struct link_export m = {.ino = put_le64(11),
+		.epoch = put_le64(++rig.epoch),
+		.extent_count = put_le64(2),
+		.uid = put_le32(1000),
+		.mode = put_le32(0600)};
+
+	atomic_store(&fake_soft->hold, true);
+	rig_send(&rig, &m, sizeof(m), LINK_EXPORT, 5);
+	rig_send_extents(&rig, 5, 11, small, 2);
+	wait_until_making();
+	rig_bring_up(&rig);
+	end_export(0);
+	atomic_store(&fake_soft->hold, false);
+	cr_expect_eq(rig_scrub(&rig, 300, 1), 0); /* the work is done in order */
+	expect_owner(2, 0, 0, 0);
+}
+
 Test(helper_soft, exports_out_of_range_end_the_link)
 {
 	static const struct link_export cases[] = {
 		{.ino = {0}, .mode = {0600}},
-		{.ino = {11}, .mode = {010000}},
+		{.ino = {11}, .mode = {01000}},
 		{.ino = {11}, .reserved = {1}},
 		{.ino = {11}, .uid = {UINT32_MAX}},
 		{.ino = {11}, .gid = {UINT32_MAX}},
@@ -657,7 +676,7 @@ Test(helper_soft, exports_out_of_range_end_the_link)
 		rig_bring_up(&rig);
 	}
 	struct link_export m = {.ino = put_le64(11), .epoch = put_le64(1)};
-	rig_send(&rig, &m, sizeof(m), LINK_NODE, 5);
+	rig_send(&rig, &m, sizeof(m), LINK_NODE, 0);
 	rig_expect_link_closed(&rig);
 	rig_bring_up(&rig);
 	m = (struct link_export){.ino = put_le64(11), .mode = put_le32(1)};

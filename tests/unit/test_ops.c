@@ -53,9 +53,10 @@ void grants_node_changed(struct grants *g, uint64_t ino)
 	(void)ino;
 }
 
-int tickets_issue(struct tickets *t, uint64_t ino, uint32_t access, struct gm_ticket *out)
+int tickets_issue(
+	struct tickets *t, uint64_t ino, uid_t uid, uint32_t access, struct gm_ticket *out)
 {
-	(void)t;
+	(void)t, (void)uid;
 	memset(out, 0, sizeof(*out));
 	out->bytes[0] = (uint8_t)ino;
 	out->bytes[1] = (uint8_t)access;

@@ -30,6 +30,8 @@ Test(origin, the_wanted_token_counts_wherever_it_stands_or_else_the_last)
 		{"guestmemfs.succession=0x112233445566778899aabbccddeeff", NULL},
 		{"xguestmemfs.succession=" HEX, NULL},
 		{"guestmemfs.succession", NULL},
+		{"a=\"b guestmemfs.succession=" HEX " c\" d", NULL},
+		{"a=\"b c\" guestmemfs.succession=" HEX, HEX},
 	};
 
 	for (size_t n = 0; n < ARRAY_SIZE(cases); n++) {
@@ -45,6 +47,16 @@ Test(origin, the_wanted_token_counts_wherever_it_stands_or_else_the_last)
 	}
 }
 
+Test(origin, a_crash_kernel_is_known_by_the_word_that_kexec_adds)
+{
+	cr_expect(origin_is_crash_kernel("elfcorehdr=0x1000"));
+	cr_expect(origin_is_crash_kernel("quiet nr_cpus=1 elfcorehdr=1234K\n"));
+	cr_expect_not(origin_is_crash_kernel(""));
+	cr_expect_not(origin_is_crash_kernel("quiet crashkernel=512M"));
+	cr_expect_not(origin_is_crash_kernel("my.elfcorehdr=1"));
+	cr_expect_not(origin_is_crash_kernel("a=\"b elfcorehdr=1\""));
+}
+
 Test(origin, this_kernel_tells_where_it_came_from)
 {
 	struct problem why = PROBLEM_INIT;
@@ -55,6 +67,7 @@ Test(origin, this_kernel_tells_where_it_came_from)
 	cr_assert_eq(origin_read(&texts, &why), 0, "%s", why.text);
 	cr_assert_eq(origin_judge(&o, &texts, none, &why), 0, "%s", why.text);
 	cr_assert_neq(memcmp(o.boot_id, none, 16), 0);
+	cr_assert_not(o.after_panic);
 	cr_assert_not(
 		o.has_token, "the machine that runs the tests was not started by guestmemfs kexec");
 }

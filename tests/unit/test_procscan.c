@@ -20,7 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "helper/procscan.h"
+#include "region/procscan.h"
 #include "util/cleanup.h"
 
 /* ---- the parser ---- */

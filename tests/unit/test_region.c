@@ -442,12 +442,13 @@ Test(region, waits_for_a_lock_that_is_let_go)
 {
 	_cleanup_(region_close) struct region r = REGION_NULL;
 	struct problem why = PROBLEM_INIT;
-	int ready[2];
+	int ready[2], told[2];
 	char c = 0;
 
 	make_file("pool", 4 * MIB);
 	cr_assert_eq(open_region(&r, "pool", "", 0, NULL, &why), 0);
 	cr_assert_eq(pipe(ready), 0);
+	cr_assert_eq(pipe(told), 0);
 	pid_t pid = fork();
 	cr_assert_geq(pid, 0);
 	if (pid == 0) {
@@ -455,14 +456,16 @@ Test(region, waits_for_a_lock_that_is_let_go)
 		const struct timespec pause = {.tv_nsec = 200 * 1000000L};
 
 		if (open_region(&mine, "pool", "", 0, NULL, &why) < 0 ||
-			region_lock(&mine, false, 0, &why) < 0 || write(ready[1], "x", 1) != 1)
+			region_lock(&mine, false, 0, &why) < 0 || write(ready[1], "x", 1) != 1 ||
+			read(told[0], &c, 1) != 1)
 			_exit(1);
-		(void)nanosleep(&pause, NULL);
+		(void)nanosleep(&pause, NULL); /* so that the other one waits, most likely */
 		_exit(0);
 	}
 	cr_assert_eq(read(ready[0], &c, 1), 1);
 	cr_expect_eq(region_lock(&r, false, 100, &why), -EWOULDBLOCK,
 		"it did not wait for as long as asked");
+	cr_assert_eq(write(told[1], "x", 1), 1);
 	cr_expect_eq(region_lock(&r, false, 20000, &why), 0, "%s", why.text);
 	int status = 0;
 	cr_assert_eq(waitpid(pid, &status, 0), pid);

@@ -267,6 +267,47 @@ Test(store, unlinked_files_go_at_mount_unless_held_in_this_boot)
 	fixture_deinit(&f);
 }
 
+Test(store, after_a_panic_the_crashed_boot_goes_on)
+{
+	static const uint8_t other[16] = {9};
+	struct alloc_extent lost = {.count = 2};
+	struct problem why = PROBLEM_INIT;
+	struct alloc_stats stats;
+	struct fixture f;
+	uint64_t mapped, orphan;
+
+	fixture_init(&f, 1024);
+	fixture_make(&f, GM_ROOT_INO, "mapped", S_IFREG, &mapped);
+	fixture_make(&f, GM_ROOT_INO, "orphan", S_IFREG, &orphan);
+	fixture_grow(&f, orphan, 3);
+	fixture_flags(&f, mapped, GM_INODE_HELD);
+	fixture_flags(&f, orphan, GM_INODE_HELD);
+	fixture_unlink(&f, GM_ROOT_INO, "orphan", true);
+	lost.block = f.super.first_data[0] + 20;
+	{
+		_cleanup_(txn_deinit) struct txn t = TXN_INIT(GM_RECORD_RELEASE, 0);
+
+		txn_set_blocks(&t, &lost, GM_BLOCKS_QUARANTINED);
+		cr_assert_eq(store_commit(f.store, &t), 0);
+	}
+	for (int mounts = 0; mounts < 2; mounts++) { /* as often as one likes */
+		cr_assert_eq(fixture_reopen(&f, &why), 0, "%s", why.text);
+		cr_assert_eq(store_continue_mount(f.store, other, &why), 0);
+		cr_assert(store_keeps_held(f.store));
+		cr_assert(inode_is_held(meta_inode(store_meta(f.store), mapped)));
+		cr_assert(meta_inode(store_meta(f.store), orphan));
+		alloc_get_stats(store_meta(f.store)->alloc, &stats);
+		cr_assert(stats.used == 3 && stats.quarantined == 2);
+	}
+	cr_assert_eq(fixture_reopen(&f, &why), 0, "%s", why.text);
+	cr_assert_eq(store_begin_mount(f.store, other, &why), 0, "a boot that is none of these");
+	cr_assert_not(store_keeps_held(f.store));
+	cr_assert_not(meta_inode(store_meta(f.store), orphan));
+	alloc_get_stats(store_meta(f.store)->alloc, &stats);
+	cr_assert(stats.used == 0 && stats.quarantined == 0);
+	fixture_deinit(&f);
+}
+
 Test(store, inode_numbers_are_never_used_twice)
 {
 	struct problem why = PROBLEM_INIT;

@@ -12,11 +12,14 @@
 #define START    1000000ULL
 #define LIFETIME (GM_TICKET_SECONDS * 1000ULL)
 
+#define OWN 500U
+#define HIM 1000U
+
 static struct tickets *tickets;
 
 static void setup(void)
 {
-	tickets = tickets_new();
+	tickets = tickets_new(OWN);
 	cr_assert_not_null(tickets);
 }
 
@@ -31,7 +34,7 @@ static struct gm_ticket issue(uint64_t now, uint64_t ino)
 {
 	struct gm_ticket t;
 
-	cr_assert_eq(tickets_issue_at(tickets, now, ino, GM_ACCESS_READ, &t), 0);
+	cr_assert_eq(tickets_issue_at(tickets, now, ino, 0, GM_ACCESS_READ, &t), 0);
 	return t;
 }
 
@@ -49,7 +52,7 @@ Test(tickets, brings_back_inode_and_access)
 	uint64_t ino = 0;
 	uint32_t access = 0;
 
-	cr_assert_eq(tickets_issue(tickets, 42, GM_ACCESS_READ | GM_ACCESS_WRITE, &t), 0);
+	cr_assert_eq(tickets_issue(tickets, 42, 0, GM_ACCESS_READ | GM_ACCESS_WRITE, &t), 0);
 	cr_assert_eq(tickets_redeem(tickets, &t, &ino, &access), 0);
 	cr_assert_eq(ino, 42);
 	cr_assert_eq(access, GM_ACCESS_READ | GM_ACCESS_WRITE);
@@ -108,7 +111,7 @@ Test(tickets, one_inode_cant_use_up_everybodys)
 	for (unsigned i = 0; i < TICKETS_PER_INODE_MAX; i++)
 		(void)issue(START, 7);
 	memset(&t, 0xaa, sizeof(t));
-	cr_assert_eq(tickets_issue_at(tickets, START, 7, GM_ACCESS_READ, &t), -EAGAIN);
+	cr_assert_eq(tickets_issue_at(tickets, START, 7, 0, GM_ACCESS_READ, &t), -EAGAIN);
 	cr_assert_eq(t.bytes[0], 0xaa);
 	(void)issue(START, 8);
 	/* When the old ones have expired there is room again. */
@@ -123,10 +126,57 @@ Test(tickets, has_a_limit_in_all_and_recovers_from_it)
 	for (unsigned i = 1; i < TICKETS_MAX; i++)
 		(void)issue(START + 1, 1 + i / TICKETS_PER_INODE_MAX * 2);
 	cr_assert_eq(tickets_count(tickets), TICKETS_MAX);
-	cr_assert_eq(tickets_issue_at(tickets, START + 1, 5000, GM_ACCESS_READ, &t), -EAGAIN);
+	cr_assert_eq(tickets_issue_at(tickets, START + 1, 5000, 0, GM_ACCESS_READ, &t), -EAGAIN);
 	cr_assert_eq(redeem(START + 1, &first), 0);
 	t = issue(START + 1, 5000);
 	cr_assert_eq(redeem(START + 1, &t), 0);
+}
+
+static int issue_to(uid_t uid, uint64_t ino)
+{
+	struct gm_ticket t;
+
+	return tickets_issue_at(tickets, START, ino, uid, GM_ACCESS_READ, &t);
+}
+
+Test(tickets, a_user_with_many_files_cant_use_up_everybodys)
+{
+	for (unsigned i = 0; i < TICKETS_PER_USER_MAX; i++)
+		cr_assert_eq(issue_to(HIM, 1 + i), 0);
+	cr_assert_eq(issue_to(HIM, 5000), -EAGAIN);
+	cr_assert_eq(issue_to(HIM + 1, 1), 0);
+	/* Whom the mount is: a launcher asks for many. */
+	for (unsigned i = 0; i < TICKETS_PER_USER_MAX + 1; i++)
+		cr_assert_eq(issue_to(i % 2 ? OWN : 0, 6000 + i), 0);
+}
+
+Test(tickets, all_users_together_leave_some_to_root)
+{
+	unsigned n = 0;
+
+	while (issue_to(HIM + n % 100, 1 + n) == 0)
+		n++;
+	cr_assert_eq(n, TICKETS_OTHERS_MAX);
+	for (; n < TICKETS_MAX; n++)
+		cr_assert_eq(issue_to(n % 2 ? OWN : 0, 1 + n), 0);
+	cr_assert_eq(issue_to(0, 1 + n), -EAGAIN);
+}
+
+Test(tickets, revoked_ones_are_void_and_only_those)
+{
+	struct gm_ticket a = issue(START, 7), b = issue(START, 8), c = issue(START + 1, 7);
+	struct gm_ticket used = issue(START, 7);
+
+	cr_assert_eq(redeem(START, &used), 0);
+	cr_assert_eq(tickets_revoke(tickets, 7), 2);
+	cr_assert_eq(redeem(START + 1, &a), -EKEYREJECTED);
+	cr_assert_eq(redeem(START + 1, &c), -EKEYREJECTED);
+	cr_assert_eq(tickets_revoke(tickets, 7), 0);
+	cr_assert_eq(tickets_revoke(tickets, 0), 0, "free places are nobody's");
+	cr_assert_eq(redeem(START + 1, &b), 0);
+	cr_assert_eq(tickets_count(tickets), 0);
+	a = issue(START + 2, 7);
+	cr_assert_eq(redeem(START + 2, &a), 0, "a new one is good");
 }
 
 Test(tickets, redeeming_in_any_order_keeps_the_order_of_expiry)

@@ -7,6 +7,7 @@ from case import Case
 from dax import (BLOCK, DEVICES, GIB, device_names, device_number, is_bound, make_device, put, ranges_of, remove_device,
                  soft_region)
 from lab import read_text
+from product import unmount
 
 START, SIZE = 4 * GIB, 2 * GIB
 MOUNT = '/mnt/gm'
@@ -63,7 +64,7 @@ def make(lab):
     lab.run('truncate', '-s', '100M', f'{MOUNT}/vm0')
     lab.remember(tree=lab.run('ls', '-l', '--full-time', MOUNT))
     token = lab.run('guestmemfs', 'token', MOUNT).strip()
-    lab.run('umount', MOUNT)
+    unmount(lab, MOUNT)
     # In this order, since what is not reserved any more is ordinary RAM in that boot, and is overwritten.
     lab.kexec(cmdline=lab.cmdline().replace('2G!4G,2G%4G', '3G!4G,3G%4G'), token=token)
 
@@ -81,7 +82,7 @@ def grown(lab):
     status = json.loads(lab.run('guestmemfs', 'status', '--json', MOUNT))
     lab.check(status['regions'][0]['size'] == 3 * GIB, 'the pool has the size of the region')
     lab.run('truncate', '-s', '2500M', f'{MOUNT}/vm1')
-    lab.run('umount', MOUNT)
+    unmount(lab, MOUNT)
     lab.run('guestmemfs', 'fsck')
     lab.kexec(cmdline=lab.cmdline().replace('3G!4G,3G%4G', '1G!4G,1G%4G'))
 

@@ -193,6 +193,27 @@ def file_pool(lab, pool):
     lab.wait_until(lambda: len(pool.processes('guestmemfs-fuse')) == 1, 20, 'the pool on a file is gone')
 
 
+def hung_worker(lab, pool):
+    """One instance of two does not answer: the other one is looked at all the same, and no kexec goes on."""
+    os.makedirs('/mnt/file', exist_ok=True)
+    lab.run('guestmemfs-fuse', '--region', 'file:/dev/shm/region,size=64M', '/mnt/file')
+    worker = pool.status()['pids']['worker']
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        doctor = subprocess.Popen(['guestmemfs', 'doctor', '--json'], stdout=subprocess.PIPE, text=True)
+        text = kexec(lab)
+        lab.check("can't be asked" in text and 'did not answer' in text, 'a kexec is refused while a worker hangs', text)
+        found = json.loads(doctor.communicate(timeout=120)[0])['findings']
+        said = [f['text'] for f in found if f['id'] == 'pool']
+        lab.check(any('/mnt/file' in text for text in said) and any('could be asked' in text for text in said),
+                  'doctor names it, and looks at the other pool', f'{said}')
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    nothing_changed(lab, pool)
+    lab.run('umount', '/mnt/file')
+    lab.wait_until(lambda: len(pool.processes('guestmemfs-fuse')) == 1, 20, 'the pool on a file is gone')
+
+
 def taken_by_kmem(lab, pool):
     """A piece of the region, given to kmem by hand, as a driver would that is let loose on it."""
     used = {block for name in device_names() for start, length in ranges_of(name)
@@ -221,11 +242,12 @@ def taken_by_kmem(lab, pool):
 def look(lab):
     pool = Pool(lab, 'soft:auto', options=('--format=blank',))
     pool.settle()
-    for part in (bad_command_lines, somebody_elses_image, holders, failing_jump, freezing, file_pool, taken_by_kmem):
+    for part in (bad_command_lines, somebody_elses_image, holders, failing_jump, freezing, file_pool, hung_worker,
+                 taken_by_kmem):
         began = time.monotonic()
         part(lab, pool)
         lab.say(f'{part.__name__}: {time.monotonic() - began:.0f} s')
 
 
 CASE = Case(about='bad command lines, holders, kmem, foreign images, a pool on a file: refused; freeze and thaw',
-            boots=(look,), cmdline=f'{RESERVATION} {IDLE}', needs=('product',))
+            boots=(look,), cmdline=f'{RESERVATION} {IDLE}', seconds=300, needs=('product',))

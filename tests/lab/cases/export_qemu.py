@@ -56,7 +56,7 @@ def owner_and_mode(lab, pool):
     lab.check(opens_as(node, USER) == 0 and opens_as(node, OTHER) == errno.EACCES, 'the owner opens it and others do not')
     os.chmod(path, 0o600)
     os.chown(path, OTHER, OTHER)
-    lab.wait_until(lambda: looks(node) == (True, 0o600, OTHER, OTHER), 5, 'the node follows chmod and chown')
+    lab.wait_until(lambda: looks(node) == (True, 0o600, OTHER, OTHER), 30, 'the node follows chmod and chown')
     lab.check(opens_as(node, USER) == errno.EACCES and opens_as(node, OTHER) == 0, 'and so do the rights')
     lab.check(error_of(os.truncate, path, 2 * VM_MIB * MIB) == errno.EBUSY, 'an exported file does not grow: EBUSY')
     lab.check(error_of(os.truncate, path, 16 * MIB) == errno.EBUSY, 'nor does it shrink')
@@ -87,7 +87,7 @@ def guest_on_the_node(lab, path, node):
 
 def ending(lab, path, node):
     lab.run('guestmemfs', 'unexport', path)
-    lab.wait_until(lambda: looks(node) == (True, 0, 0, 0), 5, "the export is over: the node is root's, mode 0000")
+    lab.wait_until(lambda: looks(node) == (True, 0, 0, 0), 30, "the export is over: the node is root's, mode 0000")
     lab.check(opens_as(node, OTHER) == errno.EACCES, 'and the owner opens it no more')
     text = lab.run('guestmemfs', 'unexport', path, fails=True)
     lab.check('not exported' in text, 'a second time it is not exported', text)

@@ -4,7 +4,9 @@
 import errno
 import mmap
 import os
+import signal
 import stat
+import subprocess
 
 from case import Case
 from dax import BLOCK, GIB, MIB, Mapped, device_names, pattern_block, ranges_of
@@ -42,7 +44,20 @@ def use_as_user(node, uid):
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
+def check_cgroup(lab):
+    """guestmemfs run: killing the program's cgroup hits all of it and nobody else."""
+    argv = [f'{lab.plan["prefix"]}/bin/guestmemfs', 'run', '--', 'sh', '-c',
+            'sleep 1000 & grep ^0:: /proc/self/cgroup; wait']
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as program:
+        path = program.stdout.readline().strip()[len('0::'):]
+        lab.check('/guestmemfs-run-' in path, 'run gives its program a cgroup of its own', path)
+        with open(f'/sys/fs/cgroup{path}/cgroup.kill', 'w', encoding='ascii') as kill:
+            kill.write('1')
+        lab.check(program.wait() == -signal.SIGKILL, 'which can be killed without hitting anybody else')
+
+
 def look(lab):
+    check_cgroup(lab)
     library = Library(lab.plan['prefix'])
     pool = Pool(lab, 'soft:auto', options=('--format=blank',))
     for size in range(4 * MIB, 12 * MIB + 1, 4 * MIB):  # so that they lie in pieces
@@ -66,7 +81,7 @@ def look(lab):
     lab.check(use_as_user(node, 4321) == errno.EACCES, 'nobody else opens it')
     os.chmod(pool.path('vm'), 0o660)
     os.chown(pool.path('vm'), 4321, 4321)
-    lab.wait_until(lambda: owner_of(node) == (4321, 4321, 0o660, True), 5, 'the node follows chmod and chown')
+    lab.wait_until(lambda: owner_of(node) == (4321, 4321, 0o660, True), 60, 'the node follows chmod and chown')
     lab.check(use_as_user(node, 4321) == 0 and use_as_user(node, 1234) == errno.EACCES, 'so do the rights')
     lab.check(refusal(os.truncate, pool.path('vm'), 64 * MIB).errno == errno.EBUSY, 'an exported file does not grow')
     pool.restart_helper()

@@ -3,6 +3,7 @@
 What a client of a soft region gets is its own file and nothing else, and what the helper leaves and finds.
 """
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -10,8 +11,10 @@ import signal
 import stat
 import subprocess
 
+from binds import BindWatch
 from case import Case
-from dax import BLOCK, GIB, MIB, device_names, make_device, pattern_block, ranges_of, remove_device, soft_region
+from dax import (BLOCK, DRIVER, GIB, MIB, device_names, make_device, pattern_block, put, ranges_of, remove_device,
+                 soft_region)
 from lab import read_text
 from product import Attached, Library, Pool, blocks_of, device_of_number, joined, memory_of
 
@@ -73,15 +76,19 @@ def worker_maps_metadata_alone(lab, pool):
     worker = pool.process('guestmemfs-worker')
     mapped = set()
     for name in os.listdir(f'/proc/{worker}/map_files'):
-        device = device_of_number(os.stat(f'/proc/{worker}/map_files/{name}').st_rdev)
-        if device:
-            mapped.add(device)
+        with contextlib.suppress(FileNotFoundError):  # unmapped meanwhile
+            device = device_of_number(os.stat(f'/proc/{worker}/map_files/{name}').st_rdev)
+            if device:
+                mapped.add(device)
     files = {block for name in ('mine', 'other') for _, at, count in pool.extents(name) for block in range(at, at + count)}
     lab.check(mapped and not files & set(blocks_of(mapped, START)), "the worker's maps hold metadata and no guest block",
               f'devices {mapped}')
     helper = pool.process('guestmemfs-helper')
     # One descriptor carries the lock that keeps the next instance waiting; it is of the metadata.
-    opened = {os.path.basename(os.readlink(f'/proc/{helper}/fd/{fd}')) for fd in os.listdir(f'/proc/{helper}/fd')}
+    opened = set()
+    for fd in os.listdir(f'/proc/{helper}/fd'):
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            opened.add(os.path.basename(os.readlink(f'/proc/{helper}/fd/{fd}')))
     devices = {name for name in opened if name.startswith('dax')}
     lab.check(not files & set(blocks_of(devices, START)), 'the helper keeps no device of a guest open', f'devices {devices}')
 
@@ -116,6 +123,7 @@ def say_ours(name):
 
 def what_is_found(lab, pool, library):
     region = soft_region()
+    pool.settle()
     used = sorted(blocks_of(device_names(), START))
     free = [start for start in range(max(used) // 2, max(used), 16) if not set(range(start, start + 16)) & set(used)][:4]
     [window, opened, foreign, large] = [make_device(region, [(START + at * BLOCK, 16 * BLOCK)]) for at in free]
@@ -200,13 +208,46 @@ def quarantine(lab, pool, library):
         lab.check(not before & set(blocks_of(file.devices(), START)), 'what was granted once is nobody else\'s in this boot')
 
 
+def after_all_have_died(lab, pool, library):
+    """Supervisor, worker and helper at once; the next instance finds what they have left."""
+    with Attached(library, pool.path('mine')) as file:
+        names = file.devices()
+    for name in ('guestmemfs-fuse', 'guestmemfs-worker', 'guestmemfs-helper'):
+        for pid in pool.processes(name):
+            os.kill(pid, signal.SIGKILL)
+    lab.wait_until(lambda: not any(pool.processes(name) for name in ('guestmemfs-fuse', 'guestmemfs-worker',
+                                                                     'guestmemfs-helper')), 20, 'all three are killed')
+    pool = Pool(lab, 'soft:auto')
+    with Attached(library, pool.path('mine')) as file:
+        lab.check(file.devices() == names, 'the next instance gives out the same devices', f'{names} {file.devices()}')
+
+
+def bound_once(lab, pool, watch):
+    """A device that is bound anew brings stale descriptors back to life. Over all that has happened here."""
+    binds = watch.binds()
+    twice = [f'{name} ({life})' for (name, life), count in binds.items() if count > 1]
+    lab.check(len(binds) > 4 and not twice, f'{len(binds)} devices were bound, and none of them twice', f'{twice} {binds}')
+    pool.settle()
+    region = soft_region()
+    used = set(blocks_of(device_names(), START))
+    free = next(at for at in range(16, GIB // BLOCK - 16) if not used & set(range(at, at + 2)))
+    name = make_device(region, [(START + free * BLOCK, 2 * BLOCK)])
+    put(f'{DRIVER}/unbind', name)
+    put(f'{DRIVER}/bind', name)
+    lab.check(2 in watch.binds().values(), 'one that is bound twice by hand is seen', f'{watch.binds()}')
+    remove_device(region, name)
+
+
 def look(lab):
+    watch = BindWatch()
     library = Library(lab.plan['prefix'])
     pool = Pool(lab, 'soft:auto', options=('--format=blank',))
     pool.settle()
     for part in (own_file_alone, the_same_devices_again, foreign_blocks, users, holders, quarantine, what_is_found):
         part(lab, pool, library)
     worker_maps_metadata_alone(lab, pool)
+    after_all_have_died(lab, pool, library)
+    bound_once(lab, pool, watch)
     lab.say(read_text('/proc/iomem'))
     lab.run('daxctl', 'list', '-R', '-D', '-M')
 

@@ -4,27 +4,12 @@ How large the pages are that guest memory is mapped with. The region has one who
 the metadata, its last block is not data): the first file gets it, the second gets the same size in pieces.
 """
 
-import ctypes
 import mmap
-import resource
 
 from case import Case
 from dax import BLOCK, GIB
+from page import touch
 from product import Attached, Library, Pool, blocks_of, device_align, page_size
-
-
-def faults():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-
-
-def touch(address, size):
-    """Writes a byte into each block of it; how many faults that took. The loop runs on warm memory before."""
-    spare = ctypes.create_string_buffer(1)
-    for round_over in (False, True):
-        before = faults()
-        for at in range(0, size, BLOCK):
-            ctypes.memset(address + at if round_over else ctypes.addressof(spare), 1, 1)
-    return faults() - before
 
 
 def look_at(lab, library, path, page, text):

@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""The kernel panics in the middle of metadata changes; the crash kernel finds the pool, and a guest's memory in it."""
+"""
+The kernel panics in the middle of metadata changes; the crash kernel finds the pool, a guest's memory in it, and all that
+was held as it was.
+"""
 
 import ctypes
+import errno
+import os
 import secrets
 
 from case import Case
@@ -13,6 +18,34 @@ REGION = 'soft:auto'
 CHANGES = 2000
 VM_BLOCKS = 16
 CRASH_DUMP = 'dump'
+ORPHAN_BLOCKS, QUARANTINED_BLOCKS = 3, 2
+
+
+def leftovers(pool):
+    """What nobody may have yet: memory of files without a name, and memory without a file."""
+    status = pool.status()
+    return {'orphans': status['orphans'], 'quarantined': status['blocks']['quarantined']}
+
+
+def leave_leftovers(lab, pool, library):
+    """A file that is unlinked while it is mapped, and one that nobody has any more but may still reach."""
+    orphan = Attached(library, pool.make('orphan', ORPHAN_BLOCKS * BLOCK))
+    orphan.map()
+    gone = pool.make('gone', QUARANTINED_BLOCKS * BLOCK)
+    child = os.fork()
+    if child == 0:  # who has been granted a file is taken to reach it as long as he lives
+        status = 1
+        try:
+            with Attached(library, gone):
+                status = 0
+        finally:
+            os._exit(status)
+    lab.claim(os.waitpid(child, 0)[1] == 0, 'a process that had a file has ended')
+    for name in ('orphan', 'gone'):
+        os.unlink(pool.path(name))
+    expected = {'orphans': 1, 'quarantined': QUARANTINED_BLOCKS}
+    lab.wait_until(lambda: leftovers(pool) == expected, 30, 'there are an orphan and quarantined blocks')
+    return orphan
 
 
 def rage_and_panic(lab):
@@ -23,15 +56,31 @@ def rage_and_panic(lab):
     cmdline = ' '.join(word for word in lab.cmdline().split() if not word.startswith('crashkernel='))
     lab.run('guestmemfs', 'kexec', '--panic', lab.plan['kernel'], '--initrd', lab.plan['initramfs'],
             '--command-line', f'{cmdline} nr_cpus=1')
+    library = Library(lab.plan['prefix'])
+    orphan = leave_leftovers(lab, pool, library)
     # Held and mapped through the panic, as by a VMM: that is what a crash kernel is loaded for.
-    vm = Attached(Library(lab.plan['prefix']), pool.make('vm0', VM_BLOCKS * BLOCK))
+    vm = Attached(library, pool.make('vm0', VM_BLOCKS * BLOCK))
     address = vm.map()
     for n in range(VM_BLOCKS):
         ctypes.memmove(address + n * BLOCK, pattern_block(seed, n), BLOCK)
     storm = Storm(lab, pool.mount, 'panic', seed)
     storm.start()
     storm.wait_for(CHANGES, 120)
+    lab.claim(orphan.size == ORPHAN_BLOCKS * BLOCK, 'the orphan is mapped to the end')
     lab.leave('panic', 'sh', '-c', 'echo c >/proc/sysrq-trigger')
+
+
+def stay_as_they_were(lab, pool, when):
+    """No device was stopped by the panic: what was mapped may still be written to."""
+    found = leftovers(pool)
+    lab.check(found == {'orphans': 1, 'quarantined': QUARANTINED_BLOCKS},
+              f'{when} orphans and quarantine are as they were', f'{found}')
+    number = 0
+    try:
+        os.truncate(pool.path('vm0'), 0)
+    except OSError as e:
+        number = e.errno
+    lab.check(number == errno.EBUSY, f'{when} what a guest had mapped is held', f'errno {number}')
 
 
 def look(lab):
@@ -41,6 +90,7 @@ def look(lab):
     lab.run('guestmemfs', 'fsck')
     pool = Pool(lab, REGION)
     Storm(lab, pool.mount, 'panic', seed).check()
+    stay_as_they_were(lab, pool, 'after the panic')
     dump = lab.share.path(CRASH_DUMP)
     lab.run('sh', '-c', 'guestmemfs dump "$1" >"$2"', 'sh', pool.path('vm0'), dump, timeout=120)
     with open(dump, 'rb') as f:
@@ -49,6 +99,11 @@ def look(lab):
         lab.check(not wrong and f.tell() == VM_BLOCKS * BLOCK,
                   f"the dump of the guest's {VM_BLOCKS * BLOCK // MIB} MiB is what was in them",
                   f'{f.tell()} bytes, wrong blocks: {wrong}')
+    stay_as_they_were(lab, pool, 'after the dump')
+    pool.unmount()
+    lab.run('guestmemfs', 'fsck')
+    pool = Pool(lab, REGION)
+    stay_as_they_were(lab, pool, 'after another mount in the crash kernel')
     pool.unmount()
     lab.run('guestmemfs', 'fsck')
 

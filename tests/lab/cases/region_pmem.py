@@ -4,8 +4,9 @@
 import json
 
 from case import Case
-from dax import BLOCK, GIB, device_names, device_number, is_bound
+from dax import BLOCK, device_names, is_bound
 from lab import read_text
+from product import unmount
 
 MOUNT = '/mnt/gm'
 
@@ -43,8 +44,8 @@ def make(lab):
     made = namespace(lab)
     lab.check((made['mode'], made['map'], made['align']) == ('devdax', 'mem', BLOCK),
               'with pages of 2M, and struct pages in RAM', str(made))
-    lab.run('guestmemfs', 'format', '--force', '--region', 'pmem:auto,align=1G')
-    lab.check(device_number('dax0.0', 'align') == GIB, 'or of 1G')
+    refused(lab, 'too small for pages of 1G', 'guestmemfs', 'format', '--force', '--region', 'pmem:auto,align=1G')
+    lab.check(namespace(lab)['uuid'] == made['uuid'], 'and nothing is undone before')
     lab.run('guestmemfs', 'fsck')
     lab.run('ndctl', 'destroy-namespace', '-f', 'namespace0.0')
     lab.run('ndctl', 'enable-namespace', 'namespace0.0')
@@ -57,7 +58,7 @@ def make(lab):
     lab.run('truncate', '-s', '100M', f'{MOUNT}/vm0')
     lab.remember(uuid=made['uuid'], tree=lab.run('ls', '-l', '--full-time', MOUNT))
     token = lab.run('guestmemfs', 'token', MOUNT).strip()
-    lab.run('umount', MOUNT)
+    unmount(lab, MOUNT)
     lab.kexec(token=token)
 
 
@@ -69,7 +70,7 @@ def again(lab):
     lab.check(lab.run('ls', '-l', '--full-time', MOUNT) == lab.recall('tree'), 'and the files are there')
     status = json.loads(lab.run('guestmemfs', 'status', '--json', MOUNT))
     lab.check([r['kind'] for r in status['regions']] == ['pmem'], 'found without --region')
-    lab.run('umount', MOUNT)
+    unmount(lab, MOUNT)
     lab.check('Soft Reserved' not in read_text('/proc/iomem'), 'there was no other region')
 
 

@@ -7,6 +7,7 @@ import os
 from case import Case
 from dax import (BLOCK, GIB, MIB, Mapped, device_names, device_number, is_bound, make_device, put, ranges_of,
                  remove_device, soft_region)
+from product import unmount
 
 START, SIZE = 4 * GIB, 2 * GIB
 MOUNT = '/mnt/gm'
@@ -24,10 +25,6 @@ def metadata_device(lab):
 def mount(lab):
     lab.run('mkdir', '-p', MOUNT)
     lab.run('guestmemfs-fuse', MOUNT)
-
-
-def unmount(lab):
-    lab.run('umount', MOUNT)
 
 
 def settle(lab):
@@ -51,7 +48,7 @@ def make(lab):
     lab.remember(tree=lab.run('ls', '-lR', '--full-time', MOUNT))
     token = lab.run('guestmemfs', 'token', MOUNT).strip()
     settle(lab)
-    unmount(lab)
+    unmount(lab, MOUNT)
     restarts(lab, name)
     lab.kexec(token=token)
 
@@ -64,7 +61,7 @@ def restarts(lab, name):
         for _ in range(2):
             mount(lab)
             lab.check(metadata_device(lab) == name, 'after a restart the metadata device is found again')
-            unmount(lab)
+            unmount(lab, MOUNT)
         lab.run('guestmemfs', 'fsck')
         lab.check(ranges_of(live) == [(START + GIB, 16 * MIB)] and is_bound(live) and not memory.wrong_blocks('live'),
                   f'{live} was not touched')
@@ -88,7 +85,7 @@ def again(lab):
     metadata_device(lab)
     lab.check(device_number('dax0.0', 'size') == 0 and not is_bound('dax0.0'), 'dax0.0 was emptied')
     lab.check(lab.run('ls', '-lR', '--full-time', MOUNT) == lab.recall('tree'), 'and the files are there')
-    unmount(lab)
+    unmount(lab, MOUNT)
     lab.run('guestmemfs', 'fsck')
     other_size(lab)
 

@@ -7,8 +7,8 @@
  * What it can't see: descriptors in flight over sockets, fixed files of io_uring, pages pinned in a
  * pipe, and, for a helper that is not root, processes of others.
  */
-#ifndef GM_HELPER_PROCSCAN_H
-#define GM_HELPER_PROCSCAN_H
+#ifndef GM_REGION_PROCSCAN_H
+#define GM_REGION_PROCSCAN_H
 
 #include <stdbool.h>
 #include <stddef.h>

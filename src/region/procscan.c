@@ -11,7 +11,7 @@
  * some of these are always there (ssh-agent, systemd's): who asks must see from when they began
  * whether they matter.
  */
-#include "helper/procscan.h"
+#include "region/procscan.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT
+"""A client that keeps to the rules, beside those that don't: it must never notice them."""
+
+import contextlib
+import os
+import threading
+import time
+
+import wire
+from evidence import open_files
+from persona import make_file
+from processes import wait_until
+
+BLOCK = 2 << 20
+LATENCY_MAX = 5.0  # seconds: far past what a slow machine makes of it; a client that waits for another never comes back
+
+
+class SteadyClient:
+    """Attaches one file again and again in a thread, and keeps how long each time took and what went wrong."""
+
+    def __init__(self, path, helper_socket):
+        self._end = threading.Event()
+        self.seconds, self.failures = [], []
+        self._thread = threading.Thread(target=self._run, args=(path, helper_socket), daemon=True)
+        self._thread.start()
+
+    def _attach(self, path, helper_socket):
+        with wire.Client(helper_socket).greet() as client:
+            opcode, _, grant = client.redeem(wire.ticket_for(path))
+            if opcode != wire.GRANT:
+                raise AssertionError(f'refused: {grant}')
+            grant.close()
+
+    def _run(self, path, helper_socket):
+        while not self._end.is_set():
+            started = time.monotonic()
+            try:
+                self._attach(path, helper_socket)
+            except Exception as e:  # pylint: disable=broad-except
+                self.failures.append(repr(e))
+            self.seconds.append(time.monotonic() - started)
+            self._end.wait(0.02)
+
+    def stop(self):
+        self._end.set()
+        self._thread.join(20)
+        assert not self._thread.is_alive(), 'its last attach has not come back'
+
+
+@contextlib.contextmanager
+def watched(instance):
+    """
+    The socket of the instance's helper. While the body runs, root's client attaches one file over and over: it is served,
+    its slowest attach is printed and bounded, nothing is started anew, and no descriptor is left behind.
+    """
+    path = instance.path('steady')
+    make_file(path, BLOCK)
+    helper_socket = os.getxattr(instance.mount, 'user.guestmemfs.socket').decode()
+    pids = instance.pids()
+
+    def descriptors():
+        return open_files(pids['helper'])
+
+    first = SteadyClient(path, helper_socket)
+    assert wait_until(lambda: first.seconds, 10)
+    first.stop()
+    before = descriptors()
+    steady = SteadyClient(path, helper_socket)
+    yield helper_socket
+    count = len(steady.seconds)
+    assert wait_until(lambda: len(steady.seconds) > count + 1, 10), 'the steady client is served no more'
+    steady.stop()
+    print(f'{len(steady.seconds)} times served meanwhile, the slowest took {max(steady.seconds) * 1000:.1f} ms')
+    assert not steady.failures
+    assert max(steady.seconds) < LATENCY_MAX
+    assert instance.pids() == pids, 'something had to be started anew'
+    assert wait_until(lambda: descriptors() == before, 10), f'{descriptors()} descriptors in the helper, not {before}'

@@ -1,0 +1,634 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A worker built to lie: every message that it can send, wrong in one field at a time. Each lie is
+ * refused, by the end of the link or of the order, and logged; and the helper goes on serving an
+ * honest worker and its clients.
+ */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fake_soft.h"
+#include "util/cleanup.h"
+#include "util/le.h"
+#include "util/packet.h"
+
+#define RW        (GM_ACCESS_READ | GM_ACCESS_WRITE)
+#define GRANTED   9U  /* an inode that a client has */
+#define EMPTY     10U /* another one, without memory */
+#define LIED_ONLY 500 /* inodes from here on are what lies are about */
+
+static struct rig rig;
+static const struct rig_extent granted[] = {{0, 10, 4}};
+static const struct rig_extent fresh[] = {{0, 100, 2}, {2, 110, 2}};
+
+static void set_up(void)
+{
+	rig_init(&rig);
+	fake_soft_init(&rig);
+	rig_start(&rig);
+}
+
+static void tear_down(void)
+{
+	fake_soft_deinit();
+	rig_deinit(&rig);
+}
+
+TestSuite(helper_lies, .init = set_up, .fini = tear_down, .timeout = 280);
+
+/* ---- what the truth would be ---- */
+
+/* Every message there is; the largest, so that one can also be too long. */
+union message {
+	struct link_header header;
+	struct link_plain plain;
+	struct link_config config;
+	struct link_held held;
+	struct link_grant grant;
+	struct link_refuse refuse;
+	struct link_extents extents;
+	struct link_scrub scrub;
+	struct link_zero zero;
+	struct link_check check;
+	struct link_export export;
+};
+
+/* How far the talk is when a message comes. */
+enum stage {
+	STAGE_NEW,      /* nothing was said */
+	STAGE_RESUMING, /* after CONFIG */
+	STAGE_HELD,     /* after a HELD that announces extents */
+	STAGE_UP,
+	STAGE_ASKED,  /* a REDEEM waits for its answer */
+	STAGE_GRANT,  /* after a GRANT that announces extents */
+	STAGE_EXPORT, /* after an EXPORT that announces extents */
+};
+
+struct truth {
+	uint16_t opcode;
+	enum stage stage;
+	size_t size;
+	union message m;
+};
+
+static struct truth truth(uint16_t opcode, enum stage stage, size_t size)
+{
+	return (struct truth){.opcode = opcode, .stage = stage, .size = size};
+}
+
+static struct truth true_config(void)
+{
+	struct truth t = truth(LINK_CONFIG, STAGE_NEW, sizeof(t.m.config));
+
+	t.m.config = (struct link_config){.version = put_le32(LINK_VERSION),
+		.region_count = put_le32(1),
+		.uuid = {1, 2, 3},
+		.regions[0] = {put_le64(RIG_FIRST_DATA), put_le64(RIG_DATA)}};
+	return t;
+}
+
+static struct truth true_held(void)
+{
+	struct truth t = truth(LINK_HELD, STAGE_RESUMING, sizeof(t.m.held));
+
+	t.m.held = (struct link_held){
+		.ino = put_le64(LIED_ONLY), .epoch = put_le64(1), .extent_count = put_le64(2)};
+	return t;
+}
+
+static struct truth true_resumed(void)
+{
+	return truth(LINK_RESUMED, STAGE_RESUMING, sizeof(struct link_plain));
+}
+
+static struct truth true_grant(void)
+{
+	struct truth t = truth(LINK_GRANT, STAGE_ASKED, sizeof(t.m.grant));
+
+	t.m.grant = (struct link_grant){.ino = put_le64(LIED_ONLY),
+		.epoch = put_le64(1000),
+		.size = put_le64(rig_size(fresh, 2)),
+		.extent_count = put_le64(2),
+		.access = put_le32(RW)};
+	return t;
+}
+
+static struct truth true_grant_of_nothing(void)
+{
+	struct truth t = true_grant();
+
+	t.m.grant.ino = put_le64(EMPTY);
+	t.m.grant.extent_count = put_le64(0);
+	return t;
+}
+
+static struct truth true_refuse(void)
+{
+	struct truth t = truth(LINK_REFUSE, STAGE_ASKED, sizeof(t.m.refuse));
+
+	t.m.refuse = (struct link_refuse){
+		.error = put_le32(EKEYREJECTED), .reason = put_le32(GM_REASON_TICKET)};
+	return t;
+}
+
+static struct truth true_extents(enum stage stage)
+{
+	struct truth t = truth(LINK_EXTENTS, stage, link_extents_size(2));
+
+	t.m.extents.ino = put_le64(LIED_ONLY);
+	t.m.extents.count = put_le32(2);
+	for (size_t i = 0; i < 2; i++)
+		t.m.extents.extents[i] = (struct gm_extent){.ino = put_le64(LIED_ONLY),
+			.file_block = put_le64(fresh[i].file_block),
+			.block = put_le64(fresh[i].block),
+			.count = put_le32(fresh[i].count)};
+	return t;
+}
+
+static struct truth true_scrub(void)
+{
+	struct truth t = truth(LINK_SCRUB, STAGE_UP, sizeof(t.m.scrub));
+
+	t.m.scrub = (struct link_scrub){.block = put_le64(200), .count = put_le32(2)};
+	return t;
+}
+
+static struct truth true_zero(void)
+{
+	struct truth t = truth(LINK_ZERO, STAGE_UP, sizeof(t.m.zero));
+
+	t.m.zero = (struct link_zero){
+		.offset = put_le64(200 * GM_BLOCK_SIZE + 4096), .length = put_le32(4096)};
+	return t;
+}
+
+static struct truth true_check(void)
+{
+	struct truth t = truth(LINK_CHECK, STAGE_UP, sizeof(t.m.check));
+
+	t.m.check = (struct link_check){.ino = put_le64(GRANTED), .epoch = put_le64(1)};
+	return t;
+}
+
+static struct truth true_holders(void)
+{
+	return truth(LINK_HOLDERS, STAGE_UP, sizeof(struct link_plain));
+}
+
+static struct truth true_export(uint16_t opcode)
+{
+	struct truth t = truth(opcode, STAGE_UP, sizeof(t.m.export));
+
+	t.m.export =
+		(struct link_export){.ino = put_le64(opcode == LINK_EXPORT ? LIED_ONLY : GRANTED)};
+	if (opcode == LINK_EXPORT) {
+		t.m.export.epoch = put_le64(1000);
+		t.m.export.extent_count = put_le64(2);
+	}
+	if (opcode != LINK_UNEXPORT) {
+		t.m.export.uid = put_le32(1000);
+		t.m.export.gid = put_le32(100);
+		t.m.export.mode = put_le32(0600);
+	}
+	return t;
+}
+
+/* ---- telling it ---- */
+
+static int client = -1;
+static uint64_t redeem_id;
+
+static uint64_t id_of(const struct truth *t)
+{
+	switch (t->opcode) {
+	case LINK_GRANT:
+	case LINK_REFUSE:
+		return redeem_id;
+	case LINK_EXTENTS:
+		return t->stage == STAGE_GRANT ? redeem_id : t->stage == STAGE_EXPORT ? 4711 : 0;
+	case LINK_SCRUB:
+	case LINK_ZERO:
+	case LINK_CHECK:
+	case LINK_HOLDERS:
+	case LINK_EXPORT:
+	case LINK_UNEXPORT:
+		return 4711;
+	default:
+		return 0;
+	}
+}
+
+static void send_truth(struct truth *t)
+{
+	rig_send(&rig, &t->m, t->size, t->opcode, id_of(t));
+}
+
+/* A client gets its grant, so that there is something that a lie could take. */
+static void serve_honestly(void)
+{
+	struct gm_grant g;
+	int fd, sock = rig_client(&rig);
+
+	rig_send_attach(sock, 1);
+	rig_grant(&rig, GRANTED, RW, granted, 1);
+	cr_assert_eq(rig_expect_grant(sock, 1, &g, &fd, 1), 1);
+	close(fd);
+	rig_send_attach(sock, 2);
+	rig_grant(&rig, EMPTY, RW, NULL, 0);
+	cr_assert_eq(rig_expect_grant(sock, 2, &g, &fd, 1), 0);
+	close(sock);
+}
+
+static void ask(void)
+{
+	struct link_redeem asked;
+
+	client = rig_client(&rig);
+	rig_send_attach(client, 1);
+	rig_expect(&rig, &asked, sizeof(asked), LINK_REDEEM);
+	redeem_id = get_le64(asked.header.id);
+}
+
+static void reach(enum stage stage)
+{
+	struct truth held = true_held(), grant = true_grant(), export = true_export(LINK_EXPORT);
+
+	rig_connect(&rig);
+	if (stage == STAGE_NEW)
+		return;
+	rig_send_config(&rig);
+	rig_expect_ready(&rig);
+	if (stage == STAGE_RESUMING)
+		return;
+	if (stage == STAGE_HELD) {
+		send_truth(&held);
+		return;
+	}
+	rig_send_plain(&rig, LINK_RESUMED, 0);
+	serve_honestly();
+	if (stage == STAGE_ASKED || stage == STAGE_GRANT)
+		ask();
+	if (stage == STAGE_GRANT)
+		send_truth(&grant);
+	if (stage == STAGE_EXPORT)
+		send_truth(&export);
+}
+
+/* ---- the lies ---- */
+
+/* How a lie ends. */
+enum end {
+	END_LINK,    /* the link is closed */
+	END_DONE,    /* DONE with EUCLEAN */
+	END_REFUSED, /* the client is refused, with EUCLEAN */
+	END_EXPORT,  /* EXPORTED with EUCLEAN */
+	END_NOTHING, /* no answer, and nothing done */
+};
+
+/* Writes over a field of the message, or its size (offset SIZE), before it is sent. */
+struct lie {
+	const char *name;
+	struct truth (*make)(void);
+	size_t offset, size;
+	uint64_t value;
+	enum end end;
+};
+
+#define SIZE SIZE_MAX /* the packet gets another length, and says so; value: by how much */
+
+#define FIELD(type, field) offsetof(struct type, field), sizeof(((struct type *)0)->field)
+
+static struct truth extents_of_held(void)
+{
+	return true_extents(STAGE_HELD);
+}
+
+static struct truth extents_of_grant(void)
+{
+	return true_extents(STAGE_GRANT);
+}
+
+static struct truth extents_of_export(void)
+{
+	return true_extents(STAGE_EXPORT);
+}
+
+static struct truth export_of_nothing(void)
+{
+	struct truth t = true_export(LINK_EXPORT);
+
+	t.m.export.ino = put_le64(EMPTY);
+	t.m.export.extent_count = put_le64(0);
+	return t;
+}
+
+static struct truth make_export(void)
+{
+	return true_export(LINK_EXPORT);
+}
+
+static struct truth make_node(void)
+{
+	return true_export(LINK_NODE);
+}
+
+static struct truth make_unexport(void)
+{
+	return true_export(LINK_UNEXPORT);
+}
+
+/* What every message has, besides what is its own. */
+static const struct lie lies_of_headers[] = {
+	{"a size that is too small", NULL, FIELD(link_header, size), 15, END_LINK},
+	{"a size of the next one", NULL, FIELD(link_header, size), 1U << 20, END_LINK},
+	{"an opcode that is unknown", NULL, FIELD(link_header, opcode), 99, END_LINK},
+	{"an opcode of the helper's", NULL, FIELD(link_header, opcode), LINK_REDEEM, END_LINK},
+	{"a reserved field", NULL, FIELD(link_header, reserved), 1, END_LINK},
+	{"a byte less", NULL, SIZE, 0, (uint64_t)-1, END_LINK},
+	{"a byte more", NULL, SIZE, 0, 1, END_LINK},
+};
+
+static const struct lie lies[] = {
+	{"CONFIG id", true_config, FIELD(link_header, id), 1, END_LINK},
+	{"CONFIG version", true_config, FIELD(link_config, version), 2, END_LINK},
+	{"CONFIG no regions", true_config, FIELD(link_config, region_count), 0, END_LINK},
+	{"CONFIG more regions", true_config, FIELD(link_config, region_count), 2, END_LINK},
+	{"CONFIG another pool", true_config, offsetof(struct link_config, uuid), 1, 77, END_LINK},
+	{"CONFIG data begin elsewhere", true_config, FIELD(link_config, regions[0].first_data), 3,
+		END_LINK},
+	{"CONFIG data at the first block", true_config, FIELD(link_config, regions[0].first_data),
+		0, END_LINK},
+	{"CONFIG data far away", true_config, FIELD(link_config, regions[0].first_data), UINT64_MAX,
+		END_LINK},
+	{"CONFIG fewer data", true_config, FIELD(link_config, regions[0].data_blocks), RIG_DATA - 1,
+		END_LINK},
+	{"CONFIG data to the last block", true_config, FIELD(link_config, regions[0].data_blocks),
+		RIG_BLOCKS - RIG_FIRST_DATA, END_LINK},
+	{"CONFIG data past the end", true_config, FIELD(link_config, regions[0].data_blocks),
+		UINT64_MAX, END_LINK},
+	{"CONFIG a region that is not there", true_config,
+		FIELD(link_config, regions[1].first_data), 1, END_LINK},
+	{"CONFIG data of the last one", true_config,
+		FIELD(link_config, regions[GM_REGIONS_MAX - 1].data_blocks), 1, END_LINK},
+	{"HELD id", true_held, FIELD(link_header, id), 1, END_LINK},
+	{"HELD inode 0", true_held, FIELD(link_held, ino), 0, END_LINK},
+	{"HELD too many extents", true_held, FIELD(link_held, extent_count), RIG_DATA + 1,
+		END_LINK},
+	{"HELD extents without end", true_held, FIELD(link_held, extent_count), UINT64_MAX,
+		END_LINK},
+	{"RESUMED id", true_resumed, FIELD(link_header, id), 1, END_LINK},
+	{"GRANT id", true_grant, FIELD(link_header, id), 1ULL << 60, END_LINK},
+	{"GRANT inode 0", true_grant, FIELD(link_grant, ino), 0, END_LINK},
+	{"GRANT that takes away what was granted", true_grant_of_nothing, FIELD(link_grant, ino),
+		GRANTED, END_REFUSED},
+	{"GRANT with an old number", true_grant_of_nothing, FIELD(link_grant, epoch), 1,
+		END_REFUSED},
+	{"GRANT a size that no file has", true_grant, FIELD(link_grant, size), 1ULL << 63,
+		END_LINK},
+	{"GRANT too many extents", true_grant, FIELD(link_grant, extent_count), RIG_DATA + 1,
+		END_LINK},
+	{"GRANT extents without end", true_grant, FIELD(link_grant, extent_count), UINT64_MAX,
+		END_LINK},
+	{"GRANT no access", true_grant, FIELD(link_grant, access), 0, END_LINK},
+	{"GRANT write only", true_grant, FIELD(link_grant, access), GM_ACCESS_WRITE, END_LINK},
+	{"GRANT more access", true_grant, FIELD(link_grant, access), 7, END_LINK},
+	{"GRANT reserved", true_grant, FIELD(link_grant, reserved), 1, END_LINK},
+	{"REFUSE id", true_refuse, FIELD(link_header, id), 1ULL << 60, END_LINK},
+	{"REFUSE without an error", true_refuse, FIELD(link_refuse, error), 0, END_LINK},
+	{"REFUSE no errno", true_refuse, FIELD(link_refuse, error), 4096, END_LINK},
+	{"REFUSE a negative error", true_refuse, FIELD(link_refuse, error), (uint32_t)-EIO,
+		END_LINK},
+	{"REFUSE an unknown reason", true_refuse, FIELD(link_refuse, reason), GM_REASON_DEVICE + 1,
+		END_LINK},
+	{"EXTENTS of HELD, id", extents_of_held, FIELD(link_header, id), 1, END_LINK},
+	{"EXTENTS of HELD, a granted block", extents_of_held, FIELD(link_extents, extents[0].block),
+		13, END_LINK},
+	{"EXTENTS of HELD, metadata", extents_of_held, FIELD(link_extents, extents[0].block),
+		RIG_FIRST_DATA - 1, END_LINK},
+	{"EXTENTS of HELD, no such region", extents_of_held, FIELD(link_extents, extents[0].region),
+		1, END_LINK},
+	{"EXTENTS id", extents_of_grant, FIELD(link_header, id), 1, END_LINK},
+	{"EXTENTS of another inode", extents_of_grant, FIELD(link_extents, ino), GRANTED, END_LINK},
+	{"EXTENTS none", extents_of_grant, FIELD(link_extents, count), 0, END_LINK},
+	{"EXTENTS fewer than there are", extents_of_grant, FIELD(link_extents, count), 1, END_LINK},
+	{"EXTENTS more than announced", extents_of_grant, FIELD(link_extents, count), 3, END_LINK},
+	{"EXTENTS more than fit", extents_of_grant, FIELD(link_extents, count), UINT32_MAX,
+		END_LINK},
+	{"EXTENTS reserved", extents_of_grant, FIELD(link_extents, reserved), 1, END_LINK},
+	{"EXTENTS one of another inode", extents_of_grant, FIELD(link_extents, extents[1].ino),
+		GRANTED, END_LINK},
+	{"EXTENTS one with a reserved field", extents_of_grant,
+		FIELD(link_extents, extents[1].reserved), 1, END_LINK},
+	{"EXTENTS overlapping in the file", extents_of_grant,
+		FIELD(link_extents, extents[1].file_block), 1, END_REFUSED},
+	{"EXTENTS past the size", extents_of_grant, FIELD(link_extents, extents[1].file_block), 3,
+		END_REFUSED},
+	{"EXTENTS beyond every file", extents_of_grant, FIELD(link_extents, extents[1].file_block),
+		UINT64_MAX, END_REFUSED},
+	{"EXTENTS metadata", extents_of_grant, FIELD(link_extents, extents[0].block),
+		RIG_FIRST_DATA - 1, END_REFUSED},
+	{"EXTENTS the last block", extents_of_grant, FIELD(link_extents, extents[0].block),
+		RIG_BLOCKS - 2, END_REFUSED},
+	{"EXTENTS past the region", extents_of_grant, FIELD(link_extents, extents[0].block),
+		UINT64_MAX, END_REFUSED},
+	{"EXTENTS a granted block", extents_of_grant, FIELD(link_extents, extents[0].block), 13,
+		END_REFUSED},
+	{"EXTENTS a block twice", extents_of_grant, FIELD(link_extents, extents[1].block), 101,
+		END_REFUSED},
+	{"EXTENTS no blocks", extents_of_grant, FIELD(link_extents, extents[1].count), 0,
+		END_REFUSED},
+	{"EXTENTS too many blocks", extents_of_grant, FIELD(link_extents, extents[1].count),
+		UINT32_MAX, END_REFUSED},
+	{"EXTENTS no such region", extents_of_grant, FIELD(link_extents, extents[1].region), 1,
+		END_REFUSED},
+	{"EXTENTS no region at all", extents_of_grant, FIELD(link_extents, extents[1].region),
+		UINT16_MAX, END_REFUSED},
+	{"SCRUB granted blocks", true_scrub, FIELD(link_scrub, block), 9, END_DONE},
+	{"SCRUB metadata", true_scrub, FIELD(link_scrub, block), RIG_FIRST_DATA - 1, END_DONE},
+	{"SCRUB the last block", true_scrub, FIELD(link_scrub, block), RIG_BLOCKS - 1, END_DONE},
+	{"SCRUB past the region", true_scrub, FIELD(link_scrub, block), UINT64_MAX, END_DONE},
+	{"SCRUB nothing", true_scrub, FIELD(link_scrub, count), 0, END_LINK},
+	{"SCRUB too much", true_scrub, FIELD(link_scrub, count), LINK_SCRUB_MAX + 1, END_LINK},
+	{"SCRUB no such region", true_scrub, FIELD(link_scrub, region), 1, END_DONE},
+	{"SCRUB no region at all", true_scrub, FIELD(link_scrub, region), UINT32_MAX, END_DONE},
+	{"ZERO a granted block", true_zero, FIELD(link_zero, offset), 10 * GM_BLOCK_SIZE, END_DONE},
+	{"ZERO metadata", true_zero, FIELD(link_zero, offset), 0, END_DONE},
+	{"ZERO past the region", true_zero, FIELD(link_zero, offset),
+		UINT64_MAX - GM_BLOCK_SIZE + 1, END_DONE},
+	{"ZERO across blocks", true_zero, FIELD(link_zero, offset), 201 * GM_BLOCK_SIZE - 1,
+		END_LINK},
+	{"ZERO nothing", true_zero, FIELD(link_zero, length), 0, END_LINK},
+	{"ZERO too much", true_zero, FIELD(link_zero, length), UINT32_MAX, END_LINK},
+	{"ZERO no such region", true_zero, FIELD(link_zero, region), 1, END_DONE},
+	{"CHECK inode 0", true_check, FIELD(link_check, ino), 0, END_LINK},
+	{"CHECK pid", true_check, FIELD(link_check, pid), 1, END_LINK},
+	{"CHECK reserved", true_check, FIELD(link_check, reserved), 1, END_LINK},
+	{"EXPORT that takes away what was granted", export_of_nothing, FIELD(link_export, ino),
+		GRANTED, END_EXPORT},
+	{"EXPORT with an old number", export_of_nothing, FIELD(link_export, epoch), 1, END_EXPORT},
+	{"EXTENTS of EXPORT, id", extents_of_export, FIELD(link_header, id), 1, END_LINK},
+	{"EXTENTS of EXPORT, a granted block", extents_of_export,
+		FIELD(link_extents, extents[0].block), 13, END_EXPORT},
+	{"EXTENTS of EXPORT, metadata", extents_of_export, FIELD(link_extents, extents[0].block),
+		RIG_FIRST_DATA - 1, END_EXPORT},
+	{"EXTENTS of EXPORT, a block twice", extents_of_export,
+		FIELD(link_extents, extents[1].block), 101, END_EXPORT},
+	{"EXTENTS of EXPORT, no such region", extents_of_export,
+		FIELD(link_extents, extents[1].region), 1, END_EXPORT},
+	{"EXPORT inode 0", make_export, FIELD(link_export, ino), 0, END_LINK},
+	{"EXPORT too many extents", make_export, FIELD(link_export, extent_count), RIG_DATA + 1,
+		END_LINK},
+	{"EXPORT to nobody", make_export, FIELD(link_export, uid), UINT32_MAX, END_LINK},
+	{"EXPORT to no group", make_export, FIELD(link_export, gid), UINT32_MAX, END_LINK},
+	{"EXPORT set-uid", make_export, FIELD(link_export, mode), 04600, END_LINK},
+	{"EXPORT reserved", make_export, FIELD(link_export, reserved), 1, END_LINK},
+	{"NODE id", make_node, FIELD(link_header, id), 1, END_LINK},
+	{"NODE inode 0", make_node, FIELD(link_export, ino), 0, END_LINK},
+	{"NODE of what is not granted", make_node, FIELD(link_export, ino), LIED_ONLY, END_NOTHING},
+	{"NODE epoch", make_node, FIELD(link_export, epoch), 1, END_LINK},
+	{"NODE extents", make_node, FIELD(link_export, extent_count), 1, END_LINK},
+	{"NODE to nobody", make_node, FIELD(link_export, uid), UINT32_MAX, END_LINK},
+	{"NODE to no group", make_node, FIELD(link_export, gid), UINT32_MAX, END_LINK},
+	{"NODE a mode of a file", make_node, FIELD(link_export, mode), 0100600, END_LINK},
+	{"NODE reserved", make_node, FIELD(link_export, reserved), 1, END_LINK},
+	{"UNEXPORT inode 0", make_unexport, FIELD(link_export, ino), 0, END_LINK},
+	{"UNEXPORT epoch", make_unexport, FIELD(link_export, epoch), 1, END_LINK},
+	{"UNEXPORT extents", make_unexport, FIELD(link_export, extent_count), 1, END_LINK},
+	{"UNEXPORT uid", make_unexport, FIELD(link_export, uid), 1, END_LINK},
+	{"UNEXPORT gid", make_unexport, FIELD(link_export, gid), 1, END_LINK},
+	{"UNEXPORT mode", make_unexport, FIELD(link_export, mode), 1, END_LINK},
+	{"UNEXPORT reserved", make_unexport, FIELD(link_export, reserved), 1, END_LINK},
+};
+
+/* Little-endian, as the wire is; the tests run on nothing else. */
+static void tell(struct truth *t, const struct lie *lie)
+{
+	struct link_header h = {.size = put_le32((uint32_t)t->size),
+		.opcode = put_le16(t->opcode),
+		.id = put_le64(id_of(t))};
+
+	if (lie->offset == SIZE) {
+		t->size += lie->value;
+		h.size = put_le32((uint32_t)t->size);
+	}
+	memcpy(&t->m, &h, sizeof(h));
+	if (lie->offset != SIZE)
+		memcpy((char *)&t->m + lie->offset, &lie->value, lie->size);
+	cr_assert_eq(packet_send(rig.worker, &t->m, t->size, NULL, 0, true), 0);
+}
+
+static void expect_done(int error)
+{
+	struct link_done m;
+
+	rig_expect(&rig, &m, sizeof(m), LINK_DONE);
+	cr_expect_eq((int)get_le32(m.error), error);
+}
+
+static void expect_end(enum end end)
+{
+	struct link_exported exported;
+	struct link_check check;
+
+	switch (end) {
+	case END_LINK:
+		rig_expect_link_closed(&rig);
+		break;
+	case END_DONE:
+		expect_done(EUCLEAN);
+		break;
+	case END_REFUSED:
+		rig_expect_refused(client, 1, EUCLEAN, GM_REASON_RECORD);
+		break;
+	case END_EXPORT:
+		rig_expect(&rig, &exported, sizeof(exported), LINK_EXPORTED);
+		cr_expect_eq((int)get_le32(exported.error), EUCLEAN);
+		break;
+	case END_NOTHING: /* the next answer is that to the next question */
+		check = rig_check(&rig, GRANTED);
+		cr_expect_eq(get_le16(check.header.opcode), LINK_BUSY);
+		break;
+	}
+}
+
+/* Each lie meets a helper that has just begun, so that none is explained by one before. */
+static void expose(const struct lie *lie, struct truth (*make)(void))
+{
+	struct truth t = make();
+	unsigned before;
+
+	cr_assert_eq(rig_stop(&rig), 0, "%s", lie->name);
+	rig_start(&rig);
+	rig.epoch = 0;
+	/* It has met an honest worker before, which is how it knows what CONFIG must say. */
+	reach(STAGE_UP);
+	if (t.stage != STAGE_UP)
+		reach(t.stage);
+	before = rig_count_log(&rig, "refusal of=worker");
+	tell(&t, lie);
+	expect_end(lie->end);
+	cr_expect(getenv("GM_VERBOSE") || rig_count_log(&rig, "refusal of=worker") == before + 1,
+		"%s: it is logged, once", lie->name);
+	client = close_fd(client);
+	/* And the truth again, over a new link. */
+	rig.epoch = 2000; /* above what a lie may have named */
+	rig_bring_up(&rig);
+	serve_honestly();
+}
+
+Test(helper_lies, each_field_of_each_message_is_checked)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(lies); i++) {
+		fprintf(stderr, "%s\n", lies[i].name);
+		expose(&lies[i], lies[i].make);
+	}
+}
+
+/* One that makes one of each message, for what all have in common. */
+static struct truth (*const messages[])(void) = {true_config, true_held, true_resumed, true_grant,
+	true_refuse, extents_of_held, extents_of_grant, true_scrub, true_zero, true_check,
+	true_holders, make_export, make_node, make_unexport};
+
+Test(helper_lies, the_header_of_each_message_is_checked)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(messages); i++)
+		for (size_t j = 0; j < ARRAY_SIZE(lies_of_headers); j++) {
+			fprintf(stderr, "message %zu: %s\n", i, lies_of_headers[j].name);
+			expose(&lies_of_headers[j], messages[i]);
+		}
+}
+
+/* Of which the helper has no other word: it must make sense by itself. */
+Test(helper_lies, the_first_config_is_checked)
+{
+	static const struct lie cases[] = {
+		{"another version", NULL, FIELD(link_config, version), 2, END_LINK},
+		{"no regions", NULL, FIELD(link_config, region_count), 0, END_LINK},
+		{"more regions", NULL, FIELD(link_config, region_count), 2, END_LINK},
+		{"data at the first block", NULL, FIELD(link_config, regions[0].first_data), 0,
+			END_LINK},
+		{"data far away", NULL, FIELD(link_config, regions[0].first_data), UINT64_MAX,
+			END_LINK},
+		{"data to the last block", NULL, FIELD(link_config, regions[0].data_blocks),
+			RIG_BLOCKS - RIG_FIRST_DATA, END_LINK},
+		{"data past the end", NULL, FIELD(link_config, regions[0].data_blocks), UINT64_MAX,
+			END_LINK},
+		{"another region", NULL, FIELD(link_config, regions[1].first_data), 1, END_LINK},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct truth t = true_config();
+		fprintf(stderr, "%s\n", cases[i].name);
+		rig_connect(&rig);
+		tell(&t, &cases[i]);
+		rig_expect_link_closed(&rig);
+		cr_expect(getenv("GM_VERBOSE") ||
+			  rig_count_log(&rig, "refusal of=worker message=1 ") == i + 1);
+	}
+	rig_bring_up(&rig);
+	serve_honestly();
+}
