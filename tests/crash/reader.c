@@ -355,6 +355,9 @@ static bool read_checkpoint(struct reader *r)
 	memcpy(r->v->boot_id, image + 72, 16);
 	memcpy(r->v->token, image + 88, 16);
 	r->sequence = reader_u64(image + 32);
+	for (uint64_t n = 0; n < sections[8].count; n++)
+		if (reader_u64(sections[8].bytes + n * 32 + 24) != 0)
+			return reader_refuse(r, "reserved bytes of result %u", (unsigned)n);
 	if (sections[8].count > 0)
 		r->ret->unique = reader_u64(sections[8].bytes + (sections[8].count - 1) * 32 + 8);
 	return true;
