@@ -92,7 +92,7 @@ static bool check_failed(struct world *w, const struct trace_operation *o, size_
 static bool run_step(struct world *w, const char *text, bool explored)
 {
 	struct trace *t = w->recorder.trace;
-	char copy[64], *words[WORLD_WORDS] = {NULL}, *save = NULL;
+	char copy[320], *words[WORLD_WORDS] = {NULL}, *save = NULL;
 	struct trace_operation *o = trace_begin(t, text);
 	size_t events = t->count, n = 0, index = t->operation_count - 1;
 	int r;
