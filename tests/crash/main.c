@@ -26,6 +26,7 @@ struct run {
 	struct explorer explorer;
 	uint64_t seed;
 	uint64_t states; /* so many different ones at the least */
+	bool brief;      /* each script in one shape only */
 	const char *script;
 	enum world_shape shape;
 	const char *place; /* a state to be judged alone, as a replay line has it */
@@ -105,6 +106,8 @@ static void run_scripts(struct run *run)
 
 			if (shape == WORLD_GROUPS && !strstr(crash_scripts[n].script, "size "))
 				continue; /* the shape makes no difference */
+			if (run->brief && shape != n % WORLD_GROUPS)
+				continue;
 			(void)snprintf(name, sizeof(name), "%s (%s)", crash_scripts[n].name,
 				shape_names[shape]);
 			(void)run_script(run, name, crash_scripts[n].script, shape);
@@ -156,13 +159,14 @@ static void report(const struct run *run)
 static void usage(FILE *to)
 {
 	(void)fprintf(to,
-		"usage: explore [--states N] [--seed N] [--samples N] [--deeper N]\n"
+		"usage: explore [--states N] [--seed N] [--samples N] [--deeper N] [--brief]\n"
 		"       explore [--seed N] [--shape N] --script SCRIPT [--at PLACE]\n\n"
 		"Explores crashes of the metadata's writer; see tests/crash/explore.h.\n\n"
 		"  --states N   different states at the least (50000)\n"
 		"  --seed N     of all chances (1)\n"
 		"  --samples N  of each kind of subset, where not all are tried (40)\n"
 		"  --deeper N   one of N states has its recovery explored (1000)\n"
+		"  --brief      each script in one shape of pool only\n"
 		"  --script S   this script alone; --shape 0: a file, 1: reserved RAM, 2: GiBs\n"
 		"  --at PLACE   this state alone, as a replay line has it\n");
 }
@@ -208,6 +212,7 @@ static bool parse_options(struct run *run, int argc, char *argv[])
 		{"seed", required_argument, NULL, 'S'},
 		{"samples", required_argument, NULL, 'n'},
 		{"deeper", required_argument, NULL, 'd'},
+		{"brief", no_argument, NULL, 'b'},
 		{"script", required_argument, NULL, 'c'},
 		{"shape", required_argument, NULL, 'h'},
 		{"at", required_argument, NULL, 'a'},
@@ -229,6 +234,9 @@ static bool parse_options(struct run *run, int argc, char *argv[])
 			break;
 		case 'd':
 			run->explorer.deeper = number;
+			break;
+		case 'b':
+			run->brief = true;
 			break;
 		case 'c':
 			run->script = optarg;
