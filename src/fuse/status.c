@@ -249,7 +249,7 @@ static void count_quarantine(const struct status *s, struct alloc_stats *stats)
 }
 
 struct json_object *status_make(
-	const struct status *s, const struct link_holder *holders, size_t count)
+	const struct status *s, const struct link_holder *holders, size_t count, bool whole)
 {
 	struct maker m = make_object();
 	struct alloc_stats stats;
@@ -263,6 +263,7 @@ struct json_object *status_make(
 	put(&m, "regions", make_regions(s));
 	put(&m, "blocks", make_blocks(&stats, alloc_granule(store_meta(s->ns->store)->alloc)));
 	put(&m, "grants", make_grants(s, holders, count));
+	put(&m, "grants_complete", json_object_new_boolean(whole));
 	put_number(&m, "orphans", s->ns->orphans);
 	put(&m, "scrub", make_pair("pending_blocks", stats.free_dirty + stats.used_dirty, NULL, 0));
 	return finish(&m);
