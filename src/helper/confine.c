@@ -63,7 +63,8 @@ static const struct confine_rule rules[] = {
 
 	/* clients and the links */
 	CONFINE_ALLOW("accept4"), CONFINE_ALLOW("getsockopt"), CONFINE_ALLOW("pidfd_open"),
-	CONFINE_ALLOW("recvmsg"), CONFINE_ALLOW("sendmsg"), CONFINE_ALLOW("shutdown"),
+	CONFINE_ALLOW("recvmsg"), CONFINE_ALLOW("sendmsg"), CONFINE_ALLOW("setsockopt"),
+	CONFINE_ALLOW("shutdown"),
 
 	/* syslog(3). No network: sockets of this machine only */
 	CONFINE_ALLOW("connect"), CONFINE_ALLOW("sendto"),
