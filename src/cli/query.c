@@ -115,9 +115,16 @@ static int query_exchange(int sock, enum control_opcode opcode, uint64_t ino,
 	size_t nfds = 1;
 	int r = packet_send(sock, &request, sizeof(request), NULL, 0, true);
 
-	if (r < 0)
+	/* A worker that has hung up may have said why before. */
+	if (r < 0 && r != -EPIPE && r != -ECONNRESET)
 		return problem_errno(why, -r, "asking the worker");
 	ssize_t n = packet_receive(sock, answer, sizeof(*answer), &fd, &nfds, true);
+	if (n == -ECONNRESET) {
+		/* Where a request was left unread, the kernel tells of that before it gives out
+		 * what was sent. */
+		nfds = 1;
+		n = packet_receive(sock, answer, sizeof(*answer), &fd, &nfds, true);
+	}
 	if (n == -EAGAIN)
 		return problem(why, ETIMEDOUT, "the worker did not answer within %d seconds",
 			seconds_for(opcode));

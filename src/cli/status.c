@@ -91,6 +91,21 @@ static void print_blocks_line(
 		print_line(head, "%s (%" PRIu64 " blocks)", text_size(a, count * size), count);
 }
 
+/* What files own and nobody has asked for yet is not waited for: it is said in its own line. */
+static void print_scrub(struct json_object *o)
+{
+	uint64_t left = query_number(o, "/blocks/free_dirty") * query_number(o, "/blocks/size");
+	uint64_t speed = query_number(o, "/scrub/bytes_per_second");
+	uint64_t limit = query_number(o, "/scrub/background_limit");
+	char a[TEXT_SIZE], b[TEXT_SIZE], c[TEXT_SIZE];
+
+	if (left == 0 && speed == 0)
+		return;
+	print_line("scrubbing", "%s to go, %s a second at the moment, at most %s in the background",
+		text_size(a, left), text_size(b, speed),
+		limit ? text_size(c, limit) : "as much as goes");
+}
+
 static void print_blocks(struct json_object *o)
 {
 	print_blocks_line(o, "data", "/blocks/data", NULL);
@@ -102,9 +117,7 @@ static void print_blocks(struct json_object *o)
 		print_blocks_line(o, "poisoned", "/blocks/poisoned", NULL);
 	print_line("whole GiB", "%" PRIu64 " free%s", query_number(o, "/blocks/free_groups"),
 		query_number(o, "/blocks/granule") > 1 ? "; files are made of those only" : "");
-	if (query_number(o, "/scrub/pending_blocks"))
-		print_line("scrubbing", "%" PRIu64 " blocks to go",
-			query_number(o, "/scrub/pending_blocks"));
+	print_scrub(o);
 }
 
 static int print_regions(struct json_object *o)
@@ -148,8 +161,11 @@ static int print_grants(struct json_object *o)
 	_cleanup_(grid_deinit) struct grid g = GRID_INIT(columns);
 	struct json_object *grants = query_array(o, "/grants");
 
+	if (!query_true(o, "/grants_complete"))
+		puts("\nThe helper has not told of all who have a grant; ask again.");
 	if (!grants || json_object_array_length(grants) == 0) {
-		puts("\nNobody has a grant.");
+		if (query_true(o, "/grants_complete"))
+			puts("\nNobody has a grant.");
 		return 0;
 	}
 	for (size_t i = 0; i < json_object_array_length(grants); i++) {

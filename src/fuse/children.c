@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -128,6 +129,8 @@ int child_start_worker(struct child *c, const struct instance *i, struct problem
 	add_word(&w, "%s", i->runtime.grant_socket);
 	add_word(&w, "--control-socket");
 	add_word(&w, "%s", i->runtime.control_socket);
+	add_word(&w, "--scrub-rate");
+	add_word(&w, "%" PRIu64, i->options->scrub_rate);
 	if (i->options->has_user) {
 		add_word(&w, "--user");
 		add_word(&w, "%u:%u", (unsigned)i->options->user, (unsigned)i->options->user_group);

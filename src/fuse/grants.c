@@ -189,6 +189,18 @@ void grants_advance(struct grants *g)
 		(void)scrub_order_free(&g->scrub, clock_milliseconds());
 }
 
+bool grants_next_deadline(const struct grants *g, uint64_t now, uint64_t *ret)
+{
+	return g->ready && scrub_next_order(&g->scrub, now, ret);
+}
+
+void grants_get_scrub(const struct grants *g, uint64_t now, struct grants_scrub *ret)
+{
+	*ret = (struct grants_scrub){.limit = g->scrub.rate,
+		.speed = scrub_speed(&g->scrub, now),
+		.done = g->scrub.done};
+}
+
 static struct waiting *find_waiting(struct grants *g, uint64_t ino)
 {
 	struct waiting *w;
@@ -353,7 +365,7 @@ int grants_new(struct grants **ret, const struct grants_config *config)
 	epochs_init(&g->epochs, g->meta->mount_number);
 	TAILQ_INIT(&g->waiting);
 	outbox_init(&g->outbox, -1);
-	scrub_init(&g->scrub, config->ns, &g->outbox);
+	scrub_init(&g->scrub, config->ns, &g->outbox, config->scrub_rate);
 	*ret = g;
 	return 0;
 }

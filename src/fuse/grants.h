@@ -40,6 +40,14 @@ struct grants_config {
 	/* The answer to grants_unexport(): error 0, or a negative errno: it is exported still. */
 	void (*unexported)(void *data, uint64_t ino, int error);
 	void *data;
+	uint64_t scrub_rate; /* see scrub.h */
+};
+
+/* How scrubbing goes. */
+struct grants_scrub {
+	uint64_t limit; /* bytes a second in the background; 0: none */
+	uint64_t speed; /* bytes a second, lately */
+	uint64_t done;  /* blocks, since the start */
 };
 
 /* -ENOMEM. */
@@ -75,6 +83,11 @@ bool grants_serve(struct grants *g, uint32_t events);
  * once a second.
  */
 void grants_advance(struct grants *g);
+
+/* When it is to be called the next time, if that is earlier; false: no such time is known. */
+bool grants_next_deadline(const struct grants *g, uint64_t now, uint64_t *ret);
+
+void grants_get_scrub(const struct grants *g, uint64_t now, struct grants_scrub *ret);
 
 /* True once the helper has confirmed the link. */
 bool grants_is_ready(const struct grants *g);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "region/region.h"
 #include "util/cleanup.h"
 
 #define NOBODY 65534U /* /proc/sys/kernel/overflowuid, on every system that has not changed it */
@@ -24,6 +25,7 @@ enum {
 	OPTION_TRUSTED_GROUP,
 	OPTION_USER,
 	OPTION_TRUST_MEMORY,
+	OPTION_SCRUB_RATE,
 	OPTION_HELP,
 	OPTION_VERSION,
 };
@@ -37,6 +39,7 @@ static const struct option long_options[] = {
 	{"trusted-group", required_argument, NULL, OPTION_TRUSTED_GROUP},
 	{"user", required_argument, NULL, OPTION_USER},
 	{"trust-memory", no_argument, NULL, OPTION_TRUST_MEMORY},
+	{"scrub-rate", required_argument, NULL, OPTION_SCRUB_RATE},
 	{"help", no_argument, NULL, OPTION_HELP},
 	{"version", no_argument, NULL, OPTION_VERSION},
 	{NULL, 0, NULL, 0},
@@ -74,12 +77,20 @@ void options_print_help(void)
 		    "NAME/grant.sock\n"
 		    "  --trusted-group GROUP  its members may map memory, besides root and the "
 		    "user of the mount\n"
-		    "  --user NAME            whom the worker becomes, which deals with all names and sizes and needs\n"
-		    "                         no privilege: a user that nothing else runs as. Root only. Default:\n"
+		    "  --user NAME            whom the worker becomes, which deals with all names "
+		    "and sizes and needs\n"
+		    "                         no privilege: a user that nothing else runs as. Root "
+		    "only. Default:\n"
 		    "                         guestmemfs if there is such a user, else nobody\n"
-		    "  --trust-memory         mount reserved memory although nothing shows that it kept its contents\n"
-		    "                         since the last mount (this boot came from firmware, or the kernel before\n"
+		    "  --trust-memory         mount reserved memory although nothing shows that it "
+		    "kept its contents\n"
+		    "                         since the last mount (this boot came from firmware, "
+		    "or the kernel before\n"
 		    "                         did not pass on guestmemfs.succession=)\n"
+		    "  --scrub-rate RATE      bytes a second that are zeroed in the background, as "
+		    "512M; none: no limit.\n"
+		    "                         Default: 2G. What a grant waits for is zeroed as "
+		    "fast as it goes\n"
 		    "  -o LIST                mount options: ro, rw, exec, noexec, atime, noatime. "
 		    "nosuid, nodev\n"
 		    "                         and default_permissions are always in force, "
@@ -170,6 +181,20 @@ static int parse_group(gid_t *ret, const char *text, struct problem *why)
 	return 0;
 }
 
+static int parse_rate(uint64_t *ret, const char *text, struct problem *why)
+{
+	if (strcmp(text, "none") == 0) {
+		*ret = 0;
+		return 0;
+	}
+	if (region_parse_size(text, ret) < 0 || *ret < OPTIONS_SCRUB_RATE_MIN)
+		return problem(why, EINVAL,
+			"--scrub-rate %s: say how many bytes a second, 2M or more, or none for no "
+			"limit",
+			text);
+	return 0;
+}
+
 static void set_user(struct options *o, uid_t user, gid_t group)
 {
 	o->has_user = true;
@@ -183,14 +208,16 @@ static int parse_user(struct options *o, const char *name, bool privileged, stru
 
 	if (!privileged)
 		return problem(why, EINVAL,
-			"--user %s: only root's processes can become another user; yours stay yours",
+			"--user %s: only root's processes can become another user; yours stay "
+			"yours",
 			name);
 	p = getpwnam(name);
 	if (!p)
 		return problem(why, EINVAL, "--user %s: there is no such user", name);
 	if (p->pw_uid == 0)
 		return problem(why, EINVAL,
-			"--user %s: the worker is to have no privileges, and this user has them all",
+			"--user %s: the worker is to have no privileges, and this user has them "
+			"all",
 			name);
 	set_user(o, p->pw_uid, p->pw_gid);
 	return 0;
@@ -332,6 +359,8 @@ static int take_option(
 	case OPTION_TRUST_MEMORY:
 		o->trust_memory = true;
 		return 0;
+	case OPTION_SCRUB_RATE:
+		return parse_rate(&o->scrub_rate, optarg, why);
 	case 'o':
 		return add_mount_options(o, optarg, privileged, why);
 	case 'd':

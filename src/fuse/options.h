@@ -27,6 +27,13 @@ enum options_format {
 
 #define OPTIONS_NAME_MAX 63U
 
+/*
+ * Bytes a second of what is scrubbed in the background: a part of one memory channel's, so that
+ * guests don't notice, and a terabyte within nine minutes.
+ */
+#define OPTIONS_SCRUB_RATE     (2ULL << 30)
+#define OPTIONS_SCRUB_RATE_MIN GM_BLOCK_SIZE
+
 struct options {
 	enum options_action action;
 	enum options_format format;
@@ -42,13 +49,14 @@ struct options {
 	gid_t user_group;
 	gid_t trusted_group;
 	bool has_trusted_group;
-	bool trust_memory; /* mount reserved RAM although nothing shows that it survived */
-	bool grow; /* what regions have grown by is taken into use */
+	bool trust_memory;   /* mount reserved RAM although nothing shows that it survived */
+	uint64_t scrub_rate; /* bytes a second in the background; 0: no limit */
+	bool grow;           /* what regions have grown by is taken into use */
 	bool foreground;
 	bool debug;
 };
 
-#define OPTIONS_NULL ((struct options){.action = OPTIONS_MOUNT})
+#define OPTIONS_NULL ((struct options){.action = OPTIONS_MOUNT, .scrub_rate = OPTIONS_SCRUB_RATE})
 
 /*
  * -EINVAL with a sentence for what can't be understood (exit code 2 then); -ENOMEM. privileged: the

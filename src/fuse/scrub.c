@@ -7,9 +7,10 @@
 #include "util/le.h"
 #include "util/log.h"
 
-void scrub_init(struct scrub *s, struct namespace *ns, struct outbox *outbox)
+void scrub_init(struct scrub *s, struct namespace *ns, struct outbox *outbox, uint64_t rate)
 {
 	memset(s, 0, sizeof(*s));
+	s->rate = rate;
 	s->ns = ns;
 	s->outbox = outbox;
 	s->next_id = 1;
@@ -146,22 +147,38 @@ static uint32_t ordered_run(const struct scrub *s, const struct alloc_extent *e,
 	return (uint32_t)run;
 }
 
-/* Cuts e down to its first blocks, one order's worth at most, that are dirty and under no order.
- * False: there are none. */
+/* How many blocks from e->block on, of e->count, can be touched at all: a write to a poisoned one
+ * is as deadly as a read. *poisoned: none of them can. */
+static uint32_t sound_run(const struct alloc *alloc, const struct alloc_extent *e, bool *poisoned)
+{
+	uint32_t n = 0;
+
+	*poisoned = alloc_any_poisoned(alloc, &(struct alloc_extent){e->block, e->region, 1});
+	while (n < e->count && alloc_any_poisoned(alloc, &(struct alloc_extent){e->block + n,
+								 e->region, 1}) == *poisoned)
+		n++;
+	return n;
+}
+
+/* Cuts e down to its first blocks, one order's worth at most, that are dirty, sound and under no
+ * order. False: there are none. */
 static bool cut_to_dirty(const struct scrub *s, struct alloc_extent *e)
 {
 	const struct alloc *alloc = store_meta(s->ns->store)->alloc;
 
 	while (e->count > 0) {
 		struct alloc_extent run = *e;
-		bool clean, ordered;
+		bool clean, ordered, poisoned = false;
 
 		run.count = alloc_clean_run(alloc, &run, &clean);
 		run.count = ordered_run(s, &run, &ordered);
 		if (!clean && !ordered) {
+			if (run.count > LINK_SCRUB_MAX)
+				run.count = LINK_SCRUB_MAX;
+			run.count = sound_run(alloc, &run, &poisoned);
+		}
+		if (!clean && !ordered && !poisoned) {
 			*e = run;
-			if (e->count > LINK_SCRUB_MAX)
-				e->count = LINK_SCRUB_MAX;
 			return true;
 		}
 		e->block += run.count;
@@ -213,7 +230,7 @@ static bool order_stale(struct scrub *s, const struct inode *inode)
 		return false;
 	}
 	(void)ordered_run(s, &block, &ordered);
-	if (ordered)
+	if (ordered || alloc_any_poisoned(store_meta(s->ns->store)->alloc, &block))
 		return false;
 	give_order(s, &block, inode->attr.ino, inode->attr.stale_from);
 	return true;
@@ -236,6 +253,33 @@ bool scrub_order_file(struct scrub *s, const struct inode *inode, uint64_t *at)
 	return order_stale(s, inode);
 }
 
+/* The background's orders are small where it is slow, so that it is so all the time and not by fits
+ * and starts. */
+static uint32_t background_blocks(const struct scrub *s)
+{
+	uint64_t blocks = s->rate / 1000 * SCRUB_SLICE_MS / GM_BLOCK_SIZE;
+
+	if (s->rate == 0 || blocks > LINK_SCRUB_MAX)
+		return LINK_SCRUB_MAX;
+	return blocks ? (uint32_t)blocks : 1;
+}
+
+static void give_background_order(struct scrub *s, const struct alloc_extent *e, uint64_t now)
+{
+	if (s->rate)
+		s->next_order = now + e->count * GM_BLOCK_SIZE * 1000 / s->rate;
+	give_order(s, e, 0, 0);
+}
+
+bool scrub_next_order(const struct scrub *s, uint64_t now, uint64_t *ret)
+{
+	struct alloc_stats stats;
+
+	alloc_get_stats(store_meta(s->ns->store)->alloc, &stats);
+	*ret = s->next_order;
+	return s->next_order > now && stats.free_dirty > 0;
+}
+
 bool scrub_order_free(struct scrub *s, uint64_t now)
 {
 	const struct alloc *alloc = store_meta(s->ns->store)->alloc;
@@ -243,13 +287,13 @@ bool scrub_order_free(struct scrub *s, uint64_t now)
 	struct alloc_extent e;
 
 	alloc_get_stats(alloc, &stats);
-	if (stats.free_dirty == 0 || now < s->rest_until)
+	if (stats.free_dirty == 0 || now < s->rest_until || now < s->next_order)
 		return false;
 	/* Twice, since the search may have begun in the middle. */
 	for (unsigned lap = 0; lap < 2; lap++) {
-		while (alloc_next_dirty(alloc, &s->cursor, LINK_SCRUB_MAX, &e))
+		while (alloc_next_dirty(alloc, &s->cursor, background_blocks(s), &e))
 			if (cut_to_dirty(s, &e)) {
-				give_order(s, &e, 0, 0);
+				give_background_order(s, &e, now);
 				return true;
 			}
 		s->cursor = 0;
@@ -272,6 +316,28 @@ static int journal_done(struct scrub *s, const struct scrub_order *o)
 	return ns_stale_done(s->ns, o->ino, o->from);
 }
 
+static void count_done(struct scrub *s, uint64_t blocks, uint64_t now)
+{
+	uint64_t elapsed = now - s->window_start;
+
+	s->done += blocks;
+	if (elapsed >= SCRUB_WINDOW_MS) {
+		/* What was begun long ago says nothing about the speed of now. */
+		s->measured = elapsed < 2 * SCRUB_WINDOW_MS
+				      ? s->window_blocks * GM_BLOCK_SIZE * 1000 / elapsed
+				      : 0;
+		s->measured_until = now + 2 * SCRUB_WINDOW_MS;
+		s->window_start = now;
+		s->window_blocks = 0;
+	}
+	s->window_blocks += blocks;
+}
+
+uint64_t scrub_speed(const struct scrub *s, uint64_t now)
+{
+	return now < s->measured_until ? s->measured : 0;
+}
+
 int scrub_done(struct scrub *s, uint64_t id, uint32_t error, uint64_t now, struct scrub_order *ret)
 {
 	struct scrub_order *o = id ? find_order(s, id) : NULL;
@@ -283,6 +349,8 @@ int scrub_done(struct scrub *s, uint64_t id, uint32_t error, uint64_t now, struc
 	*o = (struct scrub_order){.id = 0};
 	if (r == 0)
 		r = journal_done(s, ret);
+	if (r == 0)
+		count_done(s, ret->ino ? 0 : ret->blocks.count, now);
 	if (r < 0) {
 		log_error("zeroing %u blocks of region %u from block %llu on failed: %s",
 			ret->blocks.count, ret->blocks.region,

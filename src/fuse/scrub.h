@@ -21,6 +21,10 @@
 
 #define SCRUB_REST_MS 10000U
 
+#define SCRUB_SLICE_MS 100U /* an order of the background's is as large as the rate gives in this  \
+			     */
+#define SCRUB_WINDOW_MS 1000U
+
 struct scrub_order {
 	uint64_t id;                /* 0: not in use */
 	struct alloc_extent blocks; /* what it touches; whole blocks, or the one block of a ZERO */
@@ -34,10 +38,19 @@ struct scrub {
 	uint64_t next_id;
 	uint64_t cursor;     /* of the background's search */
 	uint64_t rest_until; /* the background's orders wait until then, after a failure */
+	uint64_t rate;       /* bytes a second in the background; 0: no limit */
+	uint64_t next_order; /* the background's next order is not due before */
+	/* What was done, all of it: */
+	uint64_t done;           /* blocks, since the start */
+	uint64_t window_start;   /* ms */
+	uint64_t window_blocks;  /* done since then */
+	uint64_t measured;       /* bytes a second, in the last whole window */
+	uint64_t measured_until; /* ms: it says nothing about later times */
 	struct scrub_order orders[SCRUB_ORDERS_MAX];
 };
 
-void scrub_init(struct scrub *s, struct namespace *ns, struct outbox *outbox);
+/* rate: bytes a second in the background; 0: no limit. What somebody waits for knows none. */
+void scrub_init(struct scrub *s, struct namespace *ns, struct outbox *outbox, uint64_t rate);
 
 bool scrub_has_room(const struct scrub *s);
 bool scrub_is_idle(const struct scrub *s); /* no order is outstanding */
@@ -50,10 +63,17 @@ bool scrub_is_idle(const struct scrub *s); /* no order is outstanding */
 bool scrub_order_file(struct scrub *s, const struct inode *inode, uint64_t *at);
 
 /*
- * Gives an order for free dirty blocks, wherever they are. False when there are none, or after a
- * failure less than SCRUB_REST_MS ago. There must be room. now: clock_milliseconds().
+ * Gives an order for free dirty blocks, wherever they are. False when there are none, before its
+ * time by the rate, or after a failure less than SCRUB_REST_MS ago. There must be room. now:
+ * clock_milliseconds().
  */
 bool scrub_order_free(struct scrub *s, uint64_t now);
+
+/* When the next order of scrub_order_free() may be due; false: none is waiting for its time. */
+bool scrub_next_order(const struct scrub *s, uint64_t now, uint64_t *ret);
+
+/* Bytes a second that have been scrubbed lately, for whatever reason. */
+uint64_t scrub_speed(const struct scrub *s, uint64_t now);
 
 /* True if an outstanding order is about one of the file's blocks. */
 bool scrub_touches(const struct scrub *s, const struct inode *inode);

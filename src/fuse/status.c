@@ -6,9 +6,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fuse/grants.h"
 #include "fuse/origin.h"
 #include "fuse/tree.h"
 #include "util/cleanup.h"
+#include "util/clock.h"
 #include "util/le.h"
 
 /*
@@ -248,8 +250,21 @@ static void count_quarantine(const struct status *s, struct alloc_stats *stats)
 	}
 }
 
+static struct json_object *make_scrub(const struct status *s, const struct alloc_stats *stats)
+{
+	struct maker m = make_object();
+	struct grants_scrub scrub;
+
+	grants_get_scrub(s->grants, clock_milliseconds(), &scrub);
+	put_number(&m, "pending_blocks", stats->free_dirty + stats->used_dirty);
+	put_number(&m, "done_blocks", scrub.done);
+	put_number(&m, "bytes_per_second", scrub.speed);
+	put_number(&m, "background_limit", scrub.limit);
+	return finish(&m);
+}
+
 struct json_object *status_make(
-	const struct status *s, const struct link_holder *holders, size_t count)
+	const struct status *s, const struct link_holder *holders, size_t count, bool whole)
 {
 	struct maker m = make_object();
 	struct alloc_stats stats;
@@ -263,8 +278,9 @@ struct json_object *status_make(
 	put(&m, "regions", make_regions(s));
 	put(&m, "blocks", make_blocks(&stats, alloc_granule(store_meta(s->ns->store)->alloc)));
 	put(&m, "grants", make_grants(s, holders, count));
+	put(&m, "grants_complete", json_object_new_boolean(whole));
 	put_number(&m, "orphans", s->ns->orphans);
-	put(&m, "scrub", make_pair("pending_blocks", stats.free_dirty + stats.used_dirty, NULL, 0));
+	put(&m, "scrub", make_scrub(s, &stats));
 	return finish(&m);
 }
 

@@ -20,13 +20,14 @@ struct status { /* what it is all about; nothing is owned */
 	const char *mount_path;
 	const struct pool *pool;
 	const struct namespace *ns;
+	const struct grants *grants;
 	pid_t supervisor_pid;
 	pid_t helper_pid; /* 0: none at the moment */
 };
 
 /* These give NULL when out of memory; else json_object_put() takes what they give. */
 struct json_object *status_make(
-	const struct status *s, const struct link_holder *holders, size_t count);
+	const struct status *s, const struct link_holder *holders, size_t count, bool whole);
 struct json_object *status_make_token(const struct status *s);
 struct json_object *status_make_node(const char *node);
 struct json_object *status_make_files(const struct status *s);

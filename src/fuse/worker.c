@@ -212,11 +212,13 @@ static int make_parts(struct worker *w, struct problem *why)
 		.exported = on_exported,
 		.unexported = on_unexported,
 		.data = w,
+		.scrub_rate = w->options.scrub_rate,
 	};
 
-	w->tickets = config.tickets = tickets_new(geteuid());
+	w->tickets = config.tickets = tickets_new(w->owner);
 	if (!w->tickets || grants_new(&w->grants, &config) < 0)
 		return problem_errno(why, ENOMEM, "starting to serve");
+	w->status.grants = w->grants;
 	w->ops.ns = &w->ns;
 	w->ops.tickets = w->tickets;
 	w->ops.grants = w->grants;
@@ -392,6 +394,8 @@ static int next_timeout(const struct worker *w)
 	if (ops_next_deadline(&w->ops, &deadline) && deadline < due)
 		due = deadline;
 	if (control_next_deadline(w->control, &deadline) && deadline < due)
+		due = deadline;
+	if (grants_next_deadline(w->grants, now, &deadline) && deadline < due)
 		due = deadline;
 	return due > now ? (int)(due - now) : 0;
 }

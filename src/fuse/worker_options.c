@@ -18,6 +18,7 @@ enum {
 	OPTION_CONTROL_SOCKET,
 	OPTION_REGION,
 	OPTION_TRUST_MEMORY,
+	OPTION_SCRUB_RATE,
 	OPTION_USER,
 };
 
@@ -28,6 +29,7 @@ static const struct option long_options[] = {
 	{"control-socket", required_argument, NULL, OPTION_CONTROL_SOCKET},
 	{"region", required_argument, NULL, OPTION_REGION},
 	{"trust-memory", no_argument, NULL, OPTION_TRUST_MEMORY},
+	{"scrub-rate", required_argument, NULL, OPTION_SCRUB_RATE},
 	{"user", required_argument, NULL, OPTION_USER},
 	{NULL, 0, NULL, 0},
 };
@@ -101,6 +103,8 @@ int worker_options_parse(
 			r = add_region(&o, optarg, why);
 		else if (c == OPTION_TRUST_MEMORY)
 			o.trust_memory = true;
+		else if (c == OPTION_SCRUB_RATE)
+			r = region_parse_size(optarg, &o.scrub_rate);
 		else if (c == OPTION_USER)
 			r = set_user(&o, optarg, why);
 		else

@@ -26,7 +26,8 @@ struct worker_options { /* the texts are argv's */
 	struct worker_region regions[GM_REGIONS_MAX];
 	uint32_t region_count;
 	bool trust_memory;
-	bool has_user; /* whom it becomes once it has what it needs */
+	uint64_t scrub_rate; /* bytes a second; 0: no limit */
+	bool has_user;       /* whom it becomes once it has what it needs */
 	uid_t user;
 	gid_t group;
 };

@@ -385,16 +385,25 @@ def used_and_left(instance, make_agent, name, blocks):
     return places
 
 
-@pytest.mark.parametrize('after', [False, True], ids=['before-zeroing', 'zeroed'])
-@pytest.mark.parametrize('who', ['helper', 'worker'])
-def test_killed_during_a_scrub(instance, bystander, make_agent, kill_at, who, after):
+SCRUB_POINTS = {  # who dies, in which function, at which of its calls, before or after it
+    'about-to-order': ('worker', 'alloc_next_dirty', 1, True),
+    'taken': ('helper', 'record_begin_order', 1, True),
+    'before-zeroing': ('helper', 'scrub_stream', 3, False),
+    'zeroed': ('helper', 'scrub_stream', 3, True),
+    'not-answered': ('helper', 'link_take_done', 1, False),
+    'not-taken': ('worker', 'scrub_done', 1, False),
+    'not-journalled': ('worker', 'journal_done', 1, False),
+    'journalled': ('worker', 'journal_done', 1, True),
+}
+
+
+@pytest.mark.parametrize('point', SCRUB_POINTS)
+def test_killed_during_a_scrub(instance, bystander, make_agent, kill_at, point):
     """Half scrubbed is not scrubbed: it is done again, and nobody sees what was there."""
     places = used_and_left(instance, make_agent, 'old', 8)
     pids = instance.pids()
-    if who == 'helper':
-        trap = kill_at(pids['helper'], 'scrub_stream', count=3, after=after)
-    else:  # zeroed, but not yet journalled; or journalled
-        trap = kill_at(pids['worker'], 'journal_done', after=after)
+    who, function, count, after = SCRUB_POINTS[point]
+    trap = kill_at(pids[who], function, count=count, after=after)
     assert wait_until(lambda: as_user(instance, 'truncate', '-s', 0, instance.path('old')).returncode == 0, 30)
     trap.wait()
     instance.wait_new(who, pids[who])

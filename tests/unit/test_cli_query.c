@@ -140,7 +140,8 @@ static const char status_json[] =
 	"\"grants\":[{\"ino\":3,\"path\":\"/"
 	"vm0\",\"pid\":4711,\"uid\":1000,\"access\":\"rw\",\"state\":\"live\"},"
 	"{\"ino\":5,\"path\":null,\"pid\":4712,\"uid\":1000,\"access\":\"r\",\"state\":\"dead\"}],"
-	"\"orphans\":1,\"scrub\":{\"pending_blocks\":12}}";
+	"\"orphans\":1,\"scrub\":{\"pending_blocks\":12,\"done_blocks\":7,"
+	"\"bytes_per_second\":1048576,\"background_limit\":2147483648}}";
 
 Test(cli_query, status_shows_everything_that_the_worker_says)
 {
@@ -148,7 +149,8 @@ Test(cli_query, status_shows_everything_that_the_worker_says)
 		"supervisor 100, worker 101, helper 102", "record 812", "4K of 1M (0 %)",
 		"3 of at most 65536", "488M (244 blocks), 24M of it to be scrubbed",
 		"512M (256 blocks)\n", "2M (1 blocks)", "1G  1000M  /dev/shm/p\\033[2J", "4711",
-		"/vm0", "dead", "12 blocks to go"};
+		"/vm0", "dead",
+		"24M to go, 1M a second at the moment, at most 2G in the background"};
 	struct reply r = reply_with(status_json);
 	struct cli_result result;
 

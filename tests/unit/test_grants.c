@@ -637,6 +637,24 @@ Test(grants, when_zeroing_fails_the_file_is_refused_and_stays_dirty)
 	cr_assert_not(meta_is_clean(store_meta(fixture.store), inode_of(ino)));
 }
 
+Test(grants, a_file_with_poison_under_old_bytes_is_refused)
+{
+	uint64_t ino = make_dirty_file("a", 3);
+	const struct file_extent *f = &inode_of(ino)->extents[0];
+	unsigned opcode;
+
+	clean_everything();
+	alloc_set_poisoned(store_meta(fixture.store)->alloc,
+		&(struct alloc_extent){f->block + 1, f->region, 1});
+	connect_helper();
+	redeem(1, ino, GM_ACCESS_READ);
+	cr_assert_eq(scrub_until_other(&opcode), 2, "the sound ones");
+	cr_assert_eq(opcode, LINK_REFUSE);
+	cr_assert_eq(get_le32(got.refuse.error), EIO);
+	cr_assert_eq(get_le32(got.refuse.reason), GM_REASON_SCRUB);
+	cr_assert_not(is_held(ino));
+}
+
 Test(grants, a_file_that_grows_while_it_waits_is_granted_whole)
 {
 	uint64_t ino, blocks = 0;

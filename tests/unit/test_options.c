@@ -32,11 +32,11 @@ Test(options, understands_everything_at_once)
 {
 	_cleanup_(options_deinit) struct options o = OPTIONS_NULL;
 
-	cr_assert_eq(
-		parse(&o,
-			"x --region file:/a,size=1G --region=file:/b --name vm-1.a --socket s "
-			"--format blank --trusted-group 0 -o ro,noexec -o noatime,nodev /mnt/gm -d",
-			true),
+	cr_assert_eq(parse(&o,
+			     "x --region file:/a,size=1G --region=file:/b --name vm-1.a --socket s "
+			     "--format blank --scrub-rate 512M --trusted-group 0 -o ro,noexec -o "
+			     "noatime,nodev /mnt/gm -d",
+			     true),
 		0, "%s", why.text);
 	cr_assert_eq(o.action, OPTIONS_MOUNT);
 	cr_assert_eq(o.region_count, 2);
@@ -45,6 +45,7 @@ Test(options, understands_everything_at_once)
 	cr_assert_str_eq(o.name, "vm-1.a");
 	cr_assert_str_eq(o.socket, "s");
 	cr_assert_eq(o.format, OPTIONS_FORMAT_BLANK);
+	cr_assert_eq(o.scrub_rate, 512ULL << 20);
 	cr_assert(o.has_trusted_group);
 	cr_assert_eq(o.trusted_group, 0);
 	cr_assert_str_eq(o.mount_options, "ro,noexec,noatime");
@@ -98,6 +99,9 @@ Test(options, refuses_with_a_sentence)
 		{"x --trusted-group 12x /mnt", "no such group", true},
 		{"x --trusted-group -1 /mnt", "no such group", true},
 		{"x --trusted-group 4294967295 /mnt", "no such group", true},
+		{"x --scrub-rate 1M /mnt", "--scrub-rate 1M", true},
+		{"x --scrub-rate fast /mnt", "none for no limit", true},
+		{"x --scrub-rate= /mnt", "2M or more", true},
 		{"x -o dev /mnt", "-o dev is refused", true},
 		{"x -o ro,suid /mnt", "-o suid is refused", true},
 		{"x -o ro,nonsense /mnt", "nonsense: unknown", true},
