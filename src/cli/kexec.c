@@ -32,14 +32,12 @@ static int check_silent(const struct instances *all, struct problem *why)
 static int check_pools(const struct instances *all, struct problem *why)
 {
 	for (size_t n = 0; n < all->count; n++) {
-		struct json_object *status = all->list[n].status;
-
-		if (strcmp(query_text(status, "/regions/0/kind"), "file") == 0)
+		if (instance_has_kind(&all->list[n], "file"))
 			return problem(why, EINVAL,
 				"the pool mounted at %s is on a file, which does not survive a "
 				"kexec; unmount it first, or give "
 				"--force and lose it",
-				query_text(status, "/mount_point"));
+				query_text(all->list[n].status, "/mount_point"));
 	}
 	return 0;
 }
@@ -71,8 +69,8 @@ static int check_next(const char *command_line, struct problem *why)
 	return 0;
 }
 
-static int check_all(const struct kexec_options *o, const struct instances *all,
-	const char *command_line, struct problem *why)
+static int check_all(const struct kexec_options *o, struct instances *all, const char *command_line,
+	struct problem *why)
 {
 	int r = allow(o, check_pools(all, why), why);
 

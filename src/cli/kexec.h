@@ -28,10 +28,11 @@ int kexec_command_line(char **ret, const struct kexec_options *o, const struct i
 char *kexec_strip_tokens(const char *cmdline);
 
 /*
- * Is anybody in the way? Processes that hold guest memory as the workers know them, or have a
- * devdax node open or mapped. -EBUSY with a sentence that names them.
+ * Is anybody in the way? Processes that have a devdax device open or mapped, by whatever node, or
+ * hold memory of a pool on a file. -EBUSY with a sentence that names them, or the instance that
+ * does not tell. The status of an instance may be asked anew.
  */
-int kexec_find_holders(const struct instances *all, struct problem *why);
+int kexec_find_holders(struct instances *all, struct problem *why);
 
 /* True if a kernel is loaded (panic: as the crash kernel). */
 bool kexec_is_loaded(bool panic);

@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "cli/kexec.h"
 
-#include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -92,160 +89,6 @@ int kexec_command_line(
 	if (r == 0)
 		*ret = steal_pointer(line);
 	return r;
-}
-
-/* ---- who is in the way ---- */
-
-/* One sentence for all: "vm0 of process 12 (qemu-system-x86), ..." */
-struct list {
-	char text[700];
-	size_t length;
-	unsigned count;
-};
-
-static void note(struct list *l, const char *what, long pid)
-{
-	char path[64], name[32] = "?";
-	int fd;
-
-	(void)snprintf(path, sizeof(path), "/proc/%ld/comm", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd >= 0) {
-		ssize_t n = read(fd, name, sizeof(name) - 1);
-
-		if (n > 0)
-			name[n - 1] = '\0';
-		(void)close_fd(fd);
-	}
-	l->count++;
-	if (l->length > sizeof(l->text) - 128)
-		return;
-	l->length += (size_t)snprintf(l->text + l->length, sizeof(l->text) - l->length,
-		"%s%.40s by process %ld (%s)", l->length ? ", " : "", what, pid, name);
-}
-
-static bool is_ours(const struct instances *all, long pid)
-{
-	static const char *const keys[] = {"/pids/supervisor", "/pids/worker", "/pids/helper"};
-
-	for (size_t n = 0; n < all->count; n++)
-		for (size_t k = 0; k < ARRAY_SIZE(keys); k++)
-			if (query_number(all->list[n].status, keys[k]) == (uint64_t)pid)
-				return true;
-	return pid == getpid();
-}
-
-/* A devdax node among the descriptors of one task. */
-static bool has_node_open(const char *directory, char *node, size_t size)
-{
-	DIR *d = opendir(directory);
-	bool found = false;
-	struct dirent *e;
-
-	while (d && !found && (e = readdir(d))) {
-		ssize_t n = readlinkat(dirfd(d), e->d_name, node, size - 1);
-
-		if (n <= 0)
-			continue;
-		node[n] = '\0';
-		found = strncmp(node, "/dev/dax", 8) == 0;
-	}
-	if (d)
-		(void)closedir(d);
-	return found;
-}
-
-static bool has_node_mapped(const char *path, char *node, size_t size)
-{
-	FILE *f = fopen(path, "re");
-	char line[512];
-	bool found = false;
-
-	while (f && !found && fgets(line, sizeof(line), f)) {
-		const char *name = strstr(line, " /dev/dax");
-
-		if (!name)
-			continue;
-		found = true;
-		(void)snprintf(node, size, "%.*s", (int)strcspn(name + 1, " \n"), name + 1);
-	}
-	if (f)
-		(void)fclose(f);
-	return found;
-}
-
-/* Each task: a process whose leader has ended shows nothing under its own number. */
-static bool has_node(long pid, char *node, size_t size)
-{
-	char path[96];
-	DIR *d;
-	struct dirent *e;
-	bool found = false;
-
-	(void)snprintf(path, sizeof(path), "/proc/%ld/task", pid);
-	d = opendir(path);
-	while (d && !found && (e = readdir(d))) {
-		if (!isdigit((unsigned char)e->d_name[0]))
-			continue;
-		(void)snprintf(path, sizeof(path), "/proc/%ld/task/%.20s/fd", pid, e->d_name);
-		found = has_node_open(path, node, size);
-		(void)snprintf(path, sizeof(path), "/proc/%ld/task/%.20s/maps", pid, e->d_name);
-		found = found || has_node_mapped(path, node, size);
-	}
-	if (d)
-		(void)closedir(d);
-	return found;
-}
-
-/* A grant of this boot tells which file it was, not that its process has not let go of it since:
- * on soft regions one stands as long as the process lives. */
-static void note_grants(struct list *l, const struct instance *i)
-{
-	struct json_object *grants = query_array(i->status, "/grants");
-	bool file = strcmp(query_text(i->status, "/regions/0/kind"), "file") == 0;
-	char node[128];
-
-	for (size_t n = 0; grants && n < json_object_array_length(grants); n++) {
-		struct json_object *g = json_object_array_get_idx(grants, n);
-		long pid = (long)query_number(g, "/pid");
-
-		if (strcmp(query_text(g, "/state"), "dead") != 0 &&
-			(file || has_node(pid, node, sizeof(node))))
-			note(l, query_text(g, "/path"), pid);
-	}
-}
-
-static void note_nodes_of(struct list *l, long pid)
-{
-	char node[128];
-
-	if (has_node(pid, node, sizeof(node)))
-		note(l, node, pid);
-}
-
-int kexec_find_holders(const struct instances *all, struct problem *why)
-{
-	struct list l = {.count = 0};
-	struct dirent *e;
-	DIR *d;
-
-	for (size_t n = 0; n < all->count; n++)
-		note_grants(&l, &all->list[n]);
-	d = l.count == 0 ? opendir("/proc") : NULL;
-	while (d && (e = readdir(d))) {
-		long pid = strtol(e->d_name, NULL, 10);
-
-		if (pid > 0 && !is_ours(all, pid))
-			note_nodes_of(&l, pid);
-	}
-	if (d)
-		(void)closedir(d);
-	if (l.count == 0)
-		return 0;
-	return problem(why, EBUSY,
-		"guest memory is in use: %s%s; end or migrate these first, or give --force and "
-		"lose what they have not saved",
-		l.text, l.length > sizeof(l.text) - 128 ? ", and more" : "");
 }
 
 /* ---- kexec(8) ---- */

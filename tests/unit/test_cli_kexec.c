@@ -36,3 +36,18 @@ Test(cli_kexec, words_of_this_boot_alone_are_not_handed_on)
 		cr_expect_str_eq(stripped, cases[n].stripped, "case %zu: '%s'", n, stripped);
 	}
 }
+
+/* ---- pools ---- */
+
+Test(cli_kexec, a_pool_is_on_a_file_if_one_of_its_regions_is)
+{
+	struct instance i = {
+		.status = json_tokener_parse(
+			"{\"regions\": [{\"kind\": \"pmem\"}, {\"kind\": \"file\"}]}")};
+
+	cr_assert_not_null(i.status);
+	cr_expect(instance_has_kind(&i, "file"));
+	cr_expect(instance_has_kind(&i, "pmem"));
+	cr_expect_not(instance_has_kind(&i, "soft"));
+	json_object_put(i.status);
+}

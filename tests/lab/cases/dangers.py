@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -116,9 +117,23 @@ def holders(lab, pool):
         lab.check(f'by process {pid} (python' in text, 'so is one that has a device open, though its first thread is gone',
                   text)
         nothing_changed(lab, pool)
+    by_another_name(lab, pool, name)
     kexec(lab, '--load-only', fails=False)
     lab.check(image_is_loaded(), 'who had guest memory and has let go of it is in nobody\'s way')
     lab.run('kexec', '-s', '-u')
+
+
+def by_another_name(lab, pool, name):
+    """As a jailer makes nodes, and mapped alone: no descriptor is left."""
+    node = f'{lab.directory}/memory'
+    os.mknod(node, 0o600 | stat.S_IFCHR, os.stat(f'/dev/{name}').st_rdev)
+    code = (f'import mmap, os, time\nd = os.open("{node}", os.O_RDWR)\nm = mmap.mmap(d, {BLOCK})\nos.close(d)\n'
+            'print("ready", flush=True)\ntime.sleep(600)')
+    with process(lab, code) as pid:
+        text = kexec(lab)
+        lab.check(f'by process {pid} (python' in text, 'so is one that maps a device by another node than that in /dev', text)
+        nothing_changed(lab, pool)
+    os.unlink(node)
 
 
 def failing_jump(lab, pool):
