@@ -3,20 +3,21 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "cli/interrupt.h"
+#include "cli/tool.h"
 #include "util/cleanup.h"
+#include "util/clock.h"
 #include "util/words.h"
 
-extern char **environ;
-
-#define TOKEN_WORD "guestmemfs.succession="
-#define CRASH_WORD "elfcorehdr=" /* a crash kernel's, and not its successor's */
+#define TOKEN_WORD        "guestmemfs.succession="
+#define CRASH_WORD        "elfcorehdr=" /* a crash kernel's, and not its successor's */
+#define SYSTEMD_BEGINS_MS 120000U       /* logind's inhibitors may hold it up */
 
 /* ---- the command line ---- */
 
@@ -103,47 +104,6 @@ bool kexec_is_loaded(bool panic)
 	return fd >= 0 && read(fd, &c, 1) == 1 && c == '1';
 }
 
-static int wait_for(pid_t pid)
-{
-	int status = 0;
-
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return -errno;
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
-}
-
-/* Runs a program; what it says on stdout and stderr goes into words. Its exit code, or negative
- * errno. */
-static int run_program(char *const argv[], char *words, size_t size)
-{
-	posix_spawn_file_actions_t actions;
-	int pipefd[2], r;
-	size_t length = 0;
-	ssize_t n;
-	pid_t pid;
-
-	if (pipe2(pipefd, O_CLOEXEC) < 0)
-		return -errno;
-	r = posix_spawn_file_actions_init(&actions);
-	if (r == 0) {
-		r = posix_spawn_file_actions_adddup2(&actions, pipefd[1], STDOUT_FILENO);
-		if (r == 0)
-			r = posix_spawn_file_actions_adddup2(&actions, pipefd[1], STDERR_FILENO);
-		if (r == 0)
-			r = posix_spawnp(&pid, argv[0], &actions, NULL, argv, environ);
-		(void)posix_spawn_file_actions_destroy(&actions);
-	}
-	(void)close_fd(pipefd[1]);
-	while (r == 0 && length < size - 1 &&
-		(n = read(pipefd[0], words + length, size - 1 - length)) > 0)
-		length += (size_t)n;
-	words[length] = '\0';
-	words[strcspn(words, "\n")] = '\0';
-	(void)close_fd(pipefd[0]);
-	return r ? -r : wait_for(pid);
-}
-
 /* -s, always: the other call, kexec_load, picks its room from a map that does not know of the
  * region (docs/boot.md). */
 int kexec_load(const struct kexec_options *o, const char *command_line, struct problem *why)
@@ -166,7 +126,7 @@ int kexec_load(const struct kexec_options *o, const char *command_line, struct p
 		argv[n++] = initrd;
 	argv[n++] = line;
 	argv[n] = NULL;
-	r = run_program(argv, words, sizeof(words));
+	r = tool_run(argv, words, sizeof(words), false);
 	if (r == -ENOENT)
 		return problem(why, ENOENT, "there is no kexec program: install kexec-tools");
 	if (r < 0)
@@ -185,7 +145,7 @@ void kexec_unload(void)
 	static char *const argv[] = {(char *)"kexec", (char *)"-s", (char *)"-u", NULL};
 	char words[200];
 
-	(void)run_program(argv, words, sizeof(words));
+	(void)tool_run(argv, words, sizeof(words), false);
 }
 
 static bool systemd_runs(void)
@@ -208,8 +168,54 @@ int kexec_check_systemd(struct problem *why)
 	return 0;
 }
 
+/* From then on nothing that it does is ours to undo. Empty if it can't be asked: it is about to be
+ * gone. */
+static const char *state_of_systemd(char *words, size_t size)
+{
+	static char *const argv[] = {(char *)"systemctl", (char *)"is-system-running", NULL};
+
+	return tool_run(argv, words, size, false) < 0 ? "" : words;
+}
+
+static bool runs_on(const char *state)
+{
+	static const char *const states[] = {
+		"initializing", "starting", "running", "degraded", "maintenance"};
+
+	for (size_t n = 0; n < ARRAY_SIZE(states); n++)
+		if (strcmp(state, states[n]) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * systemd has taken the order, and ends this process when its turn comes. To undo anything then
+ * would be the end of the guests: it would find no kernel loaded, and reboot. So a signal counts as
+ * that as long as it is on its way. 1, or -ECANCELED if it is not any more.
+ */
+static int wait_for_systemd(struct problem *why)
+{
+	const struct timespec pause = {.tv_nsec = 200 * 1000000L};
+	uint64_t until = clock_milliseconds() + SYSTEMD_BEGINS_MS;
+	char words[64] = "";
+	bool seen = false;
+
+	for (;;) {
+		if (!runs_on(state_of_systemd(words, sizeof(words)))) {
+			seen = true;
+			if (interrupt_held())
+				return 1;
+		} else if (seen || clock_milliseconds() >= until) {
+			return problem(why, ECANCELED,
+				"systemd does not go into the next kernel: its job was cancelled "
+				"or has failed, see systemctl list-jobs and journalctl");
+		}
+		(void)nanosleep(&pause, NULL);
+	}
+}
+
 /* systemd stops its units first and then jumps into the image that is loaded already; it loads none
- * over it. */
+ * over it. Its client is not interrupted: nobody could tell then whether systemd has the order. */
 int kexec_run(struct problem *why)
 {
 	static char *const by_systemd[] = {(char *)"systemctl", (char *)"kexec", NULL};
@@ -219,11 +225,11 @@ int kexec_run(struct problem *why)
 	int r;
 
 	sync();
-	r = run_program(systemd ? by_systemd : by_itself, words, sizeof(words));
-	if (r == 0 && systemd) {
-		for (;;)
-			(void)pause(); /* systemd ends this process when its turn comes */
-	}
+	r = tool_run(systemd ? by_systemd : by_itself, words, sizeof(words), !systemd);
+	if (r == 0 && systemd)
+		return wait_for_systemd(why);
+	if (interrupt_held())
+		return problem(why, EINTR, "interrupted");
 	return problem(why, EIO, "%s failed: %s", systemd ? "systemctl kexec" : "kexec -e",
 		*words  ? words
 		: r < 0 ? strerror(-r)
