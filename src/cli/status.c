@@ -161,8 +161,11 @@ static int print_grants(struct json_object *o)
 	_cleanup_(grid_deinit) struct grid g = GRID_INIT(columns);
 	struct json_object *grants = query_array(o, "/grants");
 
+	if (!query_true(o, "/grants_complete"))
+		puts("\nThe helper has not told of all who have a grant; ask again.");
 	if (!grants || json_object_array_length(grants) == 0) {
-		puts("\nNobody has a grant.");
+		if (query_true(o, "/grants_complete"))
+			puts("\nNobody has a grant.");
 		return 0;
 	}
 	for (size_t i = 0; i < json_object_array_length(grants); i++) {

@@ -132,8 +132,11 @@ static void check_borders(struct line_check *c, const struct doctor_region *r)
 			"refused",
 		c->name, range, other);
 	if (grown)
-		doctor_finding_remedy(f, "if that is meant: the pool takes the new part with "
-					 "guestmemfs format --grow, or at mount");
+		doctor_finding_remedy(f,
+			"if that is meant: the pool takes the new part with guestmemfs format "
+			"--grow, or at mount; a kernel that was loaded into that part takes pieces "
+			"out of the region for this one boot: if no driver takes it then, kexec "
+			"once more with the same command line");
 	else
 		remedy_parameters(f, r);
 }

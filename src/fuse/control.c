@@ -41,6 +41,7 @@ struct control {
 	size_t holder_count;
 	size_t holder_room;
 	bool asked;
+	bool cut_short; /* there was no memory for all of them */
 };
 
 #define LISTENER CONTROL_CLIENTS_MAX /* in place of a client's number */
@@ -131,7 +132,8 @@ static void answer(struct client *c, struct json_object *o)
 
 /* ---- requests ---- */
 
-static void answer_status(struct control *k)
+/* whole: the helper has told of everybody. */
+static void answer_status(struct control *k, bool whole)
 {
 	for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++) {
 		struct client *c = &k->clients[i];
@@ -140,7 +142,7 @@ static void answer_status(struct control *k)
 			continue;
 		c->wants_holders = false;
 		c->deadline += CONTROL_IDLE_MS;
-		answer(c, status_make(k->status, k->holders, k->holder_count));
+		answer(c, status_make(k->status, k->holders, k->holder_count, whole));
 	}
 }
 
@@ -152,7 +154,7 @@ static void ask_status(struct control *k, struct client *c, uint64_t now)
 		return; /* another client's question is on its way */
 	k->asked = grants_ask_holders(k->grants);
 	if (!k->asked)
-		answer_status(k);
+		answer_status(k, false);
 }
 
 static void answer_extents(struct control *k, struct client *c, uint64_t ino)
@@ -419,8 +421,9 @@ void control_serve(struct control *k, uint64_t now)
 void control_take_holder(struct control *k, const struct link_holder *h)
 {
 	if (!h) {
-		answer_status(k);
+		answer_status(k, grants_is_ready(k->grants) && !k->cut_short);
 		k->asked = false;
+		k->cut_short = false;
 		k->holder_count = 0;
 		return;
 	}
@@ -430,6 +433,7 @@ void control_take_holder(struct control *k, const struct link_holder *h)
 
 		if (!more) {
 			log_warning("the list of holders is cut short: out of memory");
+			k->cut_short = true;
 			return;
 		}
 		k->holders = more;
@@ -453,7 +457,7 @@ void control_expire(struct control *k, uint64_t now)
 			drop(c);
 	}
 	if (late)
-		answer_status(k);
+		answer_status(k, false);
 }
 
 bool control_next_deadline(const struct control *k, uint64_t *ret)

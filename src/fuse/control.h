@@ -21,7 +21,8 @@ struct grants;
 #define CONTROL_IDLE_MS     10000U  /* a client that says nothing, or does not take its answer */
 #define CONTROL_EXPORT_MS   600000U /* the file is zeroed first, if it is new */
 #define CONTROL_UNEXPORT_MS 60000U  /* the helper has but to change the node */
-#define CONTROL_HOLDERS_MS  1000U   /* for the helper's list; then the answer goes without */
+#define CONTROL_HOLDERS_MS  10000U  /* for the helper's list; then the answer says it is not whole \
+				     */
 
 /*
  * The socket itself, made while that is still permitted; who connects waits until it is served.
@@ -40,7 +41,8 @@ struct control *control_free(struct control *c); /* NULL is fine; returns NULL *
 int control_fd(const struct control *c);
 void control_serve(struct control *c, uint64_t now);
 
-/* A holder, or NULL after the last one: grants_ask_holders() was called from here. */
+/* A holder, or NULL after the last one, or if no more will come: grants_ask_holders() was called
+ * from here. */
 void control_take_holder(struct control *c, const struct link_holder *h);
 
 /* The answer to an export that was asked for here; as in struct grants_config. */

@@ -83,6 +83,8 @@ int ns_unhold(struct namespace *ns, uint64_t ino)
 
 	if (find_file(ns, ino, &i) < 0 || !(i->attr.flags & GM_INODE_HELD))
 		return 0;
+	if (i->attr.flags & GM_INODE_EXPORTED)
+		return -EBUSY;
 	attr = i->attr;
 	attr.flags &= ~GM_INODE_HELD;
 	drop = attr.links == 0 && i->opens == 0;

@@ -264,7 +264,7 @@ static struct json_object *make_scrub(const struct status *s, const struct alloc
 }
 
 struct json_object *status_make(
-	const struct status *s, const struct link_holder *holders, size_t count)
+	const struct status *s, const struct link_holder *holders, size_t count, bool whole)
 {
 	struct maker m = make_object();
 	struct alloc_stats stats;
@@ -278,6 +278,7 @@ struct json_object *status_make(
 	put(&m, "regions", make_regions(s));
 	put(&m, "blocks", make_blocks(&stats, alloc_granule(store_meta(s->ns->store)->alloc)));
 	put(&m, "grants", make_grants(s, holders, count));
+	put(&m, "grants_complete", json_object_new_boolean(whole));
 	put_number(&m, "orphans", s->ns->orphans);
 	put(&m, "scrub", make_scrub(s, &stats));
 	return finish(&m);

@@ -27,7 +27,7 @@ struct status { /* what it is all about; nothing is owned */
 
 /* These give NULL when out of memory; else json_object_put() takes what they give. */
 struct json_object *status_make(
-	const struct status *s, const struct link_holder *holders, size_t count);
+	const struct status *s, const struct link_holder *holders, size_t count, bool whole);
 struct json_object *status_make_token(const struct status *s);
 struct json_object *status_make_node(const char *node);
 struct json_object *status_make_files(const struct status *s);

@@ -320,10 +320,33 @@ static void send_holder(struct server *s, uint64_t id, const struct holder *h)
 
 void holders_list(struct server *s, uint64_t id)
 {
-	if (s->soft)
+	if (s->soft) {
 		lookout_list(s, id);
-	else
-		holders_answer_list(s, id);
+		return;
+	}
+	/* The worker asks again only when it has its answer. */
+	s->holders.list_waits = true;
+	s->holders.list_id = id;
+	holders_answer_waiting(s);
+}
+
+/* Its holders were granted it by a helper before this one, and no look at /proc is over yet. */
+static bool is_unseen(const struct record_inode *inode)
+{
+	return inode->watch && inode->watch->adopting && !inode->contradicted;
+}
+
+void holders_answer_waiting(struct server *s)
+{
+	const struct record_inode *inode;
+
+	if (!s->holders.list_waits)
+		return;
+	LIST_FOREACH (inode, &s->record.inodes, by_record)
+		if (is_unseen(inode))
+			return;
+	s->holders.list_waits = false;
+	holders_answer_list(s, s->holders.list_id);
 }
 
 void holders_answer_list(struct server *s, uint64_t id)
@@ -363,5 +386,6 @@ void holders_link_lost(struct server *s)
 
 	TAILQ_FOREACH (w, &s->holders.pending, entry)
 		w->checked = false;
+	s->holders.list_waits = false;
 	lookout_link_lost(s);
 }

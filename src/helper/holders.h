@@ -69,6 +69,9 @@ struct watch {
 struct holders {
 	TAILQ_HEAD(, watch) pending;
 	bool scan_running;
+	bool list_waits; /* HOLDERS with this id is to be answered once all that was adopted is
+			    known */
+	uint64_t list_id;
 	pid_t blind; /* last process that a scan could not look into, so that it is logged once */
 };
 
@@ -107,6 +110,9 @@ void holders_link_lost(struct server *s);
 /* Starts a scan if one is due. Returns when to be called next, ms. */
 uint64_t holders_check_time(struct server *s, uint64_t now);
 void holders_take_scan(struct server *s, const struct work_job *job);
+
+/* Answers HOLDERS if it waits and need not any more. */
+void holders_answer_waiting(struct server *s);
 
 /* HOLDER for each, HOLDERS_END. */
 void holders_answer_list(struct server *s, uint64_t id);

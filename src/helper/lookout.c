@@ -129,15 +129,27 @@ static void go_through(struct server *s, const struct work_job *job)
 	s->holders.blind = job->scan.blind;
 }
 
+/* Who asked waits for a look that has seen everything. */
+static void look_again(struct lookout *l)
+{
+	for (unsigned i = 0; i < l->count && l->next_count < LOOKOUT_LISTS_MAX; i++)
+		l->next_lists[l->next_count++] = l->lists[i];
+	l->count = 0;
+	l->wanted = true;
+	l->due = server_now() + HOLDERS_DELAY_MAX;
+}
+
 void lookout_take_scan(struct server *s, const struct work_job *job)
 {
 	struct lookout *l = &s->lookout;
 
 	l->running = false;
-	if (job->error < 0)
+	if (job->error < 0) {
 		log_error("looking for holders in /proc fails: %s", strerror(-job->error));
-	else
-		go_through(s, job);
+		look_again(l);
+		return;
+	}
+	go_through(s, job);
 	for (unsigned i = 0; i < l->count; i++)
 		holders_answer_list(s, l->lists[i]);
 	l->count = 0;

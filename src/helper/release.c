@@ -196,6 +196,7 @@ void holders_take_scan(struct server *s, const struct work_job *job)
 	s->holders.scan_running = false;
 	if (job->error == 0 && link_is_up(&s->link) && job->link_serial == s->link.serial) {
 		go_through(s, &job->scan);
+		holders_answer_waiting(s);
 		return;
 	}
 	if (job->error < 0)

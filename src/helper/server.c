@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "helper/confine.h"
 #include "helper/scrub.h"
 #include "helper/supervisor.h"
 #include "util/log.h"
@@ -201,6 +202,19 @@ static int start_waiting(struct server *s, struct problem *why)
 	return r < 0 ? problem_errno(why, -r, "setting up the event loop") : 0;
 }
 
+static int start_threads(struct server *s, struct problem *why)
+{
+	int r = work_new(&s->zeroing, s->regions, s->region_count, &s->scan);
+
+	if (r >= 0)
+		r = work_new(&s->scanning, s->regions, s->region_count, &s->scan);
+	if (r < 0)
+		return problem_errno(why, -r, "starting the background threads");
+	s->results[0].fd = work_get_fd(s->zeroing);
+	s->results[1].fd = work_get_fd(s->scanning);
+	return 0;
+}
+
 static int server_start(struct server *s, const struct helper_options *o, struct problem *why)
 {
 	int r = set_nonblocking(s->supervisor.fd, why);
@@ -226,14 +240,14 @@ static int server_start(struct server *s, const struct helper_options *o, struct
 	s->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (s->epoll < 0)
 		return problem_errno(why, errno, "setting up the event loop");
-	r = work_new(&s->zeroing, s->regions, s->region_count, &s->scan);
-	if (r >= 0)
-		r = work_new(&s->scanning, s->regions, s->region_count, &s->scan);
-	if (r < 0)
-		return problem_errno(why, -r, "starting the background threads");
-	s->results[0].fd = work_get_fd(s->zeroing);
-	s->results[1].fd = work_get_fd(s->scanning);
 	r = listen_for_clients(s, o->socket_path, why);
+	/* Nothing that takes more than the helper is to have may come after this. */
+	if (r >= 0)
+		r = helper_confine_privileges(s->soft, why);
+	if (r >= 0)
+		r = start_threads(s, why);
+	if (r >= 0)
+		r = helper_confine_syscalls(s->soft, s->supervisor.fd, why);
 	return r < 0 ? r : start_waiting(s, why);
 }
 

@@ -156,14 +156,15 @@ static void *work_thread(void *argument)
 	return NULL;
 }
 
-/* Signals are the event loop's thread's; SIGBUS is raised by a thread's own access and stays open.
- */
+/* Signals are the event loop's thread's; SIGBUS and SIGSYS are raised by what a thread does itself
+ * and stay open. */
 static int work_start_thread(struct work *w)
 {
 	sigset_t all, old;
 
 	(void)sigfillset(&all);
 	(void)sigdelset(&all, SIGBUS);
+	(void)sigdelset(&all, SIGSYS);
 	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
 	int r = pthread_create(&w->thread, NULL, work_thread, w);
 	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);

@@ -326,12 +326,19 @@ static int load_sections(struct loader *l)
 	return r;
 }
 
-static void load_result(struct checkpoint_info *info, const struct checkpoint_section *s)
+static int load_result(
+	struct checkpoint_info *info, const struct checkpoint_section *s, struct problem *why)
 {
 	info->result = (struct gm_result){.reserved = put_le64(0)};
-	if (s->count > 0)
-		memcpy(&info->result, s->bytes + (s->count - 1) * sizeof(info->result),
-			sizeof(info->result));
+	for (uint64_t n = 0; n < s->count; n++) {
+		memcpy(&info->result, s->bytes + n * sizeof(info->result), sizeof(info->result));
+		if (get_le64(info->result.reserved) != 0)
+			return problem(why, EUCLEAN,
+				"section results: record %" PRIu64
+				": its reserved bytes are not zero",
+				n);
+	}
+	return 0;
 }
 
 int checkpoint_load(struct meta *m, const struct media *media, const struct store_super *super,
@@ -347,6 +354,8 @@ int checkpoint_load(struct meta *m, const struct media *media, const struct stor
 		l.map_bytes[k] = (get_le64(h.region_blocks[k]) + 63) / 64 * 8;
 	if (r == 0)
 		r = load_sections(&l);
+	if (r == 0)
+		r = load_result(info, &l.sections[GM_SECTION_RESULTS], why);
 	if (r == 0 && get_le64(h.next_ino) < m->next_ino)
 		r = problem(why, EUCLEAN, "its next inode number was used before");
 	if (r < 0)
@@ -359,6 +368,5 @@ int checkpoint_load(struct meta *m, const struct media *media, const struct stor
 	memcpy(m->token, h.token, sizeof(m->token));
 	m->frozen = get_le64(h.flags) & GM_CHECKPOINT_FROZEN;
 	info->sequence = get_le64(h.sequence);
-	load_result(info, &l.sections[GM_SECTION_RESULTS]);
 	return 0;
 }

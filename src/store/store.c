@@ -546,11 +546,13 @@ static int plan_growth(
 
 /*
  * The superblock alone says how large the regions are; what the checkpoint's maps do not cover is
- * free and dirty. The better copy goes last, so that a crash leaves the old size or the new one.
+ * free and dirty. The copy that is not in force goes first, so that a crash leaves the old size or
+ * the new one, also where one copy was damaged before.
  */
 int store_grow(struct store *s, const uint64_t *blocks, struct problem *why)
 {
-	static const uint64_t offset[2] = {GM_SUPER_B_OFFSET, GM_SUPER_A_OFFSET};
+	static const uint64_t offset[2] = {GM_SUPER_A_OFFSET, GM_SUPER_B_OFFSET};
+	const unsigned first = s->super.copy_bad[0] ? 0 : 1;
 	struct store_super to = s->super;
 	struct gm_super super;
 	int r = s->meta.frozen ? problem(why, EBUSY, "the pool is frozen")
@@ -561,7 +563,7 @@ int store_grow(struct store *s, const uint64_t *blocks, struct problem *why)
 	to.sequence++;
 	super_encode(&super, &to);
 	for (int k = 0; k < 2; k++) {
-		media_copy(s->media, offset[k], &super, sizeof(super));
+		media_copy(s->media, offset[k ? 1 - first : first], &super, sizeof(super));
 		media_fence(s->media);
 	}
 	return 0;

@@ -42,10 +42,19 @@ static void on_unexported(void *data, uint64_t ino, int error)
 		control_take_unexported(control, ino, error);
 }
 
+static void on_holder(void *data, const struct link_holder *h)
+{
+	(void)data;
+	if (control)
+		control_take_holder(control, h);
+}
+
 static void setup(void)
 {
-	struct grants_config config = {
-		.ns = &ns, .unexported = on_unexported, .scrub_rate = 5 << 20};
+	struct grants_config config = {.ns = &ns,
+		.unexported = on_unexported,
+		.holder = on_holder,
+		.scrub_rate = 5 << 20};
 	struct problem why = PROBLEM_INIT;
 
 	(void)snprintf(directory, sizeof(directory), "/tmp/gm-control-XXXXXX");
@@ -487,5 +496,92 @@ Test(control, nobody_waits_for_ever_for_the_end_of_an_export)
 	cr_assert_eq(deadline, 1000 + CONTROL_UNEXPORT_MS);
 	control_expire(control, deadline);
 	cr_assert_eq(receive(sock), 0);
+	helper = close_fd(helper);
+}
+
+/* ---- who has a grant ---- */
+
+/* A question for the status that waits for the helper; it is asked at 1,000 ms. */
+static int ask_status(void)
+{
+	const struct control_request m = {.size = put_le32(sizeof(m)),
+		.version = put_le32(CONTROL_VERSION),
+		.opcode = put_le32(CONTROL_STATUS)};
+	int sock = packet_connect(path);
+
+	cr_assert_geq(sock, 0);
+	cr_assert_eq(packet_send(sock, &m, sizeof(m), NULL, 0, false), 0);
+	control_serve(control, 1000); /* takes the connection */
+	control_serve(control, 1000); /* and the request */
+	return sock;
+}
+
+static void expect_status(int sock, size_t grant_count, bool complete)
+{
+	_cleanup_fd_ int memfd = -1;
+	size_t nfds = 1;
+
+	cr_assert_eq(packet_receive(sock, &answer, sizeof(answer), &memfd, &nfds, false),
+		(ssize_t)sizeof(answer));
+	cr_assert_eq(nfds, 1);
+	cr_assert_eq(lseek(memfd, 0, SEEK_SET), 0);
+	struct json_object *o = json_object_from_fd(memfd);
+	cr_assert_not_null(o);
+	cr_expect_eq(json_object_array_length(at(o, "/grants")), grant_count);
+	cr_expect_eq(json_object_get_boolean(at(o, "/grants_complete")), complete);
+	json_object_put(o);
+}
+
+static void say_holder(void)
+{
+	struct link_holder m = {.ino = put_le64(5), .pid = put_le32(1)};
+
+	say(&m, sizeof(m), LINK_HOLDER, 0);
+}
+
+static void say_that_was_all(void)
+{
+	struct link_plain end = {.header = {.size = {0}}};
+
+	say(&end, sizeof(end), LINK_HOLDERS_END, 0);
+}
+
+Test(control, status_says_whether_the_helper_has_told_of_all)
+{
+	struct json_object *o = ask(CONTROL_STATUS, 0);
+
+	cr_expect_not(json_object_get_boolean(at(o, "/grants_complete")), "there is no helper");
+	json_object_put(o);
+	connect_helper();
+	_cleanup_fd_ int whole = ask_status();
+	say_holder();
+	cr_assert_eq(receive(whole), -EAGAIN);
+	say_that_was_all();
+	expect_status(whole, 1, true);
+
+	_cleanup_fd_ int lost = ask_status();
+	say_holder();
+	helper = close_fd(helper);
+	cr_assert_not(grants_serve(grants, EPOLLIN));
+	expect_status(lost, 1, false);
+}
+
+Test(control, a_slow_helper_is_waited_for_and_then_no_more)
+{
+	uint64_t deadline = 0;
+
+	connect_helper();
+	_cleanup_fd_ int sock = ask_status();
+	say_holder();
+	control_expire(control, 1000 + 9000);
+	cr_assert_eq(receive(sock), -EAGAIN, "it may take longer than that on a busy host");
+	cr_assert(control_next_deadline(control, &deadline));
+	control_expire(control, deadline);
+	expect_status(sock, 1, false);
+	/* Who asks meanwhile shares the answer that comes in the end. */
+	_cleanup_fd_ int next = ask_status();
+	say_holder();
+	say_that_was_all();
+	expect_status(next, 2, true);
 	helper = close_fd(helper);
 }

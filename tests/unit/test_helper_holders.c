@@ -380,6 +380,30 @@ Test(helper_holders, frees_nothing_before_the_worker_has_resumed)
 	rig_expect_free(&rig, 9, 4);
 }
 
+/* The worker asks who holds what before that was found out: the list is not empty for that. */
+Test(helper_holders, lists_nobody_before_it_has_looked)
+{
+	struct rig_child c = attach_child(9, small, false);
+	struct link_holder m;
+	struct link_plain end;
+
+	cr_assert_eq(rig_stop(&rig), 0);
+	rig_start(&rig);
+	rig_connect(&rig);
+	rig_send_config(&rig);
+	rig_expect_ready(&rig);
+	rig_send_held(&rig, 9, 7, small, 1);
+	rig_send_plain(&rig, LINK_RESUMED, 0);
+	rig_send_plain(&rig, LINK_HOLDERS, 3);
+	rig_expect(&rig, &m, sizeof(m), LINK_HOLDER);
+	cr_expect_eq((pid_t)get_le32(m.pid), c.pid);
+	rig_expect(&rig, &end, sizeof(end), LINK_HOLDERS_END);
+	cr_expect_eq(get_le64(end.header.id), 3);
+	rig.epoch = 7;
+	rig_child_end(&c);
+	rig_expect_free(&rig, 9, 7);
+}
+
 /* A new helper for a region that is in use: it finds who uses it. */
 Test(helper_holders, adopts_holders_after_a_restart)
 {

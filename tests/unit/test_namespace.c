@@ -693,6 +693,18 @@ Test(namespace, frees_nothing_of_a_held_file)
 	cr_expect_eq(pool_resize(&pool, g, 0), 0, "held no more");
 }
 
+Test(namespace, an_exported_file_stays_held)
+{
+	uint64_t f = pool_create(&pool, ROOT, "f");
+
+	cr_assert(pool_resize(&pool, f, 4 * MIB) == 0 && ns_set_exported(&pool.ns, f, true) == 0);
+	cr_expect_eq(ns_unhold(&pool.ns, f), -EBUSY);
+	cr_expect(inode_is_held(pool_inode(&pool, f)));
+	cr_assert_eq(ns_set_exported(&pool.ns, f, false), 0);
+	cr_expect_eq(ns_unhold(&pool.ns, f), 0);
+	cr_expect_not(inode_is_held(pool_inode(&pool, f)));
+}
+
 Test(namespace, holds_nothing_across_a_boot)
 {
 	uint64_t f = pool_create(&pool, ROOT, "f"), g = pool_create(&pool, ROOT, "g");

@@ -593,3 +593,46 @@ Test(store, a_region_that_has_grown_is_used_and_one_that_shrank_is_refused)
 	cr_assert_eq(fixture_digest(&f), digest);
 	fixture_deinit(&f);
 }
+
+/* A power cut half way through the first store. */
+static void lose_copy(struct media *m, uint64_t offset, const void *from, uint64_t length)
+{
+	(void)m, (void)offset, (void)from, (void)length;
+}
+
+static void lose_fence(struct media *m)
+{
+	(void)m;
+}
+
+static void tear_copy(struct media *m, uint64_t offset, const void *from, uint64_t length)
+{
+	static const struct media_ops dead = {.copy = lose_copy, .fence = lose_fence};
+
+	memcpy(m->base + offset, from, length / 2);
+	m->ops = &dead;
+}
+
+Test(store, growing_that_is_torn_leaves_the_superblock_that_was_good)
+{
+	static const struct media_ops torn = {.copy = tear_copy, .fence = lose_fence};
+	static const int64_t damaged[] = {-1, GM_SUPER_A_OFFSET, GM_SUPER_B_OFFSET};
+	const uint64_t larger = FIXTURE_MIB / 2 + 100;
+
+	for (size_t n = 0; n < ARRAY_SIZE(damaged); n++) {
+		struct problem why = PROBLEM_INIT;
+		struct fixture f;
+
+		fixture_init(&f, 1024);
+		if (damaged[n] >= 0)
+			f.media.base[damaged[n] + 100] ^= 1;
+		cr_assert_eq(fixture_reopen(&f, &why), 0, "%s", why.text);
+		f.media.ops = &torn;
+		cr_assert_eq(store_grow(f.store, &larger, &why), 0);
+		cr_assert_neq(f.media.ops, &torn);
+		f.media.ops = &media_memory_ops;
+		cr_assert_eq(fixture_reopen(&f, &why), 0, "%s", why.text);
+		cr_assert_eq(store_get_super(f.store)->regions[0].blocks, FIXTURE_MIB / 2);
+		fixture_deinit(&f);
+	}
+}

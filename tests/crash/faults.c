@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: MIT
+#include "faults.h"
+
+#include <endian.h>
+#include <string.h>
+
+#include "store/codec.h"
+#include "util/cleanup.h"
+
+/* ---- putting stores off ---- */
+
+static void hold(struct recorder *r, uint64_t offset, const void *from, uint64_t length)
+{
+	for (uint64_t n = 0; n < length; n += 8) {
+		uint64_t word;
+
+		memcpy(&word, (const uint8_t *)from + n, sizeof(word));
+		r->held =
+			image_grow(r->held, r->held_count + 1, &r->held_capacity, sizeof(*r->held));
+		r->held[r->held_count++] = (struct held){.offset = offset + n, .word = word};
+	}
+}
+
+static void let_go(struct recorder *r)
+{
+	for (size_t n = 0; n < r->held_count; n++)
+		recorder_store(r, r->held[n].offset, r->held[n].word);
+	r->held_count = 0;
+	recorder_fence(r);
+}
+
+/* ---- a fence left out ---- */
+
+static void no_fence_after_record(struct recorder *r)
+{
+	if (recorder_place(r, r->last) != PLACE_JOURNAL)
+		recorder_fence(r);
+}
+
+static void no_fence_after_tail(struct recorder *r)
+{
+	if (recorder_place(r, r->last) != PLACE_TAIL)
+		recorder_fence(r);
+}
+
+static void no_fence_after_image(struct recorder *r)
+{
+	if (recorder_place(r, r->last) != PLACE_SLOT)
+		recorder_fence(r);
+}
+
+/* Between the second copy, which goes first, and the first one. */
+static void no_fence_between_supers(struct recorder *r)
+{
+	if (r->last < GM_SUPER_B_OFFSET || recorder_place(r, r->last) != PLACE_SUPER)
+		recorder_fence(r);
+}
+
+/* ---- published early ---- */
+
+static void hold_records(struct recorder *r, uint64_t offset, const void *from, uint64_t length)
+{
+	if (recorder_place(r, offset) == PLACE_JOURNAL)
+		hold(r, offset, from, length);
+	else
+		recorder_copy(r, offset, from, length);
+}
+
+/* The header, with the checksum of all, goes first. */
+static void hold_payload(struct recorder *r, uint64_t offset, const void *from, uint64_t length)
+{
+	if (recorder_place(r, offset) != PLACE_JOURNAL) {
+		recorder_copy(r, offset, from, length);
+		return;
+	}
+	recorder_copy(r, offset, from, sizeof(struct gm_record));
+	hold(r, offset + sizeof(struct gm_record), (const uint8_t *)from + sizeof(struct gm_record),
+		length - sizeof(struct gm_record));
+}
+
+static void publish_then_let_go(struct recorder *r, uint64_t offset, uint64_t word)
+{
+	recorder_store(r, offset, word);
+	if (r->held_count == 0)
+		return;
+	recorder_fence(r);
+	let_go(r);
+}
+
+static void hold_images(struct recorder *r, uint64_t offset, const void *from, uint64_t length)
+{
+	if (recorder_place(r, offset) == PLACE_SLOT)
+		hold(r, offset, from, length);
+	else
+		recorder_copy(r, offset, from, length);
+}
+
+static void hold_sections(struct recorder *r, uint64_t offset, const void *from, uint64_t length)
+{
+	bool header = offset == r->slot_offset[0] || offset == r->slot_offset[1];
+
+	if (recorder_place(r, offset) == PLACE_SLOT && !header)
+		hold(r, offset, from, length);
+	else
+		recorder_copy(r, offset, from, length);
+}
+
+static void hold_slot_words(struct recorder *r, uint64_t offset, uint64_t word)
+{
+	if (recorder_place(r, offset) == PLACE_SLOT_WORD) {
+		hold(r, offset, &word, sizeof(word));
+		return;
+	}
+	recorder_store(r, offset, word);
+	recorder_fence(r);
+	let_go(r);
+}
+
+/* ---- the wrong slot ---- */
+
+static uint64_t other_slot(const struct recorder *r, uint64_t offset)
+{
+	return offset < r->slot_offset[1] ? offset + r->slot_size : offset - r->slot_size;
+}
+
+static void copy_to_other_slot(
+	struct recorder *r, uint64_t offset, const void *from, uint64_t length)
+{
+	bool slot = recorder_place(r, offset) == PLACE_SLOT;
+
+	recorder_copy(r, slot ? other_slot(r, offset) : offset, from, length);
+}
+
+static void publish_other_slot(struct recorder *r, uint64_t offset, uint64_t word)
+{
+	struct codec_word w;
+
+	if (recorder_place(r, offset) == PLACE_SLOT_WORD &&
+		codec_decode_slot_word(le64toh(word), &w))
+		word = htole64(codec_encode_slot_word(w.generation, 1 - (unsigned)w.value));
+	recorder_store(r, offset, word);
+}
+
+#define CREATE     "create a | create f"
+#define CHECKPOINT "create a; size a 2 | checkpoint"
+
+const struct writer_fault writer_faults[] = {
+	{"no fence between a record and its tail", CREATE, .fence = no_fence_after_record},
+	{"a reply before the tail is safe", CREATE, .fence = no_fence_after_tail},
+	{"a tail published before its record", CREATE, .copy = hold_records,
+		.publish = publish_then_let_go},
+	{"a checksum before its payload", CREATE, .copy = hold_payload,
+		.publish = publish_then_let_go},
+	{"no fence between an image and its slot word", CHECKPOINT, .fence = no_fence_after_image},
+	{"a slot published before its image", CHECKPOINT, .copy = hold_images,
+		.publish = publish_then_let_go},
+	{"a checkpoint's header before its sections", CHECKPOINT, .copy = hold_sections,
+		.publish = publish_then_let_go},
+	{"a new journal before its slot", CHECKPOINT, .publish = hold_slot_words},
+	{"a checkpoint over the slot in force", CHECKPOINT, .copy = copy_to_other_slot,
+		.publish = publish_other_slot},
+	{"both superblocks at once", "create a | grow 2", .fence = no_fence_between_supers},
+	{"one change in two records", "create a | chmod-in-two-records a", .copy = NULL},
+	{"a record that spans two changes", "create a; create b | chown-two-in-one-record a b",
+		.copy = NULL},
+	{"a reply before its record", "create a | chmod-later a", .copy = NULL},
+};
+
+const size_t writer_fault_count = ARRAY_SIZE(writer_faults);

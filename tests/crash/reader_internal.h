@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/* What the reader's files share: its state, and integers from bytes. */
+#ifndef GM_TESTS_CRASH_READER_INTERNAL_H
+#define GM_TESTS_CRASH_READER_INTERNAL_H
+
+#include <endian.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "reader.h"
+
+struct reader {
+	const uint8_t *area;
+	uint64_t size;
+	struct reading *ret;
+	struct view *v;       /* of ret */
+	const uint8_t *super; /* the copy in force */
+	uint64_t generation;
+	uint64_t sequence;
+	uint64_t granule; /* blocks: extents are made of so many; 512 with the feature "groups" */
+	unsigned slot;
+};
+
+static inline uint64_t reader_u16(const void *at)
+{
+	uint16_t v;
+
+	memcpy(&v, at, sizeof(v));
+	return le16toh(v);
+}
+
+static inline uint64_t reader_u32(const void *at)
+{
+	uint32_t v;
+
+	memcpy(&v, at, sizeof(v));
+	return le32toh(v);
+}
+
+static inline uint64_t reader_u64(const void *at)
+{
+	uint64_t v;
+
+	memcpy(&v, at, sizeof(v));
+	return le64toh(v);
+}
+
+static inline bool reader_is_zero(const void *at, size_t length)
+{
+	const uint8_t *byte = at;
+
+	for (size_t n = 0; n < length; n++)
+		if (byte[n])
+			return false;
+	return true;
+}
+
+#define reader_refuse(r, ...)                                                                      \
+	((void)snprintf((r)->ret->why, sizeof((r)->ret->why), __VA_ARGS__), false)
+
+/* One item from the bytes at `at`, of which there are `room`; *length: how many it takes. */
+bool reader_item(struct reader *r, const uint8_t *at, uint64_t room, uint64_t *length);
+
+/* The objects of items and of a checkpoint's sections are the same. */
+bool reader_inode(struct reader *r, const uint8_t *at);
+bool reader_entry(struct reader *r, const uint8_t *at, uint64_t room, uint64_t *length);
+bool reader_extent(struct reader *r, const uint8_t *at, bool in_checkpoint);
+
+bool reader_journal(struct reader *r);
+
+/* Do all objects fit each other? */
+bool reader_check(struct reader *r);
+
+#endif

@@ -1,0 +1,374 @@
+// SPDX-License-Identifier: MIT
+/* Objects and items, each with the checks that the tables of the document name. */
+#include "reader_internal.h"
+
+#include <inttypes.h>
+#include <sys/stat.h>
+
+enum { /* offsets in an inode */
+	INODE_BYTES = 192,
+	INODE_MODE = 8,
+	INODE_SIZE = 24,
+	INODE_PARENT = 32,
+	INODE_NEXT_COOKIE = 40,
+	INODE_NSEC = 80,
+	INODE_FLAGS = 96,
+	INODE_STALE = 104,
+	INODE_RESERVED = 112,
+	FLAG_HELD = 1,
+	FLAG_EXPORTED = 2,
+};
+
+static uint8_t *find_inode(const struct view *v, uint64_t ino)
+{
+	for (uint32_t n = 0; n < v->inode_count; n++)
+		if (reader_u64(&v->inodes[n]) == ino)
+			return (uint8_t *)(uintptr_t)&v->inodes[n];
+	return NULL;
+}
+
+static bool is_dir(const uint8_t *inode)
+{
+	return S_ISDIR(reader_u32(inode + INODE_MODE));
+}
+
+/* ---- inodes ---- */
+
+static const char *check_inode(const uint8_t *at)
+{
+	uint64_t flags = reader_u64(at + INODE_FLAGS), mode = reader_u32(at + INODE_MODE);
+
+	if (reader_u64(at) == 0 || reader_u64(at) >> 63)
+		return "number";
+	if (!reader_is_zero(at + INODE_RESERVED, INODE_BYTES - INODE_RESERVED))
+		return "reserved bytes";
+	if (mode & ~(uint64_t)(S_IFMT | 07777) || (!S_ISREG(mode) && !S_ISDIR(mode)))
+		return "mode";
+	if (flags > 3 || flags == FLAG_EXPORTED)
+		return "flags";
+	for (unsigned k = 0; k < 4; k++)
+		if (reader_u32(at + INODE_NSEC + 4 * k) > 999999999)
+			return "nanoseconds";
+	if (S_ISDIR(mode))
+		return reader_u64(at + INODE_SIZE) != 0 || flags != 0 ||
+				       reader_u64(at + INODE_STALE) != 0 ||
+				       reader_u64(at + INODE_PARENT) == 0 ||
+				       reader_u64(at + INODE_NEXT_COOKIE) < 3 ||
+				       reader_u64(at + INODE_NEXT_COOKIE) > 1ULL << 62
+			       ? "a directory's fields"
+			       : NULL;
+	if (reader_u64(at + INODE_PARENT) != 0 || reader_u64(at + INODE_NEXT_COOKIE) != 0 ||
+		reader_u64(at + INODE_SIZE) >> 63 ||
+		reader_u64(at + INODE_STALE) > reader_u64(at + INODE_SIZE))
+		return "a file's fields";
+	return NULL;
+}
+
+bool reader_inode(struct reader *r, const uint8_t *at)
+{
+	struct view *v = r->v;
+	uint64_t ino = reader_u64(at);
+	const char *wrong = check_inode(at);
+	uint8_t *old = find_inode(v, ino);
+
+	if (wrong)
+		return reader_refuse(r, "inode %" PRIu64 ": %s", ino, wrong);
+	if (old && ((reader_u32(old + INODE_MODE) ^ reader_u32(at + INODE_MODE)) & S_IFMT))
+		return reader_refuse(r, "inode %" PRIu64 " changes its type", ino);
+	if (!old) {
+		if (ino < v->next_ino)
+			return reader_refuse(r, "inode number %" PRIu64 " is used again", ino);
+		if (v->inode_count == VIEW_INODES)
+			return reader_refuse(r, "more inodes than this reader has room for");
+		v->next_ino = ino + 1;
+		old = (uint8_t *)&v->inodes[v->inode_count++];
+	}
+	memcpy(old, at, INODE_BYTES);
+	return true;
+}
+
+static bool remove_inode(struct reader *r, uint64_t ino)
+{
+	struct view *v = r->v;
+	uint8_t *at = find_inode(v, ino);
+	uint32_t n;
+
+	if (!at || ino == 1)
+		return reader_refuse(r, "inode %" PRIu64 " can't be removed", ino);
+	for (n = 0; n < v->entry_count; n++)
+		if (v->entries[n].parent == ino)
+			return reader_refuse(r, "directory %" PRIu64 " is removed, not empty", ino);
+	for (uint32_t region = 0; region < v->region_count; region++)
+		for (uint64_t b = 0; b < v->region_blocks[region]; b++)
+			if (v->blocks[region][b].ino == ino)
+				return reader_refuse(
+					r, "inode %" PRIu64 " is removed and owns a block", ino);
+	n = (uint32_t)((struct gm_inode *)(void *)at - v->inodes);
+	memmove(&v->inodes[n], &v->inodes[n + 1], (v->inode_count - n - 1) * sizeof(v->inodes[0]));
+	v->inode_count--;
+	return true;
+}
+
+/* ---- entries ---- */
+
+static const char *check_entry(const struct view *v, const uint8_t *at, uint64_t room)
+{
+	uint64_t parent = reader_u64(at), ino = reader_u64(at + 8), cookie = reader_u64(at + 16);
+	uint64_t name_len = reader_u16(at + 24), padded = (name_len + 7) / 8 * 8;
+	const uint8_t *dir = find_inode(v, parent), *child = find_inode(v, ino);
+	const char *name = (const char *)at + 32;
+
+	if (name_len < 1 || name_len > 255 || room < 32 + padded)
+		return "length of the name";
+	if (!reader_is_zero(at + 27, 5) || !reader_is_zero(name + name_len, padded - name_len))
+		return "reserved bytes";
+	if (memchr(name, '/', name_len) || memchr(name, '\0', name_len) ||
+		(name[0] == '.' && (name_len == 1 || (name_len == 2 && name[1] == '.'))))
+		return "name";
+	if (!dir || !is_dir(dir) || !child)
+		return "directory or inode";
+	if (at[26] != reader_u32(child + INODE_MODE) >> 12)
+		return "type";
+	if (cookie < 3)
+		return "cookie";
+	for (uint32_t n = 0; n < v->entry_count; n++) {
+		const struct view_entry *e = &v->entries[n];
+
+		if (e->parent == parent &&
+			(e->cookie >= cookie ||
+				(e->name_len == name_len && memcmp(e->name, name, name_len) == 0)))
+			return "name or cookie is there already";
+	}
+	return NULL;
+}
+
+bool reader_entry(struct reader *r, const uint8_t *at, uint64_t room, uint64_t *length)
+{
+	struct view *v = r->v;
+	struct view_entry e;
+	const char *wrong = room < 32 ? "length" : check_entry(v, at, room);
+	uint32_t n = v->entry_count;
+
+	if (wrong)
+		return reader_refuse(r, "entry: %s", wrong);
+	if (n == VIEW_ENTRIES)
+		return reader_refuse(r, "more entries than this reader has room for");
+	memset(&e, 0, sizeof(e));
+	e.parent = reader_u64(at);
+	e.ino = reader_u64(at + 8);
+	e.cookie = reader_u64(at + 16);
+	e.name_len = (uint8_t)reader_u16(at + 24);
+	e.type = at[26];
+	memcpy(e.name, at + 32, e.name_len);
+	for (; n > 0 && v->entries[n - 1].parent > e.parent; n--)
+		v->entries[n] = v->entries[n - 1];
+	v->entries[n] = e;
+	v->entry_count++;
+	*length = 32 + (e.name_len + 7U) / 8 * 8;
+	return true;
+}
+
+static bool remove_entry(struct reader *r, uint64_t parent, uint64_t cookie)
+{
+	struct view *v = r->v;
+
+	for (uint32_t n = 0; n < v->entry_count; n++) {
+		if (v->entries[n].parent != parent || v->entries[n].cookie != cookie)
+			continue;
+		memmove(&v->entries[n], &v->entries[n + 1],
+			(v->entry_count - n - 1) * sizeof(v->entries[0]));
+		v->entry_count--;
+		return true;
+	}
+	return reader_refuse(r, "an entry is removed that is not there");
+}
+
+/* ---- blocks ---- */
+
+static struct view_block *find_blocks(
+	const struct view *v, uint64_t region, uint64_t block, uint64_t count)
+{
+	if (region >= v->region_count || count == 0 || block < v->first_data[region] ||
+		block - v->first_data[region] > v->data_blocks[region] ||
+		count > v->data_blocks[region] - (block - v->first_data[region]))
+		return NULL;
+	return (struct view_block *)(uintptr_t)&v->blocks[region][block];
+}
+
+static bool is_free(const struct view_block *b)
+{
+	return !b->used && !b->quarantined && !b->poisoned;
+}
+
+static bool owns_place(const struct view *v, uint64_t ino, uint64_t from, uint64_t count)
+{
+	for (uint32_t region = 0; region < v->region_count; region++)
+		for (uint64_t n = 0; n < v->region_blocks[region]; n++) {
+			const struct view_block *b = &v->blocks[region][n];
+
+			if (b->ino == ino && b->file_block >= from && b->file_block - from < count)
+				return true;
+		}
+	return false;
+}
+
+static struct view_block *extent_blocks(struct reader *r, const uint8_t *at)
+{
+	const uint8_t *file = find_inode(r->v, reader_u64(at));
+	uint64_t file_block = reader_u64(at + 8), count = reader_u32(at + 24);
+	struct view_block *b = find_blocks(r->v, reader_u16(at + 28), reader_u64(at + 16), count);
+
+	if (!file || is_dir(file) || !b || reader_u16(at + 30) != 0 || file_block >> 42 ||
+		file_block + count > 1ULL << 42) {
+		(void)reader_refuse(r, "extent of inode %" PRIu64, reader_u64(at));
+		return NULL;
+	}
+	if (file_block % r->granule != 0 || count % r->granule != 0 ||
+		(reader_u64(at + 16) - r->v->first_data[reader_u16(at + 28)]) % r->granule != 0) {
+		(void)reader_refuse(r, "extent of inode %" PRIu64 " in groups", reader_u64(at));
+		return NULL;
+	}
+	return b;
+}
+
+bool reader_extent(struct reader *r, const uint8_t *at, bool in_checkpoint)
+{
+	uint64_t ino = reader_u64(at), file_block = reader_u64(at + 8), count = reader_u32(at + 24);
+	struct view_block *b = extent_blocks(r, at);
+
+	if (!b)
+		return false;
+	if (owns_place(r->v, ino, file_block, count))
+		return reader_refuse(r, "inode %" PRIu64 " has blocks there already", ino);
+	for (uint64_t n = 0; n < count; n++) {
+		if (b[n].ino != 0 || (!in_checkpoint && !is_free(&b[n])))
+			return reader_refuse(r,
+				"inode %" PRIu64 " is given a block of inode %" PRIu64, ino,
+				b[n].ino);
+		b[n].ino = ino;
+		b[n].file_block = file_block + n;
+		b[n].used = true;
+	}
+	return true;
+}
+
+static bool remove_extent(struct reader *r, const uint8_t *at)
+{
+	uint64_t ino = reader_u64(at), file_block = reader_u64(at + 8), count = reader_u32(at + 24);
+	struct view_block *b = extent_blocks(r, at);
+
+	if (!b)
+		return false;
+	if (reader_u64(find_inode(r->v, ino) + INODE_FLAGS) & FLAG_HELD)
+		return reader_refuse(r, "inode %" PRIu64 " is held and loses blocks", ino);
+	for (uint64_t n = 0; n < count; n++) {
+		if (b[n].ino != ino || b[n].file_block != file_block + n)
+			return reader_refuse(r, "a block that inode %" PRIu64 " does not own", ino);
+		b[n].ino = b[n].file_block = 0;
+		b[n].used = b[n].clean = false;
+	}
+	return true;
+}
+
+static bool set_block(struct view_block *b, uint64_t state)
+{
+	switch (state) {
+	case 1:
+		b->clean = true;
+		return true;
+	case 2:
+		b->clean = false;
+		return true;
+	case 3:
+		b->poisoned = true;
+		return true;
+	case 4:
+		if (!is_free(b))
+			return false;
+		b->quarantined = true;
+		return true;
+	case 5:
+		if (!b->quarantined)
+			return false;
+		b->quarantined = b->clean = false;
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool set_blocks(struct reader *r, const uint8_t *at)
+{
+	uint64_t count = reader_u32(at + 8), state = reader_u16(at + 14);
+	struct view_block *b = find_blocks(r->v, reader_u16(at + 12), reader_u64(at), count);
+
+	for (uint64_t n = 0; b && n < count; n++)
+		if (!set_block(&b[n], state))
+			b = NULL;
+	return b || reader_refuse(r, "state %u of blocks", (unsigned)state);
+}
+
+/* ---- boot ---- */
+
+static void forget_boot(struct view *v)
+{
+	for (uint32_t n = 0; n < v->inode_count; n++)
+		memset((uint8_t *)&v->inodes[n] + INODE_FLAGS, 0, 8);
+	for (uint32_t region = 0; region < v->region_count; region++)
+		for (uint64_t n = 0; n < v->region_blocks[region]; n++) {
+			struct view_block *b = &v->blocks[region][n];
+
+			if (b->quarantined)
+				b->quarantined = b->clean = false;
+		}
+	v->frozen = 0;
+}
+
+static bool boot(struct reader *r, const uint8_t *at)
+{
+	if (reader_u64(at + 32) <= r->v->mount_number || reader_u64(at + 32) > 1ULL << 31 ||
+		reader_u64(at + 40) != 0)
+		return reader_refuse(r, "mount number of a boot");
+	if (memcmp(r->v->boot_id, at, 16) != 0)
+		forget_boot(r->v);
+	memcpy(r->v->boot_id, at, 16);
+	memcpy(r->v->token, at + 16, 16);
+	r->v->mount_number = reader_u64(at + 32);
+	return true;
+}
+
+/* ---- items ---- */
+
+bool reader_item(struct reader *r, const uint8_t *at, uint64_t room, uint64_t *length)
+{
+	static const uint64_t payload[9] = {0, INODE_BYTES, 8, 0, 16, 32, 32, 16, 48};
+	uint64_t type, entry_bytes;
+
+	if (room < 8)
+		return reader_refuse(r, "an item is cut off");
+	type = reader_u16(at);
+	*length = reader_u32(at + 4);
+	if (type < 1 || type > 8 || reader_u16(at + 2) != 0 || *length < 8 || *length % 8 != 0 ||
+		*length > room || (payload[type] && *length != 8 + payload[type]))
+		return reader_refuse(r, "an item of type %u", (unsigned)type);
+	at += 8;
+	switch (type) {
+	case 1:
+		return reader_inode(r, at);
+	case 2:
+		return remove_inode(r, reader_u64(at));
+	case 3:
+		return reader_entry(r, at, *length - 8, &entry_bytes) &&
+		       (entry_bytes == *length - 8 || reader_refuse(r, "length of an entry"));
+	case 4:
+		return remove_entry(r, reader_u64(at), reader_u64(at + 8));
+	case 5:
+		return reader_extent(r, at, false);
+	case 6:
+		return remove_extent(r, at);
+	case 7:
+		return set_blocks(r, at);
+	default:
+		return boot(r, at);
+	}
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+#include "scripts.h"
+
+#include "util/cleanup.h"
+
+#define LONG_NAME "a-long-name-that-takes-more-than-one-line"
+
+const struct crash_script crash_scripts[] = {
+	/* names */
+	{"create", "create a | create f; create " LONG_NAME},
+	{"create in a directory", "mkdir d | create d/f"},
+	{"mkdir", "create a | mkdir d; mkdir e"},
+	{"unlink", "create f; size f 3; create g | unlink f; unlink g"},
+	{"unlink a file in use", "create f; size f 2; open f | unlink f; close f"},
+	{"unlink a held file", "create f; size f 2; hold f | unlink f; unhold f"},
+	{"rmdir", "mkdir d; mkdir e | rmdir d; rmdir e"},
+	{"rename", "create f; mkdir d | rename f g; rename g d/f; rename d/f f"},
+	{"rename over a file", "create f; size f 2; create g; size g 3 | rename f g"},
+	{"rename over a held file", "create f; create g; size g 3; hold g | rename f g; unhold g"},
+	{"rename a directory", "mkdir d; mkdir e; create d/f | rename d e/d"},
+	{"rename over a directory", "mkdir d; create d/f; mkdir e | rename d e"},
+	{"exchange", "create f; mkdir d; create d/g | exchange f d/g; exchange f d"},
+	{"rename without replacing", "create f; create g | noreplace f h; noreplace h g"},
+	/* attributes and sizes */
+	{"chmod, chown, times", "create f; mkdir d | chmod f; chown f; times f; chmod d"},
+	{"grow a file", "create f | size f 1; size f 4; size f 4 100; size f 5 7"},
+	{"shrink a file", "create f; size f 5 100 | size f 5; size f 3 9; size f 1; size f 0"},
+	{"shrink and zero",
+		"create f; size f 3; clean f | size f 1 17; stale f; size f 4; clean f"},
+	{"no space", "create f; size f 9; create g | size g 40; size g 1"},
+	/* grants */
+	{"hold and let go", "create f; size f 3 | clean f; hold f; unhold f"},
+	{"export", "create f; size f 2; clean f | export f; unexport f; unhold f"},
+	{"reap an orphan after a thaw",
+		"create f; size f 2; open f; unlink f | freeze; close f; thaw; reap"},
+	/* states of blocks */
+	{"scrub", "create f; size f 3; clean f; unlink f | scrub 2; scrub 9"},
+	{"quarantine", "create f; size f 1 | quarantine 3; quarantine 5; release 3; reboot"},
+	{"poison", "create f; size f 2 | poison 0; poison 4; unlink f; checkpoint; mount"},
+	/* the store */
+	{"checkpoint", "create f; size f 2; mkdir d; create d/g | checkpoint; checkpoint"},
+	{"checkpoint, then changes", "create f | checkpoint; create g; checkpoint; unlink f"},
+	{"a journal that is half full", "create f; brink f | chmod f; chmod f; chmod f"},
+	{"a record larger than the journal", "create f; create g | huge f; create h; huge g"},
+	{"freeze and thaw", "create f; size f 2 | freeze; thaw; chmod f"},
+	{"freeze, then another kernel", "create f; size f 2; hold f | freeze; reboot; chmod f"},
+	/* mounts */
+	{"mount", "create f; size f 2; hold f | mount; mount"},
+	{"another kernel", "create f; size f 2; hold f; unlink f; quarantine 6 | reboot; reboot"},
+	{"orphans at a mount", "create f; size f 2; open f; unlink f; mkdir d | mount"},
+	{"heal the first superblock", "create f; rot super-a | mount; chmod f"},
+	{"heal the second superblock", "create f; rot super-b | mount; chmod f"},
+	{"heal the first slot word", "create f; checkpoint; rot word-a | mount; checkpoint"},
+	{"heal the second slot word", "create f; checkpoint; rot word-b | mount; checkpoint"},
+	{"heal both",
+		"create f; rot super-a; rot word-a | reboot; rot super-b; rot word-b; reboot"},
+	/* format and growth */
+	{"format of blank memory", "blank | format; mount; create f"},
+	{"format over a pool", "create f; size f 3; checkpoint; chmod f | format; mount"},
+	{"format over a pool that was formatted anew", "create f; checkpoint; checkpoint; format; "
+						       "mount; create g | format; mount; create f"},
+	{"grow", "create f; size f 3 | grow 3; mount; size f 9; checkpoint; grow 5; mount"},
+	{"grow with a damaged first superblock", "create f; rot super-a | grow 3; mount"},
+	{"grow with a damaged second superblock", "create f; rot super-b | grow 3; mount"},
+	{"grow with a full journal", "create f; size f 9; brink f | grow 3; mount; size f 12"},
+};
+
+const size_t crash_script_count = ARRAY_SIZE(crash_scripts);

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT
+#include "view.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "util/le.h"
+
+#define HEAD_BYTES offsetof(struct view, inodes)
+
+uint64_t view_hash(const struct view *v)
+{
+	uint64_t h = XXH3_64bits(v, HEAD_BYTES);
+
+	h = XXH3_64bits_withSeed(v->inodes, v->inode_count * sizeof(v->inodes[0]), h);
+	h = XXH3_64bits_withSeed(v->entries, v->entry_count * sizeof(v->entries[0]), h);
+	for (uint32_t r = 0; r < v->region_count; r++)
+		h = XXH3_64bits_withSeed(
+			v->blocks[r], v->region_blocks[r] * sizeof(v->blocks[r][0]), h);
+	return h;
+}
+
+/* ---- in words ---- */
+
+static bool head_differs(const struct view *is, const struct view *should, char *text, size_t size)
+{
+	if (memcmp(is, should, HEAD_BYTES) == 0)
+		return false;
+	if (is->inode_count != should->inode_count)
+		(void)snprintf(text, size, "%" PRIu32 " inodes instead of %" PRIu32,
+			is->inode_count, should->inode_count);
+	else if (is->entry_count != should->entry_count)
+		(void)snprintf(text, size, "%" PRIu32 " entries instead of %" PRIu32,
+			is->entry_count, should->entry_count);
+	else if (is->mount_number != should->mount_number)
+		(void)snprintf(text, size, "mount number %" PRIu64 " instead of %" PRIu64,
+			is->mount_number, should->mount_number);
+	else if (is->next_ino != should->next_ino)
+		(void)snprintf(text, size, "next inode number %" PRIu64 " instead of %" PRIu64,
+			is->next_ino, should->next_ino);
+	else if (is->frozen != should->frozen)
+		(void)snprintf(text, size, "%s", is->frozen ? "frozen" : "not frozen");
+	else
+		(void)snprintf(text, size, "another uuid, boot id, token, or size of a region");
+	return true;
+}
+
+static void describe_inode(char text[200], const struct gm_inode *i)
+{
+	(void)snprintf(text, 200,
+		"inode %" PRIu64 " (mode %o, owner %u, %u links, %" PRIu64 " bytes, flags %" PRIu64
+		", ctime %" PRIu64 ")",
+		get_le64(i->ino), get_le32(i->mode), get_le32(i->uid), get_le32(i->links),
+		get_le64(i->size), get_le64(i->flags), get_le64(i->ctime));
+}
+
+static bool inodes_differ(const struct view *is, const struct view *should, char *text, size_t size)
+{
+	for (uint32_t n = 0; n < is->inode_count; n++) {
+		const struct gm_inode *a = &is->inodes[n], *b = &should->inodes[n];
+		char one[200], other[200];
+
+		if (memcmp(a, b, sizeof(*a)) == 0)
+			continue;
+		describe_inode(one, a);
+		describe_inode(other, b);
+		(void)snprintf(text, size, "%s instead of %s", one, other);
+		return true;
+	}
+	return false;
+}
+
+static bool entries_differ(
+	const struct view *is, const struct view *should, char *text, size_t size)
+{
+	for (uint32_t n = 0; n < is->entry_count; n++) {
+		const struct view_entry *a = &is->entries[n], *b = &should->entries[n];
+
+		if (memcmp(a, b, sizeof(*a)) == 0)
+			continue;
+		(void)snprintf(text, size,
+			"entry \"%.*s\" of inode %" PRIu64 " for inode %" PRIu64
+			" instead of \"%.*s\" of inode %" PRIu64 " for inode %" PRIu64,
+			a->name_len, a->name, a->parent, a->ino, b->name_len, b->name, b->parent,
+			b->ino);
+		return true;
+	}
+	return false;
+}
+
+static const char *state_of(const struct view_block *b)
+{
+	return b->used ? "used" : b->quarantined ? "quarantined" : "free";
+}
+
+static bool blocks_differ(const struct view *is, const struct view *should, char *text, size_t size)
+{
+	for (uint32_t r = 0; r < is->region_count; r++)
+		for (uint64_t n = 0; n < is->region_blocks[r]; n++) {
+			const struct view_block *a = &is->blocks[r][n], *b = &should->blocks[r][n];
+
+			if (memcmp(a, b, sizeof(*a)) == 0)
+				continue;
+			(void)snprintf(text, size,
+				"block %" PRIu64 " of region %" PRIu32
+				" is %s, %s%s, of inode %" PRIu64
+				" instead of %s, %s%s, of inode %" PRIu64,
+				n, r, state_of(a), a->clean ? "clean" : "dirty",
+				a->poisoned ? ", poisoned" : "", a->ino, state_of(b),
+				b->clean ? "clean" : "dirty", b->poisoned ? ", poisoned" : "",
+				b->ino);
+			return true;
+		}
+	return false;
+}
+
+void view_describe_difference(
+	const struct view *is, const struct view *should, char *text, size_t size)
+{
+	if (!head_differs(is, should, text, size) && !inodes_differ(is, should, text, size) &&
+		!entries_differ(is, should, text, size) && !blocks_differ(is, should, text, size))
+		(void)snprintf(text, size, "no difference");
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of the steps share. A step gets its words; args[0] is its name. */
+#ifndef GM_TESTS_CRASH_WORLD_STEPS_H
+#define GM_TESTS_CRASH_WORLD_STEPS_H
+
+#include "world.h"
+
+struct inode *world_find_file(const struct world *w, const char *path); /* NULL: there is none */
+
+/* A change that a FUSE request asked for is remembered with its number, if it was one. Returns r.
+ */
+int world_asked(struct world *w, int r);
+
+int world_step_chmod(struct world *w, char *const args[]);
+int world_step_chown(struct world *w, char *const args[]);
+
+/* ---- world_special.c ---- */
+
+int world_step_brink(struct world *w, char *const args[]);
+int world_step_huge(struct world *w, char *const args[]);
+int world_step_rot(struct world *w, char *const args[]);
+int world_step_chmod_in_two_records(struct world *w, char *const args[]);
+int world_step_chmod_later(struct world *w, char *const args[]);
+int world_step_chown_two_in_one_record(struct world *w, char *const args[]);
+
+#endif

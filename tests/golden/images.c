@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+#include "../crash/world.h"
+#include "golden.h"
+#include "util/cleanup.h"
+
+#define TEN "0123456789"
+#define LONG                                                                                       \
+	TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN    \
+		TEN TEN TEN "12345"
+
+#define EVERYTHING                                                                                 \
+	"mkdir d; mkdir e; mkdir e/sub; create a; size a 3 100; clean a; create b; size b 2; "     \
+	"hold b;"                                                                                  \
+	"create c; size c 1 5; create d/f; size d/f 1; rename d/f d/g; create o; size o 1; hold "  \
+	"o;"                                                                                       \
+	"unlink o; create x; size x 1; clean x; export x; quarantine 8; poison 9; times a; chown " \
+	"c;"                                                                                       \
+	"size a 2 77; create gr\xc3\xbc\xc3\x9f"                                                   \
+	"e; create " LONG "; create \x01\xff; checkpoint;"
+
+const struct golden golden_images[] = {
+	/* every section, and behind it every kind of item and every state of blocks */
+	{"everything", WORLD_FILE, false, false,
+		EVERYTHING
+		"create j; mkdir k; size j 1; dirty 10; clean j; size j 0; unlink c; rmdir k;"
+		"rename b e/b; mount; quarantine 10; release 10; poison 10; chmod a; scrub 1"},
+	/* the journal has been emptied by the checkpoint; an orphan of nobody, too */
+	{"checkpoint", WORLD_FILE, false, false, EVERYTHING "open c; unlink c; checkpoint"},
+	/* a crash between the two slot words, the first superblock damaged as well */
+	{"cut-short", WORLD_FILE, false, true,
+		EVERYTHING "create j; size j 1; rot super-a; checkpoint"},
+	{"frozen", WORLD_FILE, false, false, EVERYTHING "create j; freeze"},
+	/* the checkpoint's maps are smaller than the regions */
+	{"grown", WORLD_FILE, false, false,
+		EVERYTHING "grow 5; mount; size e/h 1; create z; size z 4"},
+	{"two-regions", WORLD_RESERVED, true, false, "create a; size a 15 9; mkdir d; create d/b"},
+	{"reserved-ram", WORLD_RESERVED, false, false, EVERYTHING "reboot; hold a; quarantine 3"},
+	{"groups", WORLD_GROUPS, false, false,
+		"create a; size a 2; clean a; create b; checkpoint; size a 1"},
+};
+
+const size_t golden_image_count = ARRAY_SIZE(golden_images);

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What this version must refuse: every number that the format has set aside, every reserved byte
+ * that is not zero, every feature that it does not know. An image that is whole is changed in one
+ * place, its checksums made good again.
+ */
+#ifndef GM_TESTS_GOLDEN_RESERVED_H
+#define GM_TESTS_GOLDEN_RESERVED_H
+
+#include "golden.h"
+
+struct reserved {
+	const char *name;
+	void (*edit)(struct image *i, uint64_t number);
+	uint64_t first; /* the numbers that are refused, and two among them that are not */
+	uint64_t last;
+	int error;
+	const char *phrase; /* in the sentence */
+	uint64_t valid[2];
+};
+
+extern const struct reserved reserved_numbers[];
+extern const size_t reserved_count;
+
+#endif
