@@ -3,6 +3,7 @@
 
 import contextlib
 import errno
+import json
 import os
 import struct
 import subprocess
@@ -164,6 +165,13 @@ def out_of_turn(lab):
         lab.check(counts.sock.recv(4096) == b'' and counts.process.wait(20) == 1, 'of which it says so')
 
 
+def doctor(lab, level, text):
+    """What it says of them; other findings are not ours."""
+    done = subprocess.run(['guestmemfs', 'doctor', '--json'], stdout=subprocess.PIPE, timeout=60, check=False)
+    found = [f for f in json.loads(done.stdout)['findings'] if f['id'] == 'reuse']
+    lab.check(len(found) == 1 and found[0]['level'] == level and text in found[0]['text'], f'doctor: {level}, {text}', f'{found}')
+
+
 def without_privileges(lab):
     program = f'{lab.plan["prefix"]}/libexec/guestmemfs-counts'
     lab.check('can be read' in lab.run(program, '--check'), '--check: it works here')
@@ -173,7 +181,9 @@ def without_privileges(lab):
     put('/proc/sys/kernel/kptr_restrict', '2')
     text = lab.run(program, '--check', fails=True)
     lab.check('kptr_restrict' in text, 'so it does where the kernel hides its addresses', text)
+    doctor(lab, 'warning', 'kptr_restrict')
     put('/proc/sys/kernel/kptr_restrict', '0')
+    doctor(lab, 'ok', 'is used again')
 
 
 def look(lab):
