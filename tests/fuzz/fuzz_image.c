@@ -105,7 +105,8 @@ static void set_tail(uint64_t end)
 			codec_encode_tail_word(w.generation, end));
 }
 
-static void edit_words(const uint8_t *bytes, size_t count)
+/* The first word if offset is odd, else the second one. */
+static void edit_words(uint64_t offset, const uint8_t *bytes, size_t count)
 {
 	uint8_t word[8] = {0};
 	gm_le64 content;
@@ -114,7 +115,7 @@ static void edit_words(const uint8_t *bytes, size_t count)
 	memcpy(word, bytes, count < 6 ? count : 6);
 	memcpy(&content, word, sizeof(content));
 	sealed = get_le64(content) | codec_checksum(&content, sizeof(content)) << 48;
-	edit_u64(&fuzz.image, bytes[0] & 2 ? GM_SLOT_WORD_A_OFFSET : GM_SLOT_WORD_B_OFFSET, sealed);
+	edit_u64(&fuzz.image, offset & 1 ? GM_SLOT_WORD_A_OFFSET : GM_SLOT_WORD_B_OFFSET, sealed);
 }
 
 static uint64_t last_sequence(void)
@@ -195,7 +196,7 @@ static void edit(unsigned place, uint64_t offset, const uint8_t *bytes, size_t c
 		break;
 	case PLACE_WORDS:
 		if (count > 0)
-			edit_words(bytes, count);
+			edit_words(offset, bytes, count);
 		break;
 	case PLACE_TAIL_AT:
 		set_tail(offset * GM_TAIL_UNIT);
