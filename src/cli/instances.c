@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "util/cleanup.h"
 
@@ -26,6 +27,16 @@ int instance_ask(struct instance *i, struct problem *why)
 	json_object_put(i->status);
 	i->status = status;
 	return 0;
+}
+
+bool instance_has_kind(const struct instance *i, const char *kind)
+{
+	struct json_object *regions = query_array(i->status, "/regions");
+
+	for (size_t n = 0; regions && n < json_object_array_length(regions); n++)
+		if (strcmp(query_text(json_object_array_get_idx(regions, n), "/kind"), kind) == 0)
+			return true;
+	return false;
 }
 
 static void note_silent(struct instances *all, const char *name, int error, struct problem *why)

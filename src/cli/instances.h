@@ -33,6 +33,9 @@ struct instances {
 int instances_find(struct instances *ret, struct problem *why);
 void instances_deinit(struct instances *i);
 
+/* Is any of its regions of that kind ("soft", "pmem", "file")? */
+bool instance_has_kind(const struct instance *i, const char *kind);
+
 /* The status anew. */
 int instance_ask(struct instance *i, struct problem *why);
 

@@ -39,3 +39,41 @@ void interrupt_obey(void)
 	if (interrupt_signal != 0)
 		(void)raise(interrupt_signal); /* its handler was reset when it was noted */
 }
+
+/* ---- held back ---- */
+
+static const int held_numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+
+static void change_mask(int how)
+{
+	sigset_t set;
+
+	(void)sigemptyset(&set);
+	for (size_t i = 0; i < ARRAY_SIZE(held_numbers); i++)
+		(void)sigaddset(&set, held_numbers[i]);
+	(void)sigaddset(&set, SIGPIPE);
+	(void)sigprocmask(how, &set, NULL);
+}
+
+void interrupt_hold(void)
+{
+	change_mask(SIG_BLOCK);
+}
+
+/* One that is ignored never becomes pending: nohup stays nohup. */
+bool interrupt_held(void)
+{
+	sigset_t pending;
+
+	if (sigpending(&pending) < 0)
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(held_numbers); i++)
+		if (sigismember(&pending, held_numbers[i]) == 1)
+			return true;
+	return false;
+}
+
+void interrupt_release(void)
+{
+	change_mask(SIG_UNBLOCK);
+}

@@ -18,4 +18,14 @@ bool interrupt_pending(void);
  */
 void interrupt_obey(void);
 
+/*
+ * The other way, for what must be undone in any case: signals that would end the process, SIGINT,
+ * SIGTERM, SIGHUP and SIGQUIT, are held back, however many come, and end it when they are
+ * released. Whoever holds them asks from time to time whether one has come. SIGPIPE is held back
+ * and not asked for.
+ */
+void interrupt_hold(void);
+bool interrupt_held(void);
+void interrupt_release(void); /* without a hold it does nothing */
+
 #endif

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/interrupt.h"
 #include "doctor/doctor.h"
 #include "util/cleanup.h"
 #include "util/log.h"
@@ -32,14 +33,12 @@ static int check_silent(const struct instances *all, struct problem *why)
 static int check_pools(const struct instances *all, struct problem *why)
 {
 	for (size_t n = 0; n < all->count; n++) {
-		struct json_object *status = all->list[n].status;
-
-		if (strcmp(query_text(status, "/regions/0/kind"), "file") == 0)
+		if (instance_has_kind(&all->list[n], "file"))
 			return problem(why, EINVAL,
 				"the pool mounted at %s is on a file, which does not survive a "
 				"kexec; unmount it first, or give "
 				"--force and lose it",
-				query_text(status, "/mount_point"));
+				query_text(all->list[n].status, "/mount_point"));
 	}
 	return 0;
 }
@@ -71,8 +70,8 @@ static int check_next(const char *command_line, struct problem *why)
 	return 0;
 }
 
-static int check_all(const struct kexec_options *o, const struct instances *all,
-	const char *command_line, struct problem *why)
+static int check_all(const struct kexec_options *o, struct instances *all, const char *command_line,
+	struct problem *why)
 {
 	int r = allow(o, check_pools(all, why), why);
 
@@ -93,50 +92,26 @@ static int check_all(const struct kexec_options *o, const struct instances *all,
 	return r;
 }
 
-/* ---- freezing ---- */
-
-static int change_frozen(struct instance *i, bool freeze, struct problem *why)
-{
-	_cleanup_(json_object_putp) struct json_object *o = NULL;
-	int r = query_socket(i->socket, freeze ? CONTROL_FREEZE : CONTROL_THAW, 0, &o, why);
-
-	if (r == 0)
-		i->frozen_by_us = freeze;
-	return r;
-}
-
-static void thaw_all(struct instances *all)
-{
-	struct problem why = PROBLEM_INIT;
-
-	for (size_t n = 0; n < all->count; n++)
-		if (all->list[n].frozen_by_us && change_frozen(&all->list[n], false, &why) < 0)
-			log_error("%s stays frozen: %s",
-				query_text(all->list[n].status, "/mount_point"), why.text);
-}
-
-/* After this nobody gets memory any more; so a look for holders tells the truth. */
-static int freeze_all(const struct kexec_options *o, struct instances *all, struct problem *why)
-{
-	int r = 0;
-
-	for (size_t n = 0; n < all->count && r == 0; n++)
-		if (!query_true(all->list[n].status, "/frozen"))
-			r = change_frozen(&all->list[n], true, why);
-	for (size_t n = 0; n < all->count && r == 0; n++)
-		r = instance_ask(&all->list[n], why);
-	return r < 0 ? r : allow(o, kexec_find_holders(all, why), why);
-}
-
 /* ---- all of it ---- */
 
+static int check_interrupted(struct problem *why)
+{
+	return interrupt_held() ? problem(why, EINTR, "interrupted") : 0;
+}
+
+/* Once nobody gets memory any more a look for holders tells the truth. 1: systemd jumps. */
 static int jump(const struct kexec_options *o, struct instances *all, struct problem *why)
 {
-	int r = freeze_all(o, all, why);
+	int r = kexec_freeze_all(all, why);
 
 	if (r == 0)
+		r = allow(o, kexec_find_holders(all, why), why);
+	if (r == 0)
+		r = check_interrupted(why);
+	if (r == 0)
 		r = kexec_run(why);
-	thaw_all(all);
+	if (r < 0)
+		kexec_thaw_all(all);
 	return r;
 }
 
@@ -161,8 +136,13 @@ static int do_kexec(const struct kexec_options *o, struct problem *why)
 		r = kexec_command_line(&command_line, o, &all, why);
 	if (r == 0)
 		r = check_all(o, &all, command_line, why);
+	interrupt_hold(); /* from here on there is something to undo */
 	if (r == 0)
 		r = kexec_load(o, command_line, why);
+	if (r == 0 && o->load_only && check_interrupted(why) < 0) {
+		kexec_unload();
+		r = -EINTR;
+	}
 	if (r < 0)
 		return r;
 	if (o->load_only || o->panic) {
@@ -171,7 +151,11 @@ static int do_kexec(const struct kexec_options *o, struct problem *why)
 		return 0;
 	}
 	r = jump(o, &all, why);
-	kexec_unload();
+	if (r < 0)
+		kexec_unload();
+	else
+		log_warning("systemd is on its way into the next kernel: the pools stay frozen, "
+			    "and it stays loaded");
 	return r;
 }
 
@@ -242,7 +226,9 @@ static int run_kexec(const struct cli_command *self, int argc, char **argv)
 	if (o.load_only && o.panic)
 		return cli_usage_error(self, "--load-only and --panic exclude each other");
 	o.kernel = argv[optind];
-	return do_kexec(&o, &why) < 0 ? cli_fail(&why) : CLI_DONE;
+	c = do_kexec(&o, &why) < 0 ? cli_fail(&why) : CLI_DONE;
+	interrupt_release();
+	return c;
 }
 
 const struct cli_command cli_kexec = {
@@ -255,7 +241,8 @@ const struct cli_command cli_kexec = {
 		"succession tokens; loads the kernel with kexec -s; freezes every pool; makes sure "
 		"that nobody has guest memory\n"
 		"open or mapped; and jumps (through systemd where that runs the host). If anything "
-		"is wrong, nothing has changed.\n\n"
+		"is wrong, or it is\n"
+		"interrupted, nothing has changed.\n\n"
 		"  --initrd FILE        the next kernel's initial RAM disk\n"
 		"  --reuse-cmdline      the running kernel's command line (the default)\n"
 		"  --command-line TEXT  this one\n"

@@ -28,10 +28,18 @@ int kexec_command_line(char **ret, const struct kexec_options *o, const struct i
 char *kexec_strip_tokens(const char *cmdline);
 
 /*
- * Is anybody in the way? Processes that hold guest memory as the workers know them, or have a
- * devdax node open or mapped. -EBUSY with a sentence that names them.
+ * Is anybody in the way? Processes that have a devdax device open or mapped, by whatever node, or
+ * hold memory of a pool on a file. -EBUSY with a sentence that names them, or the instance that
+ * does not tell. The status of an instance may be asked anew.
  */
-int kexec_find_holders(const struct instances *all, struct problem *why);
+int kexec_find_holders(struct instances *all, struct problem *why);
+
+/* Freezes what is not frozen yet, and asks for each status anew. On failure kexec_thaw_all() is
+ * still due. */
+int kexec_freeze_all(struct instances *all, struct problem *why);
+
+/* Thaws what kexec_freeze_all() has frozen, or may have. What can't be thawed is logged. */
+void kexec_thaw_all(struct instances *all);
 
 /* True if a kernel is loaded (panic: as the crash kernel). */
 bool kexec_is_loaded(bool panic);
@@ -46,7 +54,11 @@ void kexec_unload(void);
  */
 int kexec_check_systemd(struct problem *why);
 
-/* Jumps. Returns only if that failed. */
+/*
+ * Jumps. Returns only if that failed or was interrupted, with a sentence; or 1 if systemd, which
+ * has the order and is on its way, ends this process: then all must stay as it is. To be called
+ * under interrupt_hold().
+ */
 int kexec_run(struct problem *why);
 
 #endif

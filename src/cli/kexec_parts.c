@@ -1,25 +1,23 @@
 // SPDX-License-Identifier: MIT
 #include "cli/kexec.h"
 
-#include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "cli/interrupt.h"
+#include "cli/tool.h"
 #include "util/cleanup.h"
+#include "util/clock.h"
 #include "util/words.h"
 
-extern char **environ;
-
-#define TOKEN_WORD "guestmemfs.succession="
-#define CRASH_WORD "elfcorehdr=" /* a crash kernel's, and not its successor's */
+#define TOKEN_WORD        "guestmemfs.succession="
+#define CRASH_WORD        "elfcorehdr=" /* a crash kernel's, and not its successor's */
+#define SYSTEMD_BEGINS_MS 120000U       /* logind's inhibitors may hold it up */
 
 /* ---- the command line ---- */
 
@@ -94,160 +92,6 @@ int kexec_command_line(
 	return r;
 }
 
-/* ---- who is in the way ---- */
-
-/* One sentence for all: "vm0 of process 12 (qemu-system-x86), ..." */
-struct list {
-	char text[700];
-	size_t length;
-	unsigned count;
-};
-
-static void note(struct list *l, const char *what, long pid)
-{
-	char path[64], name[32] = "?";
-	int fd;
-
-	(void)snprintf(path, sizeof(path), "/proc/%ld/comm", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd >= 0) {
-		ssize_t n = read(fd, name, sizeof(name) - 1);
-
-		if (n > 0)
-			name[n - 1] = '\0';
-		(void)close_fd(fd);
-	}
-	l->count++;
-	if (l->length > sizeof(l->text) - 128)
-		return;
-	l->length += (size_t)snprintf(l->text + l->length, sizeof(l->text) - l->length,
-		"%s%.40s by process %ld (%s)", l->length ? ", " : "", what, pid, name);
-}
-
-static bool is_ours(const struct instances *all, long pid)
-{
-	static const char *const keys[] = {"/pids/supervisor", "/pids/worker", "/pids/helper"};
-
-	for (size_t n = 0; n < all->count; n++)
-		for (size_t k = 0; k < ARRAY_SIZE(keys); k++)
-			if (query_number(all->list[n].status, keys[k]) == (uint64_t)pid)
-				return true;
-	return pid == getpid();
-}
-
-/* A devdax node among the descriptors of one task. */
-static bool has_node_open(const char *directory, char *node, size_t size)
-{
-	DIR *d = opendir(directory);
-	bool found = false;
-	struct dirent *e;
-
-	while (d && !found && (e = readdir(d))) {
-		ssize_t n = readlinkat(dirfd(d), e->d_name, node, size - 1);
-
-		if (n <= 0)
-			continue;
-		node[n] = '\0';
-		found = strncmp(node, "/dev/dax", 8) == 0;
-	}
-	if (d)
-		(void)closedir(d);
-	return found;
-}
-
-static bool has_node_mapped(const char *path, char *node, size_t size)
-{
-	FILE *f = fopen(path, "re");
-	char line[512];
-	bool found = false;
-
-	while (f && !found && fgets(line, sizeof(line), f)) {
-		const char *name = strstr(line, " /dev/dax");
-
-		if (!name)
-			continue;
-		found = true;
-		(void)snprintf(node, size, "%.*s", (int)strcspn(name + 1, " \n"), name + 1);
-	}
-	if (f)
-		(void)fclose(f);
-	return found;
-}
-
-/* Each task: a process whose leader has ended shows nothing under its own number. */
-static bool has_node(long pid, char *node, size_t size)
-{
-	char path[96];
-	DIR *d;
-	struct dirent *e;
-	bool found = false;
-
-	(void)snprintf(path, sizeof(path), "/proc/%ld/task", pid);
-	d = opendir(path);
-	while (d && !found && (e = readdir(d))) {
-		if (!isdigit((unsigned char)e->d_name[0]))
-			continue;
-		(void)snprintf(path, sizeof(path), "/proc/%ld/task/%.20s/fd", pid, e->d_name);
-		found = has_node_open(path, node, size);
-		(void)snprintf(path, sizeof(path), "/proc/%ld/task/%.20s/maps", pid, e->d_name);
-		found = found || has_node_mapped(path, node, size);
-	}
-	if (d)
-		(void)closedir(d);
-	return found;
-}
-
-/* A grant of this boot tells which file it was, not that its process has not let go of it since:
- * on soft regions one stands as long as the process lives. */
-static void note_grants(struct list *l, const struct instance *i)
-{
-	struct json_object *grants = query_array(i->status, "/grants");
-	bool file = strcmp(query_text(i->status, "/regions/0/kind"), "file") == 0;
-	char node[128];
-
-	for (size_t n = 0; grants && n < json_object_array_length(grants); n++) {
-		struct json_object *g = json_object_array_get_idx(grants, n);
-		long pid = (long)query_number(g, "/pid");
-
-		if (strcmp(query_text(g, "/state"), "dead") != 0 &&
-			(file || has_node(pid, node, sizeof(node))))
-			note(l, query_text(g, "/path"), pid);
-	}
-}
-
-static void note_nodes_of(struct list *l, long pid)
-{
-	char node[128];
-
-	if (has_node(pid, node, sizeof(node)))
-		note(l, node, pid);
-}
-
-int kexec_find_holders(const struct instances *all, struct problem *why)
-{
-	struct list l = {.count = 0};
-	struct dirent *e;
-	DIR *d;
-
-	for (size_t n = 0; n < all->count; n++)
-		note_grants(&l, &all->list[n]);
-	d = l.count == 0 ? opendir("/proc") : NULL;
-	while (d && (e = readdir(d))) {
-		long pid = strtol(e->d_name, NULL, 10);
-
-		if (pid > 0 && !is_ours(all, pid))
-			note_nodes_of(&l, pid);
-	}
-	if (d)
-		(void)closedir(d);
-	if (l.count == 0)
-		return 0;
-	return problem(why, EBUSY,
-		"guest memory is in use: %s%s; end or migrate these first, or give --force and "
-		"lose what they have not saved",
-		l.text, l.length > sizeof(l.text) - 128 ? ", and more" : "");
-}
-
 /* ---- kexec(8) ---- */
 
 bool kexec_is_loaded(bool panic)
@@ -258,47 +102,6 @@ bool kexec_is_loaded(bool panic)
 	char c = '0';
 
 	return fd >= 0 && read(fd, &c, 1) == 1 && c == '1';
-}
-
-static int wait_for(pid_t pid)
-{
-	int status = 0;
-
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return -errno;
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
-}
-
-/* Runs a program; what it says on stdout and stderr goes into words. Its exit code, or negative
- * errno. */
-static int run_program(char *const argv[], char *words, size_t size)
-{
-	posix_spawn_file_actions_t actions;
-	int pipefd[2], r;
-	size_t length = 0;
-	ssize_t n;
-	pid_t pid;
-
-	if (pipe2(pipefd, O_CLOEXEC) < 0)
-		return -errno;
-	r = posix_spawn_file_actions_init(&actions);
-	if (r == 0) {
-		r = posix_spawn_file_actions_adddup2(&actions, pipefd[1], STDOUT_FILENO);
-		if (r == 0)
-			r = posix_spawn_file_actions_adddup2(&actions, pipefd[1], STDERR_FILENO);
-		if (r == 0)
-			r = posix_spawnp(&pid, argv[0], &actions, NULL, argv, environ);
-		(void)posix_spawn_file_actions_destroy(&actions);
-	}
-	(void)close_fd(pipefd[1]);
-	while (r == 0 && length < size - 1 &&
-		(n = read(pipefd[0], words + length, size - 1 - length)) > 0)
-		length += (size_t)n;
-	words[length] = '\0';
-	words[strcspn(words, "\n")] = '\0';
-	(void)close_fd(pipefd[0]);
-	return r ? -r : wait_for(pid);
 }
 
 /* -s, always: the other call, kexec_load, picks its room from a map that does not know of the
@@ -323,7 +126,7 @@ int kexec_load(const struct kexec_options *o, const char *command_line, struct p
 		argv[n++] = initrd;
 	argv[n++] = line;
 	argv[n] = NULL;
-	r = run_program(argv, words, sizeof(words));
+	r = tool_run(argv, words, sizeof(words), false);
 	if (r == -ENOENT)
 		return problem(why, ENOENT, "there is no kexec program: install kexec-tools");
 	if (r < 0)
@@ -342,7 +145,7 @@ void kexec_unload(void)
 	static char *const argv[] = {(char *)"kexec", (char *)"-s", (char *)"-u", NULL};
 	char words[200];
 
-	(void)run_program(argv, words, sizeof(words));
+	(void)tool_run(argv, words, sizeof(words), false);
 }
 
 static bool systemd_runs(void)
@@ -365,8 +168,54 @@ int kexec_check_systemd(struct problem *why)
 	return 0;
 }
 
+/* From then on nothing that it does is ours to undo. Empty if it can't be asked: it is about to be
+ * gone. */
+static const char *state_of_systemd(char *words, size_t size)
+{
+	static char *const argv[] = {(char *)"systemctl", (char *)"is-system-running", NULL};
+
+	return tool_run(argv, words, size, false) < 0 ? "" : words;
+}
+
+static bool runs_on(const char *state)
+{
+	static const char *const states[] = {
+		"initializing", "starting", "running", "degraded", "maintenance"};
+
+	for (size_t n = 0; n < ARRAY_SIZE(states); n++)
+		if (strcmp(state, states[n]) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * systemd has taken the order, and ends this process when its turn comes. To undo anything then
+ * would be the end of the guests: it would find no kernel loaded, and reboot. So a signal counts as
+ * that as long as it is on its way. 1, or -ECANCELED if it is not any more.
+ */
+static int wait_for_systemd(struct problem *why)
+{
+	const struct timespec pause = {.tv_nsec = 200 * 1000000L};
+	uint64_t until = clock_milliseconds() + SYSTEMD_BEGINS_MS;
+	char words[64] = "";
+	bool seen = false;
+
+	for (;;) {
+		if (!runs_on(state_of_systemd(words, sizeof(words)))) {
+			seen = true;
+			if (interrupt_held())
+				return 1;
+		} else if (seen || clock_milliseconds() >= until) {
+			return problem(why, ECANCELED,
+				"systemd does not go into the next kernel: its job was cancelled "
+				"or has failed, see systemctl list-jobs and journalctl");
+		}
+		(void)nanosleep(&pause, NULL);
+	}
+}
+
 /* systemd stops its units first and then jumps into the image that is loaded already; it loads none
- * over it. */
+ * over it. Its client is not interrupted: nobody could tell then whether systemd has the order. */
 int kexec_run(struct problem *why)
 {
 	static char *const by_systemd[] = {(char *)"systemctl", (char *)"kexec", NULL};
@@ -376,11 +225,11 @@ int kexec_run(struct problem *why)
 	int r;
 
 	sync();
-	r = run_program(systemd ? by_systemd : by_itself, words, sizeof(words));
-	if (r == 0 && systemd) {
-		for (;;)
-			(void)pause(); /* systemd ends this process when its turn comes */
-	}
+	r = tool_run(systemd ? by_systemd : by_itself, words, sizeof(words), !systemd);
+	if (r == 0 && systemd)
+		return wait_for_systemd(why);
+	if (interrupt_held())
+		return problem(why, EINTR, "interrupted");
 	return problem(why, EIO, "%s failed: %s", systemd ? "systemctl kexec" : "kexec -e",
 		*words  ? words
 		: r < 0 ? strerror(-r)

@@ -39,7 +39,8 @@ struct fact_device {     /* of /sys/bus/dax */
 	bool has_node;
 	mode_t mode; /* of the node */
 	uid_t uid;
-	enum fact pool; /* its first block is a pool region's first */
+	enum fact pool; /* its first block is a pool region's first; unknown too if it does not
+			   begin its region */
 };
 
 enum module_state {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Physical memory: the firmware's map, /proc/iomem, and the devdax devices. */
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -117,18 +118,43 @@ static void read_region(struct fact_device *d, const char *root)
 	(void)read_number(&d->region_size, directory, "/dax_region/size");
 }
 
-static bool has_magic(const uint8_t *block, size_t offset, const char *magic)
+/*
+ * The kernel copies it out of the mapping: if the device is taken away under us, that fails, and we
+ * are not ended by a SIGBUS.
+ */
+static bool copy_mapped(const int pipefd[2], void *to, const void *from, size_t size)
 {
-	return memcmp(block + offset, magic, strlen(magic)) == 0;
+	return write(pipefd[1], from, size) == (ssize_t)size &&
+	       read(pipefd[0], to, size) == (ssize_t)size;
 }
 
-/* The first block of every region of a pool has a stamp, that of its first region superblocks too.
- * A damaged one of them is a reason to be careful, not to think that there is no pool. */
-static bool is_pool(const uint8_t *block)
+/*
+ * The first block of every region of a pool has a stamp, that of its first region superblocks too.
+ * A damaged one of them is a reason to be careful, not to think that there is no pool.
+ */
+static enum fact is_pool(const int pipefd[2], const uint8_t *block)
 {
-	return has_magic(block, GM_SUPER_A_OFFSET, GM_SUPER_MAGIC) ||
-	       has_magic(block, GM_SUPER_B_OFFSET, GM_SUPER_MAGIC) ||
-	       has_magic(block, GM_STAMP_OFFSET, GM_STAMP_MAGIC);
+	static const struct {
+		size_t offset;
+		const char *magic;
+	} signs[] = {
+		{GM_SUPER_A_OFFSET, GM_SUPER_MAGIC},
+		{GM_SUPER_B_OFFSET, GM_SUPER_MAGIC},
+		{GM_STAMP_OFFSET, GM_STAMP_MAGIC},
+	};
+	enum fact found = FACT_NO;
+
+	for (size_t n = 0; n < ARRAY_SIZE(signs); n++) {
+		size_t length = strlen(signs[n].magic);
+		char text[16];
+
+		assert(length <= sizeof(text));
+		if (!copy_mapped(pipefd, text, block + signs[n].offset, length))
+			return FACT_UNKNOWN;
+		if (memcmp(text, signs[n].magic, length) == 0)
+			found = FACT_YES;
+	}
+	return found;
 }
 
 /*
@@ -139,16 +165,19 @@ static enum fact find_pool(const char *path, uint64_t align)
 {
 	uint64_t length = align > GM_BLOCK_SIZE ? align : GM_BLOCK_SIZE;
 	_cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	struct stat st;
+	int pipefd[2];
 
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return FACT_UNKNOWN;
-	if (S_ISREG(st.st_mode) && (uint64_t)st.st_size < length)
+	if (fd < 0)
 		return FACT_UNKNOWN;
 	void *block = mmap(NULL, length, PROT_READ, MAP_SHARED, fd, 0);
 	if (block == MAP_FAILED)
 		return FACT_UNKNOWN;
-	enum fact found = is_pool(block) ? FACT_YES : FACT_NO;
+	enum fact found = FACT_UNKNOWN;
+	if (pipe2(pipefd, O_CLOEXEC) == 0) {
+		found = is_pool(pipefd, block);
+		(void)close_fd(pipefd[0]);
+		(void)close_fd(pipefd[1]);
+	}
 	(void)munmap(block, length);
 	return found;
 }
@@ -163,9 +192,6 @@ static void read_node(struct fact_device *d, const char *root)
 	d->has_node = true;
 	d->mode = st.st_mode & 07777;
 	d->uid = st.st_uid;
-	/* kmem's memory is the kernel's own now: it is not to be read through this. */
-	if (strcmp(d->driver, "device_dax") == 0 && d->size > 0)
-		d->pool = find_pool(path, d->align);
 }
 
 static int read_device(struct fact_device *d, const char *root, const char *name)
@@ -188,6 +214,32 @@ static int compare_devices(const void *a, const void *b)
 		((const struct fact_device *)a)->name, ((const struct fact_device *)b)->name);
 }
 
+static bool begins_region(const struct doctor_facts *f, const struct fact_device *d)
+{
+	for (size_t n = 0; n < f->device_count; n++)
+		if (f->devices[n].start < d->start && strcmp(f->devices[n].region, d->region) == 0)
+			return false;
+	return true;
+}
+
+/*
+ * Only the device at a region's start has the pool's first block; an empty one, as each soft region
+ * has, tells where that is. All others are files, or windows that the helper opens and closes: they
+ * are left in peace. So is kmem's memory, which is the kernel's own now.
+ */
+static void find_pools(struct doctor_facts *f, const char *root)
+{
+	char path[PATH_MAX];
+
+	for (size_t n = 0; n < f->device_count; n++) {
+		struct fact_device *d = &f->devices[n];
+
+		if (d->has_node && d->size > 0 && strcmp(d->driver, "device_dax") == 0 &&
+			begins_region(f, d))
+			d->pool = find_pool(read_path(path, root, "/dev/%s", d->name), d->align);
+	}
+}
+
 int facts_read_devices(struct doctor_facts *f, const char *root)
 {
 	char path[PATH_MAX];
@@ -207,5 +259,6 @@ int facts_read_devices(struct doctor_facts *f, const char *root)
 	}
 	if (f->device_count > 0)
 		qsort(f->devices, f->device_count, sizeof(*f->devices), compare_devices);
+	find_pools(f, root);
 	return 0;
 }

@@ -11,10 +11,13 @@
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fuse/spawn.h"
 #include "util/cleanup.h"
+
+#define DEATH_TRIES 200U /* of 10 ms */
 
 static void close_filep(FILE **f)
 {
@@ -50,6 +53,22 @@ static bool is_dead(const char *path)
 	struct statfs ignored;
 
 	return statfs(path, &ignored) < 0 && errno == ENOTCONN;
+}
+
+/*
+ * The kernel closes what a killed process had open in no certain order: the regions' lock may be
+ * free, and so a successor be here, a moment before the mount has died.
+ */
+static bool dies(const char *path)
+{
+	const struct timespec moment = {.tv_nsec = 10000000};
+
+	for (unsigned tries = 0; tries < DEATH_TRIES; tries++) {
+		if (is_dead(path))
+			return true;
+		(void)nanosleep(&moment, NULL);
+	}
+	return false;
 }
 
 /*
@@ -165,7 +184,7 @@ int mountpoint_prepare(const char *path, struct problem *why)
 				"%s: %s (%s) is mounted there; unmount it, or choose another "
 				"mount point",
 				path, entry.source, entry.fstype);
-		if (!is_dead(path))
+		if (!dies(path))
 			return problem(why, EBUSY,
 				"%s: a guestmemfs named %s is mounted there and alive; end it "
 				"first (SIGTERM to its guestmemfs-fuse, or fusermount3 -u), or "

@@ -14,6 +14,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -68,7 +69,7 @@ static int confine(struct problem *why)
 	if (geteuid() != 0)
 		return 0;
 	int r = confine_privileges(&privileges, why);
-	return r < 0 ? r : confine_syscalls(&table, 1, "guestmemfs-worker (unmounter)", NULL, why);
+	return r < 0 ? r : confine_syscalls(&table, 1, "guestmemfs-umount", NULL, why);
 }
 
 static void obey(const struct message *m, const char *path, struct answer *a)
@@ -102,14 +103,24 @@ static int let_go(int *fd)
 	return 0;
 }
 
-static void run(int fd, const char *path)
+/* In place: there is no other way that takes no privilege. The words behind it stay. */
+static void set_title(char *title)
+{
+	static const char name[] = "guestmemfs-umount";
+
+	if (strlen(title) >= strlen(name))
+		memcpy(title, name, sizeof(name));
+	(void)prctl(PR_SET_NAME, "guestmemfs-umnt");
+}
+
+static void run(int fd, const char *path, char *title)
 {
 	struct answer ready = {.result = 0};
 
 	/* It ends when the worker has, whoever tells all of a group or of a terminal to end. */
 	(void)signal(SIGTERM, SIG_IGN);
 	(void)signal(SIGINT, SIG_IGN);
-	(void)prctl(PR_SET_NAME, "guestmemfs-umnt");
+	set_title(title);
 	ready.result = let_go(&fd);
 	if (ready.result == 0)
 		ready.result = confine(&ready.why);
@@ -159,7 +170,7 @@ int unmounter_detach(const struct unmounter *u, dev_t device, struct problem *wh
 	return a.result < 0 ? problem(why, -a.result, "%s", a.why.text) : 0;
 }
 
-int unmounter_start(struct unmounter *ret, const char *path, struct problem *why)
+int unmounter_start(struct unmounter *ret, const char *path, char *title, struct problem *why)
 {
 	_cleanup_(unmounter_deinit) struct unmounter u = UNMOUNTER_NULL;
 	struct answer ready;
@@ -170,7 +181,7 @@ int unmounter_start(struct unmounter *ret, const char *path, struct problem *why
 	u.fd = ends[0];
 	pid_t pid = fork();
 	if (pid == 0) {
-		run(ends[1], path);
+		run(ends[1], path, title);
 		_exit(0);
 	}
 	int r = pid < 0 ? -errno : 0;

@@ -19,8 +19,11 @@ struct unmounter {
 
 #define UNMOUNTER_NULL ((struct unmounter){.fd = -1})
 
-/* Forks: to be called while the process has one thread and nothing that must not be in two. */
-int unmounter_start(struct unmounter *ret, const char *path, struct problem *why);
+/*
+ * Forks: to be called while the process has one thread and nothing that must not be in two. title
+ * is the caller's argv[0], by which ps(1) tells the two apart afterwards.
+ */
+int unmounter_start(struct unmounter *ret, const char *path, char *title, struct problem *why);
 
 /* Ends the process too. */
 void unmounter_deinit(struct unmounter *u);

@@ -453,9 +453,9 @@ static int adopt_regions(struct worker *w, struct problem *why)
 }
 
 /* The unmounter's process is made while this one has nothing yet that must not be in two. */
-static int prepare(struct worker *w, struct problem *why)
+static int prepare(struct worker *w, char *title, struct problem *why)
 {
-	int r = unmounter_start(&w->unmounter, w->options.mount_path, why);
+	int r = unmounter_start(&w->unmounter, w->options.mount_path, title, why);
 
 	w->owner = geteuid();
 	if (r == 0)
@@ -491,7 +491,7 @@ static int run(struct worker *w, int argc, char *argv[], struct problem *why)
 	int r = worker_options_parse(&w->options, argc, argv, why);
 
 	if (r == 0)
-		r = prepare(w, why);
+		r = prepare(w, argv[0], why);
 	if (r == 0)
 		r = recover(w, why);
 	if (r < 0)

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 
@@ -45,7 +46,9 @@ int worker_confine_privileges(const struct worker_options *o, struct problem *wh
 
 static const struct confine_rule rules[] = {
 	/* memory: its own, and never to be executed */
-	CONFINE_ALLOW("brk"), CONFINE_ALLOW("madvise"), CONFINE_ALLOW("munmap"),
+	CONFINE_ALLOW("brk"),
+	CONFINE_ALLOW("madvise"),
+	CONFINE_ALLOW("munmap"),
 	{.name = "mmap",
 		.compares = {{CONFINE_MASKED, 2, 0, PROT_EXEC},
 			{CONFINE_MASKED, 3, MAP_ANONYMOUS, MAP_ANONYMOUS}}},
@@ -55,28 +58,47 @@ static const struct confine_rule rules[] = {
 
 	/* waiting */
 	CONFINE_ALLOW("clock_gettime"), /* where there is none in user space */
-	CONFINE_ALLOW("clock_nanosleep"), CONFINE_ALLOW("epoll_create1"),
-	CONFINE_ALLOW("epoll_ctl"), CONFINE_ALLOW("epoll_pwait"), CONFINE_ALLOW("epoll_wait"),
-	CONFINE_ALLOW("futex"), CONFINE_ALLOW("gettimeofday"), CONFINE_ALLOW("poll"),
-	CONFINE_ALLOW("ppoll"), CONFINE_ALLOW("time"),
+	CONFINE_ALLOW("clock_nanosleep"),
+	CONFINE_ALLOW("epoll_create1"),
+	CONFINE_ALLOW("epoll_ctl"),
+	CONFINE_ALLOW("epoll_pwait"),
+	CONFINE_ALLOW("epoll_wait"),
+	CONFINE_ALLOW("futex"),
+	CONFINE_ALLOW("gettimeofday"),
+	CONFINE_ALLOW("poll"),
+	CONFINE_ALLOW("ppoll"),
+	CONFINE_ALLOW("time"),
 
 	/* who is connected, and with whom */
-	CONFINE_ALLOW("accept4"), CONFINE_ALLOW("getsockopt"), CONFINE_ALLOW("recvmsg"),
+	CONFINE_ALLOW("accept4"),
+	CONFINE_ALLOW("getsockopt"),
+	CONFINE_ALLOW("recvmsg"),
 	CONFINE_ALLOW("sendmsg"),
 	CONFINE_ALLOW("sendto"), /* syslog(3), on the socket that is there */
 	CONFINE_REFUSE("connect", EACCES),
 	CONFINE_REFUSE("socket", EACCES), /* when syslogd has gone away */
 
 	/* answers that are documents */
-	CONFINE_ALLOW("close"), CONFINE_ALLOW("memfd_create"), FCNTL(F_ADD_SEALS), FCNTL(F_GETFD),
-	FCNTL(F_GETFL), FCNTL(F_SETFD), FCNTL(F_SETFL),
+	CONFINE_ALLOW("close"),
+	CONFINE_ALLOW("memfd_create"),
+	FCNTL(F_ADD_SEALS),
+	FCNTL(F_GETFD),
+	FCNTL(F_GETFL),
+	FCNTL(F_SETFD),
+	FCNTL(F_SETFL),
 
 	/* the rest */
-	CONFINE_ALLOW("getegid"), CONFINE_ALLOW("geteuid"), CONFINE_ALLOW("getgid"),
-	CONFINE_ALLOW("getppid"), CONFINE_ALLOW("getrandom"), CONFINE_ALLOW("getuid"),
+	CONFINE_ALLOW("getegid"),
+	CONFINE_ALLOW("geteuid"),
+	CONFINE_ALLOW("getgid"),
+	CONFINE_ALLOW("getppid"),
+	CONFINE_ALLOW("getrandom"),
+	CONFINE_ALLOW("getuid"),
 	/* libfuse makes sure that descriptors 0 to 2 are taken, by opening /dev/null. */
 	{.name = "openat", .error = ENOENT, .compares = {{CONFINE_EQUAL, 2, O_RDWR, 0}}},
-	CONFINE_REFUSE("ioctl", ENOTTY), /* stdio asks whether it writes to a terminal */
+
+	/* stdio asks whether it writes to a terminal */
+	{.name = "ioctl", .error = ENOTTY, .compares = {{CONFINE_EQUAL, 1, TCGETS, 0}}},
 };
 
 /*

@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 
@@ -50,38 +52,77 @@ int helper_confine_privileges(bool soft, struct problem *why)
 
 static const struct confine_rule rules[] = {
 	/* memory, never to be executed */
-	CONFINE_ALLOW("brk"), CONFINE_ALLOW("madvise"), CONFINE_ALLOW("mremap"),
-	CONFINE_ALLOW("munmap"), {.name = "mmap", .compares = {{CONFINE_MASKED, 2, 0, PROT_EXEC}}},
+	CONFINE_ALLOW("brk"),
+	CONFINE_ALLOW("madvise"),
+	CONFINE_ALLOW("mremap"),
+	CONFINE_ALLOW("munmap"),
+	{.name = "mmap", .compares = {{CONFINE_MASKED, 2, 0, PROT_EXEC}}},
 	{.name = "mprotect", .compares = {{CONFINE_MASKED, 2, 0, PROT_EXEC}}},
 
 	/* threads that are there, and waiting */
-	CONFINE_ALLOW("clock_gettime"), CONFINE_ALLOW("clock_nanosleep"),
-	CONFINE_ALLOW("epoll_ctl"), CONFINE_ALLOW("epoll_pwait"), CONFINE_ALLOW("epoll_wait"),
-	CONFINE_ALLOW("futex"), CONFINE_ALLOW("gettimeofday"), CONFINE_ALLOW("poll"),
-	CONFINE_ALLOW("ppoll"), CONFINE_ALLOW("rseq"), CONFINE_ALLOW("sched_yield"),
-	CONFINE_ALLOW("set_robust_list"), CONFINE_ALLOW("time"),
+	CONFINE_ALLOW("clock_gettime"),
+	CONFINE_ALLOW("clock_nanosleep"),
+	CONFINE_ALLOW("epoll_ctl"),
+	CONFINE_ALLOW("epoll_pwait"),
+	CONFINE_ALLOW("epoll_wait"),
+	CONFINE_ALLOW("futex"),
+	CONFINE_ALLOW("gettimeofday"),
+	CONFINE_ALLOW("poll"),
+	CONFINE_ALLOW("ppoll"),
+	CONFINE_ALLOW("rseq"),
+	CONFINE_ALLOW("sched_yield"),
+	CONFINE_ALLOW("set_robust_list"),
+	CONFINE_ALLOW("time"),
 
 	/* clients and the links */
-	CONFINE_ALLOW("accept4"), CONFINE_ALLOW("getsockopt"), CONFINE_ALLOW("pidfd_open"),
-	CONFINE_ALLOW("recvmsg"), CONFINE_ALLOW("sendmsg"), CONFINE_ALLOW("shutdown"),
+	CONFINE_ALLOW("accept4"),
+	CONFINE_ALLOW("getsockopt"),
+	CONFINE_ALLOW("pidfd_open"),
+	CONFINE_ALLOW("recvmsg"),
+	CONFINE_ALLOW("sendmsg"),
+	CONFINE_ALLOW("setsockopt"),
+	CONFINE_ALLOW("shutdown"),
 
 	/* syslog(3). No network: sockets of this machine only */
-	CONFINE_ALLOW("connect"), CONFINE_ALLOW("sendto"),
+	CONFINE_ALLOW("connect"),
+	CONFINE_ALLOW("sendto"),
 	{.name = "socket", .compares = {{CONFINE_EQUAL, 0, AF_UNIX, 0}}},
 
 	/* /proc, and files that are mapped or sent */
-	CONFINE_ALLOW("close"), CONFINE_ALLOW("fstat"), CONFINE_ALLOW("getdents64"),
-	CONFINE_ALLOW("kcmp"), CONFINE_ALLOW("lseek"), CONFINE_ALLOW("memfd_create"),
-	CONFINE_ALLOW("newfstatat"), CONFINE_ALLOW("openat"), CONFINE_ALLOW("pread64"),
-	CONFINE_ALLOW("read"), CONFINE_ALLOW("readlink"), CONFINE_ALLOW("readlinkat"),
-	CONFINE_ALLOW("stat"), CONFINE_ALLOW("statx"), CONFINE_ALLOW("write"), FCNTL(F_ADD_SEALS),
-	FCNTL(F_DUPFD_CLOEXEC), FCNTL(F_GETFD), FCNTL(F_GETFL), FCNTL(F_SETFD), FCNTL(F_SETFL),
+	CONFINE_ALLOW("close"),
+	CONFINE_ALLOW("fstat"),
+	CONFINE_ALLOW("getdents64"),
+	CONFINE_ALLOW("kcmp"),
+	CONFINE_ALLOW("lseek"),
+	CONFINE_ALLOW("memfd_create"),
+	CONFINE_ALLOW("newfstatat"),
+	CONFINE_ALLOW("openat"),
+	CONFINE_ALLOW("pread64"),
+	CONFINE_ALLOW("read"),
+	CONFINE_ALLOW("readlink"),
+	CONFINE_ALLOW("readlinkat"),
+	CONFINE_ALLOW("stat"),
+	CONFINE_ALLOW("statx"),
+	CONFINE_ALLOW("write"),
+	FCNTL(F_ADD_SEALS),
+	FCNTL(F_DUPFD_CLOEXEC),
+	FCNTL(F_GETFD),
+	FCNTL(F_GETFL),
+	FCNTL(F_SETFD),
+	FCNTL(F_SETFL),
 
 	/* the rest */
-	CONFINE_ALLOW("getegid"), CONFINE_ALLOW("geteuid"), CONFINE_ALLOW("getgid"),
-	CONFINE_ALLOW("getppid"), CONFINE_ALLOW("getrandom"), CONFINE_ALLOW("getuid"),
+	CONFINE_ALLOW("getegid"),
+	CONFINE_ALLOW("geteuid"),
+	CONFINE_ALLOW("getgid"),
+	CONFINE_ALLOW("getppid"),
+	CONFINE_ALLOW("getrandom"),
+	CONFINE_ALLOW("getuid"),
 	CONFINE_ALLOW("sched_getaffinity"), /* malloc(3), for a thread's own arena */
-	CONFINE_REFUSE("ioctl", ENOTTY),    /* stdio asks whether it writes to a terminal */
+
+	/* how much a client has not read yet; and whether stdio writes to a terminal */
+	{.name = "ioctl", .compares = {{CONFINE_EQUAL, 1, SIOCOUTQ, 0}}},
+	{.name = "ioctl", .error = ENOTTY, .compares = {{CONFINE_EQUAL, 1, TCGETS, 0}}},
 };
 
 /* Devices of soft regions, by libdaxctl and in /sys. */

@@ -67,6 +67,16 @@ static const char *check_header(
 	return NULL;
 }
 
+/* Records of one size, entries of at least one byte each, or the bytes of a block map. */
+static bool count_fits(uint32_t type, uint64_t count, uint64_t length)
+{
+	size_t record = section_kinds[type].record_size;
+
+	if (record > 0)
+		return count <= length && count * record == length;
+	return type == GM_SECTION_DIRENTS ? count <= length : count == length;
+}
+
 /* *end: where the section before it ended. */
 static const char *check_section(const struct gm_section *s, const uint8_t *image,
 	uint64_t image_length, unsigned last_type, uint64_t *end)
@@ -84,7 +94,7 @@ static const char *check_section(const struct gm_section *s, const uint8_t *imag
 		return "its record size is wrong";
 	if (get_le64(s->reserved) != 0)
 		return "its reserved bytes are not zero";
-	if (record ? count > length || count * record != length : count > length)
+	if (!count_fits(type, count, length))
 		return "its count does not fit its length";
 	if (get_le64(s->checksum) != codec_checksum(image + offset, length))
 		return "its checksum is wrong";

@@ -55,23 +55,28 @@ bool extents_overlap(const struct inode *file, uint64_t file_block, uint64_t cou
 	return at < file->extent_count && file->extents[at].file_block < file_block + count;
 }
 
+/* NULL past the last one: a file without extents has no array of them either. */
+static const struct file_extent *find_after(const struct inode *file, uint64_t file_block)
+{
+	uint32_t at = first_after(file, file_block);
+
+	return at < file->extent_count ? &file->extents[at] : NULL;
+}
+
 bool extents_contain(const struct inode *file, const struct file_extent *e)
 {
-	uint32_t at = first_after(file, e->file_block);
-	const struct file_extent *have = &file->extents[at];
+	const struct file_extent *have = find_after(file, e->file_block);
 
-	return at < file->extent_count && have->file_block <= e->file_block &&
-	       end_of(have) >= end_of(e) && have->region == e->region &&
+	return have && have->file_block <= e->file_block && end_of(have) >= end_of(e) &&
+	       have->region == e->region &&
 	       have->block + (e->file_block - have->file_block) == e->block;
 }
 
 bool extents_would_split(const struct inode *file, const struct file_extent *e)
 {
-	uint32_t at = first_after(file, e->file_block);
-	const struct file_extent *have = &file->extents[at];
+	const struct file_extent *have = find_after(file, e->file_block);
 
-	return at < file->extent_count && have->file_block < e->file_block &&
-	       end_of(have) > end_of(e);
+	return have && have->file_block < e->file_block && end_of(have) > end_of(e);
 }
 
 static bool adjoin(const struct file_extent *a, const struct file_extent *b)

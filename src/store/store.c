@@ -478,16 +478,41 @@ static int choose_token(const struct store *s, const uint8_t boot_id[16], uint8_
 	return getrandom(token, 16, 0) == 16 ? 0 : -EIO;
 }
 
-int store_begin_mount(struct store *s, const uint8_t boot_id[16], struct problem *why)
+/*
+ * What counts up for ever must be far from where recovery refuses it: a mount whose changes came
+ * there would leave a pool that can't be opened any more. Only an enemy has written such a number.
+ */
+static int check_numbers(const struct store *s, struct problem *why)
 {
-	_cleanup_(txn_deinit) struct txn t = TXN_INIT(GM_RECORD_MOUNT, 0);
-	uint8_t token[16];
-	int r = choose_token(s, boot_id, token);
+	const struct inode *i;
 
 	if (s->meta.mount_number >= CODEC_MOUNTS_MAX)
 		return problem(why, EUCLEAN,
 			"the pool was mounted %" PRIu64 " times, which can't be",
 			s->meta.mount_number);
+	if (s->journal.generation > CODEC_GENERATIONS_MAX / 2 ||
+		s->meta.next_ino > CODEC_NUMBERS_MAX / 2)
+		return problem(why, EUCLEAN,
+			"the checkpoint's generation is %" PRIu64
+			" and the next inode number %" PRIu64 ", which can't be",
+			s->journal.generation, s->meta.next_ino);
+	for (size_t c = 0; (i = meta_each_inode(&s->meta, &c));)
+		if (i->attr.next_cookie > CODEC_NUMBERS_MAX / 2)
+			return problem(why, EUCLEAN,
+				"inode %" PRIu64 ": its next cookie is %" PRIu64 ", which can't be",
+				i->attr.ino, i->attr.next_cookie);
+	return 0;
+}
+
+int store_begin_mount(struct store *s, const uint8_t boot_id[16], struct problem *why)
+{
+	_cleanup_(txn_deinit) struct txn t = TXN_INIT(GM_RECORD_MOUNT, 0);
+	uint8_t token[16];
+	int r = check_numbers(s, why);
+
+	if (r < 0)
+		return r;
+	r = choose_token(s, boot_id, token);
 	if (r < 0)
 		return problem_errno(why, -r, "making a succession token");
 	heal(s);

@@ -317,6 +317,18 @@ static bool read_map(struct reader *r, const uint8_t *image, const struct sectio
 	return true;
 }
 
+static bool check_maps(struct reader *r)
+{
+	for (uint32_t region = 0; region < r->v->region_count; region++)
+		for (uint64_t n = 0; n < r->v->region_blocks[region]; n++) {
+			const struct view_block *b = &r->v->blocks[region][n];
+
+			if (b->used != (b->ino != 0) || (b->used && b->quarantined))
+				return reader_refuse(r, "block maps: block %u", (unsigned)n);
+		}
+	return true;
+}
+
 static bool read_region_sizes(struct reader *r, const uint8_t *image)
 {
 	for (uint32_t n = 0; n < 32; n++) {
@@ -346,6 +358,8 @@ static bool read_checkpoint(struct reader *r)
 	for (unsigned type = 4; type < 8; type++)
 		if (!read_map(r, image, &sections[type], type))
 			return false;
+	if (!check_maps(r))
+		return false;
 	if (reader_u64(image + 48) < r->v->next_ino || reader_u64(image + 48) > 1ULL << 62 ||
 		reader_u64(image + 56) > 1ULL << 31)
 		return reader_refuse(r, "next inode number or mount number");

@@ -82,6 +82,12 @@ bool reader_check(struct reader *r)
 
 	if (!root || !S_ISDIR(get_le32(root->mode)) || get_le64(root->parent) != GM_ROOT_INO)
 		return reader_refuse(r, "no root directory");
+	if (r->v->next_ino > 1ULL << 62)
+		return reader_refuse(r, "next inode number");
+	for (uint32_t n = 0; n < r->v->entry_count; n++)
+		if (!find(r->v, r->v->entries[n].ino))
+			return reader_refuse(r, "an entry of inode %" PRIu64 ", which is not there",
+				r->v->entries[n].ino);
 	for (uint32_t n = 0; n < r->v->inode_count; n++) {
 		const struct gm_inode *i = &r->v->inodes[n];
 

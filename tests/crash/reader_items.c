@@ -75,6 +75,8 @@ bool reader_inode(struct reader *r, const uint8_t *at)
 		return reader_refuse(r, "inode %" PRIu64 ": %s", ino, wrong);
 	if (old && ((reader_u32(old + INODE_MODE) ^ reader_u32(at + INODE_MODE)) & S_IFMT))
 		return reader_refuse(r, "inode %" PRIu64 " changes its type", ino);
+	if (old && reader_u64(old + INODE_NEXT_COOKIE) > reader_u64(at + INODE_NEXT_COOKIE))
+		return reader_refuse(r, "inode %" PRIu64 ": its next cookie goes back", ino);
 	if (!old) {
 		if (ino < v->next_ino)
 			return reader_refuse(r, "inode number %" PRIu64 " is used again", ino);

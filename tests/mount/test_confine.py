@@ -278,5 +278,5 @@ def test_an_instance_without_its_unmounter_ends_in_good_order(instance):
     """The supervisor unmounts; the unmounter is for when there is none."""
     pids = processes(instance)
     os.kill(pids['unmounter'], 9)
-    assert instance.stop() == 0
+    assert instance.stop() == 0, instance.log()
     assert not instance.is_mounted()

@@ -13,7 +13,7 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 MAY_INCLUDE = {
     'util': {'guestmemfs'},
     'confine': {'util'},
-    'proto': {'guestmemfs'},
+    'proto': {'guestmemfs', 'util'},
     'alloc': {'guestmemfs', 'util'},
     'store': {'guestmemfs', 'util', 'alloc'},
     'region': {'guestmemfs', 'util'},

@@ -388,6 +388,39 @@ Test(doctor_regions, are_found_by_their_devices_alone, .init = make_root, .fini 
 	cr_expect_eq(r.list[0].pool, FACT_UNKNOWN, "nothing to look through");
 }
 
+/* A window may be closed at any moment: who looks into it is in the way, and may be hit. */
+Test(doctor_facts, only_what_begins_a_region_is_looked_into, .init = make_root, .fini = remove_root)
+{
+	_cleanup_(facts_deinit) struct doctor_facts f = DOCTOR_FACTS_NULL;
+
+	put_cut_host();
+	put_node("/dev/dax0.10", GIB, GM_SUPER_A_OFFSET, GM_SUPER_MAGIC);
+	gather(&f);
+	cr_assert_eq(f.device_count, 4);
+	cr_expect_eq(f.devices[1].pool, FACT_YES);
+	cr_expect(f.devices[2].has_node);
+	cr_expect_eq(f.devices[2].pool, FACT_UNKNOWN);
+}
+
+/* What is mapped is not there any more: as the end of a file, which raises SIGBUS too. */
+Test(doctor_facts, a_device_that_is_taken_away_is_survived, .init = make_root, .fini = remove_root)
+{
+	static const off_t sizes[] = {0, 4096, GM_SUPER_B_OFFSET};
+
+	put_device("e820_pmem", "dax1.0", 7 * GIB, GIB, 2U << 20, "device_dax");
+	for (size_t n = 0; n < ARRAY_SIZE(sizes); n++) {
+		_cleanup_(facts_deinit) struct doctor_facts f = DOCTOR_FACTS_NULL;
+		char path[512];
+
+		put_node("/dev/dax1.0", sizes[n], 0, "");
+		gather(&f);
+		cr_assert_eq(f.device_count, 1);
+		cr_expect_eq(f.devices[0].pool, FACT_UNKNOWN, "%lld bytes", (long long)sizes[n]);
+		path_of(path, "/dev/dax1.0");
+		cr_assert_eq(unlink(path), 0);
+	}
+}
+
 Test(doctor_regions, a_pool_shows_by_any_of_its_magics, .init = make_root, .fini = remove_root)
 {
 	static const struct {

@@ -2,6 +2,7 @@
 /* Every way of writing the command line is understood, or refused with a sentence that says what is
  * wrong with it. */
 #include <criterion/criterion.h>
+#include <pwd.h>
 #include <errno.h>
 #include <string.h>
 
@@ -76,6 +77,22 @@ Test(options, help_and_version_need_nothing_else)
 	cr_assert_eq(version.action, OPTIONS_VERSION);
 }
 
+Test(options, the_worker_of_root_is_never_root)
+{
+	_cleanup_(options_deinit) struct options usual = OPTIONS_NULL;
+	_cleanup_(options_deinit) struct options chosen = OPTIONS_NULL;
+	_cleanup_(options_deinit) struct options plain = OPTIONS_NULL;
+
+	cr_assert_eq(parse(&usual, "x --region file:/a /mnt/gm", true), 0);
+	cr_assert(usual.has_user && usual.user != 0);
+	cr_assert_eq(parse(&chosen, "x --region file:/a --user daemon /mnt/gm", true), 0);
+	cr_assert(chosen.has_user);
+	cr_assert_eq(chosen.user, getpwnam("daemon")->pw_uid);
+	cr_assert_eq(chosen.user_group, getpwnam("daemon")->pw_gid);
+	cr_assert_eq(parse(&plain, "x --region file:/a /mnt/gm", false), 0);
+	cr_assert_not(plain.has_user);
+}
+
 Test(options, refuses_with_a_sentence)
 {
 	static const struct {
@@ -99,6 +116,10 @@ Test(options, refuses_with_a_sentence)
 		{"x --trusted-group 12x /mnt", "no such group", true},
 		{"x --trusted-group -1 /mnt", "no such group", true},
 		{"x --trusted-group 4294967295 /mnt", "no such group", true},
+		{"x --user no-such-user-here /mnt", "no such user", true},
+		{"x --user= /mnt", "no such user", true},
+		{"x --user root /mnt", "has them all", true},
+		{"x --user nobody /mnt", "only root's processes", false},
 		{"x --scrub-rate 1M /mnt", "--scrub-rate 1M", true},
 		{"x --scrub-rate fast /mnt", "none for no limit", true},
 		{"x --scrub-rate= /mnt", "2M or more", true},

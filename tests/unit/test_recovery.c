@@ -243,6 +243,33 @@ Test(recovery, a_generation_near_the_end_of_its_range_is_refused)
 	fixture_deinit(&f);
 }
 
+/* What could be opened, but after some changes no more. */
+Test(recovery, a_mount_does_not_begin_near_the_end_of_a_range)
+{
+	struct problem why = PROBLEM_INIT;
+	struct inode_attr root;
+	struct fixture f;
+
+	fixture_init(&f, 64);
+	f.store = store_close(f.store);
+	set_generation(&f, 1ULL << (GM_SLOT_GENERATION_BITS - 1));
+	cr_assert_eq(fixture_open(&f, &why), 0, "%s", why.text);
+	cr_assert_eq(store_begin_mount(f.store, fixture_boot, &why), -EUCLEAN);
+	cr_assert(strstr(why.text, "generation"), "%s", why.text);
+	fixture_deinit(&f);
+
+	fixture_init(&f, 64);
+	root = meta_inode(store_meta(f.store), GM_ROOT_INO)->attr;
+	root.next_cookie = 1ULL << 62;
+	_cleanup_(txn_deinit) struct txn t = TXN_INIT(GM_RECORD_SETATTR, 0);
+	txn_put_inode(&t, &root);
+	cr_assert_eq(store_commit(f.store, &t), 0);
+	cr_assert_eq(fixture_reopen(&f, &why), 0, "%s", why.text);
+	cr_assert_eq(store_begin_mount(f.store, fixture_boot, &why), -EUCLEAN);
+	cr_assert(strstr(why.text, "next cookie"), "%s", why.text);
+	fixture_deinit(&f);
+}
+
 Test(recovery, a_journal_that_uses_the_inode_numbers_up_is_refused)
 {
 	_cleanup_(txn_deinit) struct txn t = TXN_INIT(GM_RECORD_CREATE, 0);

@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -116,25 +117,106 @@ def holders(lab, pool):
         lab.check(f'by process {pid} (python' in text, 'so is one that has a device open, though its first thread is gone',
                   text)
         nothing_changed(lab, pool)
+    by_another_name(lab, pool, name)
     kexec(lab, '--load-only', fails=False)
     lab.check(image_is_loaded(), 'who had guest memory and has let go of it is in nobody\'s way')
     lab.run('kexec', '-s', '-u')
 
 
-def failing_jump(lab, pool):
-    """kexec -e fails after the freeze."""
+def by_another_name(lab, pool, name):
+    """As a jailer makes nodes, and mapped alone: no descriptor is left."""
+    node = f'{lab.directory}/memory'
+    os.mknod(node, 0o600 | stat.S_IFCHR, os.stat(f'/dev/{name}').st_rdev)
+    code = (f'import mmap, os, time\nd = os.open("{node}", os.O_RDWR)\nm = mmap.mmap(d, {BLOCK})\nos.close(d)\n'
+            'print("ready", flush=True)\ntime.sleep(600)')
+    with process(lab, code) as pid:
+        text = kexec(lab)
+        lab.check(f'by process {pid} (python' in text, 'so is one that maps a device by another node than that in /dev', text)
+        nothing_changed(lab, pool)
+    os.unlink(node)
+
+
+@contextlib.contextmanager
+def instead_of(lab, name, script):
+    """A program of that name that is found first."""
     directory = f'{lab.directory}/bin'
-    os.makedirs(directory)
-    with open(f'{directory}/kexec', 'w', encoding='ascii') as f:
-        f.write('#!/bin/sh\n[ "$1" != -e ] || { echo "it does not work today"; exit 1; }\nexec /sbin/kexec "$@"\n')
-    os.chmod(f'{directory}/kexec', 0o755)
+    os.makedirs(directory, exist_ok=True)
+    with open(f'{directory}/{name}', 'w', encoding='ascii') as f:
+        f.write(f'#!/bin/sh\n{script}\n')
+    os.chmod(f'{directory}/{name}', 0o755)
     before = os.environ['PATH']
     os.environ['PATH'] = f'{directory}:{before}'
     try:
-        text = kexec(lab)
+        yield
     finally:
         os.environ['PATH'] = before
+        os.unlink(f'{directory}/{name}')
+
+
+def failing_jump(lab, pool):
+    """kexec -e fails after the freeze."""
+    with instead_of(lab, 'kexec', '[ "$1" != -e ] || { echo "it does not work today"; exit 1; }\nexec /sbin/kexec "$@"'):
+        text = kexec(lab)
     lab.check('it does not work today' in text, 'a jump that fails is told', text)
+    nothing_changed(lab, pool)
+
+
+@contextlib.contextmanager
+def kexec_under_way(lab, marker):
+    """guestmemfs kexec that has frozen the pool, and come to where the marker is made."""
+    with subprocess.Popen(['guestmemfs', 'kexec', lab.plan['kernel'], '--initrd', lab.plan['initramfs']],
+                          stderr=subprocess.PIPE, text=True) as child:
+        try:
+            lab.wait_until(lambda: os.path.exists(marker), 60, 'a kexec is under way')
+            yield child
+        finally:
+            child.kill()
+    os.unlink(marker)
+
+
+def interrupted_jump(lab, pool):
+    """After the freeze, by whatever would end it; kexec -e itself is not told."""
+    marker = f'{lab.directory}/jumping'
+    script = f'[ "$1" != -e ] || {{ touch {marker}; sleep 600; exit 1; }}\nexec /sbin/kexec "$@"'
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        with instead_of(lab, 'kexec', script), kexec_under_way(lab, marker) as child:
+            lab.check(pool.status()['frozen'] and image_is_loaded(), 'the pool is frozen, the kernel is loaded')
+            child.send_signal(number)
+            text = child.communicate(timeout=60)[1]
+            lab.check(child.returncode == -number and 'interrupted' in text, f'{number.name} ends it in good order',
+                      f'{child.returncode} {text}')
+        nothing_changed(lab, pool)
+
+
+def jump_through_systemd(lab, pool):
+    """One that is asked and does nothing more: its job is cancelled; its turn comes to end guestmemfs kexec."""
+    marker, state = f'{lab.directory}/waiting', f'{lab.directory}/state'
+    script = f'case $1 in kexec) exit 0 ;; is-system-running) touch {marker}; cat {state} ;; esac'
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink('/.dockerenv')  # by which systemd would be one that reboots
+    os.makedirs('/run/systemd/system')
+
+    def systemd_is(word):
+        with open(f'{state}.new', 'w', encoding='ascii') as f:
+            f.write(f'{word}\n')
+        os.rename(f'{state}.new', state)
+
+    systemd_is('stopping')
+    with instead_of(lab, 'systemctl', script), kexec_under_way(lab, marker) as child:
+        systemd_is('running')
+        text = child.communicate(timeout=60)[1]
+        lab.check(child.returncode == 1 and 'systemd does not go into the next kernel' in text,
+                  'when systemd does not jump any more, that is told', f'{child.returncode} {text}')
+    nothing_changed(lab, pool)
+    systemd_is('stopping')
+    with instead_of(lab, 'systemctl', script), kexec_under_way(lab, marker) as child:
+        child.send_signal(signal.SIGTERM)
+        text = child.communicate(timeout=60)[1]
+        lab.check(child.returncode == -signal.SIGTERM and pool.status()['frozen'] and image_is_loaded(),
+                  'while systemd is on its way, a signal undoes nothing', f'{child.returncode} {text}')
+    os.rmdir('/run/systemd/system')
+    lab.run('guestmemfs', 'thaw', MOUNT)
+    lab.run('kexec', '-s', '-u')
     nothing_changed(lab, pool)
 
 
@@ -242,8 +324,8 @@ def taken_by_kmem(lab, pool):
 def look(lab):
     pool = Pool(lab, 'soft:auto', options=('--format=blank',))
     pool.settle()
-    for part in (bad_command_lines, somebody_elses_image, holders, failing_jump, freezing, file_pool, hung_worker,
-                 taken_by_kmem):
+    for part in (bad_command_lines, somebody_elses_image, holders, failing_jump, interrupted_jump, jump_through_systemd,
+                 freezing, file_pool, hung_worker, taken_by_kmem):
         began = time.monotonic()
         part(lab, pool)
         lab.say(f'{part.__name__}: {time.monotonic() - began:.0f} s')

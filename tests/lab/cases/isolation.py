@@ -73,7 +73,7 @@ def own_file_alone(lab, pool, library):
 
 
 def worker_maps_metadata_alone(lab, pool):
-    worker = pool.process('guestmemfs-worker')
+    worker = pool.status()['pids']['worker']  # the process that unmounts has its name, too
     mapped = set()
     for name in os.listdir(f'/proc/{worker}/map_files'):
         with contextlib.suppress(FileNotFoundError):  # unmapped meanwhile

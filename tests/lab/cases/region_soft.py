@@ -2,7 +2,9 @@
 """A soft region: its metadata device, live devices beside it through restarts, and a pool that is there after a kexec."""
 
 import json
+import mmap
 import os
+import stat
 
 from case import Case
 from dax import (BLOCK, GIB, MIB, Mapped, device_names, device_number, is_bound, make_device, put, ranges_of,
@@ -76,6 +78,14 @@ def full_seed(lab):
     lab.check(f'process {os.getpid()} has /dev/dax0.0' in text, 'somebody has dax0.0 open: named, and refused', text)
     lab.check(is_bound('dax0.0') and device_number('dax0.0', 'size') == SIZE, 'and dax0.0 is left alone')
     os.close(fd)
+    node = f'{lab.directory}/seed'
+    os.mknod(node, 0o600 | stat.S_IFCHR, os.stat('/dev/dax0.0').st_rdev)
+    fd = os.open(node, os.O_RDWR)
+    with mmap.mmap(fd, BLOCK):
+        os.close(fd)
+        text = lab.run('guestmemfs-fuse', '/mnt', fails=True)
+        lab.check(f'process {os.getpid()} has /dev/dax0.0' in text and is_bound('dax0.0'),
+                  'so is who maps it, by whatever node', text)
 
 
 def again(lab):

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT
+/*
+ * driver ROUNDS DIRECTORY: gives every file of the directory to the target, which must refuse those
+ * that are called should-fail-* and take the others; then as many inputs that are made of them by
+ * chance. Prints TAP; what it prints last before an abort names the input.
+ * GM_SEED chooses the chances.
+ */
+#include <dirent.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../crash/image.h"
+#include "fuzz.h"
+
+#define INPUT_MAX 4096U
+#define FILES_MAX 1000U
+
+struct input {
+	char *name;
+	uint8_t *bytes;
+	size_t size;
+};
+
+struct dice {
+	uint64_t seed;
+	uint64_t thrown;
+};
+
+static uint64_t below(struct dice *d, uint64_t n)
+{
+	return image_mix(d->seed, ++d->thrown) % n;
+}
+
+static int is_input(const struct dirent *e)
+{
+	return e->d_name[0] != '.';
+}
+
+static void load(struct input *in, const char *directory, const char *name)
+{
+	char path[4096];
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", directory, name);
+	f = fopen(path, "r");
+	in->name = strdup(name);
+	in->bytes = malloc(INPUT_MAX);
+	if (!f || !in->name || !in->bytes) {
+		perror(path);
+		exit(1);
+	}
+	in->size = fread(in->bytes, 1, INPUT_MAX, f);
+	(void)fclose(f);
+}
+
+/* A few bytes of an input are set, doubled or dropped; or it goes on with a piece of another one.
+ */
+static size_t mutate(struct dice *d, uint8_t *bytes, size_t size, const struct input *other)
+{
+	size_t at = size ? below(d, size) : 0, n;
+
+	switch (below(d, 4)) {
+	case 0:
+		for (n = below(d, 8) + 1; n > 0 && at < size; n--)
+			bytes[at++] = (uint8_t)below(d, 256);
+		return size;
+	case 1:
+		n = below(d, size - at + 1);
+		memmove(bytes + at, bytes + at + n, size - at - n);
+		return size - n;
+	case 2:
+		if (size)
+			bytes[at] ^= (uint8_t)(1U << below(d, 8));
+		return size;
+	default:
+		n = other->size < INPUT_MAX - at ? other->size : INPUT_MAX - at;
+		memcpy(bytes + at, other->bytes, n);
+		return at + n > size ? at + n : size;
+	}
+}
+
+/* The input of the round, for who wants to keep it. */
+static struct {
+	uint8_t bytes[INPUT_MAX];
+	size_t size;
+} present;
+
+static void show_input(int number)
+{
+	for (size_t n = 0; n < present.size; n++)
+		(void)fprintf(stderr, "%02x", present.bytes[n]);
+	(void)fprintf(stderr, " is the input, in hexadecimal digits (xxd -r -p)\n");
+	(void)signal(number, SIG_DFL);
+	(void)raise(number);
+}
+
+static void run_round(struct dice *d, const struct input *inputs, size_t count)
+{
+	const struct input *from = &inputs[below(d, count)];
+
+	memcpy(present.bytes, from->bytes, from->size);
+	present.size = from->size;
+	for (uint64_t n = 1 + below(d, 4); n > 0; n--)
+		present.size = mutate(d, present.bytes, present.size, &inputs[below(d, count)]);
+	(void)LLVMFuzzerTestOneInput(present.bytes, present.size);
+}
+
+static bool replay(const struct input *in, int number)
+{
+	bool should_fail = strncmp(in->name, "should-fail-", 12) == 0, good;
+
+	(void)LLVMFuzzerTestOneInput(in->bytes, in->size);
+	good = (fuzz_refusal() != NULL) == should_fail;
+	printf("%sok %d - %s\n", good ? "" : "not ", number, in->name);
+	if (fuzz_refusal())
+		printf("# %s\n", fuzz_refusal());
+	return good;
+}
+
+int main(int argc, char *argv[])
+{
+	struct dice d = {.seed = getenv("GM_SEED") ? strtoull(getenv("GM_SEED"), NULL, 0) : 1};
+	uint64_t rounds = argc == 3 ? strtoull(argv[1], NULL, 0) : 0;
+	static struct input inputs[FILES_MAX];
+	struct dirent **names = NULL;
+	int failed = 0;
+	int count = argc == 3 ? scandir(argv[2], &names, is_input, alphasort) : -1;
+
+	if (count <= 0 || (unsigned)count > FILES_MAX) {
+		(void)fprintf(stderr, "usage: %s ROUNDS DIRECTORY\n", argv[0]);
+		return 2;
+	}
+	(void)setvbuf(stdout, NULL, _IOLBF, 0);
+	printf("1..%d\n", count + 1);
+	for (int n = 0; n < count; n++) {
+		load(&inputs[n], argv[2], names[n]->d_name);
+		printf("# %s\n", inputs[n].name);
+		failed += !replay(&inputs[n], n + 1);
+		free(names[n]);
+	}
+	(void)signal(SIGABRT, show_input);
+	(void)signal(SIGSEGV, show_input);
+	printf("# by chance, GM_SEED=%" PRIu64 "\n", d.seed);
+	for (uint64_t n = 0; n < rounds; n++)
+		run_round(&d, inputs, (size_t)count);
+	printf("ok %d - %" PRIu64 " inputs by chance\n", count + 1, rounds);
+	for (int n = 0; n < count; n++) {
+		free(inputs[n].name);
+		free(inputs[n].bytes);
+	}
+	free(names);
+	return failed > 0;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A fuzz target is one function that takes any bytes and aborts on a fault. clang's libFuzzer calls
+ * it in a build with -Dfuzz=true; everywhere else driver.c does, for the corpus and for some rounds
+ * of chance.
+ */
+#ifndef GM_TESTS_FUZZ_FUZZ_H
+#define GM_TESTS_FUZZ_FUZZ_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Why the last input was refused; NULL if it was not. The driver asks: what is called should-fail-*
+ * in the corpus must be refused, everything else taken. */
+const char *fuzz_refusal(void);
+
+#endif

@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What lies on the media may be anything. The input is a list of edits of a pool that has
+ * everything in it:
+ *
+ *	place (1 byte)   offset (2 bytes, little-endian)   count (1 byte)   count bytes
+ *
+ * After them all checksums are made good again, so that every check behind them is reached. Then
+ * recovery and the reader of tests/crash must agree on whether it is a pool, and on which; fsck
+ * must find errors if it is none, and none if it is one (but it looks at the checkpoint for itself,
+ * also where the journal makes good what was wrong in it); and what is one can be mounted and
+ * changed.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../crash/go_on.h"
+#include "../crash/random_bytes.h"
+#include "../crash/reader.h"
+#include "../crash/world.h"
+#include "../golden/golden.h"
+#include "fuzz.h"
+#include "store/codec.h"
+#include "store/fsck.h"
+#include "util/log.h"
+
+enum place {
+	PLACE_SUPERBLOCK,
+	PLACE_HEADER,
+	PLACE_SECTION_FIRST,
+	PLACE_SECTION_LAST = PLACE_SECTION_FIRST + GM_SECTION_RESULTS - 1,
+	PLACE_RECORDS,
+	PLACE_WORDS,   /* the slot words: 8 bytes, of which the check is made good */
+	PLACE_TAIL_AT, /* the tail word: offset is the end, in its units */
+	PLACE_RECORD,  /* the bytes are the items of one record more */
+	PLACE_RAW,     /* whatever lies at 4 KiB times offset; its checksum is not made good */
+	PLACE_COUNT,
+};
+
+static struct {
+	struct image image;
+	struct reading reading;
+	struct view view;
+	bool ready;
+	size_t whole;        /* the image before any edit */
+	uint64_t checkpoint; /* where the one in force lies */
+	bool raw;
+	bool refused;
+	struct problem why;
+} fuzz;
+
+const char *fuzz_refusal(void)
+{
+	return fuzz.refused ? fuzz.why.text : NULL;
+}
+
+static void die(const char *what, const char *why)
+{
+	(void)fprintf(stderr, "fuzz_image: %s: %s\n", what, why);
+	abort();
+}
+
+static const uint8_t *area(void)
+{
+	return (const uint8_t *)fuzz.image.words;
+}
+
+static void make_pool(void)
+{
+	struct world w;
+	struct trace t = {.count = 0};
+
+	log_init("fuzz_image", LOG_LEVEL_ERROR);
+	image_init(&fuzz.image, WORLD_AREA);
+	world_init(&w, WORLD_FILE, &fuzz.image, &t);
+	if (!world_run(&w, golden_images[0].script, NULL))
+		die("the pool can't be made", w.wrong);
+	world_deinit(&w);
+	trace_deinit(&t);
+	fuzz.whole = image_mark(&fuzz.image);
+	fuzz.checkpoint = edit_checkpoint(&fuzz.image);
+	fuzz.ready = true;
+}
+
+/* ---- edits ---- */
+
+static uint64_t tail_end(void)
+{
+	struct codec_word tail;
+
+	return codec_decode_tail_word(codec_read_word(area() + GM_TAIL_WORD_OFFSET), &tail)
+		       ? tail.value
+		       : 0;
+}
+
+static void set_tail(uint64_t end)
+{
+	struct codec_word w;
+
+	if (codec_decode_slot_word(codec_read_word(area() + GM_SLOT_WORD_A_OFFSET), &w) &&
+		end <= 1U << 20)
+		edit_u64(&fuzz.image, GM_TAIL_WORD_OFFSET,
+			codec_encode_tail_word(w.generation, end));
+}
+
+/* The first word if offset is odd, else the second one. */
+static void edit_words(uint64_t offset, const uint8_t *bytes, size_t count)
+{
+	uint8_t word[8] = {0};
+	gm_le64 content;
+	uint64_t sealed;
+
+	memcpy(word, bytes, count < 6 ? count : 6);
+	memcpy(&content, word, sizeof(content));
+	sealed = get_le64(content) | codec_checksum(&content, sizeof(content)) << 48;
+	edit_u64(&fuzz.image, offset & 1 ? GM_SLOT_WORD_A_OFFSET : GM_SLOT_WORD_B_OFFSET, sealed);
+}
+
+static uint64_t last_sequence(void)
+{
+	const struct gm_checkpoint *h = (const void *)(area() + fuzz.checkpoint);
+	uint64_t sequence = get_le64(h->sequence), end = GM_BLOCK_SIZE + tail_end();
+
+	for (uint64_t at = GM_BLOCK_SIZE; at < end;) {
+		const struct gm_record *r = (const void *)(area() + at);
+		uint64_t length = get_le32(r->length);
+
+		if (length < sizeof(*r) || length > end - at)
+			break;
+		sequence = get_le64(r->sequence);
+		at += length / 8 * 8;
+	}
+	return sequence;
+}
+
+/* The record that the items make, behind the last one. */
+static void add_record(const uint8_t *items, size_t count)
+{
+	uint64_t end = tail_end();
+	const struct gm_record *first = (const void *)(area() + GM_BLOCK_SIZE);
+	uint8_t record[sizeof(struct gm_record) + 320] = {0};
+	uint32_t length = (uint32_t)(sizeof(struct gm_record) + count + 63) / 64 * 64;
+	struct gm_record r = {.magic = put_le32(GM_RECORD_MAGIC),
+		.length = put_le32(length),
+		.generation = first->generation,
+		.sequence = put_le64(last_sequence() + 1),
+		.mount_number = put_le64(2), /* the script has mounted it twice */
+		.type = put_le16(GM_RECORD_SETATTR),
+		.item_bytes = put_le32((uint32_t)count)};
+
+	if (end + length > 1U << 20)
+		return;
+	memcpy(record, &r, sizeof(r));
+	memcpy(record + sizeof(r), items, count);
+	edit_bytes(&fuzz.image, GM_BLOCK_SIZE + end, record, length);
+	set_tail(end + length);
+}
+
+/* Within [start, start + room). */
+static void edit_within(
+	uint64_t start, uint64_t room, uint64_t offset, const uint8_t *bytes, size_t count)
+{
+	if (start == 0 && room == 0)
+		return;
+	offset = room ? offset % room : 0;
+	if (count > room - offset)
+		count = (size_t)(room - offset);
+	if (start + offset + count <= fuzz.image.size)
+		edit_bytes(&fuzz.image, start + offset, bytes, count);
+}
+
+static void edit_section_bytes(unsigned type, uint64_t offset, const uint8_t *bytes, size_t count)
+{
+	uint64_t at = fuzz.checkpoint;
+	const struct gm_checkpoint *h = (const void *)(area() + at);
+	const struct gm_section *s = &h->sections[type - 1];
+
+	if (get_le64(s->offset) < 1U << 16 && get_le64(s->length) < 1U << 16)
+		edit_within(at + get_le64(s->offset), get_le64(s->length), offset, bytes, count);
+}
+
+static void edit(unsigned place, uint64_t offset, const uint8_t *bytes, size_t count)
+{
+	switch (place) {
+	case PLACE_SUPERBLOCK:
+		edit_within(GM_SUPER_A_OFFSET, sizeof(struct gm_super) - 8, offset, bytes, count);
+		break;
+	case PLACE_HEADER:
+		edit_within(
+			fuzz.checkpoint, sizeof(struct gm_checkpoint) - 8, offset, bytes, count);
+		break;
+	case PLACE_RECORDS:
+		edit_within(GM_BLOCK_SIZE, tail_end(), offset, bytes, count);
+		break;
+	case PLACE_WORDS:
+		if (count > 0)
+			edit_words(offset, bytes, count);
+		break;
+	case PLACE_TAIL_AT:
+		set_tail(offset * GM_TAIL_UNIT);
+		break;
+	case PLACE_RECORD:
+		add_record(bytes, count / 8 * 8);
+		break;
+	case PLACE_RAW:
+		if (count == 0)
+			break;
+		fuzz.raw = true;
+		edit_within(offset % (fuzz.image.size / 4096) * 4096, 4096, bytes[0], bytes, count);
+		break;
+	default:
+		edit_section_bytes(place - PLACE_SECTION_FIRST + 1, offset, bytes, count);
+	}
+}
+
+/* ---- checksums ---- */
+
+static void seal_records(void)
+{
+	uint64_t end = GM_BLOCK_SIZE + tail_end();
+
+	for (uint64_t at = GM_BLOCK_SIZE; at < end;) {
+		const struct gm_record *r = (const void *)(area() + at);
+		uint64_t length = get_le32(r->length);
+
+		if (length < sizeof(*r) || length % 8 != 0 || length > end - at)
+			break;
+		edit_seal_record(&fuzz.image, at);
+		at += length;
+	}
+}
+
+static void seal_sections(void)
+{
+	uint64_t at = fuzz.checkpoint;
+	struct gm_checkpoint h;
+
+	memcpy(&h, area() + at, sizeof(h));
+	for (unsigned n = 0; n < GM_SECTIONS_MAX; n++) {
+		struct gm_section *s = &h.sections[n];
+		uint64_t offset = get_le64(s->offset), length = get_le64(s->length);
+
+		if (get_le32(s->type) != 0 && offset < 1U << 16 && length < 1U << 16)
+			s->checksum = put_le64(codec_checksum(area() + at + offset, length));
+	}
+	h.checksum = codec_seal(&h, sizeof(h));
+	edit_bytes(&fuzz.image, at, &h, sizeof(h));
+}
+
+/* ---- judgement ---- */
+
+/* What pool_load() looks at before anything is opened. */
+static bool has_the_regions_size(const struct store_super *super)
+{
+	return super->region_count == 1 && super->regions[0].blocks <= VIEW_BLOCKS;
+}
+
+static void check_fsck(const struct store_super *super, bool accepted)
+{
+	uint64_t bytes[1] = {super->regions[0].blocks * GM_BLOCK_SIZE};
+	const struct gm_stamp *stamps[2] = {NULL, NULL};
+	struct fsck_input in = {.area = area(),
+		.area_bytes = fuzz.image.size,
+		.region_count = 1,
+		.region_bytes = bytes,
+		.stamps = stamps};
+	struct fsck_report report;
+
+	if (fsck_run(&report, &in) < 0)
+		die("fsck", "out of memory");
+	if (accepted ? report.errors > 0 && fuzz.reading.records == 0 : report.errors == 0)
+		die(accepted ? "fsck finds fault with what recovery accepts"
+			     : "fsck finds nothing, and recovery refuses",
+			report.count ? report.findings[0].text : "");
+	fsck_report_deinit(&report);
+}
+
+static void check_going_on(struct store *s)
+{
+	static const uint8_t boot_id[16] = {42};
+	struct problem why = PROBLEM_INIT;
+
+	int r = go_on(s, boot_id, true, &why);
+
+	if (r == -EUCLEAN && strstr(why.text, "which can't be"))
+		return; /* a number so great that a mount does not begin */
+	if (r < 0)
+		die("what recovery accepts can't be changed", why.text);
+	view_of_store(&fuzz.view, s);
+	if (!reader_read(&fuzz.reading, area(), fuzz.image.size))
+		die("a change leaves what can't be read", fuzz.reading.why);
+	if (view_hash(&fuzz.view) != view_hash(&fuzz.reading.view))
+		die("a change leaves another state", "");
+}
+
+static bool lacks_room(void)
+{
+	return strstr(fuzz.reading.why, "than this reader has room for") != NULL;
+}
+
+static void judge(void)
+{
+	struct store_super super;
+	struct recorder r;
+	struct store *s = NULL;
+	bool readable;
+	int opened;
+
+	recorder_init(&r, &fuzz.image, NULL);
+	readable = reader_read(&fuzz.reading, area(), fuzz.image.size);
+	opened = store_read_super(&super, r.media.base, 0, &fuzz.why);
+	fuzz.refused = opened < 0;
+	if (opened == 0 && !has_the_regions_size(&super))
+		return;
+	if (opened == 0) {
+		opened = store_open(&s, &r.media, &super, &fuzz.why);
+		fuzz.refused = opened < 0;
+		if (super.plan.meta_blocks * GM_BLOCK_SIZE <= fuzz.image.size)
+			check_fsck(&super, opened == 0);
+	}
+	if (readable && opened < 0)
+		die("recovery refuses what the reader accepts", fuzz.why.text);
+	if (opened == 0 && !readable && !lacks_room())
+		die("recovery accepts what the reader refuses", fuzz.reading.why);
+	if (opened == 0 && readable) {
+		view_of_store(&fuzz.view, s);
+		if (view_hash(&fuzz.view) != view_hash(&fuzz.reading.view))
+			die("recovery and reader see different pools", "");
+		check_going_on(s);
+	}
+	store_close(s);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	if (!fuzz.ready)
+		make_pool();
+	image_rollback(&fuzz.image, fuzz.whole);
+	random_bytes_restart(4);
+	fuzz.raw = false;
+	while (size >= 4) {
+		size_t count = data[3] < size - 4 ? data[3] : size - 4;
+
+		edit(data[0] % PLACE_COUNT, data[1] | (uint64_t)data[2] << 8, data + 4, count);
+		data += 4 + count;
+		size -= 4 + count;
+	}
+	if (!fuzz.raw) {
+		seal_records();
+		seal_sections();
+		edit_seal_super(&fuzz.image);
+	}
+	judge();
+	return 0;
+}
