@@ -21,8 +21,7 @@ struct grants;
 #define CONTROL_IDLE_MS     10000U  /* a client that says nothing, or does not take its answer */
 #define CONTROL_EXPORT_MS   600000U /* the file is zeroed first, if it is new */
 #define CONTROL_UNEXPORT_MS 60000U  /* the helper has but to change the node */
-#define CONTROL_HOLDERS_MS  10000U  /* for the helper's list; then the answer says it is not whole \
-				     */
+#define CONTROL_HOLDERS_MS  10000U  /* for the list of holders; what comes later is left out */
 
 /*
  * The socket itself, made while that is still permitted; who connects waits until it is served.

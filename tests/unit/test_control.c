@@ -51,10 +51,8 @@ static void on_holder(void *data, const struct link_holder *h)
 
 static void setup(void)
 {
-	struct grants_config config = {.ns = &ns,
-		.unexported = on_unexported,
-		.holder = on_holder,
-		.scrub_rate = 5 << 20};
+	struct grants_config config = {
+		.ns = &ns, .unexported = on_unexported, .holder = on_holder, .scrub_rate = 5 << 20};
 	struct problem why = PROBLEM_INIT;
 
 	(void)snprintf(directory, sizeof(directory), "/tmp/gm-control-XXXXXX");

@@ -191,7 +191,7 @@ def interrupted_jump(lab, pool):
 def jump_through_systemd(lab, pool):
     """One that is asked and does nothing more: its job is cancelled; its turn comes to end guestmemfs kexec."""
     marker, state = f'{lab.directory}/waiting', f'{lab.directory}/state'
-    script = f'case $1 in kexec) exit 0 ;; is-system-running) touch {marker}; cat {state} ;; esac'
+    script = f'case $1 in kexec) exit 0 ;; is-system-running) cat {state}; touch {marker} ;; esac'
     with contextlib.suppress(FileNotFoundError):
         os.unlink('/.dockerenv')  # by which systemd would be one that reboots
     os.makedirs('/run/systemd/system')
