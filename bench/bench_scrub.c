@@ -145,7 +145,7 @@ static void bench_region(bool huge)
 	if (r.fd < 0)
 		return;
 	void *p = region_map(&r, 0, SIZE, true, &err);
-	if (!p || work_new(&w, &r, 1, &none) < 0)
+	if (!p || work_new(&w, &r, 1, &none, NULL) < 0)
 		fail("mapping");
 	memset(p, 1, SIZE);
 	(void)bench_way(WAY_MEMSET, pages, &r, p, w, 0);

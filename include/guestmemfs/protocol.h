@@ -50,6 +50,44 @@ static_assert(sizeof(struct gm_invitation) == 128, "protocol");
 /* As GM_IOC_TICKET, and: ENAMETOOLONG the path has no room (a socket's address has less, so there is no such helper). */
 #define GM_IOC_INVITATION _IOR('G', 2, struct gm_invitation)
 
+/* Who holds a file, or held it. */
+#define GM_REVOKE_CGROUP 192U
+
+#define GM_HOLDER_DEAD	  1U /* it has ended */
+#define GM_HOLDER_ADOPTED 2U /* found in /proc: it was not granted the file by the helper that runs now */
+#define GM_HOLDER_KILLED  4U /* by this request */
+
+struct gm_holder {
+	gm_le32 pid;
+	gm_le32 uid;
+	gm_le32 access; /* GM_ACCESS_* */
+	gm_le32 flags;	/* GM_HOLDER_* */
+	char command[16];		/* its name; both NUL-terminated, maybe cut off, empty once it has ended */
+	char cgroup[GM_REVOKE_CGROUP];
+};
+static_assert(sizeof(struct gm_holder) == 224, "protocol");
+
+#define GM_REVOKE_HOLDERS 64U
+#define GM_REVOKE_KILL	  1U /* kill them, and take the file's memory from whoever reaches it; its contents stay */
+
+#define GM_REVOKED_FREE 0U /* nobody reaches the file's memory */
+#define GM_REVOKED_HELD 1U /* somebody does, or it is not shown that nobody does */
+
+struct gm_revoke {
+	gm_le32 flags; /* to the mount: GM_REVOKE_KILL or 0; the rest of it zero */
+	gm_le32 state; /* from the mount: GM_REVOKED_* */
+	gm_le32 count; /* of holders[] */
+	gm_le32 more;  /* that had no room in it */
+	struct gm_holder holders[GM_REVOKE_HOLDERS];
+};
+static_assert(sizeof(struct gm_revoke) == 16 + 64 * 224, "protocol");
+
+/*
+ * On an open regular file of a mount: for root and the file's owner. Answers within some seconds. Errors: EPERM somebody
+ * else, EINVAL flags, EAGAIN there is no helper at the moment or too many ask, EBUSY the pool is frozen.
+ */
+#define GM_IOC_REVOKE _IOWR('G', 3, struct gm_revoke)
+
 enum gm_opcode { /* requests are odd, answers even */
 	GM_OP_HELLO = 1,
 	GM_OP_WELCOME = 2,

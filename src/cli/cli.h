@@ -35,6 +35,7 @@ extern const struct cli_command cli_fsck;
 extern const struct cli_command cli_kexec;
 extern const struct cli_command cli_load;
 extern const struct cli_command cli_ls;
+extern const struct cli_command cli_revoke;
 extern const struct cli_command cli_run;
 extern const struct cli_command cli_status;
 extern const struct cli_command cli_thaw;

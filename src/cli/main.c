@@ -17,6 +17,7 @@ static const struct cli_command *const commands[] = {
 	&cli_load,
 	&cli_dump,
 	&cli_run,
+	&cli_revoke,
 	&cli_export,
 	&cli_unexport,
 	&cli_freeze,

@@ -155,6 +155,8 @@ static int print_grants(struct json_object *o)
 		{"UID", true},
 		{"ACCESS", false},
 		{"STATE", false},
+		{"COMMAND", false},
+		{"CGROUP", false},
 		{"INODE", true},
 		{"FILE", false},
 	};
@@ -171,11 +173,15 @@ static int print_grants(struct json_object *o)
 	for (size_t i = 0; i < json_object_array_length(grants); i++) {
 		struct json_object *grant = json_object_array_get_idx(grants, i);
 		_cleanup_free_ char *path = text_escape(query_text(grant, "/path"));
+		_cleanup_free_ char *command = text_escape(query_text(grant, "/command"));
+		_cleanup_free_ char *cgroup = text_escape(query_text(grant, "/cgroup"));
 
 		grid_add(&g, "%" PRIu64, query_number(grant, "/pid"));
 		grid_add(&g, "%" PRIu64, query_number(grant, "/uid"));
 		grid_add(&g, "%s", query_text(grant, "/access"));
 		grid_add(&g, "%s", query_text(grant, "/state"));
+		grid_add(&g, "%s", command ? command : "?");
+		grid_add(&g, "%s", cgroup ? cgroup : "?");
 		grid_add(&g, "%" PRIu64, query_number(grant, "/ino"));
 		grid_add(&g, "%s", path ? path : "?");
 	}

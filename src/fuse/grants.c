@@ -26,6 +26,8 @@ enum gm_reason grants_reason_of(int error)
 		return GM_REASON_SCRUB;
 	case -EUSERS:
 		return GM_REASON_LIMIT;
+	case -EKEYREJECTED:
+		return GM_REASON_TICKET;
 	case -EBUSY:
 		return GM_REASON_FROZEN;
 	default:
@@ -82,6 +84,17 @@ static void refuse_all(struct grants *g, struct waiting *w, int error)
 	STAILQ_FOREACH (rq, &w->requests, link)
 		refuse(g, w->ino, rq, error);
 	grants_drop_waiting(g, w);
+}
+
+void grants_refuse_waiting(struct grants *g, uint64_t ino, int error)
+{
+	struct waiting *w, *next;
+
+	for (w = TAILQ_FIRST(&g->waiting); w; w = next) {
+		next = TAILQ_NEXT(w, link);
+		if (w->ino == ino)
+			refuse_all(g, w, error);
+	}
 }
 
 static void grant_all(struct grants *g, struct waiting *w)
@@ -248,16 +261,6 @@ int grants_export(struct grants *g, uint64_t ino)
 	return wait_for_scrub(g, ino, &rq); /* at once, in grants_advance(), if it is clean */
 }
 
-void grants_thawed(struct grants *g)
-{
-	const struct inode *inode;
-	size_t cursor = 0;
-
-	while ((inode = meta_each_inode(g->meta, &cursor)))
-		if (inode->attr.flags & GM_INODE_HELD)
-			grants_check(g, inode->attr.ino);
-}
-
 /* ---- what comes ---- */
 
 int grants_redeem(struct grants *g, const struct link_redeem *m)
@@ -338,7 +341,7 @@ int grants_take_free(struct grants *g, const struct link_check *m)
 	uint64_t ino = get_le64(m->ino);
 	bool is_free;
 
-	if (get_le32(m->reserved) || get_le32(m->pid))
+	if (get_le32(m->flags) || get_le32(m->pid))
 		return -EPROTO;
 	is_free = take_free_of(g, ino, get_le64(m->epoch));
 	g->config.checked(g->config.data, ino, !is_free);
@@ -347,7 +350,7 @@ int grants_take_free(struct grants *g, const struct link_check *m)
 
 int grants_take_busy(struct grants *g, const struct link_check *m)
 {
-	if (get_le32(m->reserved))
+	if (get_le32(m->flags))
 		return -EPROTO;
 	g->config.checked(g->config.data, get_le64(m->ino), true);
 	return 0;

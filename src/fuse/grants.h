@@ -39,6 +39,11 @@ struct grants_config {
 		void *data, uint64_t ino, int error, enum gm_reason reason, const char *node);
 	/* The answer to grants_unexport(): error 0, or a negative errno: it is exported still. */
 	void (*unexported)(void *data, uint64_t ino, int error);
+	/*
+	 * The answers to grants_revoke(): one call for each holder, then one with NULL and the
+	 * state, a GM_REVOKED_*. id 0: to all of them, with -EAGAIN, since the link ends.
+	 */
+	void (*revoked)(void *data, uint64_t id, const struct link_holder *h, int state);
 	void *data;
 	uint64_t scrub_rate; /* see scrub.h */
 };
@@ -55,10 +60,11 @@ int grants_new(struct grants **ret, const struct grants_config *config);
 struct grants *grants_free(struct grants *g); /* NULL is fine; returns NULL */
 
 /*
- * Asks the helper whether anybody can still reach the inode's memory; checked() brings the answer.
+ * Asks the helper whether anybody can still reach the inode's memory, and, by flags
+ * (LINK_CHECK_*), to see to it that nobody can; checked() brings the answer.
  * Without a helper, or when it ends meanwhile, there is none: the asker sets its own limit.
  */
-void grants_check(struct grants *g, uint64_t ino);
+void grants_check(struct grants *g, uint64_t ino, unsigned flags);
 
 /*
  * Takes over a new link to the helper, in place of the one before, and begins to tell it what is
@@ -111,6 +117,13 @@ void grants_node_changed(struct grants *g, uint64_t ino);
 
 /* The pool was thawed: what was shown free while it could not be noted is asked for again. */
 void grants_thawed(struct grants *g);
+
+/*
+ * Asks who holds the inode; kill: they are killed first, its tickets are void, its export ends, and
+ * its memory is taken back. *id: of the answers. -EAGAIN there is no helper; negative errno: the
+ * journal refused the end of the export.
+ */
+int grants_revoke(struct grants *g, uint64_t ino, bool kill, uint64_t *id);
 
 /* Asks for every holder. False if there is no helper to ask. */
 bool grants_ask_holders(struct grants *g);

@@ -51,6 +51,8 @@ struct grants {
 	int fd;
 	bool ready; /* the helper has answered CONFIG */
 	bool asked_holders;
+	uint64_t last_revoke; /* the id of the last REVOKE; 0 is HOLDERS' */
+	unsigned revoking;    /* how many have no answer yet */
 	uint64_t *held; /* inodes that the helper is yet to be told of; NULL once RESUMED is sent;
 			   owned */
 	size_t held_count;
@@ -68,6 +70,13 @@ int grants_take_free(struct grants *g, const struct link_check *m);
 int grants_take_exported(struct grants *g, const struct link_exported *m);
 int grants_take_busy(struct grants *g, const struct link_check *m);
 int grants_take_unexported(struct grants *g, const struct link_done *m);
+void grants_fail_revokes(struct grants *g, int error);
+int grants_take_revoked(struct grants *g, const struct link_revoked *m);
+/* A HOLDER with an id: of a REVOKE. */
+int grants_take_revoked_holder(struct grants *g, const struct link_holder *m);
+
+/* Whoever waits for the file gets this error. */
+void grants_refuse_waiting(struct grants *g, uint64_t ino, int error);
 
 enum gm_reason grants_reason_of(int error); /* negative errno */
 

@@ -17,10 +17,27 @@
 
 #define READS_PER_WAKEUP 64U /* then the others have their turn */
 
-void grants_check(struct grants *g, uint64_t ino)
+void grants_check(struct grants *g, uint64_t ino, unsigned flags)
 {
 	if (g->ready)
-		grants_send_check(&g->outbox, ino, epochs_get(&g->epochs, ino));
+		grants_send_check(&g->outbox, ino, epochs_get(&g->epochs, ino), flags);
+}
+
+static void check_held(struct grants *g, bool named)
+{
+	const struct inode *inode;
+	size_t cursor = 0;
+
+	while ((inode = meta_each_inode(g->meta, &cursor)))
+		if (inode_is_held_orphan(inode))
+			grants_check(g, inode->attr.ino, LINK_CHECK_TAKE | LINK_CHECK_KEEP);
+		else if (named && inode_is_held(inode))
+			grants_check(g, inode->attr.ino, 0);
+}
+
+void grants_thawed(struct grants *g)
+{
+	check_held(g, true);
 }
 
 bool grants_ask_holders(struct grants *g)
@@ -40,11 +57,22 @@ static int take_ready(struct grants *g)
 	g->ready = true;
 	scrub_resend(&g->scrub);
 	grants_resume_exports(g);
+	/* It has not heard that they are removed, or its predecessor was still at it. */
+	check_held(g, false);
 	return 0;
+}
+
+static bool is_text(const char *text, size_t size)
+{
+	return memchr(text, '\0', size) != NULL;
 }
 
 static int take_holder(struct grants *g, const struct link_holder *m)
 {
+	if (!is_text(m->command, sizeof(m->command)) || !is_text(m->cgroup, sizeof(m->cgroup)))
+		return -EPROTO;
+	if (get_le64(m->header.id))
+		return grants_take_revoked_holder(g, m);
 	if (!g->asked_holders)
 		return -EPROTO;
 	g->config.holder(g->config.data, m);
@@ -68,6 +96,7 @@ union link_from_helper {
 	struct link_check check;
 	struct link_holder holder;
 	struct link_exported exported;
+	struct link_revoked revoked;
 };
 
 static size_t size_of(unsigned opcode)
@@ -87,6 +116,8 @@ static size_t size_of(unsigned opcode)
 		return sizeof(struct link_holder);
 	case LINK_EXPORTED:
 		return sizeof(struct link_exported);
+	case LINK_REVOKED:
+		return sizeof(struct link_revoked);
 	default:
 		return 0;
 	}
@@ -115,6 +146,8 @@ static int take_message(struct grants *g, const union link_from_helper *m, size_
 		return take_holder(g, &m->holder);
 	case LINK_EXPORTED:
 		return grants_take_exported(g, &m->exported);
+	case LINK_REVOKED:
+		return grants_take_revoked(g, &m->revoked);
 	default: /* LINK_HOLDERS_END: size_of() knows no other */
 		return take_holders_end(g);
 	}
@@ -130,6 +163,7 @@ void grants_drop_link(struct grants *g)
 	free(g->held);
 	g->held = NULL;
 	grants_lose_exports(g);
+	grants_fail_revokes(g, -EAGAIN);
 	while (!TAILQ_EMPTY(&g->waiting))
 		grants_drop_waiting(g, TAILQ_FIRST(&g->waiting));
 	if (g->asked_holders) {

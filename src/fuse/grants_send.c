@@ -125,12 +125,24 @@ void grants_send_refuse(struct outbox *o, uint64_t id, int error, enum gm_reason
 	outbox_put(o, &m, sizeof(m));
 }
 
-void grants_send_check(struct outbox *o, uint64_t ino, uint64_t epoch)
+void grants_send_check(struct outbox *o, uint64_t ino, uint64_t epoch, unsigned flags)
 {
 	struct link_check m = {
 		.header = header(sizeof(m), LINK_CHECK, 0),
 		.ino = put_le64(ino),
 		.epoch = put_le64(epoch),
+		.flags = put_le32(flags),
+	};
+
+	outbox_put(o, &m, sizeof(m));
+}
+
+void grants_send_revoke(struct outbox *o, uint64_t ino, bool kill, uint64_t id)
+{
+	struct link_revoke m = {
+		.header = header(sizeof(m), LINK_REVOKE, id),
+		.ino = put_le64(ino),
+		.flags = put_le32(kill ? LINK_REVOKE_KILL : 0),
 	};
 
 	outbox_put(o, &m, sizeof(m));

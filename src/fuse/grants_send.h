@@ -6,6 +6,7 @@
 #ifndef GM_FUSE_GRANTS_SEND_H
 #define GM_FUSE_GRANTS_SEND_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "fuse/outbox.h"
@@ -25,6 +26,7 @@ void grants_send_refuse(struct outbox *o, uint64_t id, int error, enum gm_reason
 /* EXPORT (with the extents behind it), NODE or UNEXPORT, as opcode says. */
 void grants_send_export(
 	struct outbox *o, unsigned opcode, const struct inode *inode, uint64_t epoch, uint64_t id);
-void grants_send_check(struct outbox *o, uint64_t ino, uint64_t epoch);
+void grants_send_revoke(struct outbox *o, uint64_t ino, bool kill, uint64_t id);
+void grants_send_check(struct outbox *o, uint64_t ino, uint64_t epoch, unsigned flags);
 
 #endif

@@ -28,6 +28,9 @@ struct namespace
 {
 	struct store *store; /* not owned */
 	uint64_t orphans;    /* inodes without links that somebody still uses */
+	/* The one that the last change left to its holders alone (inode_is_held_orphan()); 0: none.
+	 * Whoever takes it up sets it to 0. */
+	uint64_t left;
 };
 
 /* Who asks, when, and under which number: goes into times, owners and the journal. */

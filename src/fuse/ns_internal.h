@@ -19,6 +19,13 @@ static inline bool ns_in_use(const struct inode *i)
 	return i->opens > 0 || inode_is_held(i);
 }
 
+/* Its last name or open has gone. */
+static inline void ns_note_left(struct namespace *ns, const struct inode *i)
+{
+	if (inode_is_held_orphan(i))
+		ns->left = i->attr.ino;
+}
+
 /* -ESTALE if there is none. */
 int ns_find(const struct namespace *ns, uint64_t ino, struct inode **ret);
 

@@ -107,6 +107,8 @@ static int remove_entry(struct namespace *ns, const struct ns_request *rq, const
 	if (r < 0)
 		return r;
 	ns->orphans += orphan;
+	if (orphan)
+		ns_note_left(ns, i);
 	return 0;
 }
 

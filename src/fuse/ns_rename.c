@@ -166,6 +166,8 @@ static int move_entry(struct namespace *ns, struct txn *t, const struct timespec
 	if (r < 0)
 		return r;
 	ns->orphans += orphan;
+	if (orphan)
+		ns_note_left(ns, to->inode);
 	return 0;
 }
 

@@ -52,6 +52,7 @@ int ns_release(struct namespace *ns, uint64_t ino)
 	if (ns_find(ns, ino, &i) < 0 || i->opens == 0)
 		return 0;
 	i->opens--;
+	ns_note_left(ns, i);
 	return reap(ns, i);
 }
 
@@ -86,7 +87,7 @@ int ns_unhold(struct namespace *ns, uint64_t ino)
 	if (i->attr.flags & GM_INODE_EXPORTED)
 		return -EBUSY;
 	attr = i->attr;
-	attr.flags &= ~GM_INODE_HELD;
+	attr.flags &= ~(GM_INODE_HELD | GM_INODE_EXPORTED); /* nobody reaches it by a node either */
 	drop = attr.links == 0 && i->opens == 0;
 	t.result = ino;
 	txn_put_inode(&t, &attr); /* first: no block of a held inode is ever freed */
@@ -166,11 +167,6 @@ int ns_stale_done(struct namespace *ns, uint64_t ino, uint64_t from)
 	return store_commit(ns->store, &t);
 }
 
-static bool is_held_orphan(const struct inode *i)
-{
-	return i->attr.links == 0 && i->opens == 0 && (i->attr.flags & GM_INODE_HELD);
-}
-
 int ns_list_held_orphans(const struct namespace *ns, uint64_t **ret, size_t *count)
 {
 	uint64_t *inos;
@@ -184,7 +180,7 @@ int ns_list_held_orphans(const struct namespace *ns, uint64_t **ret, size_t *cou
 	if (!inos)
 		return -ENOMEM;
 	for (const struct inode *i; (i = meta_each_inode(ns_meta(ns), &cursor));)
-		if (is_held_orphan(i) && n < ns->orphans)
+		if (inode_is_held_orphan(i) && n < ns->orphans)
 			inos[n++] = i->attr.ino;
 	if (n == 0) {
 		free(inos);

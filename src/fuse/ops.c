@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuse/grants.h"
 #include "fuse/ops_internal.h"
 #include "fuse/tickets.h"
 #include "guestmemfs/protocol.h"
@@ -351,8 +352,13 @@ static void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg,
 	uid_t uid = fuse_req_ctx(req)->uid;
 	int r = -ENOTTY;
 
-	(void)arg, (void)in, (void)in_size;
-	if (!(flags & FUSE_IOCTL_DIR) && out_size >= size) {
+	(void)arg;
+	if (cmd == GM_IOC_REVOKE && !(flags & FUSE_IOCTL_DIR) && in_size == size &&
+		out_size >= size) {
+		r = ops_begin_revoke(req, ino, in);
+		if (r == 0)
+			return;
+	} else if (!(flags & FUSE_IOCTL_DIR) && out_size >= size) {
 		if (cmd == GM_IOC_TICKET)
 			r = issue_ticket(o, ino, uid, fi, &answer.ticket);
 		else if (cmd == GM_IOC_INVITATION)
@@ -439,11 +445,14 @@ void ops_init(struct ops *o)
 {
 	o->unique = 0;
 	parked_list_init(&o->parked);
+	LIST_INIT(&o->revokes.list);
+	o->revokes.count = 0;
 }
 
 void ops_deinit(struct ops *o)
 {
 	ops_expire(o, UINT64_MAX);
+	ops_take_revoked(o, 0, NULL, -EAGAIN);
 }
 
 void ops_process(struct ops *o, struct fuse_session *se, const struct fuse_buf *buf)
@@ -456,4 +465,7 @@ void ops_process(struct ops *o, struct fuse_session *se, const struct fuse_buf *
 	}
 	fuse_session_process_buf(se, buf);
 	o->unique = 0;
+	if (o->ns->left)
+		grants_check(o->grants, o->ns->left, LINK_CHECK_TAKE | LINK_CHECK_KEEP);
+	o->ns->left = 0;
 }

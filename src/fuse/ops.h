@@ -17,6 +17,7 @@
 
 #include "fuse/namespace.h"
 #include "fuse/parked.h"
+#include "fuse/revokes.h"
 
 struct grants;
 struct tickets;
@@ -31,6 +32,7 @@ struct ops { /* the session's userdata; everything that it points to is the work
 	uint64_t unique; /* of the request that is being served; ops_process() sets it */
 	struct parked_list parked;
 	uint64_t explain_after; /* in clock_milliseconds(): no sentence in the log before */
+	struct revokes revokes;
 };
 
 /* For fuse_session_new(), with a struct ops as userdata. */
@@ -55,6 +57,9 @@ void ops_process(struct ops *o, struct fuse_session *se, const struct fuse_buf *
  * waited for it run again or fail. An answer that nobody waits for is fine.
  */
 void ops_recheck(struct ops *o, uint64_t ino, bool busy);
+
+/* As in struct grants_config: the answers to the revocations that were asked for by ioctl. */
+void ops_take_revoked(struct ops *o, uint64_t id, const struct link_holder *h, int state);
 
 /* Fails the parked requests whose time is up. now: clock_milliseconds(). */
 void ops_expire(struct ops *o, uint64_t now);

@@ -11,9 +11,9 @@
 #include "util/clock.h"
 #include "util/log.h"
 
-#define PARK_BUSY_MS  1000U
-#define PARK_SPACE_MS 300U
-#define EXPLAIN_MS    10000U
+/* The helper answers as soon as it has looked; this is for one that does not. */
+#define PARK_MS    5000U
+#define EXPLAIN_MS 10000U
 
 static struct ns_change change_of(const struct stat *attr, int to_set)
 {
@@ -63,25 +63,39 @@ static void explain(struct ops *o, const struct parked *p)
 		p->ino, p->change.size);
 }
 
+/* The file itself. An export is an open door: it must be ended first. */
+static bool await_file(struct ops *o, struct parked *p)
+{
+	const struct inode *inode = meta_inode(store_meta(o->ns->store), p->ino);
+
+	if (!inode || (inode->attr.flags & GM_INODE_EXPORTED))
+		return false;
+	p->awaited = malloc(sizeof(*p->awaited));
+	if (!p->awaited)
+		return false;
+	p->awaited[0] = p->ino;
+	p->awaited_count = 1;
+	return true;
+}
+
 /* Fills in for whom p must wait; false if waiting can't help. */
 static bool find_awaited(struct ops *o, struct parked *p)
 {
 	if (store_is_frozen(o->ns->store))
 		return false;
-	if (p->error == -EBUSY) {
-		p->awaited = malloc(sizeof(*p->awaited));
-		if (!p->awaited)
-			return false;
-		p->awaited[0] = p->ino;
-		p->awaited_count = 1;
-		p->deadline = clock_milliseconds() + PARK_BUSY_MS;
-		return true;
-	}
+	p->deadline = clock_milliseconds() + PARK_MS;
+	if (p->error == -EBUSY)
+		return await_file(o, p);
 	if (p->error != -ENOSPC || !(p->change.set & NS_SET_SIZE))
 		return false;
-	p->deadline = clock_milliseconds() + PARK_SPACE_MS;
 	return ns_list_held_orphans(o->ns, &p->awaited, &p->awaited_count) == 0 &&
 	       p->awaited_count > 0;
+}
+
+/* A file that is to shrink is wanted back once; removed ones as soon as it can be. */
+static unsigned check_flags_of(const struct parked *p)
+{
+	return LINK_CHECK_TAKE | (p->error == -ENOSPC ? LINK_CHECK_KEEP : 0);
 }
 
 /* Puts a setattr that failed aside until the helper has looked. False if there is no point in it.
@@ -96,7 +110,7 @@ static bool park(struct ops *o, struct parked *p)
 	}
 	/* The answers come from the event loop, never from inside grants_check(): entry stays. */
 	for (size_t n = 0; n < entry->awaited_count; n++)
-		grants_check(o->grants, entry->awaited[n]);
+		grants_check(o->grants, entry->awaited[n], check_flags_of(entry));
 	return true;
 }
 

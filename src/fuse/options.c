@@ -26,6 +26,7 @@ enum {
 	OPTION_USER,
 	OPTION_TRUST_MEMORY,
 	OPTION_SCRUB_RATE,
+	OPTION_REUSE,
 	OPTION_HELP,
 	OPTION_VERSION,
 };
@@ -40,6 +41,7 @@ static const struct option long_options[] = {
 	{"user", required_argument, NULL, OPTION_USER},
 	{"trust-memory", no_argument, NULL, OPTION_TRUST_MEMORY},
 	{"scrub-rate", required_argument, NULL, OPTION_SCRUB_RATE},
+	{"reuse", required_argument, NULL, OPTION_REUSE},
 	{"help", no_argument, NULL, OPTION_HELP},
 	{"version", no_argument, NULL, OPTION_VERSION},
 	{NULL, 0, NULL, 0},
@@ -91,6 +93,13 @@ void options_print_help(void)
 		    "512M; none: no limit.\n"
 		    "                         Default: 2G. What a grant waits for is zeroed as "
 		    "fast as it goes\n"
+		    "  --reuse=WHEN           on soft regions, when the memory of a removed file "
+		    "may be another file's\n"
+		    "                         without a new boot in between:\n"
+		    "                         shown  once the kernel's own counts show that nobody "
+		    "reaches it any more\n"
+		    "                                (the default)\n"
+		    "                         never  not at all\n"
 		    "  -o LIST                mount options: ro, rw, exec, noexec, atime, noatime. "
 		    "nosuid, nodev\n"
 		    "                         and default_permissions are always in force, "
@@ -361,6 +370,10 @@ static int take_option(
 		return 0;
 	case OPTION_SCRUB_RATE:
 		return parse_rate(&o->scrub_rate, optarg, why);
+	case OPTION_REUSE:
+		if (!reuse_policy_parse(&o->reuse, optarg))
+			return problem(why, EINVAL, "--reuse=%s: say " REUSE_POLICIES, optarg);
+		return 0;
 	case 'o':
 		return add_mount_options(o, optarg, privileged, why);
 	case 'd':

@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include "guestmemfs/types.h"
+#include "proto/reuse.h"
 #include "util/problem.h"
 
 enum options_action {
@@ -49,6 +50,7 @@ struct options {
 	gid_t user_group;
 	gid_t trusted_group;
 	bool has_trusted_group;
+	enum reuse_policy reuse;
 	bool trust_memory;   /* mount reserved RAM although nothing shows that it survived */
 	uint64_t scrub_rate; /* bytes a second in the background; 0: no limit */
 	bool grow;           /* what regions have grown by is taken into use */

@@ -76,12 +76,17 @@ static void put_bool(struct maker *m, const char *key, bool value)
 }
 
 /* json-c's null is a NULL pointer: not a lack of memory here. */
+static void put_text_or_null(struct maker *m, const char *key, const char *text)
+{
+	if (text)
+		put_text(m, key, text);
+	else if (!m->failed)
+		m->failed = json_object_object_add(m->o, key, NULL) < 0;
+}
+
 static void put_path(struct maker *m, const char *path)
 {
-	if (path)
-		put_text(m, "path", path);
-	else if (!m->failed)
-		m->failed = json_object_object_add(m->o, "path", NULL) < 0;
+	put_text_or_null(m, "path", path);
 }
 
 /* ---- status ---- */
@@ -185,6 +190,8 @@ static struct json_object *make_grant(const struct link_holder *h, const char *p
 		flags & LINK_HOLDER_DEAD      ? "dead"
 		: flags & LINK_HOLDER_ADOPTED ? "adopted"
 					      : "live");
+	put_text_or_null(&m, "command", h->command[0] ? h->command : NULL);
+	put_text_or_null(&m, "cgroup", h->cgroup[0] ? h->cgroup : NULL);
 	return finish(&m);
 }
 

@@ -145,6 +145,13 @@ static void on_unexported(void *data, uint64_t ino, int error)
 		control_take_unexported(w->control, ino, error);
 }
 
+static void on_revoked(void *data, uint64_t id, const struct link_holder *h, int state)
+{
+	struct worker *w = data;
+
+	ops_take_revoked(&w->ops, id, h, state);
+}
+
 static void lose_helper(struct worker *w)
 {
 	w->watched = -1;
@@ -211,6 +218,7 @@ static int make_parts(struct worker *w, struct problem *why)
 		.holder = on_holder,
 		.exported = on_exported,
 		.unexported = on_unexported,
+		.revoked = on_revoked,
 		.data = w,
 		.scrub_rate = w->options.scrub_rate,
 	};

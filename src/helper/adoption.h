@@ -24,7 +24,8 @@ enum adoption {
 	ADOPTION_INODE,      /* wholly over blocks of one held inode: its device */
 	ADOPTION_UNFINISHED, /* of ours and not bound: nobody has ever reached it, remove it */
 	ADOPTION_WINDOW,     /* remove it if nobody has it open */
-	ADOPTION_SYSTEM,     /* the seed, or over blocks that are no data: not ours to touch */
+	ADOPTION_SYSTEM,     /* the seed, one that was exported and is empty, or over blocks that
+				are no data: not ours to touch */
 	ADOPTION_FOREIGN,    /* leave it alone and say why; its blocks can't be granted */
 };
 

@@ -22,10 +22,11 @@
 static const int for_any[] = {
 	CAP_DAC_READ_SEARCH, /* /proc/PID/fd of other users */
 	CAP_SYS_PTRACE,      /* the same, and kcmp(2) */
+	CAP_KILL,            /* who holds what is revoked */
 };
 
 static const int for_soft[] = {
-	CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE,
+	CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE, CAP_KILL,
 	CAP_CHECKPOINT_RESTORE, /* /proc/PID/map_files, which leads to a device under any name */
 	CAP_DAC_OVERRIDE,       /* opening nodes of mode 0000, and those that a user was given */
 	CAP_CHOWN,              /* giving them */
@@ -78,6 +79,7 @@ static const struct confine_rule rules[] = {
 	CONFINE_ALLOW("accept4"),
 	CONFINE_ALLOW("getsockopt"),
 	CONFINE_ALLOW("pidfd_open"),
+	CONFINE_ALLOW("pidfd_send_signal"),
 	CONFINE_ALLOW("recvmsg"),
 	CONFINE_ALLOW("sendmsg"),
 	CONFINE_ALLOW("setsockopt"),
@@ -142,6 +144,7 @@ static const struct confine_rule soft_rules[] = {
 	CONFINE_ALLOW("mkdirat"),
 	CONFINE_ALLOW("pwrite64"),
 	CONFINE_ALLOW("uname"),
+	CONFINE_ALLOW("wait4"), /* for the end of guestmemfs-counts */
 	/* The driver is there: the metadata device has been made with it. */
 	CONFINE_REFUSE("finit_module", EPERM),
 	CONFINE_REFUSE("init_module", EPERM),

@@ -100,8 +100,9 @@ static int check_export(
 	*serves = exports_is_whole(have, d->extents, d->count);
 	if (!*serves && have->count > 0)
 		return obstacle(o, EBUSY, GM_REASON_DEVICE,
-			"it was granted before, and the devices made then don't make up one of 2M "
-			"pages over the whole file");
+			"it was granted before, the devices made then don't make up one of 2M "
+			"pages "
+			"over the whole file, and it is not shown that nobody reaches them");
 	return 0;
 }
 
@@ -145,9 +146,20 @@ static int start_making(struct server *s, uint64_t ino, struct inode_devices *de
 	job->ino = ino;
 	job->plan = *plan;
 	*plan = DEVICE_PLAN_NULL;
-	devices->making = true;
+	devices->working = true;
 	work_submit(s->zeroing, job);
 	return 0;
+}
+
+/* An export whose file has other devices than it needs: if nobody reaches them, they go. */
+static bool takes_away_first(
+	struct server *s, struct delivery *d, const struct inode_devices *devices)
+{
+	if (d->redeem || d->tried || devices->working || devices->list.count == 0 ||
+		exports_is_whole(&devices->list, d->extents, d->count))
+		return false;
+	d->tried = true;
+	return takeback_try(s, record_find(&s->record, d->ino));
 }
 
 void deliver(struct server *s, struct delivery *d)
@@ -157,15 +169,19 @@ void deliver(struct server *s, struct delivery *d)
 	struct obstacle o = {.why = PROBLEM_INIT};
 	int r = 0;
 
+	if (devices && takes_away_first(s, d, devices)) {
+		TAILQ_INSERT_TAIL(&s->deliveries, d, entry);
+		return;
+	}
 	if (!devices)
 		r = obstacle(&o, ENOMEM, GM_REASON_MEMORY, "no memory to note its devices");
-	else if (!devices->making)
+	else if (!devices->working)
 		r = plan(s, d, &devices->list, &needed, &o);
 	if (r >= 0 && needed.count > 0)
 		r = start_making(s, d->ino, devices, &needed, &o);
 	if (r < 0)
 		delivery_fail(s, d, &o);
-	else if (devices->making)
+	else if (devices->working)
 		TAILQ_INSERT_TAIL(&s->deliveries, d, entry);
 	else
 		delivery_finish(s, d);
@@ -190,29 +206,64 @@ static void keep_made(struct server *s, struct inode_devices *devices, struct wo
 	}
 }
 
+/* What waits for the inode, off the list: one that goes on may have to wait once more. */
+static void take_waiting(struct server *s, uint64_t ino, struct deliveries *ret)
+{
+	struct delivery *d, *next;
+
+	for (d = TAILQ_FIRST(&s->deliveries); d; d = next) {
+		next = TAILQ_NEXT(d, entry);
+		if (d->ino != ino)
+			continue;
+		TAILQ_REMOVE(&s->deliveries, d, entry);
+		TAILQ_INSERT_TAIL(ret, d, entry);
+	}
+}
+
+void deliver_resume(struct server *s, uint64_t ino)
+{
+	struct deliveries waiting = TAILQ_HEAD_INITIALIZER(waiting);
+	struct delivery *d;
+
+	take_waiting(s, ino, &waiting);
+	while ((d = TAILQ_FIRST(&waiting))) {
+		TAILQ_REMOVE(&waiting, d, entry);
+		deliver(s, d);
+	}
+}
+
 void deliver_take_made(struct server *s, struct work_job *job)
 {
 	struct inode_devices *devices = record_find(&s->record, job->ino)->devices;
 	const struct obstacle o = {
 		.error = -job->error, .reason = GM_REASON_DEVICE, .why = job->why};
 	struct deliveries waiting = TAILQ_HEAD_INITIALIZER(waiting);
-	struct delivery *d, *next;
+	struct delivery *d;
 
-	devices->making = false;
+	devices->working = false;
 	keep_made(s, devices, job);
-	/* Apart first: one that goes on may have to wait once more. */
-	for (d = TAILQ_FIRST(&s->deliveries); d; d = next) {
-		next = TAILQ_NEXT(d, entry);
-		if (d->ino != job->ino)
-			continue;
-		TAILQ_REMOVE(&s->deliveries, d, entry);
-		TAILQ_INSERT_TAIL(&waiting, d, entry);
+	if (job->error == 0) {
+		deliver_resume(s, job->ino);
+		return;
 	}
+	take_waiting(s, job->ino, &waiting);
 	while ((d = TAILQ_FIRST(&waiting))) {
 		TAILQ_REMOVE(&waiting, d, entry);
-		if (job->error < 0)
-			delivery_fail(s, d, &o);
-		else
-			deliver(s, d);
+		delivery_fail(s, d, &o);
+	}
+}
+
+void deliveries_refuse(struct server *s, uint64_t ino)
+{
+	const struct obstacle o = {.error = EKEYREJECTED,
+		.reason = GM_REASON_TICKET,
+		.why = {.text = "its tickets have been revoked"}};
+	struct deliveries waiting = TAILQ_HEAD_INITIALIZER(waiting);
+	struct delivery *d;
+
+	take_waiting(s, ino, &waiting);
+	while ((d = TAILQ_FIRST(&waiting))) {
+		TAILQ_REMOVE(&waiting, d, entry);
+		delivery_fail(s, d, &o);
 	}
 }

@@ -7,6 +7,7 @@
 #ifndef GM_HELPER_DELIVER_H
 #define GM_HELPER_DELIVER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
 #include <sys/types.h>
@@ -29,6 +30,7 @@ struct delivery {
 	uid_t uid;
 	gid_t gid;
 	mode_t mode;
+	bool tried; /* the devices that are in its way were to be taken away */
 	TAILQ_ENTRY(delivery) entry;
 };
 
@@ -41,6 +43,12 @@ void deliver(struct server *s, struct delivery *d);
 
 /* Devices were made, or could not be. */
 void deliver_take_made(struct server *s, struct work_job *job);
+
+/* No job has to do with the inode's devices any more: who waited for that goes on. */
+void deliver_resume(struct server *s, uint64_t ino);
+
+/* Refuses the grants of the inode that wait for devices: its tickets are void. */
+void deliveries_refuse(struct server *s, uint64_t ino);
 
 void deliveries_free_all(struct server *s);
 

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 void device_list_deinit(struct device_list *l)
 {
@@ -32,4 +33,23 @@ void device_list_add(struct device_list *l, unsigned region, struct soft_device 
 	assert(l->count < l->room);
 	l->at[l->count++] = (struct device){.region = region, .soft = *soft};
 	*soft = SOFT_DEVICE_NULL;
+}
+
+int device_list_copy(struct device_list *ret, const struct device_list *from)
+{
+	if (device_list_reserve(ret, from->count) < 0)
+		return -ENOMEM;
+	for (size_t i = 0; i < from->count; i++) {
+		struct soft_device soft = from->at[i].soft;
+		soft.ranges = calloc(soft.range_count + 1, sizeof(*soft.ranges));
+		if (!soft.ranges) {
+			device_list_deinit(ret);
+			return -ENOMEM;
+		}
+		if (soft.range_count > 0)
+			memcpy(soft.ranges, from->at[i].soft.ranges,
+				soft.range_count * sizeof(*soft.ranges));
+		device_list_add(ret, from->at[i].region, &soft);
+	}
+	return 0;
 }

@@ -24,7 +24,7 @@ static void unmake(const struct region *regions, struct device_list *made)
 }
 
 static int make_one(const struct region *regions, const struct planned_device *plan,
-	struct device_list *made, struct problem *why)
+	struct reuse *reuse, struct device_list *made, struct problem *why)
 {
 	uint64_t start = regions[plan->region].physical_start;
 	struct soft_device device = SOFT_DEVICE_NULL;
@@ -33,19 +33,21 @@ static int make_one(const struct region *regions, const struct planned_device *p
 	if (r >= 0)
 		r = soft_device_create(
 			start, plan->ranges, plan->range_count, plan->align, &device, why);
-	if (r >= 0)
-		device_list_add(made, plan->region, &device);
-	return r;
+	if (r < 0)
+		return r;
+	reuse_learn(reuse, start, &device);
+	device_list_add(made, plan->region, &device);
+	return 0;
 }
 
 int device_work_make(const struct region *regions, const struct device_plan *plan,
-	struct device_list *made, struct problem *why)
+	struct reuse *reuse, struct device_list *made, struct problem *why)
 {
 	/* Before anything is made, so that nothing that was made can get lost. */
 	if (device_list_reserve(made, plan->count) < 0)
 		return problem_errno(why, ENOMEM, "noting %zu devices", plan->count);
 	for (size_t i = 0; i < plan->count; i++) {
-		int r = make_one(regions, &plan->devices[i], made, why);
+		int r = make_one(regions, &plan->devices[i], reuse, made, why);
 		if (r < 0) {
 			unmake(regions, made);
 			return r;
@@ -174,7 +176,7 @@ static int zero_window(const struct soft_device *window, uint64_t offset, uint64
 }
 
 int device_work_zero(const struct region *region, uint64_t offset, uint64_t length,
-	const atomic_bool *stop, struct problem *why)
+	struct reuse *reuse, const atomic_bool *stop, struct problem *why)
 {
 	uint64_t first = offset >> GM_BLOCK_SHIFT;
 	uint64_t last = (offset + length - 1) >> GM_BLOCK_SHIFT;
@@ -185,6 +187,7 @@ int device_work_zero(const struct region *region, uint64_t offset, uint64_t leng
 
 	if (r < 0)
 		return problem_prefix(why, r, "making a device to zero through");
+	reuse_learn(reuse, region->physical_start, &window);
 	r = zero_window(&window, offset - (first << GM_BLOCK_SHIFT), length, stop, why);
 	/* Mapping and descriptor are gone by here: what is unbound must be out of everybody's
 	 * reach. */

@@ -10,16 +10,17 @@
 
 #include "helper/device_list.h"
 #include "helper/device_plan.h"
+#include "helper/reuse.h"
 #include "region/procscan.h"
 #include "region/region.h"
 
 /*
- * Makes the planned devices and adds them to *made, which must be empty. All or nothing: if one
- * fails, those that were made just now are removed again, which is safe since no descriptor of
- * theirs was ever opened.
+ * Makes the planned devices, learns from them, and adds them to *made, which must be empty. All or
+ * nothing: if one fails, those that were made just now are removed again, which is safe since no
+ * descriptor of theirs ever left.
  */
 int device_work_make(const struct region *regions, const struct device_plan *plan,
-	struct device_list *made, struct problem *why);
+	struct reuse *reuse, struct device_list *made, struct problem *why);
 
 /* Lists the devices of all regions. *ret must be empty. */
 int device_work_list(
@@ -37,6 +38,6 @@ int device_work_remove(const struct region *regions, const struct device_list *d
  * is gone again when this returns. -ECANCELED if *stop came.
  */
 int device_work_zero(const struct region *region, uint64_t offset, uint64_t length,
-	const atomic_bool *stop, struct problem *why);
+	struct reuse *reuse, const atomic_bool *stop, struct problem *why);
 
 #endif

@@ -17,16 +17,20 @@ struct inode_devices *devices_of(struct record_inode *inode)
 	return inode->devices;
 }
 
+void devices_forget(struct record_inode *inode)
+{
+	if (inode->devices)
+		device_list_deinit(&inode->devices->list);
+	free(inode->devices);
+	inode->devices = NULL;
+}
+
 void devices_free_all(struct server *s)
 {
 	struct record_inode *inode;
 
-	LIST_FOREACH (inode, &s->record.inodes, by_record) {
-		if (inode->devices)
-			device_list_deinit(&inode->devices->list);
-		free(inode->devices);
-		inode->devices = NULL;
-	}
+	LIST_FOREACH (inode, &s->record.inodes, by_record)
+		devices_forget(inode);
 }
 
 bool devices_are_ready(const struct server *s)
@@ -65,6 +69,17 @@ static int take_over(struct record_inode *inode, struct device *d)
 	return 0;
 }
 
+/* Somebody else's device is over memory of theirs: they are not free when their own are gone. */
+static void contradict_owners(const struct record *record, const struct device *d)
+{
+	for (size_t i = 0; i < d->soft.range_count; i++) {
+		uint64_t block = d->soft.ranges[i].block, end = block + d->soft.ranges[i].count;
+		struct record_inode *inode;
+		while ((inode = record_next_owner(record, d->region, &block, end)))
+			inode->contradicted = true;
+	}
+}
+
 static int judge(struct server *s, struct device *d, struct device_list *doomed)
 {
 	char node[SOFT_DEVICE_NODE];
@@ -83,6 +98,7 @@ static int judge(struct server *s, struct device *d, struct device_list *doomed)
 	case ADOPTION_FOREIGN:
 		log_warning("%s is left alone, and what is under it can't be granted: %s",
 			soft_device_node(node, &d->soft), reason.text);
+		contradict_owners(&s->record, d);
 		return 0;
 	}
 	return 0;

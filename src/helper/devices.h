@@ -2,9 +2,9 @@
 /*
  * The devices of soft regions that the helper answers for: those of the inodes that are held. They
  * are immutable; an inode that grows gets further ones, and whoever attaches again gets the same
- * ones. They are made and listed by the background thread; only the event loop keeps account of
- * them. Nothing made for a file is removed as long as this boot lasts: its pages may be pinned, and
- * no look at processes shows that.
+ * ones. They are made, listed and taken away by the background thread; only the event loop keeps
+ * account of them. What was made for a file is removed only once it is shown that nobody reaches
+ * it (takeback.h).
  */
 #ifndef GM_HELPER_DEVICES_H
 #define GM_HELPER_DEVICES_H
@@ -20,7 +20,7 @@ struct work_job;
 
 struct inode_devices {
 	struct device_list list;
-	bool making; /* a job makes some; one at a time for an inode */
+	bool working; /* a job makes some or takes them away; one at a time for an inode */
 };
 
 /* What is there is taken over once in the helper's life, when the worker has first told who is
@@ -44,6 +44,9 @@ void devices_take_removed(struct server *s, const struct work_job *job);
 
 /* The inode's entry, made if there is none; NULL for lack of memory. */
 struct inode_devices *devices_of(struct record_inode *inode);
+
+/* The inode has none any more. */
+void devices_forget(struct record_inode *inode);
 
 void devices_free_all(struct server *s);
 

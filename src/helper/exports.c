@@ -68,8 +68,8 @@ void exports_answer(struct server *s, const struct delivery *d, int error, enum 
 
 void exports_finish(struct server *s, const struct delivery *d)
 {
-	const struct soft_device *device =
-		&record_find(&s->record, d->ino)->devices->list.at[0].soft;
+	struct device *whole = &record_find(&s->record, d->ino)->devices->list.at[0];
+	struct soft_device *device = &whole->soft;
 	char node[SOFT_DEVICE_NODE];
 
 	(void)soft_device_node(node, device);
@@ -77,7 +77,9 @@ void exports_finish(struct server *s, const struct delivery *d)
 	 * again. */
 	if (!link_is_up(&s->link) || d->link_serial != s->link.serial)
 		return;
-	int r = soft_device_set_owner(device, d->uid, d->gid, d->mode & NODE_BITS);
+	int r = soft_device_note_exported(s->regions[whole->region].physical_start, device);
+	if (r == 0)
+		r = soft_device_set_owner(device, d->uid, d->gid, d->mode & NODE_BITS);
 	if (r < 0) {
 		log_error("giving %s to user %u fails: %s", node, d->uid, strerror(-r));
 		exports_answer(s, d, -r, GM_REASON_DEVICE, NULL);
@@ -152,6 +154,19 @@ static void change_owner(const struct record_inode *inode, uid_t uid, gid_t gid,
 		audits_export(inode, soft_device_node(node, device), uid, gid, mode);
 }
 
+/*
+ * Has it one that was opened to others by an EXPORT? What a job has closed, so as to show that
+ * nobody reaches it, stays closed: somebody might come in just before it is unbound.
+ */
+static bool has_node(const struct record_inode *inode)
+{
+	const struct inode_devices *devices = inode->devices;
+
+	return devices && !devices->working &&
+	       exports_is_whole(&devices->list, inode->extents, inode->extent_count) &&
+	       devices->list.at[0].soft.exported;
+}
+
 void exports_take_node(struct server *s, const struct link_export *m)
 {
 	uint64_t ino = get_le64(m->ino);
@@ -168,8 +183,7 @@ void exports_take_node(struct server *s, const struct link_export *m)
 		}
 	if (waits)
 		return;
-	if (!inode || !inode->devices ||
-		!exports_is_whole(&inode->devices->list, inode->extents, inode->extent_count)) {
+	if (!inode || !has_node(inode)) {
 		audits_worker_refused(
 			s, LINK_NODE, ino, EUCLEAN, "it has no node that could be exported");
 		return;

@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include "guestmemfs/format.h"
+#include "proto/reuse.h"
 
 struct helper_region {
 	enum gm_region_kind kind;
@@ -23,11 +24,14 @@ struct helper_options {
 	const char *socket_path;
 	bool has_trusted_group;
 	gid_t trusted_group;
+	enum reuse_policy reuse;
+	const char *counts_program; /* absolute path of guestmemfs-counts */
 };
 
 /*
  * Serves until the supervisor closes its link. Takes over link_fd and the regions' descriptors.
- * Returns the exit status: 0 when the supervisor is gone, 1 when it could not start or go on; the
+ * Returns the exit status: 0 when the supervisor is gone, 1 when it could not start or go on (then
+ * the next helper does); the
  * sentence is on stderr and, before it served, has also been sent to the supervisor (LINK_FAILED).
  */
 int helper_run(const struct helper_options *options);

@@ -2,11 +2,16 @@
 /* Who holds what, and the answers about it. When an idle inode is free is decided in release.c. */
 #include "helper/holders.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "helper/server.h"
+#include "util/cgroup.h"
 #include "util/le.h"
 #include "util/log.h"
 
@@ -81,6 +86,8 @@ void watch_look_soon(struct server *s, struct watch *w)
 		return;
 	if (s->soft) {
 		lookout_want(s);
+		if (w->pending)
+			takeback_look_soon(w);
 		return;
 	}
 	if (!w->pending)
@@ -176,8 +183,12 @@ void holders_add(struct server *s, struct watch *w, struct holder *holder, struc
 	}
 	if (!p->dead)
 		watch_remove_dead(s, w);
-	*holder = (struct holder){
-		.watch = w, .process = p, .access = access, .adopted = adopted, .seen = true};
+	*holder = (struct holder){.watch = w,
+		.process = p,
+		.access = access,
+		.adopted = adopted,
+		.seen = true,
+		.since = s->looks.begun};
 	p->references++;
 	if (!p->dead)
 		holder_lives(s, holder);
@@ -195,7 +206,9 @@ void holders_reconsider(struct server *s, struct watch *w)
 		watch_look_soon(s, w);
 	else if (h) {
 		watch_answer_busy(s, w, h->process->pid);
-		if (!w->adopting)
+		if (s->soft)
+			takeback_granted(s, w);
+		else if (!w->adopting)
 			watch_stop_looking(s, w);
 	}
 }
@@ -272,17 +285,10 @@ static void notice_ended(struct server *s, const struct watch *w)
 	}
 }
 
-void holders_check(struct server *s, uint64_t id, uint64_t ino, uint64_t epoch)
+void holders_check(struct server *s, uint64_t id, uint64_t ino, uint64_t epoch, unsigned flags)
 {
 	struct record_inode *inode = record_find(&s->record, ino);
 
-	if (s->soft) {
-		const struct holder *live =
-			inode && inode->watch ? watch_find_live(inode->watch, true) : NULL;
-		send_check_answer(s, LINK_BUSY, id, ino, inode ? inode->epoch : epoch,
-			live ? live->process->pid : 0);
-		return;
-	}
 	if (!inode) {
 		/* Shown free before, while the question was under way: said again. With the
 		 * worker's own number, since a grant after its question makes this void too. */
@@ -292,6 +298,10 @@ void holders_check(struct server *s, uint64_t id, uint64_t ino, uint64_t epoch)
 	struct watch *w = inode->watch;
 	if (w)
 		notice_ended(s, w);
+	if (s->soft) {
+		takeback_check(s, id, inode, flags);
+		return;
+	}
 	const struct holder *h = w ? watch_find_live(w, false) : NULL;
 	/* The question before is answered when the scan is done; one answer is enough to act upon.
 	 */
@@ -304,17 +314,37 @@ void holders_check(struct server *s, uint64_t id, uint64_t ino, uint64_t epoch)
 	w->check_id = id;
 }
 
-static void send_holder(struct server *s, uint64_t id, const struct holder *h)
+/* Names are for people to read: whatever does not come is left empty. */
+static void describe(struct link_holder *m, const struct process *p)
 {
-	uint32_t flags =
-		(h->process->dead ? LINK_HOLDER_DEAD : 0) | (h->adopted ? LINK_HOLDER_ADOPTED : 0);
-	const struct link_holder m = {.header = link_header_make(sizeof(m), LINK_HOLDER, id),
+	char path[32], cgroup[CGROUP_PATH_MAX];
+	_cleanup_fd_ int fd = -1;
+
+	if (p->dead)
+		return;
+	(void)snprintf(path, sizeof(path), "/proc/%d/comm", (int)p->pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0 && read(fd, m->command, sizeof(m->command) - 1) > 0)
+		m->command[strcspn(m->command, "\n")] = '\0';
+	if (cgroup_of(p->pid, cgroup, sizeof(cgroup)) == 0)
+		memcpy(m->cgroup, cgroup, strnlen(cgroup, sizeof(m->cgroup) - 1));
+	if (process_has_ended(p)) { /* the number may be another's by now */
+		memset(m->command, 0, sizeof(m->command));
+		memset(m->cgroup, 0, sizeof(m->cgroup));
+	}
+}
+
+void holders_send(struct server *s, uint64_t id, const struct holder *h, uint32_t flags)
+{
+	flags |= (h->process->dead ? LINK_HOLDER_DEAD : 0) | (h->adopted ? LINK_HOLDER_ADOPTED : 0);
+	struct link_holder m = {.header = link_header_make(sizeof(m), LINK_HOLDER, id),
 		.ino = put_le64(h->watch->inode->ino),
 		.pid = put_le32((uint32_t)h->process->pid),
 		.uid = put_le32(h->process->uid),
 		.access = put_le32(h->access),
 		.flags = put_le32(flags)};
 
+	describe(&m, h->process);
 	link_send(s, &m.header);
 }
 
@@ -359,7 +389,7 @@ void holders_answer_list(struct server *s, uint64_t id)
 	LIST_FOREACH (inode, &s->record.inodes, by_record)
 		if (inode->watch)
 			LIST_FOREACH (h, &inode->watch->holders, by_watch)
-				send_holder(s, id, h);
+				holders_send(s, id, h, 0);
 	link_send(s, &end.header);
 }
 
@@ -388,4 +418,5 @@ void holders_link_lost(struct server *s)
 		w->checked = false;
 	s->holders.list_waits = false;
 	lookout_link_lost(s);
+	revocations_link_lost(s);
 }

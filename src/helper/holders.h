@@ -6,8 +6,9 @@
  * holder of one can reach of another is what trust is for. Where the grantees are not known (the
  * inode was granted by a helper before this one) everybody is a stranger.
  *
- * On soft regions an inode that was ever held stays held until the next boot: pages may be pinned
- * where no look at processes shows it. Who holds it is found out all the same (lookout.h).
+ * On soft regions no look at processes shows that an inode is free: its pages may be pinned. There
+ * the end of the holders that are known is when the kernel's counts are first asked (takeback.h);
+ * who holds it is found out all the same (lookout.h).
  */
 #ifndef GM_HELPER_HOLDERS_H
 #define GM_HELPER_HOLDERS_H
@@ -36,6 +37,8 @@ struct holder {
 	uint32_t access;
 	bool adopted; /* found in /proc, not granted to */
 	bool seen;    /* by the scan that is being gone through */
+	bool killed;
+	uint64_t since; /* adopted: the look that found it, of server.looks */
 	LIST_ENTRY(holder) by_watch;
 	LIST_ENTRY(holder) by_process;
 };
@@ -53,7 +56,8 @@ struct watch {
 			   later */
 	bool adopting;  /* told by the worker after a restart of ours: who holds it is still to be
 			   found */
-	/* while idle or to be looked at: */
+	/* while idle or to be looked at; on soft regions: while it is to be taken back */
+	unsigned take; /* soft regions: LINK_CHECK_* */
 	bool pending;  /* it is in holders.pending */
 	bool scanning; /* the scan that is under way began after it came in */
 	bool checked;  /* CHECK with this id is to be answered */
@@ -99,7 +103,7 @@ void holders_adopt(struct server *s, struct watch *w);
 void holders_process_ended(struct server *s, struct process *p);
 
 /* The worker asks: CHECK and HOLDERS. */
-void holders_check(struct server *s, uint64_t id, uint64_t ino, uint64_t epoch);
+void holders_check(struct server *s, uint64_t id, uint64_t ino, uint64_t epoch, unsigned flags);
 void holders_list(struct server *s, uint64_t id);
 
 /* The link is up: what had to wait for it is due. It is lost: questions that came over it are void.
@@ -113,11 +117,13 @@ void holders_take_scan(struct server *s, const struct work_job *job);
 
 /* Answers HOLDERS if it waits and need not any more. */
 void holders_answer_waiting(struct server *s);
+/* One HOLDER, with these flags besides its own. */
+void holders_send(struct server *s, uint64_t id, const struct holder *h, uint32_t flags);
 
 /* HOLDER for each, HOLDERS_END. */
 void holders_answer_list(struct server *s, uint64_t id);
 
-/* ---- between holders.c, release.c and lookout.c ---- */
+/* ---- between holders.c, release.c, lookout.c and takeback.c ---- */
 
 /* Has the inode looked at in the next scan, as if for the first time. */
 void watch_look_soon(struct server *s, struct watch *w);

@@ -188,6 +188,8 @@ static size_t message_size(uint16_t opcode)
 		return sizeof(struct link_scrub);
 	case LINK_ZERO:
 		return sizeof(struct link_zero);
+	case LINK_REVOKE:
+		return sizeof(struct link_revoke);
 	case LINK_CHECK:
 		return sizeof(struct link_check);
 	case LINK_EXPORT:

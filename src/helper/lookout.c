@@ -76,6 +76,7 @@ static void begin(struct server *s, uint64_t now)
 	l->next_count = 0;
 	l->wanted = false;
 	l->running = true;
+	s->looks.begun++;
 	work_submit(s->scanning, job);
 }
 
@@ -104,6 +105,16 @@ static void forget_seen(struct server *s)
 				h->seen = false;
 }
 
+/* Who was seen to have it may have been the last one in the way. */
+static void drop_unseen(struct server *s, struct watch *w)
+{
+	bool was_live = w->live > 0;
+
+	watch_drop_unseen(s, w);
+	if (was_live && w->live == 0 && w->pending)
+		takeback_look_soon(w);
+}
+
 static void note(struct server *s, uint64_t ino, const struct scan_use *use)
 {
 	const struct record_inode *inode = record_find(&s->record, ino);
@@ -121,7 +132,7 @@ static void go_through(struct server *s, const struct work_job *job)
 		note(s, job->targets.ino[job->scan.uses[i].target], &job->scan.uses[i]);
 	LIST_FOREACH (inode, &s->record.inodes, by_record)
 		if (inode->watch)
-			watch_drop_unseen(s, inode->watch);
+			drop_unseen(s, inode->watch);
 	if (job->scan.blind && job->scan.blind != s->holders.blind)
 		log_warning("process %d can't be looked into, and may hold memory that is not "
 			    "listed: the helper needs CAP_SYS_PTRACE",
@@ -149,6 +160,7 @@ void lookout_take_scan(struct server *s, const struct work_job *job)
 		look_again(l);
 		return;
 	}
+	s->looks.ended = s->looks.begun;
 	go_through(s, job);
 	for (unsigned i = 0; i < l->count; i++)
 		holders_answer_list(s, l->lists[i]);

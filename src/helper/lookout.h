@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who holds what, on soft regions. Nothing there is ever shown free by a look at processes, so
- * there is no watching until it is: one look at /proc whenever somebody asks, or when the last
- * process that is known to hold an inode has ended, finds those who have or map its devices
- * without a grant of their own (a child, who was passed a descriptor, who opened an exported
- * node).
+ * Who holds what, on soft regions. Nothing there is ever shown free by a look at processes
+ * (takeback.h does that), so there is no watching until it is: one look at /proc whenever somebody
+ * asks, or when the last process that is known to hold an inode has ended, finds those who have or
+ * map its devices without a grant of their own (a child, who was passed a descriptor, who opened an
+ * exported node).
  */
 #ifndef GM_HELPER_LOOKOUT_H
 #define GM_HELPER_LOOKOUT_H

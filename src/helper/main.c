@@ -20,6 +20,7 @@ enum option_number {
 	OPTION_REGION,
 	OPTION_SOCKET,
 	OPTION_TRUSTED_GROUP,
+	OPTION_REUSE,
 	OPTION_HELP,
 	OPTION_VERSION,
 };
@@ -29,6 +30,7 @@ static const struct option long_options[] = {
 	{"region", required_argument, NULL, OPTION_REGION},
 	{"socket", required_argument, NULL, OPTION_SOCKET},
 	{"trusted-group", required_argument, NULL, OPTION_TRUSTED_GROUP},
+	{"reuse", required_argument, NULL, OPTION_REUSE},
 	{"help", no_argument, NULL, OPTION_HELP},
 	{"version", no_argument, NULL, OPTION_VERSION},
 	{NULL, 0, NULL, 0},
@@ -36,7 +38,7 @@ static const struct option long_options[] = {
 
 static const char usage[] =
 	"usage: guestmemfs-helper --link-fd N --region KIND:FD:NAME [--region ...]\n"
-	"                         --socket PATH [--trusted-group GID]\n"
+	"                         --socket PATH [--trusted-group GID] [--reuse WHEN]\n"
 	"\n"
 	"Hands out the memory of a guestmemfs mount. guestmemfs-fuse starts it; it is of no use\n"
 	"by itself.\n"
@@ -46,6 +48,8 @@ static const char usage[] =
 	"  --socket PATH          where clients connect\n"
 	"  --trusted-group GID    whose members may have memory of regions that are not cut up\n"
 	"                         for each file, besides root and the helper's own user\n"
+	"  --reuse WHEN           when memory of a soft region may be another file's in the same\n"
+	"                         boot: shown or never\n"
 	"  --help, --version\n";
 
 static int __attribute__((format(printf, 1, 2))) usage_error(const char *format, ...)
@@ -128,6 +132,10 @@ static int parse_option(struct helper_options *o, int option, const char *text)
 		o->trusted_group = (gid_t)n;
 		o->has_trusted_group = true;
 		return 0;
+	case OPTION_REUSE:
+		if (!reuse_policy_parse(&o->reuse, text))
+			return usage_error("--reuse %s: say " REUSE_POLICIES, text);
+		return 0;
 	default:
 		return -EINVAL; /* getopt has said why */
 	}
@@ -146,7 +154,7 @@ static int check_options(const struct helper_options *o)
 
 int main(int argc, char *argv[])
 {
-	struct helper_options options = {.link_fd = -1};
+	struct helper_options options = {.link_fd = -1, .counts_program = GM_COUNTS_PATH};
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {

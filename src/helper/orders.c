@@ -387,11 +387,13 @@ void link_take_done(struct server *s, const struct work_job *job)
 
 static int take_check(struct server *s, const struct link_check *m, struct problem *why)
 {
+	uint32_t flags = get_le32(m->flags);
+
 	if (get_le64(m->ino) == 0)
 		return problem(why, EPROTO, "a check of inode 0");
-	if (get_le32(m->pid) != 0 || get_le32(m->reserved) != 0)
-		return problem(why, EPROTO, "a check with a reserved field in use");
-	holders_check(s, get_le64(m->header.id), get_le64(m->ino), get_le64(m->epoch));
+	if (get_le32(m->pid) != 0 || (flags & ~LINK_CHECK_FLAGS) || flags == LINK_CHECK_KEEP)
+		return problem(why, EPROTO, "a check with flags or a field that it can't have");
+	holders_check(s, get_le64(m->header.id), get_le64(m->ino), get_le64(m->epoch), flags);
 	return 0;
 }
 
@@ -453,6 +455,8 @@ int orders_take(struct server *s, const union order_message *m, struct problem *
 	case LINK_HOLDERS:
 		holders_list(s, get_le64(m->header.id));
 		return 0;
+	case LINK_REVOKE:
+		return revocations_begin(s, &m->revoke, why);
 	case LINK_EXPORT:
 	case LINK_NODE:
 	case LINK_UNEXPORT:

@@ -22,6 +22,7 @@ union order_message {
 	struct link_zero zero;
 	struct link_check check;
 	struct link_export export;
+	struct link_revoke revoke;
 };
 
 /* Negative errno with a sentence: the worker does not keep to the protocol, its link must end. */

@@ -33,8 +33,8 @@ struct record_inode {
 	struct record_extent *extents; /* by ascending file_block; owned */
 	size_t extent_count;
 	uint32_t regions; /* a bit for each region in extents */
-	/* The worker told something of it that can't be true: what it owns is not known, so it is
-	 * never shown free. */
+	/* The worker told something of it that can't be true, so that what it owns is not known, or
+	 * somebody else's device is over its memory: it is never shown free. */
 	bool contradicted;
 	uint64_t told_by;                   /* serial of the last link that told it */
 	struct watch *watch;                /* owned by holders.c */

@@ -195,6 +195,7 @@ void holders_take_scan(struct server *s, const struct work_job *job)
 	}
 	s->holders.scan_running = false;
 	if (job->error == 0 && link_is_up(&s->link) && job->link_serial == s->link.serial) {
+		s->looks.ended = s->looks.begun;
 		go_through(s, &job->scan);
 		holders_answer_waiting(s);
 		return;
@@ -221,7 +222,16 @@ static void start_scan(struct server *s, uint64_t now)
 		return;
 	job->link_serial = s->link.serial;
 	s->holders.scan_running = true;
+	s->looks.begun++;
 	work_submit(s->scanning, job);
+}
+
+static uint64_t check_time_soft(struct server *s, uint64_t now)
+{
+	/* In this order: what is taken back may want to be looked for. */
+	uint64_t take = takeback_check_time(s, now), scan = lookout_check_time(s, now);
+
+	return take < scan ? take : scan;
 }
 
 uint64_t holders_check_time(struct server *s, uint64_t now)
@@ -230,7 +240,7 @@ uint64_t holders_check_time(struct server *s, uint64_t now)
 	const struct watch *w;
 
 	if (s->soft)
-		return lookout_check_time(s, now);
+		return check_time_soft(s, now);
 	if (s->holders.scan_running || !link_is_up(&s->link))
 		return SERVER_NEVER;
 	TAILQ_FOREACH (w, &s->holders.pending, entry)

@@ -42,6 +42,8 @@ static void server_init(struct server *s)
 	clients_init(&s->clients);
 	grants_init(&s->grants);
 	holders_init(&s->holders);
+	takeback_init(&s->takeback);
+	LIST_INIT(&s->revocations);
 	TAILQ_INIT(&s->deliveries);
 }
 
@@ -49,7 +51,9 @@ static void server_deinit(struct server *s)
 {
 	s->zeroing = work_free(s->zeroing); /* first: they use the regions */
 	s->scanning = work_free(s->scanning);
+	takeback_deinit(s);
 	deliveries_free_all(s);
+	revocations_free_all(s);
 	grants_free_all(s);
 	clients_close_all(s);
 	holders_free_all(s);
@@ -199,15 +203,17 @@ static int start_waiting(struct server *s, struct problem *why)
 		r = source_add(&s->results[i], s->epoll, EPOLLIN);
 	if (r >= 0)
 		r = source_add(&s->listener, s->epoll, EPOLLIN);
+	if (r >= 0 && s->takeback.counts.fd >= 0)
+		r = source_add(&s->takeback.counts, s->epoll, EPOLLIN);
 	return r < 0 ? problem_errno(why, -r, "setting up the event loop") : 0;
 }
 
 static int start_threads(struct server *s, struct problem *why)
 {
-	int r = work_new(&s->zeroing, s->regions, s->region_count, &s->scan);
+	int r = work_new(&s->zeroing, s->regions, s->region_count, &s->scan, &s->takeback.reuse);
 
 	if (r >= 0)
-		r = work_new(&s->scanning, s->regions, s->region_count, &s->scan);
+		r = work_new(&s->scanning, s->regions, s->region_count, &s->scan, NULL);
 	if (r < 0)
 		return problem_errno(why, -r, "starting the background threads");
 	s->results[0].fd = work_get_fd(s->zeroing);
@@ -231,6 +237,7 @@ static int server_start(struct server *s, const struct helper_options *o, struct
 	r = adopt_regions(s, o, why);
 	if (r < 0)
 		return r;
+	takeback_start(s, o);
 	s->trust = (struct trust){
 		.own_uid = geteuid(), .has_group = o->has_trusted_group, .group = o->trusted_group};
 	s->scan = (struct scan_options){.targets = s->targets,
@@ -271,6 +278,8 @@ static int take_result(struct server *s, struct work_job *job, struct problem *w
 	case WORK_REMOVE:
 		devices_take_removed(s, job);
 		break;
+	case WORK_TAKE:
+		return takeback_take_result(s, job, why);
 	}
 	return 0;
 }
@@ -308,6 +317,8 @@ static int dispatch(struct server *s, struct source *source, uint32_t events, st
 	case SOURCE_PROCESS:
 		process_ended(s, source_owner(source, struct process));
 		break;
+	case SOURCE_COUNTS:
+		return problem(why, EPIPE, "what reads the kernel's counts has ended");
 	}
 	return 1;
 }
@@ -315,19 +326,14 @@ static int dispatch(struct server *s, struct source *source, uint32_t events, st
 /* Does what is due, and says how long nothing will be. */
 static int check_time(struct server *s)
 {
-	uint64_t now = server_now(), next = clients_check_time(s, now);
-	uint64_t grants = grants_check_time(s, now), holders = holders_check_time(s, now);
+	uint64_t now = server_now(), next = SERVER_NEVER;
+	const uint64_t times[] = {clients_check_time(s, now), grants_check_time(s, now),
+		holders_check_time(s, now), audits_check_time(s, now), users_check_time(s, now),
+		revocations_check_time(s, now)};
 
-	uint64_t audits = audits_check_time(s, now), users = users_check_time(s, now);
-
-	if (audits < next)
-		next = audits;
-	if (users < next)
-		next = users;
-	if (grants < next)
-		next = grants;
-	if (holders < next)
-		next = holders;
+	for (size_t i = 0; i < ARRAY_SIZE(times); i++)
+		if (times[i] < next)
+			next = times[i];
 	if (next == SERVER_NEVER)
 		return -1;
 	if (next <= now)

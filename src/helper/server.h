@@ -22,7 +22,9 @@
 #include "helper/lookout.h"
 #include "helper/processes.h"
 #include "helper/record.h"
+#include "helper/revoke.h"
 #include "helper/source.h"
+#include "helper/takeback.h"
 #include "helper/trust.h"
 #include "helper/users.h"
 #include "helper/work.h"
@@ -52,7 +54,12 @@ struct server {
 	struct clients clients;
 	struct grants grants;
 	struct holders holders;
+	struct {
+		uint64_t begun, ended; /* looks into /proc, by their numbers; one at a time */
+	} looks;
+	struct revocations revocations;
 	struct lookout lookout; /* soft regions: */
+	struct takeback takeback;
 	enum devices_state devices_state;
 	struct deliveries deliveries; /* that wait for devices; oldest first */
 	struct users users;

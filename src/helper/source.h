@@ -20,6 +20,7 @@ enum source_kind {
 	SOURCE_WORK,
 	SOURCE_CLIENT,
 	SOURCE_PROCESS,
+	SOURCE_COUNTS,
 };
 
 struct source {

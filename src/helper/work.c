@@ -21,6 +21,7 @@ struct work {
 	const struct region *regions;
 	unsigned region_count;
 	const struct scan_options *scan;
+	struct reuse *reuse;
 	int event; /* eventfd: results wait */
 	pthread_t thread;
 	atomic_bool stop;
@@ -82,7 +83,8 @@ static int work_zero(struct work *w, struct work_job *job)
 	uint64_t at = job->offset, end = job->offset + job->length;
 
 	if (region->kind == GM_REGION_SOFT)
-		return device_work_zero(region, job->offset, job->length, &w->stop, &job->why);
+		return device_work_zero(
+			region, job->offset, job->length, w->reuse, &w->stop, &job->why);
 	while (at < end) {
 		uint64_t next = (at & ~(GM_BLOCK_SIZE - 1)) + GM_BLOCK_SIZE;
 		if (next > end)
@@ -115,11 +117,13 @@ static int work_run(struct work *w, struct work_job *job)
 	case WORK_SCAN:
 		return work_scan(w, job);
 	case WORK_MAKE:
-		return device_work_make(w->regions, &job->plan, &job->devices, &job->why);
+		return device_work_make(w->regions, &job->plan, w->reuse, &job->devices, &job->why);
 	case WORK_LIST:
 		return device_work_list(w->regions, w->region_count, &job->devices, &job->why);
 	case WORK_REMOVE:
 		return device_work_remove(w->regions, &job->devices, w->scan);
+	case WORK_TAKE:
+		return reuse_take(w->reuse, w->regions, &job->devices, &job->why);
 	}
 	assert(false); /* a job of no kind */
 	return -EINVAL;
@@ -172,7 +176,7 @@ static int work_start_thread(struct work *w)
 }
 
 int work_new(struct work **ret, const struct region *regions, unsigned region_count,
-	const struct scan_options *scan)
+	const struct scan_options *scan, struct reuse *reuse)
 {
 	_cleanup_free_ struct work *w = calloc(1, sizeof(*w));
 	_cleanup_fd_ int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -184,6 +188,7 @@ int work_new(struct work **ret, const struct region *regions, unsigned region_co
 	w->regions = regions;
 	w->region_count = region_count;
 	w->scan = scan;
+	w->reuse = reuse;
 	w->event = event;
 	STAILQ_INIT(&w->todo);
 	STAILQ_INIT(&w->done);

@@ -11,6 +11,7 @@
 #include <sys/queue.h>
 
 #include "helper/device_plan.h"
+#include "helper/reuse.h"
 #include "region/procscan.h"
 #include "region/region.h"
 
@@ -21,6 +22,7 @@ enum work_kind {
 	WORK_MAKE,   /* devices of an inode */
 	WORK_LIST,   /* all devices of all regions */
 	WORK_REMOVE, /* devices that nobody has open */
+	WORK_TAKE,   /* devices of an inode, once they are shown idle */
 };
 
 /* What a scan of devices looks for. On regions whose descriptor reaches everything the thread knows
@@ -41,10 +43,12 @@ struct work_job {
 	uint64_t length;
 	/* SCAN of soft regions: */
 	struct work_targets targets;
-	/* MAKE: */
+	/* MAKE, TAKE: */
 	uint64_t ino;
+	uint64_t epoch; /* TAKE */
 	struct device_plan plan;
-	/* MAKE, LIST: the result; REMOVE: what to remove */
+	/* MAKE, LIST: the result; REMOVE: what to remove; TAKE: what to remove, then what is left
+	 */
 	struct device_list devices;
 	/* the result: */
 	int error;          /* 0 or negative errno */
@@ -55,9 +59,12 @@ struct work_job {
 
 struct work;
 
-/* Starts the thread. regions and scan stay the caller's and must outlive it. -errno. */
+/*
+ * Starts the thread. What it is given stays the caller's and must outlive it; of several threads
+ * one at most has reuse, the others NULL. -errno.
+ */
 int work_new(struct work **ret, const struct region *regions, unsigned region_count,
-	const struct scan_options *scan);
+	const struct scan_options *scan, struct reuse *reuse);
 
 /*
  * Ends the thread and frees all jobs. Waits for the block or scan at hand, but not for ever: a

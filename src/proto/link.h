@@ -53,6 +53,8 @@ enum link_worker_opcode {
 	LINK_EXPORT = 21,
 	LINK_NODE = 23,
 	LINK_UNEXPORT = 25,
+	/* Who holds this inode? -> HOLDER for each, then REVOKED. With KILL they are killed first. */
+	LINK_REVOKE = 27,
 };
 
 struct link_config {
@@ -132,12 +134,20 @@ struct link_zero {
 };
 static_assert(sizeof(struct link_zero) == 32, "link");
 
+/*
+ * CHECK, of soft regions: the inode's devices are to be taken away as soon as nobody is known to hold it and the
+ * kernel's counts show that nobody reaches them. Without TAKE the answer is FREE only if there are none.
+ */
+#define LINK_CHECK_TAKE 1U
+#define LINK_CHECK_KEEP 2U /* with TAKE: the inode is removed; if not now, then later, and FREE comes unasked */
+#define LINK_CHECK_FLAGS (LINK_CHECK_TAKE | LINK_CHECK_KEEP)
+
 struct link_check { /* CHECK, FREE and BUSY */
 	struct link_header header;
 	gm_le64 ino;
 	gm_le64 epoch; /* FREE, BUSY: of the last grant or HELD that the helper knows; a FREE with an older one is void */
 	gm_le32 pid;   /* BUSY: one process that holds it; 0 if none can be named */
-	gm_le32 reserved;
+	gm_le32 flags; /* CHECK: LINK_CHECK_*; else 0 */
 };
 static_assert(sizeof(struct link_check) == 40, "link");
 
@@ -153,6 +163,16 @@ struct link_export { /* EXPORT, NODE (extent_count and epoch 0), UNEXPORT (all b
 };
 static_assert(sizeof(struct link_export) == 56, "link");
 
+#define LINK_REVOKE_KILL 1U /* kill who holds it, then take its memory back */
+
+struct link_revoke {
+	struct link_header header;
+	gm_le64 ino;
+	gm_le32 flags; /* LINK_REVOKE_* */
+	gm_le32 reserved;
+};
+static_assert(sizeof(struct link_revoke) == 32, "link");
+
 /* ---- helper -> worker ---- */
 
 enum link_helper_opcode {
@@ -164,6 +184,7 @@ enum link_helper_opcode {
 	LINK_HOLDER = 12,
 	LINK_HOLDERS_END = 14,
 	LINK_EXPORTED = 16, /* answer to EXPORT */
+	LINK_REVOKED = 18,  /* answer to REVOKE */
 };
 
 struct link_exported {
@@ -193,16 +214,32 @@ static_assert(sizeof(struct link_done) == 24, "link");
 
 #define LINK_HOLDER_DEAD    1U /* the process is gone, but its memory is not shown free yet */
 #define LINK_HOLDER_ADOPTED 2U /* found in /proc after a restart, not by a grant of this helper */
+#define LINK_HOLDER_KILLED  4U /* by this REVOKE */
 
 struct link_holder {
-	struct link_header header;
+	struct link_header header; /* id: of HOLDERS or REVOKE */
 	gm_le64 ino;
 	gm_le32 pid;
 	gm_le32 uid;
 	gm_le32 access;
 	gm_le32 flags; /* LINK_HOLDER_* */
+	/* As the kernel says now, each cut off where it is too long and NUL-padded; empty once the process has ended. */
+	char command[16];
+	char cgroup[GM_REVOKE_CGROUP];
 };
-static_assert(sizeof(struct link_holder) == 40, "link");
+static_assert(sizeof(struct link_holder) == 40 + 16 + GM_REVOKE_CGROUP, "link");
+
+enum link_revoked_state {
+	LINK_REVOKED_FREE = 0, /* nobody reaches it; FREE was sent before */
+	LINK_REVOKED_HELD = 1,
+};
+
+struct link_revoked {
+	struct link_header header;
+	gm_le32 state; /* LINK_REVOKED_* */
+	gm_le32 reserved;
+};
+static_assert(sizeof(struct link_revoked) == 24, "link");
 
 /* ---- the supervisor's links ---- */
 

@@ -108,6 +108,8 @@ static int take_away(const struct hold *h, unsigned id, struct problem *why)
 	assert(id != 0);
 	if (r == 0)
 		r = empty_device(d, &now, why);
+	if (r == 0 && soft_record_is_exported(&h->record, id))
+		return 0;
 	if (r == 0)
 		r = soft_record_set_ours(&h->record, id, false, why);
 	if (r < 0)
@@ -123,6 +125,8 @@ static bool is_half_made(const struct hold *h, const struct soft_device *d)
 {
 	if (d->seed || d->bound)
 		return false;
+	if (d->exported)
+		return d->size > 0;
 	return d->ours || (d->size == 0 && soft_record_was_busy(&h->record));
 }
 
@@ -206,10 +210,24 @@ static int check_known(const struct hold *h, const struct soft_device *d, struct
 	return 0;
 }
 
+/* Gone; or, of one that was exported, nothing left but its name and number. */
+static int check_removed(const struct hold *h, const struct soft_device *d, struct problem *why)
+{
+	_cleanup_(soft_device_deinit) struct soft_device now = SOFT_DEVICE_NULL;
+	char node[SOFT_DEVICE_NODE];
+
+	if (!dax_exists((struct dax_id){.region = h->region.id, .id = d->id}))
+		return 0;
+	int r = hold_read(h, d->id, &now, why);
+	if (r < 0 || (now.exported && !now.bound && now.size == 0))
+		return r;
+	return problem(
+		why, EIO, "%s is still there after it was deleted", soft_device_node(node, d));
+}
+
 int soft_device_remove(uint64_t region_start, const struct soft_device *d, struct problem *why)
 {
 	_cleanup_(hold_deinit) struct hold h = HOLD_NULL;
-	char node[SOFT_DEVICE_NODE];
 	int r = hold_init(&h, region_start, why);
 
 	if (r == 0)
@@ -218,12 +236,9 @@ int soft_device_remove(uint64_t region_start, const struct soft_device *d, struc
 		r = soft_record_set_busy(&h.record, true, why);
 	if (r == 0)
 		r = take_away(&h, d->id, why);
-	if (r < 0)
-		return r;
-	if (dax_exists((struct dax_id){.region = h.region.id, .id = d->id}))
-		return problem(why, EIO, "%s is still there after it was deleted",
-			soft_device_node(node, d));
-	return soft_record_set_busy(&h.record, false, why);
+	if (r == 0)
+		r = check_removed(&h, d, why);
+	return r < 0 ? r : soft_record_set_busy(&h.record, false, why);
 }
 
 /* ---- making ---- */
@@ -405,6 +420,15 @@ static int open_node(const struct soft_device *d, int flags)
 int soft_device_open(const struct soft_device *d, int access)
 {
 	return open_node(d, access);
+}
+
+int soft_device_note_exported(uint64_t region_start, struct soft_device *d)
+{
+	int r = d->exported ? 0 : soft_record_note_exported(region_start, d->id);
+
+	if (r == 0)
+		d->exported = true;
+	return r;
 }
 
 int soft_device_set_owner(const struct soft_device *d, uid_t uid, gid_t gid, mode_t mode)

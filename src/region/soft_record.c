@@ -12,11 +12,19 @@
 
 #define RECORD_DIR "/run/guestmemfs"
 
+#define RECORD_PATH 64
+
+static const char *record_path(char path[RECORD_PATH], uint64_t region_start)
+{
+	(void)snprintf(path, RECORD_PATH, RECORD_DIR "/.soft-%#" PRIx64, region_start);
+	return path;
+}
+
 int soft_record_open(struct soft_record *ret, uint64_t region_start, struct problem *why)
 {
-	char path[64];
+	char path[RECORD_PATH];
 
-	(void)snprintf(path, sizeof(path), RECORD_DIR "/.soft-%#" PRIx64, region_start);
+	(void)record_path(path, region_start);
 	if (mkdir(RECORD_DIR, 0755) < 0 && errno != EEXIST)
 		return problem_errno(why, errno, "making " RECORD_DIR);
 	_cleanup_fd_ int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -53,7 +61,24 @@ static int record_put(const struct soft_record *r, unsigned place, char c, struc
 
 bool soft_record_is_ours(const struct soft_record *r, unsigned id)
 {
-	return record_has(r, 1 + id, 'o');
+	return record_has(r, 1 + id, 'o') || soft_record_is_exported(r, id);
+}
+
+bool soft_record_is_exported(const struct soft_record *r, unsigned id)
+{
+	return record_has(r, 1 + id, 'x');
+}
+
+int soft_record_note_exported(uint64_t region_start, unsigned id)
+{
+	char path[RECORD_PATH];
+	_cleanup_fd_ int fd =
+		open(record_path(path, region_start), O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	ssize_t n = pwrite(fd, "x", 1, (off_t)(1 + id));
+	return n == 1 ? 0 : n < 0 ? -errno : -ENOSPC;
 }
 
 int soft_record_set_ours(const struct soft_record *r, unsigned id, bool ours, struct problem *why)

@@ -5,6 +5,7 @@
  * does. One byte a fact, so that a crash leaves each one old or new:
  *	byte 0      'M' while a device is being made or taken away
  *	byte 1 + id 'o' the device with that id is ours
+ *	            'x' it is, and others could open its node in this boot
  */
 #ifndef GM_REGION_SOFT_RECORD_H
 #define GM_REGION_SOFT_RECORD_H
@@ -26,6 +27,14 @@ void soft_record_close(struct soft_record *r);
 
 bool soft_record_is_ours(const struct soft_record *r, unsigned id);
 int soft_record_set_ours(const struct soft_record *r, unsigned id, bool ours, struct problem *why);
+
+bool soft_record_is_exported(const struct soft_record *r, unsigned id);
+
+/*
+ * Of a device of ours that nobody makes or takes away meanwhile. Does not take the lock, so that it
+ * never waits. Negative errno.
+ */
+int soft_record_note_exported(uint64_t region_start, unsigned id);
 
 /* Was a device being made or taken away when the last holder of the lock died? */
 bool soft_record_was_busy(const struct soft_record *r);

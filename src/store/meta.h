@@ -133,6 +133,12 @@ static inline bool inode_is_held(const struct inode *i)
 	return i->attr.flags & GM_INODE_HELD;
 }
 
+/* True if that is all that keeps it: it has no name, and nobody has it open. */
+static inline bool inode_is_held_orphan(const struct inode *i)
+{
+	return i->attr.links == 0 && i->opens == 0 && inode_is_held(i);
+}
+
 /* True if every block of it is clean and nothing is left to be zeroed: it may be granted. */
 bool meta_is_clean(const struct meta *m, const struct inode *i);
 

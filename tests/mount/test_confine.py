@@ -17,7 +17,7 @@ from harness import OTHER, PLAIN, ROOT
 from processes import wait_until
 
 # linux/capability.h
-DAC_READ_SEARCH, SYS_PTRACE, SYS_ADMIN = 2, 19, 21
+DAC_READ_SEARCH, KILL, SYS_PTRACE, SYS_ADMIN = 2, 5, 19, 21
 SECCOMP_FILTER = '2'
 SETS = ('CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb')
 
@@ -72,7 +72,7 @@ def only(kept, bounding=None):
 
 # -- what they have
 
-KEPT = {'worker': 0, 'helper': bits(DAC_READ_SEARCH, SYS_PTRACE), 'unmounter': bits(SYS_ADMIN, DAC_READ_SEARCH)}
+KEPT = {'worker': 0, 'helper': bits(DAC_READ_SEARCH, KILL, SYS_PTRACE), 'unmounter': bits(SYS_ADMIN, DAC_READ_SEARCH)}
 
 
 @pytest.mark.parametrize('user', [ROOT], ids=['root'])

@@ -55,6 +55,7 @@ int __wrap_soft_device_remove(
 	uint64_t region_start, const struct soft_device *d, struct problem *why);
 int __wrap_soft_device_open(const struct soft_device *d, int access);
 int __wrap_soft_device_set_owner(const struct soft_device *d, uid_t uid, gid_t gid, mode_t mode);
+int __wrap_soft_device_note_exported(uint64_t region_start, struct soft_device *d);
 
 /* ---- the files ---- */
 
@@ -212,6 +213,8 @@ void fake_soft_init(struct rig *r)
 	memcpy(fake_soft->directory, r->directory, sizeof(r->directory));
 	memcpy(fake_soft->region, r->region, sizeof(r->region));
 	fake_soft->fail_in = -1;
+	fake_soft->idle_cdev = 2;
+	fake_soft->idle_page = 1;
 	/* The empty seed, and the metadata: the blocks that are no data. */
 	fake_soft->devices[0] = (struct fake_device){.used = true, .seed = true};
 	fake_soft->devices[1] = (struct fake_device){.used = true,
@@ -258,6 +261,7 @@ static void describe(struct soft_device *ret, const struct fake_device *d)
 		.bound = d->bound,
 		.ours = d->ours,
 		.seed = d->seed,
+		.exported = d->exported,
 		.ranges = calloc(d->range_count + 1, sizeof(*ret->ranges)),
 		.range_count = d->range_count};
 	if (!ret->ranges)
@@ -323,8 +327,25 @@ int __wrap_soft_device_remove(
 		return problem(why, EBUSY, "it is gone");
 	if (!found->ours)
 		return problem(why, EPERM, "it is somebody else's");
+	if (atomic_load(&fake_soft->keep) > 0) {
+		atomic_fetch_sub(&fake_soft->keep, 1);
+		return problem(why, EIO, "the test wants this to fail");
+	}
 	remove_file(found);
-	found->used = false;
+	found->bound = false;
+	found->range_count = 0;
+	found->used = found->exported;
+	return 0;
+}
+
+int __wrap_soft_device_note_exported(uint64_t region_start, struct soft_device *d)
+{
+	struct fake_device *found = find(d->id);
+
+	(void)region_start;
+	if (!found)
+		return -ESTALE;
+	d->exported = found->exported = true;
 	return 0;
 }
 

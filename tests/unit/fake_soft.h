@@ -15,6 +15,7 @@
 
 #include "helper_rig.h"
 #include "region/soft_device.h"
+#include "region/soft_idle.h"
 
 #define FAKE_DEVICES 128U
 #define FAKE_RANGES  8U
@@ -29,6 +30,10 @@ struct fake_device {
 	mode_t mode;
 	size_t range_count;
 	struct soft_range ranges[FAKE_RANGES];
+	/* what the test wants the kernel to count beside what is idle (fake_counts.c) */
+	bool exported;
+	atomic_uint open_elsewhere;
+	atomic_uint pinned; /* block of the region; 0: none */
 };
 
 struct fake_soft {
@@ -41,6 +46,14 @@ struct fake_soft {
 	atomic_bool hold; /* making waits as long as this is set */
 	atomic_bool waits;  /* ... and one does */
 	atomic_int fail_in; /* the device after this many more can't be made; negative: none */
+	atomic_int keep;    /* this many removals fail */
+	/* fake_counts.c: */
+	bool no_counts;        /* they can't be read here */
+	atomic_uint idle_cdev; /* what an idle device has */
+	atomic_uint idle_page;
+	atomic_uint readings;   /* how many ever */
+	atomic_int counts_fail; /* 0, or a negative errno of every reading */
+	struct soft_idle idle;  /* what is kept for the boot */
 };
 
 /* The table; one for the process, since the functions in whose place it stands take no context. */

@@ -60,7 +60,11 @@ void rig_deinit(struct rig *r)
 
 _Noreturn void rig_run_helper(const struct rig *r, int link)
 {
-	struct helper_options o = {.link_fd = link, .socket_path = r->socket, .region_count = 1};
+	struct helper_options o = {.link_fd = link,
+		.socket_path = r->socket,
+		.region_count = 1,
+		.reuse = r->reuse,
+		.counts_program = "/none"};
 	int log = getenv("GM_VERBOSE")
 			  ? -1
 			  : open(r->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
@@ -306,8 +310,14 @@ int rig_scrub(const struct rig *r, uint64_t block, uint32_t count)
 
 struct link_check rig_check(const struct rig *r, uint64_t ino)
 {
+	return rig_check_flags(r, ino, 0);
+}
+
+struct link_check rig_check_flags(const struct rig *r, uint64_t ino, unsigned flags)
+{
 	static uint64_t id = 1000;
-	struct link_check m = {.ino = put_le64(ino), .epoch = put_le64(r->epoch)};
+	struct link_check m = {
+		.ino = put_le64(ino), .epoch = put_le64(r->epoch), .flags = put_le32(flags)};
 
 	rig_send(r, &m, sizeof(m), LINK_CHECK, ++id);
 	do /* an unasked FREE may meet the question */

@@ -14,6 +14,7 @@
 
 #include "guestmemfs/protocol.h"
 #include "proto/link.h"
+#include "proto/reuse.h"
 
 #define RIG_BLOCKS     2100U /* of the region; nothing of it is allocated until it is touched */
 #define RIG_FIRST_DATA 4U
@@ -25,6 +26,7 @@ struct rig {
 	char socket[96];
 	char log[96]; /* of the helper, unless GM_VERBOSE is set */
 	enum gm_region_kind kind;
+	enum reuse_policy reuse;
 	pid_t supervisor;
 	pid_t helper;
 	int control;    /* the supervisor's end of its link to the helper */
@@ -89,8 +91,9 @@ struct link_redeem rig_grant(struct rig *r, uint64_t ino, uint32_t access,
 /* Orders to scrub and returns the error of DONE. */
 int rig_scrub(const struct rig *r, uint64_t block, uint32_t count);
 
-/* Asks, and returns the answer, FREE or BUSY. */
+/* Asks, and returns the answer, FREE or BUSY; flags: LINK_CHECK_*. */
 struct link_check rig_check(const struct rig *r, uint64_t ino);
+struct link_check rig_check_flags(const struct rig *r, uint64_t ino, unsigned flags);
 
 /* Expects an unasked FREE of the inode with this epoch. */
 void rig_expect_free(const struct rig *r, uint64_t ino, uint64_t epoch);

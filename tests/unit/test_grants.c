@@ -65,6 +65,7 @@ static union message {
 	struct link_zero zero;
 	struct link_check check;
 	struct link_export export;
+	struct link_revoke revoke;
 } got; /* what the helper received last */
 
 static void on_checked(void *data, uint64_t ino, bool busy)
@@ -100,6 +101,21 @@ static void on_unexported(void *data, uint64_t ino, int error)
 	unexported.count++;
 	unexported.ino = ino;
 	unexported.error = error;
+}
+
+static struct {
+	unsigned holders, ends;
+	uint64_t id;
+	int state;
+} revoked;
+
+static void on_revoked(void *data, uint64_t id, const struct link_holder *h, int state)
+{
+	(void)data;
+	revoked.holders += h != NULL;
+	revoked.ends += h == NULL;
+	revoked.id = id;
+	revoked.state = state;
 }
 
 /* ---- the helper ---- */
@@ -282,7 +298,8 @@ static void setup(void)
 		.checked = on_checked,
 		.holder = on_holder,
 		.exported = on_exported,
-		.unexported = on_unexported};
+		.unexported = on_unexported,
+		.revoked = on_revoked};
 
 	fixture_init(&fixture, 64);
 	ns_init(&ns, fixture.store);
@@ -470,7 +487,7 @@ Test(grants, a_helper_that_ends_is_noticed)
 	cr_assert_not(pump());
 	cr_assert_not(grants_is_ready(grants));
 	cr_assert_not(grants_ask_holders(grants));
-	grants_check(grants, 2); /* to nobody */
+	grants_check(grants, 2, 0); /* to nobody */
 }
 
 /* ---- grants ---- */
@@ -902,8 +919,9 @@ Test(grants, a_check_is_asked_and_its_answer_passed_on)
 	ino = make_clean_file("a", 1);
 	connect_helper();
 	epoch = grant_now(1, ino);
-	grants_check(grants, ino);
+	grants_check(grants, ino, LINK_CHECK_TAKE);
 	cr_assert_eq(next(), LINK_CHECK);
+	cr_assert_eq(get_le32(got.check.flags), LINK_CHECK_TAKE);
 	cr_assert_eq(get_le64(got.check.ino), ino);
 	cr_assert_eq(get_le64(got.check.epoch), epoch);
 	busy.ino = put_le64(ino);
@@ -936,6 +954,69 @@ Test(grants, holders_are_asked_for_and_come)
 	helper = close_fd(helper);
 	cr_assert_not(pump());
 	cr_assert_eq(holders.ends, 2);
+}
+
+/* ---- revocations ---- */
+
+Test(grants, a_revocation_makes_tickets_void_and_its_answer_is_passed_on)
+{
+	struct link_holder h = {.pid = put_le32(4711)};
+	struct link_revoked done = {.state = put_le32(LINK_REVOKED_HELD)};
+	struct gm_ticket t;
+	uint64_t ino, id = 0;
+
+	cr_expect_eq(grants_revoke(grants, 2, true, &id), -EAGAIN, "there is no helper");
+	clean_everything();
+	ino = make_clean_file("a", 1);
+	connect_helper();
+	cr_assert_eq(tickets_issue(tickets, ino, 0, GM_ACCESS_READ, &t), 0);
+	cr_assert_eq(grants_revoke(grants, ino, true, &id), 0);
+	cr_assert_eq(next(), LINK_REVOKE);
+	cr_expect_eq(get_le64(got.header.id), id);
+	cr_expect_eq(get_le64(got.revoke.ino), ino);
+	cr_expect_eq(get_le32(got.revoke.flags), LINK_REVOKE_KILL);
+	say_redeem(7, &t);
+	cr_assert(pump());
+	cr_assert_eq(next(), LINK_REFUSE);
+	cr_expect_eq(get_le32(got.refuse.reason), GM_REASON_TICKET);
+	say(&h, sizeof(h), LINK_HOLDER, id);
+	say(&done, sizeof(done), LINK_REVOKED, id);
+	cr_assert(pump());
+	cr_expect(revoked.holders == 1 && revoked.ends == 1 && revoked.id == id);
+	cr_expect_eq(revoked.state, GM_REVOKED_HELD);
+	cr_expect_eq(holders.count, 0, "it is not HOLDERS' answer");
+	say(&done, sizeof(done), LINK_REVOKED, id);
+	cr_expect_not(pump(), "nobody asks any more");
+}
+
+Test(grants, who_only_asks_who_holds_it_changes_nothing)
+{
+	struct gm_ticket t;
+	uint64_t ino, id = 0;
+
+	clean_everything();
+	ino = make_clean_file("a", 1);
+	connect_helper();
+	cr_assert_eq(tickets_issue(tickets, ino, 0, GM_ACCESS_READ, &t), 0);
+	cr_assert_eq(grants_revoke(grants, ino, false, &id), 0);
+	cr_assert_eq(next(), LINK_REVOKE);
+	cr_expect_eq(get_le32(got.revoke.flags), 0);
+	cr_expect_eq(tickets_count(tickets), 1);
+	helper = close_fd(helper);
+	cr_expect_not(pump());
+	cr_expect(revoked.ends == 1 && revoked.id == 0 && revoked.state == -EAGAIN);
+}
+
+Test(grants, a_holder_whose_names_do_not_end_is_refused)
+{
+	struct link_holder h = {.pid = put_le32(4711)};
+
+	clean_everything();
+	connect_helper();
+	cr_assert(grants_ask_holders(grants));
+	memset(h.cgroup, 'x', sizeof(h.cgroup));
+	say(&h, sizeof(h), LINK_HOLDER, 0);
+	cr_expect_not(pump());
 }
 
 /* ---- a frozen pool ---- */

@@ -55,6 +55,7 @@ union message {
 	struct link_zero zero;
 	struct link_check check;
 	struct link_export export;
+	struct link_revoke revoke;
 };
 
 /* How far the talk is when a message comes. */
@@ -174,6 +175,14 @@ static struct truth true_check(void)
 	return t;
 }
 
+static struct truth true_revoke(void)
+{
+	struct truth t = truth(LINK_REVOKE, STAGE_UP, sizeof(t.m.revoke));
+
+	t.m.revoke = (struct link_revoke){.ino = put_le64(LIED_ONLY)};
+	return t;
+}
+
 static struct truth true_holders(void)
 {
 	return truth(LINK_HOLDERS, STAGE_UP, sizeof(struct link_plain));
@@ -213,6 +222,7 @@ static uint64_t id_of(const struct truth *t)
 	case LINK_SCRUB:
 	case LINK_ZERO:
 	case LINK_CHECK:
+	case LINK_REVOKE:
 	case LINK_HOLDERS:
 	case LINK_EXPORT:
 	case LINK_UNEXPORT:
@@ -466,7 +476,12 @@ static const struct lie lies[] = {
 	{"ZERO no such region", true_zero, FIELD(link_zero, region), 1, END_DONE},
 	{"CHECK inode 0", true_check, FIELD(link_check, ino), 0, END_LINK},
 	{"CHECK pid", true_check, FIELD(link_check, pid), 1, END_LINK},
-	{"CHECK reserved", true_check, FIELD(link_check, reserved), 1, END_LINK},
+	{"CHECK keep, but don't take", true_check, FIELD(link_check, flags), LINK_CHECK_KEEP,
+		END_LINK},
+	{"CHECK unknown flags", true_check, FIELD(link_check, flags), 0x80000001U, END_LINK},
+	{"REVOKE inode 0", true_revoke, FIELD(link_revoke, ino), 0, END_LINK},
+	{"REVOKE unknown flags", true_revoke, FIELD(link_revoke, flags), 2, END_LINK},
+	{"REVOKE reserved", true_revoke, FIELD(link_revoke, reserved), 1, END_LINK},
 	{"EXPORT that takes away what was granted", export_of_nothing, FIELD(link_export, ino),
 		GRANTED, END_EXPORT},
 	{"EXPORT with an old number", export_of_nothing, FIELD(link_export, epoch), 1, END_EXPORT},
@@ -597,7 +612,7 @@ Test(helper_lies, each_field_of_each_message_is_checked)
 /* One that makes one of each message, for what all have in common. */
 static struct truth (*const messages[])(void) = {true_config, true_held, true_resumed, true_grant,
 	true_refuse, extents_of_held, extents_of_grant, true_scrub, true_zero, true_check,
-	true_holders, make_export, make_node, make_unexport};
+	true_revoke, true_holders, make_export, make_node, make_unexport};
 
 Test(helper_lies, the_header_of_each_message_is_checked)
 {

@@ -352,7 +352,7 @@ Test(helper_soft, never_zeroes_what_was_granted)
 
 /* ---- holders ---- */
 
-Test(helper_soft, what_was_granted_stays_held)
+Test(helper_soft, what_was_granted_stays_held_unless_it_is_wanted_back)
 {
 	struct rig_child c = rig_child_start(&rig, false);
 
@@ -365,7 +365,7 @@ Test(helper_soft, what_was_granted_stays_held)
 	rig_expect_nothing(&rig, 300);
 	answer = rig_check(&rig, 11);
 	cr_expect_eq(get_le16(answer.header.opcode), LINK_BUSY);
-	cr_expect_eq(get_le32(answer.pid), 0, "quarantined: nobody is known to hold it");
+	cr_expect_eq(get_le32(answer.pid), 0, "nobody is known to hold it");
 }
 
 Test(helper_soft, tells_who_holds_what)

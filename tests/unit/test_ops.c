@@ -36,15 +36,34 @@ static struct {
 } reply;
 
 static uint64_t checked[64]; /* what grants_check() was called for */
+static unsigned check_flags[64];
 static size_t checked_count;
 
 /* ---- in place of grants.c and tickets.c ---- */
 
-void grants_check(struct grants *g, uint64_t ino)
+void grants_check(struct grants *g, uint64_t ino, unsigned flags)
 {
 	(void)g;
 	cr_assert_lt(checked_count, ARRAY_SIZE(checked));
+	check_flags[checked_count] = flags;
 	checked[checked_count++] = ino;
+}
+
+static struct {
+	unsigned count;
+	uint64_t ino;
+	bool kill;
+	int error;
+} revoked; /* grants_revoke() */
+
+int grants_revoke(struct grants *g, uint64_t ino, bool kill, uint64_t *id)
+{
+	(void)g;
+	revoked.ino = ino;
+	revoked.kill = kill;
+	if (revoked.error == 0)
+		*id = ++revoked.count;
+	return revoked.error;
 }
 
 void grants_node_changed(struct grants *g, uint64_t ino)
@@ -101,7 +120,7 @@ static ssize_t no_read(int fd, void *buf, size_t size, void *userdata)
 static void send_request(uint32_t opcode, uint64_t ino, const void *fixed, size_t fixed_size,
 	const void *rest, size_t rest_size)
 {
-	_Alignas(8) uint8_t bytes[4096] = {0};
+	_Alignas(8) uint8_t bytes[sizeof(struct gm_revoke) + 4096] = {0};
 	struct fuse_in_header header = {
 		.len = (uint32_t)(sizeof(header) + fixed_size + rest_size),
 		.opcode = opcode,
@@ -533,6 +552,17 @@ static void expect_reply(int error)
 	cr_expect_eq(reply.error, error, "%d", reply.error);
 }
 
+static uint64_t make_owned(const char *name, uint32_t uid)
+{
+	const struct ns_change c = {.set = NS_SET_UID, .uid = uid};
+	const struct ns_request rq = {.uid = 0};
+	uint64_t ino = pool_create(&pool, ROOT, name);
+	struct stat st;
+
+	cr_assert_eq(ns_setattr(&pool.ns, &rq, ino, &c, &st), 0);
+	return ino;
+}
+
 static uint64_t deadline(void)
 {
 	uint64_t at = 0;
@@ -580,6 +610,7 @@ Test(ops, waits_with_a_shrink_until_the_helper_has_looked)
 	send_resize(f, 0);
 	cr_expect_eq(reply.count, 0);
 	cr_expect(checked_count == 1 && checked[0] == f);
+	cr_expect_eq(check_flags[0], LINK_CHECK_TAKE, "as long as he waits");
 	ops_recheck(&ops, f + 1, true);
 	cr_expect_eq(reply.count, 0, "another inode's answer");
 	cr_assert_eq(ns_unhold(&pool.ns, f), 0);
@@ -611,6 +642,31 @@ Test(ops, fails_a_shrink_when_somebody_holds_the_file)
 	cr_expect_eq(pool_inode(&pool, f)->attr.size, 4 * MIB);
 }
 
+Test(ops, a_removed_file_is_wanted_back_once_nobody_has_it_open)
+{
+	uint64_t a = make_held("a", 2 * MIB), b = make_held("b", 2 * MIB);
+
+	cr_assert_eq(ns_open(&pool.ns, b), 0);
+	cr_assert_eq(call_name(FUSE_UNLINK, ROOT, "b"), 0);
+	cr_expect_eq(checked_count, 0);
+	cr_assert_eq(call_name(FUSE_UNLINK, ROOT, "a"), 0);
+	cr_expect(checked_count == 1 && checked[0] == a);
+	struct fuse_release_in in = {.flags = O_RDWR};
+	cr_assert_eq(call(FUSE_RELEASE, b, &in, sizeof(in), NULL, 0), 0);
+	cr_expect(checked_count == 2 && checked[1] == b);
+	cr_expect_eq(check_flags[1], LINK_CHECK_TAKE | LINK_CHECK_KEEP);
+}
+
+Test(ops, an_exported_file_does_not_shrink_while_it_is_one)
+{
+	uint64_t f = make_held("f", 4 * MIB);
+
+	cr_assert_eq(ns_set_exported(&pool.ns, f, true), 0);
+	send_resize(f, 0);
+	expect_reply(-EBUSY);
+	cr_expect_eq(checked_count, 0);
+}
+
 Test(ops, waits_with_a_growth_for_the_blocks_of_the_dead)
 {
 	uint64_t a = make_held("a", 10 * MIB), b = make_held("b", 10 * MIB);
@@ -620,8 +676,10 @@ Test(ops, waits_with_a_growth_for_the_blocks_of_the_dead)
 	cr_assert_eq(call_name(FUSE_UNLINK, ROOT, "b"), 0);
 	send_resize(f, all);
 	cr_expect_eq(reply.count, 0);
-	cr_expect_eq(checked_count, 2);
-	cr_expect_eq(checked[0] + checked[1], a + b);
+	cr_expect_eq(checked_count, 4, "when they were removed, and now");
+	cr_expect_eq(checked[2] + checked[3], a + b);
+	for (unsigned i = 0; i < 4; i++)
+		cr_expect_eq(check_flags[i], LINK_CHECK_TAKE | LINK_CHECK_KEEP);
 	cr_assert_eq(ns_unhold(&pool.ns, a), 0);
 	ops_recheck(&ops, a, false);
 	cr_expect_eq(reply.count, 0, "not enough yet");
@@ -697,4 +755,76 @@ Test(ops, answers_what_waits_when_it_ends)
 	cr_expect_eq(reply.count, 0);
 	ops_deinit(&ops);
 	expect_reply(-EBUSY);
+}
+
+/* ---- revocations ---- */
+
+static int send_revoke(uint64_t ino, uint32_t flags, size_t in_size)
+{
+	struct {
+		struct fuse_ioctl_in in;
+		struct gm_revoke m;
+	} rq = {.in = {.fh = O_RDONLY,
+			.cmd = GM_IOC_REVOKE,
+			.in_size = (uint32_t)in_size,
+			.out_size = sizeof(rq.m)},
+		.m.flags = put_le32(flags)};
+
+	send_request(FUSE_IOCTL, ino, &rq, sizeof(rq.in) + in_size, NULL, 0);
+	return reply.count ? reply.error : 0;
+}
+
+Test(ops, a_revocation_is_answered_when_the_helper_has_answered)
+{
+	uint64_t f = make_owned("f", 1000);
+	struct link_holder h = {.pid = put_le32(4711), .command = "vmm", .cgroup = "/machine"};
+	const struct gm_revoke *m = (const void *)(reply.data + sizeof(struct fuse_ioctl_out));
+
+	(void)send_revoke(f, GM_REVOKE_KILL, sizeof(*m));
+	cr_assert_eq(reply.count, 0);
+	cr_expect(revoked.count == 1 && revoked.ino == f && revoked.kill);
+	ops_take_revoked(&ops, 1, &h, 0);
+	ops_take_revoked(&ops, 1, &h, 0); /* the same once more */
+	for (uint32_t pid = 1; pid <= GM_REVOKE_HOLDERS; pid++) {
+		h.pid = put_le32(pid);
+		ops_take_revoked(&ops, 1, &h, 0);
+	}
+	ops_take_revoked(&ops, 2, NULL, 0);
+	cr_expect_eq(reply.count, 0, "another one's answer");
+	ops_take_revoked(&ops, 1, NULL, GM_REVOKED_HELD);
+	expect_reply(0);
+	cr_expect_eq(get_le32(m->state), GM_REVOKED_HELD);
+	cr_expect_eq(get_le32(m->count), GM_REVOKE_HOLDERS);
+	cr_expect_eq(get_le32(m->more), 1);
+	cr_expect_eq(get_le32(m->holders[0].pid), 4711);
+	cr_expect_str_eq(m->holders[0].command, "vmm");
+	cr_expect_str_eq(m->holders[0].cgroup, "/machine");
+}
+
+Test(ops, who_may_not_revoke_is_told_at_once)
+{
+	uint64_t mine = make_owned("f", 1000), roots = make_owned("g", 0);
+
+	cr_expect_eq(send_revoke(roots, 0, sizeof(struct gm_revoke)), -EPERM);
+	cr_expect_eq(send_revoke(ROOT, 0, sizeof(struct gm_revoke)), -ENOTTY);
+	cr_expect_eq(send_revoke(999, 0, sizeof(struct gm_revoke)), -ESTALE);
+	cr_expect_eq(send_revoke(mine, 2, sizeof(struct gm_revoke)), -EINVAL);
+	cr_expect_eq(send_revoke(mine, 0, 16), -ENOTTY);
+	revoked.error = -EAGAIN;
+	cr_expect_eq(send_revoke(mine, 0, sizeof(struct gm_revoke)), -EAGAIN);
+	cr_expect_eq(revoked.count, 0);
+}
+
+Test(ops, revocations_are_limited_and_end_with_the_link)
+{
+	uint64_t f = make_owned("f", 1000);
+
+	for (unsigned i = 0; i < REVOKES_MAX; i++)
+		(void)send_revoke(f, 0, sizeof(struct gm_revoke));
+	cr_expect_eq(reply.count, 0);
+	cr_expect_eq(send_revoke(f, 0, sizeof(struct gm_revoke)), -EAGAIN);
+	reply.count = 0;
+	ops_take_revoked(&ops, 0, NULL, -EAGAIN);
+	cr_expect_eq(reply.count, REVOKES_MAX);
+	cr_expect_eq(reply.error, -EAGAIN);
 }

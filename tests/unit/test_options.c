@@ -66,6 +66,16 @@ Test(options, defaults_change_nothing_on_the_region)
 	cr_assert_str_eq(o.mount_options, "");
 }
 
+Test(options, memory_comes_back_when_it_is_shown_free_unless_it_is_never_to)
+{
+	_cleanup_(options_deinit) struct options o = OPTIONS_NULL, never = OPTIONS_NULL;
+
+	cr_assert_eq(parse(&o, "x /mnt", true), 0);
+	cr_expect_eq(o.reuse, REUSE_SHOWN);
+	cr_assert_eq(parse(&never, "x --reuse never /mnt", true), 0);
+	cr_expect_eq(never.reuse, REUSE_NEVER);
+}
+
 Test(options, help_and_version_need_nothing_else)
 {
 	_cleanup_(options_deinit) struct options help = OPTIONS_NULL;
@@ -107,6 +117,9 @@ Test(options, refuses_with_a_sentence)
 		{"x -fz /mnt", "-z is not an option", true},
 		{"x /mnt -o", "-o needs a value", true},
 		{"x --format=maybe /mnt", "never, blank or force", true},
+		{"x --reuse=sometimes /mnt", "shown or never", true},
+		{"x --reuse=same-owner /mnt", "shown or never", true},
+		{"x --reuse= /mnt", "shown or never", true},
 		{"x --name a/b /mnt", "--name a/b", true},
 		{"x --name .. /mnt", "--name ..", true},
 		{"x --name= /mnt", "--name", true},

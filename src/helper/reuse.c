@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: MIT
+#include "helper/reuse.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "util/cleanup.h"
+#include "util/log.h"
+
+/* So many alike are enough: a new device is not kept from its client for more. */
+#define READINGS_ENOUGH 4U
+/* One alone may have been read while somebody looked at it. */
+#define READINGS_NEEDED 2U
+
+/* How long somebody may take from the check of a node's mode to the open file that the counts
+ * show. */
+#define OPENING_NS 20000000L
+
+static enum soft_idle_pages pages_of(const struct soft_device *d)
+{
+	return d->align == GM_BLOCK_SIZE ? SOFT_IDLE_2M : SOFT_IDLE_1G;
+}
+
+void reuse_init(struct reuse *u, struct counts *counts, uint64_t first)
+{
+	struct problem why = PROBLEM_INIT;
+
+	*u = (struct reuse){.counts = counts, .record_start = first};
+	if (soft_idle_load(&u->idle, first, &why) < 0)
+		log_warning("what was learned of idle devices is learned anew: %s", why.text);
+	u->off = u->idle.differed != 0;
+}
+
+/* ---- reading ---- */
+
+/* descriptor: of the device, the only one there is; it is closed. */
+static int read_counts(const struct reuse *u, uint64_t start, const struct soft_device *d,
+	const struct counts_idle *idle, struct counts_reading *ret, struct problem *why)
+{
+	_cleanup_free_ struct counts_range *ranges = calloc(d->range_count, sizeof(*ranges));
+	char node[SOFT_DEVICE_NODE];
+
+	if (!ranges)
+		return problem_errno(why, ENOMEM, "counting who reaches a device");
+	for (size_t i = 0; i < d->range_count; i++)
+		ranges[i] =
+			(struct counts_range){.start = start + d->ranges[i].block * GM_BLOCK_SIZE,
+				.size = d->ranges[i].count * GM_BLOCK_SIZE};
+	int fd = soft_device_open(d, O_RDONLY);
+	if (fd < 0)
+		return problem_errno(why, -fd, "opening %s", soft_device_node(node, d));
+	return counts_read(u->counts, fd, ranges, d->range_count, d->align, idle, ret, why);
+}
+
+/* ---- learning ---- */
+
+static void turn_off(struct reuse *u, const char *what, uint32_t known, uint32_t found)
+{
+	struct problem why = PROBLEM_INIT;
+
+	log_error("nothing can be shown free until the next boot: two devices that had just been "
+		  "made differ, %s %" PRIu32 " and %" PRIu32,
+		what, known, found);
+	u->off = true;
+	u->idle.differed = 1;
+	if (soft_idle_store(&u->idle, u->record_start, &why) < 0)
+		log_error("this is not remembered: %s", why.text);
+}
+
+/* False if it is not what is known already. */
+static bool add_reading(uint32_t *known, uint32_t *readings, uint32_t found)
+{
+	if (*readings > 0 && *known != found)
+		return false;
+	*known = found;
+	(*readings)++;
+	return true;
+}
+
+static void note_reading(
+	struct reuse *u, enum soft_idle_pages pages, const struct counts_reading *found)
+{
+	struct soft_idle *idle = &u->idle;
+	struct problem why = PROBLEM_INIT;
+
+	if (found->page_min != found->page_max)
+		turn_off(u, "references on its pages", found->page_min, found->page_max);
+	else if (!add_reading(&idle->cdev, &idle->cdev_readings, found->cdev))
+		turn_off(u, "references", idle->cdev, found->cdev);
+	else if (!add_reading(&idle->page[pages], &idle->page_readings[pages], found->page_min))
+		turn_off(u, "references on a page", idle->page[pages], found->page_min);
+	else if (soft_idle_store(idle, u->record_start, &why) < 0)
+		log_warning("the next helper has to learn it anew: %s", why.text);
+}
+
+void reuse_learn(struct reuse *u, uint64_t region_start, const struct soft_device *d)
+{
+	enum soft_idle_pages pages = pages_of(d);
+	struct problem why = PROBLEM_INIT;
+	struct counts_reading found;
+
+	if (!u->counts || u->off)
+		return;
+	if (u->idle.cdev_readings >= READINGS_ENOUGH &&
+		u->idle.page_readings[pages] >= READINGS_ENOUGH)
+		return;
+	int r = read_counts(u, region_start, d, NULL, &found, &why);
+	if (r >= 0) {
+		note_reading(u, pages, &found);
+		return;
+	}
+	log_warning("nothing is learned from a new device: %s", why.text);
+	u->off = r == -EPIPE || r == -ETIMEDOUT || r == -EOPNOTSUPP;
+}
+
+/* ---- showing ---- */
+
+/* Can the counts be told from those of a device that somebody reaches? */
+static int check_known(
+	const struct reuse *u, const struct device_list *devices, struct problem *why)
+{
+	if (!u->counts || u->off)
+		return problem(why, EOPNOTSUPP, "the kernel's counts can't be relied on");
+	for (size_t i = 0; i < devices->count; i++)
+		if (u->idle.cdev_readings < READINGS_NEEDED ||
+			u->idle.page_readings[pages_of(&devices->at[i].soft)] == 0)
+			return problem(why, EBUSY,
+				"too few devices were made in this boot to tell an idle one");
+	return 0;
+}
+
+static int show_idle(
+	const struct reuse *u, uint64_t start, const struct soft_device *d, struct problem *why)
+{
+	const struct counts_idle idle = {.cdev = u->idle.cdev, .page = u->idle.page[pages_of(d)]};
+	struct counts_reading found;
+	char node[SOFT_DEVICE_NODE];
+	int r = read_counts(u, start, d, &idle, &found, why);
+
+	if (r < 0)
+		return r;
+	(void)soft_device_node(node, d);
+	if (found.cdev != idle.cdev)
+		return problem(why, EBUSY,
+			"%s has %" PRIu32 " references where an idle device has %" PRIu32, node,
+			found.cdev, idle.cdev);
+	if (found.busy_pages > 0)
+		return problem(why, EBUSY,
+			"%" PRIu64 " pages of %s are pinned, the first at %#" PRIx64,
+			found.busy_pages, node, found.first_busy);
+	/* Fewer than an idle one has: then what was learned is not what it was taken for. */
+	if (found.page_min != idle.page || found.page_max != idle.page)
+		return problem(why, EBUSY,
+			"the pages of %s have %" PRIu32 " to %" PRIu32
+			" references where those of an idle device have %" PRIu32,
+			node, found.page_min, found.page_max, idle.page);
+	return 0;
+}
+
+/* Nobody opens them from now on. */
+static int close_nodes(const struct device_list *devices, struct problem *why)
+{
+	const struct timespec opening = {.tv_nsec = OPENING_NS};
+	char node[SOFT_DEVICE_NODE];
+	bool exported = false;
+
+	for (size_t i = 0; i < devices->count; i++) {
+		const struct soft_device *d = &devices->at[i].soft;
+		int r = soft_device_set_owner(d, 0, 0, 0);
+		if (r < 0)
+			return problem_errno(
+				why, -r, "closing %s to others", soft_device_node(node, d));
+		exported |= d->exported;
+	}
+	if (exported)
+		(void)nanosleep(&opening, NULL);
+	return 0;
+}
+
+static int remove_all(
+	const struct region *regions, struct device_list *devices, struct problem *why)
+{
+	while (devices->count > 0) {
+		struct device *d = &devices->at[devices->count - 1];
+		int r = soft_device_remove(regions[d->region].physical_start, &d->soft, why);
+		if (r < 0)
+			return r;
+		soft_device_deinit(&d->soft);
+		devices->count--;
+	}
+	return 0;
+}
+
+int reuse_take(struct reuse *u, const struct region *regions, struct device_list *devices,
+	struct problem *why)
+{
+	int r = check_known(u, devices, why);
+
+	if (r >= 0)
+		r = close_nodes(devices, why);
+	for (size_t i = 0; i < devices->count && r >= 0; i++)
+		r = show_idle(u, regions[devices->at[i].region].physical_start,
+			&devices->at[i].soft, why);
+	return r < 0 ? r : remove_all(regions, devices, why);
+}

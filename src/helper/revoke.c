@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: MIT
+#include "helper/revoke.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "helper/kill.h"
+#include "helper/server.h"
+#include "util/log.h"
+
+#define STEP_MS 50U
+
+static void forget(struct revocation *r)
+{
+	LIST_REMOVE(r, entry);
+	free(r);
+}
+
+void revocations_free_all(struct server *s)
+{
+	struct revocation *r;
+
+	while ((r = LIST_FIRST(&s->revocations)))
+		forget(r);
+}
+
+/* ---- answers ---- */
+
+static void finish(struct server *s, struct revocation *r, enum link_revoked_state state)
+{
+	const struct link_revoked m = {.header = link_header_make(sizeof(m), LINK_REVOKED, r->id),
+		.state = put_le32((uint32_t)state)};
+
+	link_send(s, &m.header);
+	forget(r);
+}
+
+static void finish_held(struct server *s, struct revocation *r, struct watch *w)
+{
+	const struct holder *h;
+
+	if (w) {
+		takeback_revoked(s, w);
+		LIST_FOREACH (h, &w->holders, by_watch)
+			if (!h->process->dead)
+				holders_send(s, r->id, h, 0);
+	}
+	finish(s, r, LINK_REVOKED_HELD);
+}
+
+void revocations_link_lost(struct server *s)
+{
+	struct revocation *r;
+
+	while ((r = LIST_FIRST(&s->revocations))) {
+		const struct record_inode *inode = record_find(&s->record, r->ino);
+		if (inode && inode->watch)
+			takeback_revoked(s, inode->watch);
+		forget(r);
+	}
+}
+
+/* ---- killing ---- */
+
+/*
+ * One that was found in /proc by its number must have been found once more since we have its pidfd:
+ * only then is the process that the pidfd stands for the one that was found.
+ */
+static bool is_certain(const struct server *s, const struct holder *h)
+{
+	return !h->adopted || s->looks.ended > h->since;
+}
+
+static void kill_holder(struct server *s, const struct revocation *r, struct holder *h)
+{
+	int k = kill_process_or_cgroup(h);
+
+	if (k < 0 && k != -ESRCH) {
+		log_error("process %d, which holds inode %llu, can't be killed: %s",
+			(int)h->process->pid, (unsigned long long)r->ino, strerror(-k));
+		return;
+	}
+	h->killed = true;
+	audits_revocation(h->watch->inode, h->process, "killed");
+	holders_send(s, r->id, h, LINK_HOLDER_KILLED);
+}
+
+/* Who lives is killed; then everything is looked at anew, for they may have left children. */
+static void kill_all(struct server *s, struct revocation *r, struct watch *w)
+{
+	struct holder *h;
+
+	LIST_FOREACH (h, &w->holders, by_watch)
+		if (!h->process->dead && !h->killed && is_certain(s, h))
+			kill_holder(s, r, h);
+	r->look = s->looks.begun + 1;
+	if (!s->soft)
+		w->adopting = true;
+	watch_look_soon(s, w);
+}
+
+/* ---- steps ---- */
+
+static void step(struct server *s, struct revocation *r, uint64_t now)
+{
+	struct record_inode *inode = record_find(&s->record, r->ino);
+	struct watch *w = inode ? inode->watch : NULL;
+
+	r->due = now + STEP_MS;
+	if (!inode)
+		finish(s, r, LINK_REVOKED_FREE);
+	else if (!w || !r->kill || now >= r->deadline)
+		finish_held(s, r, w);
+	else if (watch_find_live(w, true))
+		kill_all(s, r, w);
+	else if (!s->soft)
+		return; /* its holders' end has set the usual going, release.c */
+	else if (!takeback_revoke(s, w))
+		finish_held(s, r, w);
+}
+
+uint64_t revocations_check_time(struct server *s, uint64_t now)
+{
+	struct revocation *r, *next;
+	uint64_t due = SERVER_NEVER;
+
+	for (r = LIST_FIRST(&s->revocations); r; r = next) {
+		bool looked = r->look <= s->looks.ended || now >= r->deadline;
+		uint64_t at = looked ? r->due : r->deadline;
+		next = LIST_NEXT(r, entry);
+		if (at <= now) {
+			step(s, r, now);
+			return now; /* the list may have changed */
+		}
+		if (at < due)
+			due = at;
+	}
+	return due;
+}
+
+int revocations_begin(struct server *s, const struct link_revoke *m, struct problem *why)
+{
+	uint64_t now = server_now();
+	uint32_t flags = get_le32(m->flags);
+	struct revocation *r;
+
+	if (get_le64(m->ino) == 0 || (flags & ~LINK_REVOKE_KILL) || get_le32(m->reserved) != 0)
+		return problem(
+			why, EPROTO, "a revocation with flags or a field that it can't have");
+	r = calloc(1, sizeof(*r));
+	if (!r)
+		return problem_errno(why, ENOMEM, "beginning a revocation");
+	*r = (struct revocation){.id = get_le64(m->header.id),
+		.link_serial = s->link.serial,
+		.ino = get_le64(m->ino),
+		.kill = flags & LINK_REVOKE_KILL,
+		.due = now,
+		.deadline = now + REVOKE_MS};
+	if (s->soft) {
+		r->look = s->looks.begun + 1;
+		lookout_want(s);
+	}
+	if (r->kill)
+		deliveries_refuse(s, r->ino);
+	LIST_INSERT_HEAD(&s->revocations, r, entry);
+	return 0;
+}

@@ -1,0 +1,602 @@
+// SPDX-License-Identifier: MIT
+/* When memory of a soft region comes back: a real helper, devices that are files, and counts that
+ * are the test's. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fake_soft.h"
+#include "util/cleanup.h"
+#include "util/le.h"
+
+#define RW      (GM_ACCESS_READ | GM_ACCESS_WRITE)
+#define REMOVED (LINK_CHECK_TAKE | LINK_CHECK_KEEP)
+
+static struct rig rig;
+
+static void set_up(void)
+{
+	rig_init(&rig);
+	fake_soft_init(&rig);
+	rig_start(&rig);
+	rig_bring_up(&rig);
+}
+
+static void tear_down(void)
+{
+	if (rig.control >= 0)
+		cr_expect_eq(rig_stop(&rig), 0, "the helper ends in good order");
+	fake_soft_deinit();
+	rig_deinit(&rig);
+}
+
+TestSuite(helper_reuse, .init = set_up, .fini = tear_down);
+
+static const struct rig_extent small[] = {{0, 10, 3}, {3, 100, 2}};
+static const struct rig_extent both[] = {{0, 1024, 512}, {512, 20, 4}};
+
+/* Grants to a process that ends at once. Returns the ids of the devices. */
+static void grant_and_end(
+	uint64_t ino, const struct rig_extent *extents, size_t count, unsigned *ids, size_t n)
+{
+	struct rig_child c = rig_child_start(&rig, false);
+
+	(void)rig_grant(&rig, ino, RW, extents, count);
+	rig_child_wait(&c);
+	for (unsigned id = fake_soft->last_id; n > 0; id--)
+		if (fake_soft_find(id))
+			ids[--n] = id;
+	rig_child_end(&c);
+}
+
+/* Scrubbing makes devices from which is learned what an idle one is like. */
+static void learn(void)
+{
+	cr_assert_eq(rig_scrub(&rig, 300, 1), 0);
+	cr_assert_eq(rig_scrub(&rig, 300, 1), 0);
+}
+
+static void expect_answer(uint64_t ino, unsigned flags, unsigned opcode)
+{
+	const struct link_check m = rig_check_flags(&rig, ino, flags);
+
+	cr_expect_eq(get_le16(m.header.opcode), opcode, "%u", get_le16(m.header.opcode));
+	if (opcode == LINK_FREE)
+		cr_expect_eq(get_le64(m.epoch), rig.epoch);
+}
+
+static void wait_for_readings(unsigned more)
+{
+	const struct timespec step = {.tv_nsec = 2000000};
+	unsigned wanted = fake_soft->readings + more;
+
+	for (int i = 0; i < 10000 && fake_soft->readings < wanted; i++)
+		(void)nanosleep(&step, NULL);
+	cr_assert_geq(fake_soft->readings, wanted);
+}
+
+static void restart(uint64_t ino, const struct rig_extent *held, size_t count)
+{
+	cr_assert_eq(rig_stop(&rig), 0);
+	rig_start(&rig);
+	rig_connect(&rig);
+	rig_send_config(&rig);
+	rig_expect_ready(&rig);
+	if (count > 0)
+		rig_send_held(&rig, ino, rig.epoch, held, count);
+	rig_send_plain(&rig, LINK_RESUMED, 0);
+}
+
+/* ---- shown ---- */
+
+Test(helper_reuse, an_idle_file_that_is_removed_is_free_and_its_blocks_anothers)
+{
+	unsigned id, before = fake_soft_count();
+
+	learn();
+	grant_and_end(11, small, 2, &id, 1);
+	expect_answer(11, REMOVED, LINK_FREE);
+	cr_expect_null(fake_soft_find(id));
+	cr_expect_eq(fake_soft_count(), before);
+	cr_expect_eq(rig_scrub(&rig, 10, 3), 0);
+	cr_expect_eq(rig_scrub(&rig, 100, 2), 0);
+	expect_answer(11, REMOVED, LINK_FREE); /* said again: the first one may have been lost */
+	grant_and_end(12, small, 2, &id, 1);
+	cr_expect_not_null(fake_soft_find(id));
+}
+
+Test(helper_reuse, nothing_is_taken_unasked)
+{
+	unsigned id;
+
+	learn();
+	grant_and_end(11, small, 2, &id, 1);
+	expect_answer(11, 0, LINK_BUSY);
+	rig_expect_nothing(&rig, 200);
+	cr_expect_not_null(fake_soft_find(id), "who starts it again gets the same device");
+}
+
+Test(helper_reuse, all_devices_of_a_file_are_idle_before_the_first_is_removed)
+{
+	unsigned ids[2];
+
+	learn();
+	grant_and_end(11, both, 2, ids, 2);
+	struct fake_device *d = (struct fake_device *)fake_soft_find(ids[1]);
+	atomic_store(&d->pinned, 21);
+	expect_answer(11, REMOVED, LINK_BUSY);
+	wait_for_readings(4);
+	cr_expect(fake_soft_find(ids[0]) && fake_soft_find(ids[1]));
+	cr_expect_eq(fake_soft_find(ids[0])->mode, 0, "but nobody opens it any more");
+	cr_expect_eq(rig_scrub(&rig, 20, 1), EUCLEAN);
+	atomic_store(&d->pinned, 0);
+	rig_expect_free(&rig, 11, rig.epoch);
+	cr_expect_null(fake_soft_find(ids[0]));
+	cr_expect_null(fake_soft_find(ids[1]));
+}
+
+Test(helper_reuse, a_descriptor_that_nobody_is_seen_to_have_keeps_it)
+{
+	unsigned id;
+
+	learn();
+	grant_and_end(11, small, 2, &id, 1);
+	struct fake_device *d = (struct fake_device *)fake_soft_find(id);
+	atomic_store(&d->open_elsewhere, 1);
+	expect_answer(11, REMOVED, LINK_BUSY);
+	wait_for_readings(3);
+	rig_expect_nothing(&rig, 100);
+	cr_expect_not_null(fake_soft_find(id));
+	atomic_store(&d->open_elsewhere, 0);
+	rig_expect_free(&rig, 11, rig.epoch);
+}
+
+Test(helper_reuse, whoever_wants_it_for_a_moment_is_answered_and_no_more)
+{
+	unsigned id, readings;
+
+	learn();
+	grant_and_end(11, small, 2, &id, 1);
+	struct fake_device *d = (struct fake_device *)fake_soft_find(id);
+	atomic_store(&d->pinned, 11);
+	expect_answer(11, LINK_CHECK_TAKE, LINK_BUSY);
+	atomic_store(&d->pinned, 0);
+	readings = fake_soft->readings;
+	rig_expect_nothing(&rig, 300);
+	cr_expect_eq(fake_soft->readings, readings);
+	expect_answer(11, LINK_CHECK_TAKE, LINK_FREE);
+}
+
+Test(helper_reuse, a_holder_that_lives_is_waited_for)
+{
+	unsigned readings;
+
+	learn();
+	struct rig_child c = rig_child_start(&rig, false);
+	(void)rig_grant(&rig, 11, RW, small, 2);
+	rig_child_wait(&c);
+	readings = fake_soft->readings;
+	const struct link_check m = rig_check_flags(&rig, 11, REMOVED);
+	cr_expect_eq(get_le16(m.header.opcode), LINK_BUSY);
+	cr_expect_eq((pid_t)get_le32(m.pid), c.pid);
+	rig_expect_nothing(&rig, 200);
+	cr_expect_eq(fake_soft->readings, readings, "not even looked at");
+	rig_child_end(&c);
+	rig_expect_free(&rig, 11, rig.epoch);
+}
+
+Test(helper_reuse, a_grant_of_meanwhile_gets_new_devices)
+{
+	unsigned id;
+
+	learn();
+	grant_and_end(11, small, 2, &id, 1);
+	struct fake_device *d = (struct fake_device *)fake_soft_find(id);
+	atomic_store(&d->pinned, 11);
+	expect_answer(11, REMOVED, LINK_BUSY);
+	struct rig_child c = rig_child_start(&rig, false);
+	(void)rig_grant(&rig, 11, RW, small, 2);
+	rig_child_wait(&c);
+	atomic_store(&d->pinned, 0);
+	rig_expect_nothing(&rig, 200);
+	rig_child_end(&c);
+	rig_expect_free(&rig, 11, rig.epoch);
+}
+
+Test(helper_reuse, several_in_quarantine_come_back_each_by_itself)
+{
+	static const struct rig_extent extents[][1] = {
+		{{0, 30, 1}}, {{0, 31, 1}}, {{0, 32, 1}}, {{0, 33, 1}}};
+	uint64_t epochs[4];
+	unsigned ids[4];
+
+	learn();
+	for (unsigned i = 0; i < 4; i++) {
+		grant_and_end(20 + i, extents[i], 1, &ids[i], 1);
+		epochs[i] = rig.epoch;
+		struct fake_device *d = (struct fake_device *)fake_soft_find(ids[i]);
+		atomic_store(&d->pinned, 30 + i);
+		expect_answer(20 + i, REMOVED, LINK_BUSY);
+	}
+	for (unsigned i = 4; i-- > 0;) {
+		struct fake_device *d = (struct fake_device *)fake_soft_find(ids[i]);
+		atomic_store(&d->pinned, 0);
+		rig_expect_free(&rig, 20 + i, epochs[i]);
+	}
+}
+
+/* ---- learning ---- */
+
+Test(helper_reuse, one_reading_is_not_enough)
+{
+	unsigned id;
+
+	grant_and_end(11, small, 2, &id, 1);
+	cr_expect_eq(fake_soft->readings, 1, "of the new device");
+	expect_answer(11, REMOVED, LINK_BUSY);
+	cr_expect_not_null(fake_soft_find(id));
+	cr_expect_eq(rig_scrub(&rig, 300, 1), 0);
+	rig_expect_free(&rig, 11, rig.epoch);
+}
+
+Test(helper_reuse, what_idle_devices_are_like_is_kept_for_the_next_helper)
+{
+	unsigned id;
+
+	learn();
+	grant_and_end(11, small, 2, &id, 1);
+	unsigned readings = fake_soft->readings;
+	restart(11, small, 2);
+	expect_answer(11, REMOVED, LINK_FREE);
+	cr_expect_eq(fake_soft->readings, readings + 1);
+}
+
+Test(helper_reuse, enough_is_enough)
+{
+	for (unsigned i = 0; i < 10; i++)
+		cr_assert_eq(rig_scrub(&rig, 300, 1), 0);
+	cr_expect_eq(fake_soft->readings, 4);
+}
+
+Test(helper_reuse, new_devices_that_differ_end_it_for_this_boot)
+{
+	unsigned id;
+
+	learn();
+	atomic_store(&fake_soft->idle_cdev, 3);
+	grant_and_end(11, small, 2, &id, 1);
+	atomic_store(&fake_soft->idle_cdev, 2);
+	expect_answer(11, REMOVED, LINK_BUSY);
+	expect_answer(11, REMOVED, LINK_BUSY);
+	cr_expect_not_null(fake_soft_find(id));
+	restart(11, small, 2);
+	expect_answer(11, REMOVED, LINK_BUSY);
+	cr_expect_not_null(fake_soft_find(id), "also for the next helper");
+}
+
+Test(helper_reuse, pages_of_another_size_may_have_other_counts)
+{
+	unsigned id;
+	static const struct rig_extent large[] = {{0, 1024, 512}};
+
+	learn();
+	atomic_store(&fake_soft->idle_page, 7);
+	grant_and_end(11, large, 1, &id, 1);
+	expect_answer(11, REMOVED, LINK_FREE);
+}
+
+Test(helper_reuse, fewer_references_than_an_idle_one_show_nothing)
+{
+	unsigned id;
+
+	learn();
+	grant_and_end(11, small, 2, &id, 1);
+	atomic_store(&fake_soft->idle_page, 0);
+	expect_answer(11, REMOVED, LINK_BUSY);
+	atomic_store(&fake_soft->idle_page, 1);
+	atomic_store(&fake_soft->idle_cdev, 1);
+	wait_for_readings(2);
+	cr_expect_not_null(fake_soft_find(id));
+	atomic_store(&fake_soft->idle_cdev, 2);
+	rig_expect_free(&rig, 11, rig.epoch);
+}
+
+/* ---- where it is not possible ---- */
+
+static void set_up_without(void)
+{
+	rig_init(&rig);
+	fake_soft_init(&rig);
+	fake_soft->no_counts = true;
+	rig_start(&rig);
+	rig_bring_up(&rig);
+}
+
+static void set_up_never(void)
+{
+	rig_init(&rig);
+	fake_soft_init(&rig);
+	rig.reuse = REUSE_NEVER;
+	rig_start(&rig);
+	rig_bring_up(&rig);
+}
+
+static void expect_quarantine(void)
+{
+	unsigned id;
+
+	learn();
+	grant_and_end(11, small, 2, &id, 1);
+	expect_answer(11, REMOVED, LINK_BUSY);
+	rig_expect_nothing(&rig, 200);
+	cr_expect_not_null(fake_soft_find(id));
+	cr_expect_eq(fake_soft->readings, 0);
+	cr_expect_eq(rig_scrub(&rig, 10, 1), EUCLEAN);
+}
+
+Test(helper_reuse, without_counts_it_stays_until_the_next_boot, .init = set_up_without)
+{
+	expect_quarantine();
+}
+
+Test(helper_reuse, by_never_it_stays_until_the_next_boot, .init = set_up_never)
+{
+	expect_quarantine();
+}
+
+Test(helper_reuse, counts_that_say_nothing_end_it)
+{
+	unsigned id;
+
+	learn();
+	grant_and_end(11, small, 2, &id, 1);
+	atomic_store(&fake_soft->counts_fail, -EOPNOTSUPP);
+	expect_answer(11, REMOVED, LINK_BUSY);
+	unsigned readings = fake_soft->readings;
+	expect_answer(11, REMOVED, LINK_BUSY);
+	rig_expect_nothing(&rig, 200);
+	cr_expect_eq(fake_soft->readings, readings);
+}
+
+Test(helper_reuse, the_helper_ends_with_what_reads_the_counts)
+{
+	const struct link_check m = {.ino = put_le64(11), .flags = put_le32(REMOVED)};
+	struct link_check copy = m;
+	unsigned id;
+
+	learn();
+	grant_and_end(11, small, 2, &id, 1);
+	atomic_store(&fake_soft->counts_fail, -EPIPE);
+	rig_send(&rig, &copy, sizeof(copy), LINK_CHECK, 5);
+	rig_expect_link_closed(&rig);
+	cr_expect_eq(rig_stop(&rig), 1);
+	cr_expect_not_null(fake_soft_find(id));
+}
+
+/* ---- what a helper that is started anew finds ---- */
+
+Test(helper_reuse, a_held_inode_without_devices_is_free)
+{
+	/* Its devices were gone when the helper before this one ended, and nobody had been told. */
+	restart(11, small, 2);
+	expect_answer(11, 0, LINK_FREE);
+	cr_expect_eq(rig_scrub(&rig, 10, 3), 0);
+}
+
+Test(helper_reuse, by_never_too, .init = set_up_never)
+{
+	restart(11, small, 2);
+	expect_answer(11, REMOVED, LINK_FREE);
+}
+
+Test(helper_reuse, one_with_a_foreign_device_over_it_is_not)
+{
+	(void)fake_soft_add(false, true, 101, 1);
+	restart(11, small, 2);
+	expect_answer(11, REMOVED, LINK_BUSY);
+	cr_expect_eq(rig_scrub(&rig, 10, 1), EUCLEAN);
+}
+
+Test(helper_reuse, what_can_not_be_removed_is_tried_again)
+{
+	unsigned ids[2];
+
+	learn();
+	grant_and_end(11, both, 2, ids, 2);
+	atomic_store(&fake_soft->keep, 1);
+	expect_answer(11, REMOVED, LINK_BUSY);
+	rig_expect_free(&rig, 11, rig.epoch);
+	cr_expect_null(fake_soft_find(ids[0]));
+	cr_expect_null(fake_soft_find(ids[1]));
+}
+
+/* ---- exports ---- */
+
+static void send_export(uint64_t ino, const struct rig_extent *extents, size_t count)
+{
+	struct link_export m = {.ino = put_le64(ino),
+		.epoch = put_le64(++rig.epoch),
+		.extent_count = put_le64(count),
+		.uid = put_le32(1000),
+		.gid = put_le32(100),
+		.mode = put_le32(0640)};
+
+	rig_send(&rig, &m, sizeof(m), LINK_EXPORT, 5);
+	rig_send_extents(&rig, 5, ino, extents, count);
+}
+
+Test(helper_reuse, an_exported_device_is_emptied_but_its_name_stays)
+{
+	struct link_exported answer;
+	unsigned id;
+
+	learn();
+	send_export(11, small, 2);
+	rig_expect(&rig, &answer, sizeof(answer), LINK_EXPORTED);
+	cr_assert_eq(get_le32(answer.error), 0);
+	id = fake_soft->last_id;
+	struct fake_device *d = (struct fake_device *)fake_soft_find(id);
+	cr_expect_eq(d->mode, 0640);
+	atomic_store(&d->open_elsewhere, 1);
+	expect_answer(11, REMOVED, LINK_BUSY);
+	cr_expect_eq(d->mode, 0, "nobody opens it any more");
+	atomic_store(&d->open_elsewhere, 0);
+	rig_expect_free(&rig, 11, rig.epoch);
+	cr_assert_not_null(fake_soft_find(id));
+	cr_expect(!d->bound && d->range_count == 0);
+	restart(11, NULL, 0);
+	cr_expect_eq(rig_scrub(&rig, 10, 3), 0);
+	cr_expect_not_null(fake_soft_find(id), "also for the next helper");
+}
+
+Test(helper_reuse, a_node_is_opened_only_by_an_export)
+{
+	struct link_export m = {.ino = put_le64(11),
+		.uid = put_le32(1000),
+		.gid = put_le32(100),
+		.mode = put_le32(0600)};
+	unsigned id;
+
+	grant_and_end(11, small, 2, &id, 1);
+	rig_send(&rig, &m, sizeof(m), LINK_NODE, 0);
+	expect_answer(11, 0, LINK_BUSY); /* answered in order, so that the other one is done */
+	cr_expect_eq(fake_soft_find(id)->uid, 0);
+	cr_expect_eq(fake_soft_find(id)->mode & 0077, 0);
+}
+
+Test(helper_reuse, a_file_whose_devices_are_in_the_way_of_an_export_gets_a_new_one)
+{
+	static const struct rig_extent large[] = {{0, 1024, 512}};
+	struct link_exported answer;
+	unsigned id;
+
+	learn();
+	grant_and_end(11, large, 1, &id, 1);
+	struct fake_device *d = (struct fake_device *)fake_soft_find(id);
+	atomic_store(&d->pinned, 1025);
+	send_export(11, large, 1);
+	rig_expect(&rig, &answer, sizeof(answer), LINK_EXPORTED);
+	cr_expect_eq(get_le32(answer.error), EBUSY);
+	atomic_store(&d->pinned, 0);
+	send_export(11, large, 1);
+	rig_expect(&rig, &answer, sizeof(answer), LINK_EXPORTED);
+	cr_expect_eq(get_le32(answer.error), 0);
+	cr_expect_null(fake_soft_find(id));
+	cr_expect_eq(fake_soft_find(fake_soft->last_id)->align, GM_BLOCK_SIZE);
+}
+
+/* ---- orders ---- */
+
+Test(helper_reuse, flags_that_make_no_sense_end_the_link)
+{
+	static const unsigned cases[] = {LINK_CHECK_KEEP, 4, 0x80000000U};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct link_check m = {.ino = put_le64(11), .flags = put_le32(cases[i])};
+		rig_send(&rig, &m, sizeof(m), LINK_CHECK, 5);
+		rig_expect_link_closed(&rig);
+		rig_bring_up(&rig);
+	}
+}
+
+/* ---- revocations ---- */
+
+static void send_revoke(uint64_t ino, uint64_t id, uint32_t flags)
+{
+	struct link_revoke m = {.ino = put_le64(ino), .flags = put_le32(flags)};
+
+	rig_send(&rig, &m, sizeof(m), LINK_REVOKE, id);
+}
+
+static void expect_holder(uint64_t id, uint64_t ino, pid_t pid, uint32_t flags)
+{
+	struct link_holder h;
+
+	rig_expect(&rig, &h, sizeof(h), LINK_HOLDER);
+	cr_expect_eq(get_le64(h.header.id), id);
+	cr_expect_eq(get_le64(h.ino), ino);
+	if (pid)
+		cr_expect_eq((pid_t)get_le32(h.pid), pid);
+	cr_expect_eq(get_le32(h.flags), flags);
+}
+
+static void expect_revoked(uint64_t id, enum link_revoked_state state)
+{
+	struct link_revoked m;
+
+	rig_expect(&rig, &m, sizeof(m), LINK_REVOKED);
+	cr_expect_eq(get_le64(m.header.id), id);
+	cr_expect_eq(get_le32(m.state), state);
+}
+
+Test(helper_reuse, a_revocation_tells_who_holds_it)
+{
+	struct rig_child c = rig_child_start(&rig, false);
+	struct link_holder h;
+
+	(void)rig_grant(&rig, 11, GM_ACCESS_READ, small, 2);
+	rig_child_wait(&c);
+	send_revoke(11, 6, 0);
+	rig_expect(&rig, &h, sizeof(h), LINK_HOLDER);
+	cr_expect_eq((pid_t)get_le32(h.pid), c.pid);
+	cr_expect_neq(h.command[0], '\0');
+	expect_revoked(6, LINK_REVOKED_HELD);
+	cr_expect_eq(kill(c.pid, 0), 0);
+	rig_child_end(&c);
+	send_revoke(11, 7, 0);
+	expect_revoked(7, LINK_REVOKED_HELD);
+	send_revoke(12, 8, 0);
+	expect_revoked(8, LINK_REVOKED_FREE);
+}
+
+Test(helper_reuse, those_who_hold_it_are_killed_and_it_is_taken_back)
+{
+	learn();
+	struct rig_child c = rig_child_start(&rig, false);
+	(void)rig_grant(&rig, 11, RW, small, 2);
+	rig_child_wait(&c);
+	send_revoke(11, 6, LINK_REVOKE_KILL);
+	expect_holder(6, 11, c.pid, LINK_HOLDER_KILLED);
+	rig_expect_free(&rig, 11, rig.epoch);
+	expect_revoked(6, LINK_REVOKED_FREE);
+	cr_expect_eq(waitpid(c.pid, NULL, 0), c.pid, "it has ended");
+	c.pid = -1;
+	close(c.pipe);
+	close(c.sock);
+}
+
+Test(helper_reuse, what_was_revoked_in_vain_is_wanted_no_more)
+{
+	unsigned id;
+
+	learn();
+	grant_and_end(11, small, 2, &id, 1);
+	struct fake_device *d = (struct fake_device *)fake_soft_find(id);
+	atomic_store(&d->pinned, 11);
+	send_revoke(11, 6, LINK_REVOKE_KILL);
+	expect_revoked(6, LINK_REVOKED_HELD);
+	atomic_store(&d->pinned, 0);
+	rig_expect_nothing(&rig, 200);
+	cr_expect_not_null(fake_soft_find(id), "it was not removed");
+}
+
+Test(helper_reuse, a_grant_that_waits_is_refused_by_a_revocation)
+{
+	int client = rig_client(&rig);
+
+	learn();
+	atomic_store(&fake_soft->hold, true);
+	rig_send_attach(client, 8);
+	(void)rig_grant(&rig, 11, RW, small, 2);
+	send_revoke(11, 6, LINK_REVOKE_KILL);
+	rig_expect_refused(client, 8, EKEYREJECTED, GM_REASON_TICKET);
+	atomic_store(&fake_soft->hold, false);
+	rig_expect_free(&rig, 11, rig.epoch);
+	expect_revoked(6, LINK_REVOKED_FREE);
+	close(client);
+}
