@@ -123,7 +123,7 @@ def test_what_people_read_says_the_same(busy):
     status = guestmemfs(busy, 'status', busy.mount).stdout.decode()
     assert ask(busy, 'status', busy.mount)['uuid'] in status
     assert re.search(r'^used +8M \(4 blocks\)', status, re.MULTILINE)
-    assert re.search(rf'^ *{busy.agent.pid} +{busy.user.uid} +r +live +\d+ +/vm$', status, re.MULTILINE)
+    assert re.search(rf'^ *{busy.agent.pid} +{busy.user.uid} +r +live +\S+ +\S+ +\d+ +/vm$', status, re.MULTILINE)
     listing = guestmemfs(busy, 'ls', busy.mount).stdout.decode().splitlines()
     assert [line.split()[-1] for line in listing[1:4]] == ['/dir', '/dir/below', '/vm']
     assert re.search(rf'^-rw------- +1 +\S+ +\S+ +{BLOCK + 1} +\d+ +held +/vm$', listing[3])
