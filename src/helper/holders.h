@@ -57,10 +57,11 @@ struct watch {
 	bool adopting;  /* told by the worker after a restart of ours: who holds it is still to be
 			   found */
 	/* while idle or to be looked at; on soft regions: while it is to be taken back */
-	unsigned take; /* soft regions: LINK_CHECK_* */
-	bool pending;  /* it is in holders.pending */
-	bool scanning; /* the scan that is under way began after it came in */
-	bool checked;  /* CHECK with this id is to be answered */
+	unsigned take;    /* soft regions: LINK_CHECK_* */
+	bool quarantined; /* and the audit has a line of it */
+	bool pending;     /* it is in holders.pending */
+	bool scanning;    /* the scan that is under way began after it came in */
+	bool checked;     /* CHECK with this id is to be answered */
 	uint64_t check_id;
 	unsigned clean;   /* scans in a row that found nobody */
 	uint64_t due;     /* ms, of the next scan */

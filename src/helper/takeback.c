@@ -100,6 +100,7 @@ static void want(struct server *s, struct watch *w, unsigned flags)
 static void want_no_more(struct server *s, struct watch *w)
 {
 	w->take = 0;
+	w->quarantined = false;
 	watch_stop_looking(s, w);
 }
 
@@ -272,8 +273,10 @@ static void judge(struct server *s, struct watch *w, const struct work_job *job)
 		release(s, w);
 		return;
 	case EBUSY:
-		if (w->delay == HOLDERS_DELAY_MIN)
+		/* Once: whoever asks for space again and again has it looked at as often. */
+		if (w->pending && !w->quarantined)
 			audits_quarantine(inode, job->why.text);
+		w->quarantined |= w->pending;
 		break;
 	case EOPNOTSUPP:
 		if (s->takeback.possible)

@@ -69,7 +69,8 @@ class Pool:
         """Kills it and waits for the next one to serve."""
         old = self.process('guestmemfs-helper')
         os.kill(old, signal.SIGKILL)
-        self.lab.wait_until(lambda: old not in self.processes('guestmemfs-helper') and self._is_served(), 20, 'a helper that is killed is started anew')
+        # The next one, not just the old one's socket, which is closed only after its command line has gone.
+        self.lab.wait_until(lambda: set(self.processes('guestmemfs-helper')) - {old} and self._is_served(), 20, 'a helper that is killed is started anew')
 
     def control(self, opcode, ino):
         """A request to the worker (src/proto/control.h): its JSON. OSError with its sentence if it is refused."""

@@ -201,11 +201,12 @@ def holders(lab, pool, library):
 
 
 def quarantine(lab, pool, library):
-    before = set(blocks_of(device_names(), START))
-    os.unlink(pool.path('nobodys'))
-    pool.make('next', 4 * MIB)
-    with Attached(library, pool.path('next')) as file:
-        lab.check(not before & set(blocks_of(file.devices(), START)), 'what was granted once is nobody else\'s in this boot')
+    with Attached(library, pool.path('nobodys')):
+        before = set(blocks_of(device_names(), START))
+        os.unlink(pool.path('nobodys'))
+        pool.make('next', 4 * MIB)
+        with Attached(library, pool.path('next')) as file:
+            lab.check(not before & set(blocks_of(file.devices(), START)), 'what somebody has is nobody else\'s, removed or not')
 
 
 def after_all_have_died(lab, pool, library):

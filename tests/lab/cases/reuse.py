@@ -24,6 +24,13 @@ OWNER, NEXT = 1000, 2000  # the user of the first file, and of the one that want
 PATIENCE = 60  # it hangs, if it takes longer
 
 
+class Mounted(Pool):
+    """One that is mounted already."""
+
+    def __init__(self, lab, mount):  # pylint: disable=super-init-not-called
+        self.lab, self.mount = lab, mount
+
+
 class Host:
     """The instance, with what it says in a file, and what is tried on it."""
 
@@ -37,8 +44,7 @@ class Host:
             self.process = subprocess.Popen(['guestmemfs-fuse', '-f', '--region', 'soft:auto', *options, self.mount],
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         lab.wait_until(self._serves, PATIENCE, f'{name} is mounted')
-        self.pool = Pool.__new__(Pool)
-        self.pool.lab, self.pool.mount = lab, self.mount
+        self.pool = Mounted(lab, self.mount)
         self.pool.settle()
         os.chmod(self.mount, 0o777)
         self.killed = 0
