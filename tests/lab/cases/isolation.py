@@ -72,6 +72,16 @@ def own_file_alone(lab, pool, library):
         lab.check(in_child(lambda: read(beyond, 1)) == -signal.SIGBUS, 'one page past its end is SIGBUS')
 
 
+def nobody_has_more_than_it_needs(lab, pool):
+    """docs/security.md has the list; the bits are those of linux/capability.h."""
+    kept = {'guestmemfs-worker': 0, 'guestmemfs-helper': sum(1 << n for n in (0, 1, 2, 3, 5, 19, 40))}
+    for name, wanted in kept.items():
+        status = dict(line.split(':\t', 1) for line in read_text(f'/proc/{pool.process(name)}/status').splitlines())
+        has = {key: int(status[key], 16) for key in ('CapPrm', 'CapEff', 'CapBnd')}
+        lab.check(set(has.values()) == {wanted}, f'the {name} has the capabilities that it needs and no other', f'{has}')
+        lab.check((status['Seccomp'], status['NoNewPrivs']) == ('2', '1'), 'and its system calls are filtered')
+
+
 def worker_maps_metadata_alone(lab, pool):
     worker = pool.status()['pids']['worker']  # the process that unmounts has its name, too
     mapped = set()
@@ -246,6 +256,7 @@ def look(lab):
     pool.settle()
     for part in (own_file_alone, the_same_devices_again, foreign_blocks, users, holders, quarantine, what_is_found):
         part(lab, pool, library)
+    nobody_has_more_than_it_needs(lab, pool)
     worker_maps_metadata_alone(lab, pool)
     after_all_have_died(lab, pool, library)
     bound_once(lab, pool, watch)
