@@ -148,8 +148,8 @@ int ns_hold(struct namespace *ns, uint64_t ino);
 
 /*
  * Nobody reaches its memory any more: journals that, and removes the inode in the same record if it
- * has no name and is not open. No error if it is not held, or gone. -EBUSY while it is exported:
- * who opens its node is not seen by us.
+ * has no name and is not open. No error if it is not held, or gone. -EBUSY while it is exported and
+ * not about to be removed: who opens its node is not seen by us.
  */
 int ns_unhold(struct namespace *ns, uint64_t ino);
 

@@ -84,11 +84,12 @@ int ns_unhold(struct namespace *ns, uint64_t ino)
 
 	if (find_file(ns, ino, &i) < 0 || !(i->attr.flags & GM_INODE_HELD))
 		return 0;
-	if (i->attr.flags & GM_INODE_EXPORTED)
+	drop = inode_is_held_orphan(i);
+	/* Of one that is removed the helper has closed the node for good before it says so. */
+	if (!drop && (i->attr.flags & GM_INODE_EXPORTED))
 		return -EBUSY;
 	attr = i->attr;
-	attr.flags &= ~(GM_INODE_HELD | GM_INODE_EXPORTED); /* nobody reaches it by a node either */
-	drop = attr.links == 0 && i->opens == 0;
+	attr.flags &= ~(GM_INODE_HELD | GM_INODE_EXPORTED);
 	t.result = ino;
 	txn_put_inode(&t, &attr); /* first: no block of a held inode is ever freed */
 	if (drop)

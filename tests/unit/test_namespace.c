@@ -693,6 +693,17 @@ Test(namespace, frees_nothing_of_a_held_file)
 	cr_expect_eq(pool_resize(&pool, g, 0), 0, "held no more");
 }
 
+Test(namespace, an_exported_file_that_is_removed_goes_with_its_export)
+{
+	uint64_t f = pool_create(&pool, ROOT, "f");
+
+	cr_assert(pool_resize(&pool, f, 4 * MIB) == 0 && ns_set_exported(&pool.ns, f, true) == 0);
+	cr_assert_eq(ns_unlink(&pool.ns, &pool.rq, ROOT, "f", 1), 0);
+	cr_expect_eq(pool.ns.left, f);
+	cr_expect_eq(ns_unhold(&pool.ns, f), 0);
+	cr_expect_null(pool_inode(&pool, f));
+}
+
 Test(namespace, an_exported_file_stays_held)
 {
 	uint64_t f = pool_create(&pool, ROOT, "f");
