@@ -57,19 +57,39 @@ static int pool_add(struct pool *pool, struct region *region, bool created, stru
 	return 0;
 }
 
+/* The metadata area of a pool of these regions as format makes it by default. Bytes; 0: who knows.
+ */
+static uint64_t pool_guess_area(const struct region_spec *specs, uint32_t count)
+{
+	struct store_region regions[GM_REGIONS_MAX] = {{.blocks = 0}};
+	struct store_plan plan;
+
+	for (uint32_t i = 0; i < count && i < GM_REGIONS_MAX; i++) {
+		regions[i].blocks = region_peek_size(&specs[i]) / GM_BLOCK_SIZE;
+		if (regions[i].blocks == 0)
+			return 0;
+	}
+	if (store_plan(&plan, regions, count, STORE_MAX_FILES_DEFAULT, NULL) < 0)
+		return 0;
+	return plan.meta_blocks * GM_BLOCK_SIZE;
+}
+
 int pool_open(struct pool *ret, const struct region_spec *specs, uint32_t count, unsigned flags,
 	struct problem *why)
 {
 	struct pool pool = POOL_NULL;
+	uint64_t area = pool_guess_area(specs, count);
 	int r = count == 0 ? problem(why, EINVAL, "a pool has at least one region") : 0;
 
 	for (uint32_t i = 0; i < count && r == 0; i++) {
+		struct region_spec spec = specs[i];
 		struct region region = REGION_NULL;
 		bool created = false;
 
+		spec.reach = i == 0 ? area : 0;
 		r = pool_check_room(&pool, why);
 		if (r == 0)
-			r = region_open(&region, &specs[i], flags, &created, why);
+			r = region_open(&region, &spec, flags, &created, why);
 		if (r == 0)
 			r = pool_add(&pool, &region, created, why);
 	}

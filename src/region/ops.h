@@ -21,6 +21,9 @@ struct region_ops {
 	 */
 	int (*check)(const struct region_spec *spec, struct problem *why);
 
+	/* See region_peek_size(). NULL: it can't. */
+	uint64_t (*peek_size)(const struct region_spec *spec);
+
 	/*
 	 * Opens spec->path as the flags say and returns the descriptor, or a negative errno with a
 	 * sentence. Need not look at what it opened more closely than is needed to open it safely:

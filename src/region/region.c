@@ -46,6 +46,11 @@ static int region_check_size(const struct region *r, uint64_t wanted, struct pro
 		r->name, region_format_size(is, r->size), region_format_size(was, wanted));
 }
 
+uint64_t region_peek_size(const struct region_spec *spec)
+{
+	return spec->ops->peek_size ? spec->ops->peek_size(spec) : 0;
+}
+
 int region_open(struct region *ret, const struct region_spec *spec, unsigned flags, bool *created,
 	struct problem *why)
 {

@@ -25,6 +25,9 @@ struct region_spec {
 	char *path;     /* what stands behind the colon: a path, "auto", a physical start; owned */
 	uint64_t size;  /* bytes; 0 if not given */
 	uint64_t align; /* bytes; 0 if not given */
+	uint64_t
+		reach; /* bytes that will be reached at its beginning, as far as can be guessed: a
+			  right guess saves making a soft region's metadata device twice; 0: none */
 };
 
 #define REGION_SPEC_NULL ((struct region_spec){.ops = NULL})
@@ -54,6 +57,9 @@ struct region {
 };
 
 #define REGION_NULL ((struct region){.fd = -1})
+
+/* Bytes, without opening it; 0 if that is not to be had so (only soft regions say it). */
+uint64_t region_peek_size(const struct region_spec *spec);
 
 enum region_open_flags {
 	REGION_OPEN_CREATE =

@@ -2,8 +2,9 @@
 /*
  * Regions of soft-reserved memory. What is open of one is its metadata device: the first blocks and
  * the last one, in this order. How many first blocks there are only the superblock knows, which is
- * in the first one: so after a boot a device over the first block alone is made, and region_reach()
- * replaces it when the pool has been looked at. In the same boot it is found again.
+ * in the first one: so after a boot a device over as many as are usual is made, and region_reach()
+ * replaces it if the pool turns out to have another number. (To unbind a device takes the kernel
+ * longer than all else at a start.) In the same boot it is found again.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -211,9 +212,20 @@ static int soft_open_device(const struct soft_device *d, int access, struct prob
 	return fd < 0 ? problem_errno(why, -fd, "opening %s", soft_device_node(node, d)) : fd;
 }
 
-/* Opens the metadata device, and makes one over the first block if there is none. */
+/* Whether or not something else is in the way of what was guessed, the first block is enough. */
+static int soft_make_guessed(struct soft_device *ret, uint64_t start, uint64_t guess,
+	uint64_t region_blocks, struct problem *why)
+{
+	if (guess > 1 && guess < region_blocks &&
+		soft_make_metadata(ret, start, guess, region_blocks, NULL) == 0)
+		return 0;
+	return soft_make_metadata(ret, start, 1, region_blocks, why);
+}
+
+/* Opens the metadata device, and makes one over the first block, or as many as are guessed (0:
+ * none), if there is none. */
 static int soft_open_metadata(
-	uint64_t start, uint64_t region_blocks, int access, struct problem *why)
+	uint64_t start, uint64_t region_blocks, uint64_t guess, int access, struct problem *why)
 {
 	_cleanup_(soft_list_deinit) struct soft_list l = {.devices = NULL};
 	_cleanup_(soft_device_deinit) struct soft_device made = SOFT_DEVICE_NULL;
@@ -223,10 +235,17 @@ static int soft_open_metadata(
 	if (r == 0)
 		r = soft_find_metadata(&l, region_blocks, &d, why);
 	if (r == 0 && !d) {
-		r = soft_make_metadata(&made, start, 1, region_blocks, why);
+		r = soft_make_guessed(&made, start, guess, region_blocks, why);
 		d = &made;
 	}
 	return r < 0 ? r : soft_open_device(d, access, why);
+}
+
+static uint64_t soft_peek_size(const struct region_spec *spec)
+{
+	struct soft_region region = SOFT_REGION_NULL;
+
+	return soft_find(&region, spec->path, NULL) < 0 ? 0 : region.blocks * GM_BLOCK_SIZE;
 }
 
 static int soft_open(const struct region_spec *spec, unsigned flags, bool *created, char **name,
@@ -243,7 +262,8 @@ static int soft_open(const struct region_spec *spec, unsigned flags, bool *creat
 	if (!copy)
 		return problem_errno(why, ENOMEM, "opening soft region %s", text);
 	int access = flags & REGION_OPEN_READ_ONLY ? O_RDONLY : O_RDWR;
-	int fd = soft_open_metadata(region.start, region.blocks, access, why);
+	int fd = soft_open_metadata(
+		region.start, region.blocks, spec->reach / GM_BLOCK_SIZE, access, why);
 	if (fd < 0)
 		return problem_prefix(why, fd, "soft region %s", text);
 	*name = steal_pointer(copy);
@@ -314,7 +334,7 @@ static int soft_renew(struct region *r, struct problem *why)
 	const struct soft_device *d = soft_device_of(&l, r->fd);
 	if (d && !soft_is_stale(r->fd, d))
 		return 0;
-	int fd = soft_open_metadata(r->physical_start, r->size / GM_BLOCK_SIZE, access, why);
+	int fd = soft_open_metadata(r->physical_start, r->size / GM_BLOCK_SIZE, 0, access, why);
 	if (fd < 0)
 		return problem_prefix(why, fd, "soft region %s", r->name);
 	(void)close_fd(r->fd);
@@ -384,7 +404,7 @@ static int soft_replace(
 	if (e == 0)
 		e = soft_make_metadata(&made, r->physical_start, blocks, region_blocks, why);
 	if (e < 0) {
-		r->fd = soft_open_metadata(r->physical_start, region_blocks, access, NULL);
+		r->fd = soft_open_metadata(r->physical_start, region_blocks, 0, access, NULL);
 		if (r->fd >= 0 && soft_describe(r, NULL) == 0)
 			(void)region_lock(r, false, 0, NULL);
 		return e;
@@ -423,6 +443,7 @@ const struct region_ops region_soft_ops = {
 	.name = "soft",
 	.options = "",
 	.check = soft_check,
+	.peek_size = soft_peek_size,
 	.open = soft_open,
 	.describe = soft_describe,
 	.reach = soft_reach,

@@ -4,6 +4,7 @@
 import json
 import mmap
 import os
+import re
 import stat
 
 from case import Case
@@ -113,8 +114,28 @@ def other_size(lab):
     remove_device(soft_region(), live)
     lab.run('guestmemfs', 'format', '--force')
     metadata_device(lab)
+    lab.run('guestmemfs', 'format', '--force', '--max-files', '1000')
+    mount(lab)
+    token = lab.run('guestmemfs', 'token', MOUNT).strip()
+    settle(lab)
+    unmount(lab, MOUNT)
+    lab.remember(small=small)
+    lab.kexec(cmdline=re.sub(r' guestmemfs\.succession=\w+', '', lab.cmdline()), token=token)
+
+
+def unusual(lab):
+    """The metadata area is not what a start takes it for before it has read the superblock."""
+    wanted = [(START, lab.recall('small')), (START + SIZE - BLOCK, BLOCK)]
+    make_device(soft_region(), [(START + META - BLOCK, BLOCK)])
+    for what in ('something is in the way of a larger one', 'nothing is in the way'):
+        mount(lab)
+        [name] = [name for name in device_names() if any(start == START for start, _ in ranges_of(name))]
+        lab.check(ranges_of(name) == wanted, f'the metadata device is as small as the pool has it, {what}', f'{ranges_of(name)}')
+        unmount(lab, MOUNT)
+        for device in set(device_names()) - {'dax0.0'}:
+            remove_device(soft_region(), device)
 
 
 CASE = Case(about='a soft region: its metadata device through restarts, reformats and a kexec; other devices untouched',
-            boots=(make, again), cmdline='memmap=2G!4G,2G%4G-12+0xefffffff dax_hmem.region_idle=1', seconds=150,
+            boots=(make, again, unusual), cmdline='memmap=2G!4G,2G%4G-12+0xefffffff dax_hmem.region_idle=1', seconds=200,
             needs=('product',))
