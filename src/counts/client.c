@@ -168,6 +168,11 @@ int counts_get_fd(const struct counts *c)
 	return c->pidfd;
 }
 
+pid_t counts_get_pid(const struct counts *c)
+{
+	return c->pid;
+}
+
 /* ---- messages ---- */
 
 union answer {

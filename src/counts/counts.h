@@ -14,6 +14,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "util/problem.h"
 
@@ -48,6 +49,9 @@ struct counts *counts_stop(struct counts *c);
 
 /* Readable when the process has died (or has spoken out of turn, and can't be used any more). */
 int counts_get_fd(const struct counts *c);
+
+/* The process: it has a device open while it reads, and holds nothing. */
+pid_t counts_get_pid(const struct counts *c);
 
 /*
  * Reads the count of the device first, then those of its pages. Blocks: for a background thread.

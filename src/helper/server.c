@@ -230,6 +230,7 @@ static int server_start(struct server *s, const struct helper_options *o, struct
 	/* ^C goes to the whole foreground group; the supervisor decides what it means for us. */
 	(void)signal(SIGINT, SIG_IGN);
 	(void)signal(SIGHUP, SIG_IGN);
+	(void)signal(SIGPIPE, SIG_IGN); /* who reads the log may go away */
 	raise_descriptor_limit();
 	r = scrub_init();
 	if (r < 0)
@@ -243,7 +244,8 @@ static int server_start(struct server *s, const struct helper_options *o, struct
 	s->scan = (struct scan_options){.targets = s->targets,
 		.target_count =
 			s->soft ? 0 : s->region_count, /* a scan of devices brings its own */
-		.supervisor = find_supervisor(s)};
+		.supervisor = find_supervisor(s),
+		.reader = s->takeback.reader};
 	s->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (s->epoll < 0)
 		return problem_errno(why, errno, "setting up the event loop");

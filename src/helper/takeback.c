@@ -44,6 +44,7 @@ void takeback_start(struct server *s, const struct helper_options *o)
 	}
 	reuse_init(&t->reuse, counts, s->regions[0].physical_start);
 	t->counts.fd = counts_get_fd(counts);
+	t->reader = counts_get_pid(counts);
 	t->possible = true;
 }
 

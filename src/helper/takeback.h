@@ -28,6 +28,7 @@ struct work_job;
 struct takeback {
 	struct source counts; /* readable when the process that reads the counts has died */
 	struct reuse reuse;   /* the background thread's */
+	pid_t reader;         /* the process that reads the counts; 0: none */
 	bool possible;        /* something can be shown; only ever becomes false */
 	uint64_t looking;     /* the inode whose turn it is; 0: none */
 };

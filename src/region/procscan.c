@@ -419,7 +419,7 @@ static bool is_worker(const struct scan *s, int process)
 
 static bool is_ours(const struct scan *s, int process)
 {
-	if (s->pid == getpid())
+	if (s->pid == getpid() || s->pid == s->options->reader)
 		return true;
 	return s->options->supervisor > 0 &&
 	       (s->pid == s->options->supervisor || is_worker(s, process));

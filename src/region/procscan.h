@@ -74,6 +74,7 @@ struct scan_options {
 	const struct scan_target *targets;
 	unsigned target_count;
 	pid_t supervisor; /* it and its worker have the region by right, as we have; 0: none */
+	pid_t reader;     /* of counts, which has a device open while it reads; 0: none */
 };
 
 /* Goes through /proc once. 0 or -ENOMEM, -errno when /proc itself can't be read. */

@@ -4,6 +4,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
 
@@ -424,3 +425,25 @@ def test_restarts_leak_no_descriptor(instance, client):
     grant(client, instance.path('vm0'))
     client.check()
     assert os.path.isdir(runtime_directory(instance))
+
+
+def test_who_reads_the_log_may_go_away(instance, client):
+    """With -f the messages go to whatever stderr is: here a pipe whose reader ends."""
+    assert instance.stop() == 0
+    kept = f'{instance.log_path}.kept'
+    os.rename(instance.log_path, kept)
+    os.mkfifo(instance.log_path)
+    reader = os.open(instance.log_path, os.O_RDONLY | os.O_NONBLOCK)
+    instance.restart()
+    os.close(reader)
+    os.unlink(instance.log_path)
+    os.rename(kept, instance.log_path)
+    before = instance.pids()
+    for _ in range(3):  # each is a line of the helper's
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as bad:
+            bad.connect(os.path.join(runtime_directory(instance), 'grant.sock'))
+            bad.send(b'no message')
+            bad.recv(64)  # waits for the refusal, or the end
+    grant(client, instance.path('vm0'))
+    assert instance.pids() == before
+    client.check()

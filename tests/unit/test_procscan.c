@@ -356,6 +356,21 @@ Test(procscan_real, leaves_out_itself_and_the_supervisor)
 	close(fd);
 }
 
+Test(procscan_real, leaves_out_who_reads_the_counts)
+{
+	struct child c = child_start(map_and_close);
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	const struct scan_options options = {
+		.targets = &target, .target_count = 1, .reader = c.pid};
+	struct scan_result result = SCAN_RESULT_NULL;
+
+	cr_assert_eq(procscan_run(&options, &result), 0);
+	cr_expect_eq(result.use_count, 0);
+	scan_result_deinit(&result);
+	child_end(&c);
+	close(fd);
+}
+
 /* Children of the "supervisor" (this process): the worker is left out, another one is not. */
 Test(procscan_real, leaves_out_the_worker_but_no_other_child_of_the_supervisor)
 {
