@@ -74,7 +74,7 @@ static const struct confine_rule rules[] = {
 	CONFINE_ALLOW("getsockopt"),
 	CONFINE_ALLOW("recvmsg"),
 	CONFINE_ALLOW("sendmsg"),
-	CONFINE_ALLOW("sendto"), /* syslog(3), on the socket that is there */
+	CONFINE_ALLOW("sendto"), /* the log, on the socket that is there */
 	CONFINE_REFUSE("connect", EACCES),
 	CONFINE_REFUSE("socket", EACCES), /* when syslogd has gone away */
 

@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <syslog.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "util/log_socket.h"
 
 /* The one state that a process's log has; set by main, read everywhere. */
 static struct {
@@ -58,9 +58,7 @@ void log_init(const char *name, enum log_level max_level)
 
 void log_to_syslog(void)
 {
-	/* At once, with all that it reads: a process may leave the directory tree later. */
-	tzset();
-	openlog(log_state.name, LOG_PID | LOG_NDELAY, LOG_DAEMON);
+	log_socket_begin(log_state.name, LOG_SOCKET_PATH);
 	log_state.syslog = true;
 }
 
@@ -97,7 +95,7 @@ void log_message(enum log_level level, const char *format, ...)
 	if (m > 0)
 		n += (size_t)m < sizeof(line) - n - 1 ? (size_t)m : sizeof(line) - n - 2;
 	if (log_state.syslog) {
-		syslog((int)level, "%s", line); /* the levels are syslog's */
+		log_socket_send((int)level, line); /* the levels are syslog's */
 		errno = saved;
 		return;
 	}

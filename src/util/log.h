@@ -2,7 +2,7 @@
 /*
  * One line a message on stderr: "guestmemfs-helper: text". Where stderr is the journal
  * ($JOURNAL_STREAM, see sd-daemon(3)), lines carry the "<N>" priority prefix that it understands. A
- * daemon that has let go of its stderr uses syslog(3).
+ * daemon that has let go of its stderr writes to /dev/log (log_socket.h).
  */
 #ifndef GM_UTIL_LOG_H
 #define GM_UTIL_LOG_H
@@ -27,10 +27,10 @@ enum log_level {
  */
 void log_init(const char *name, enum log_level max_level);
 
-/* From here on messages go to syslog(3), as from a daemon. */
+/* From here on messages go to /dev/log, as from a daemon. */
 void log_to_syslog(void);
 
-/* True if messages go to the journal, where there is one: by stderr, or by syslog(3). */
+/* True if messages go to the journal, where there is one: by stderr, or by /dev/log. */
 bool log_reaches_journal(void);
 
 /* As log_init() was given it. */
