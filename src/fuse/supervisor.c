@@ -8,6 +8,7 @@
  */
 #include "fuse/supervisor.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -30,8 +31,9 @@
 #include "util/log.h"
 #include "util/packet.h"
 
-#define STOP_WORKER_MS 10000U /* for its checkpoint and the unmounting */
-#define STOP_HELPER_MS 5000
+#define STOP_WORKER_MS   10000U /* for its checkpoint and the unmounting */
+#define STOP_HELPER_MS   5000
+#define MESSAGES_AT_ONCE 16U
 
 enum source { /* what an event of the epoll set is about */
 	SOURCE_SIGNAL,
@@ -174,10 +176,13 @@ static void take_serving(struct supervisor *s, struct child *c)
 		log_info("the %s serves again (process %d)", c->name, (int)c->process.pid);
 }
 
-/* It will end now; its end is what counts. */
+/* It will end now; its end is what counts. The words may be anybody's: they stay one line. */
 static void take_failed(struct supervisor *s, struct child *c, struct link_failed *m)
 {
 	m->text[sizeof(m->text) - 1] = '\0';
+	for (char *at = m->text; *at; at++)
+		if (iscntrl((unsigned char)*at))
+			*at = '?';
 	(void)snprintf(c->words, sizeof(c->words), "%.255s", m->text);
 	tell(s, m->text);
 }
@@ -211,9 +216,9 @@ static int take_message(
 		make_mount(s);
 	} else if (opcode == LINK_BROKEN && worker) {
 		take_broken(s, get_le64(m->header.id));
-	} else if (opcode == LINK_SERVING) {
+	} else if (opcode == LINK_SERVING && !c->serving) {
 		take_serving(s, c);
-	} else if (opcode == LINK_FAILED) {
+	} else if (opcode == LINK_FAILED && !*c->words) {
 		take_failed(s, c, &m->failed);
 	} else {
 		return -EPROTO;
@@ -221,20 +226,21 @@ static int take_message(
 	return 0;
 }
 
-/* Everything that is there. An end is no news here: the pidfd tells. */
+/* What is there, up to a bound: who talks without end keeps nobody else waiting. An end is no news
+ * here: the pidfd tells. */
 static void serve_link(struct supervisor *s, struct child *c)
 {
 	union link_from_child m;
 	ssize_t n = -EAGAIN;
 	int r = 0;
 
-	while (r == 0 && c->link >= 0 && !s->done) {
+	for (unsigned i = 0; i < MESSAGES_AT_ONCE && r == 0 && c->link >= 0 && !s->done; i++) {
 		n = packet_receive(c->link, &m, sizeof(m), NULL, NULL, false);
 		if (n <= 0)
 			break;
 		r = take_message(s, c, &m, (size_t)n);
 	}
-	if (r == 0 && n == -EAGAIN)
+	if (r == 0 && (n == -EAGAIN || n > 0))
 		return;
 	if (r < 0 || (n < 0 && n != -ECONNRESET)) {
 		log_error("the %s does not speak the protocol: it is killed", c->name);
@@ -324,6 +330,9 @@ static void stop(struct supervisor *s, uint32_t signal)
 {
 	if (s->stopping)
 		return;
+	/* They may serve, and users may know it, before we have heard of it. */
+	serve_link(s, &s->worker);
+	serve_link(s, &s->helper);
 	log_info("ending, by signal %u", signal);
 	s->stopping = true;
 	s->stop_by = clock_milliseconds() + STOP_WORKER_MS;

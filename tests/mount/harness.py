@@ -106,11 +106,15 @@ class Instance:
     def start(self, *options, timeout=30):
         """Starts it and waits until it serves; creates and formats the region if it is not there. StartFailed."""
         self.launch(*options, size=None if os.path.exists(self.region) else self.size)
-        if not wait_until(lambda: self.ended() or self.is_serving(), timeout):
+        # Users may be served a moment before the supervisor knows that the start is over.
+        if not wait_until(lambda: self.ended() or (self.is_serving() and self.has_announced()), timeout):
             raise AssertionError(f'does not serve after {timeout} s; it says:\n{self.log()}')
         if self.ended():
             raise StartFailed(self.process.returncode, self.log(self.log_start))
         return self
+
+    def has_announced(self):
+        return f'{self.name} is mounted at ' in self.log(self.log_start)
 
     def ended(self):
         return self.process is None or self.process.poll() is not None

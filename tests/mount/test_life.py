@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """How an instance starts, goes on when one of its processes dies, and ends. And that none of it costs CPU time or leaks."""
 
+import contextlib
 import os
 import re
 import signal
@@ -427,6 +428,20 @@ def test_restarts_leak_no_descriptor(instance, client):
     assert os.path.isdir(runtime_directory(instance))
 
 
+def read_until(fd, wanted, seconds):
+    """What comes from a pipe that is not waited for, up to the wanted words or the end of the time."""
+    text = b''
+
+    def is_there():
+        nonlocal text
+        with contextlib.suppress(BlockingIOError):
+            text += os.read(fd, 65536)
+        return wanted in text
+
+    wait_until(is_there, seconds)
+    return text
+
+
 def test_who_reads_the_log_may_go_away(instance, client):
     """With -f the messages go to whatever stderr is: here a pipe whose reader ends."""
     assert instance.stop() == 0
@@ -434,7 +449,9 @@ def test_who_reads_the_log_may_go_away(instance, client):
     os.rename(instance.log_path, kept)
     os.mkfifo(instance.log_path)
     reader = os.open(instance.log_path, os.O_RDONLY | os.O_NONBLOCK)
-    instance.restart()
+    instance.launch()
+    assert wait_until(instance.is_serving, 30)
+    assert b'is mounted' in read_until(reader, b'is mounted', 30)
     os.close(reader)
     os.unlink(instance.log_path)
     os.rename(kept, instance.log_path)
