@@ -95,5 +95,10 @@ enum adoption adoption_judge(const struct record *record, unsigned region,
 	}
 	if (c.no_data > 0)
 		return ADOPTION_SYSTEM;
-	return d->bound ? judge_bound(d, &c, inode, why) : ADOPTION_UNFINISHED;
+	if (d->bound)
+		return judge_bound(d, &c, inode, why);
+	if (!d->exported)
+		return ADOPTION_UNFINISHED;
+	(void)problem(why, EUCLEAN, "it was exported, and somebody has unbound it since");
+	return ADOPTION_FOREIGN;
 }

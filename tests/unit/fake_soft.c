@@ -327,14 +327,14 @@ int __wrap_soft_device_remove(
 		return problem(why, EBUSY, "it is gone");
 	if (!found->ours)
 		return problem(why, EPERM, "it is somebody else's");
+	if (found->exported)
+		return problem(why, EBUSY, "it was exported");
 	if (atomic_load(&fake_soft->keep) > 0) {
 		atomic_fetch_sub(&fake_soft->keep, 1);
 		return problem(why, EIO, "the test wants this to fail");
 	}
 	remove_file(found);
-	found->bound = false;
-	found->range_count = 0;
-	found->used = found->exported;
+	found->used = false;
 	return 0;
 }
 

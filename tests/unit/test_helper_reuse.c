@@ -430,7 +430,7 @@ static void send_export(uint64_t ino, const struct rig_extent *extents, size_t c
 	rig_send_extents(&rig, 5, ino, extents, count);
 }
 
-Test(helper_reuse, an_exported_device_is_emptied_but_its_name_stays)
+Test(helper_reuse, what_was_exported_is_not_taken_back_in_this_boot)
 {
 	struct link_exported answer;
 	unsigned id;
@@ -440,18 +440,30 @@ Test(helper_reuse, an_exported_device_is_emptied_but_its_name_stays)
 	rig_expect(&rig, &answer, sizeof(answer), LINK_EXPORTED);
 	cr_assert_eq(get_le32(answer.error), 0);
 	id = fake_soft->last_id;
-	struct fake_device *d = (struct fake_device *)fake_soft_find(id);
+	const struct fake_device *d = fake_soft_find(id);
 	cr_expect_eq(d->mode, 0640);
-	atomic_store(&d->open_elsewhere, 1);
+	unsigned readings = fake_soft->readings;
 	expect_answer(11, REMOVED, LINK_BUSY);
-	cr_expect_eq(d->mode, 0, "nobody opens it any more");
-	atomic_store(&d->open_elsewhere, 0);
-	rig_expect_free(&rig, 11, rig.epoch);
-	cr_assert_not_null(fake_soft_find(id));
-	cr_expect(!d->bound && d->range_count == 0);
-	restart(11, NULL, 0);
-	cr_expect_eq(rig_scrub(&rig, 10, 3), 0);
-	cr_expect_not_null(fake_soft_find(id), "also for the next helper");
+	cr_expect_eq(d->mode, 0, "nobody opens it any more, but by a copy of its node");
+	rig_expect_nothing(&rig, 300);
+	cr_expect_eq(fake_soft->readings, readings, "idle or not, that shows nothing");
+	cr_expect(d == fake_soft_find(id) && d->bound);
+	cr_expect_eq(rig_scrub(&rig, 10, 3), EUCLEAN);
+	cr_expect_eq(rig_scrub(&rig, 20, 1), 0, "other blocks are scrubbed");
+	restart(11, small, 2);
+	expect_answer(11, REMOVED, LINK_BUSY);
+	cr_expect(d == fake_soft_find(id) && d->bound, "also for the next helper");
+	cr_expect_eq(rig_scrub(&rig, 10, 3), EUCLEAN);
+}
+
+Test(helper_reuse, an_exported_device_that_somebody_has_unbound_shows_nothing)
+{
+	unsigned id = fake_soft_add(true, false, 10, 3);
+
+	((struct fake_device *)fake_soft_find(id))->exported = true;
+	restart(11, small, 2);
+	expect_answer(11, REMOVED, LINK_BUSY);
+	cr_expect_not_null(fake_soft_find(id));
 }
 
 Test(helper_reuse, a_node_is_opened_only_by_an_export)
