@@ -425,6 +425,15 @@ int soft_device_note_exported(uint64_t region_start, struct soft_device *d)
 	return r;
 }
 
+int soft_device_note_window(uint64_t region_start, struct soft_device *d)
+{
+	int r = soft_record_note_window(region_start, d->id);
+
+	if (r == 0)
+		d->window = true;
+	return r;
+}
+
 int soft_device_set_owner(const struct soft_device *d, uid_t uid, gid_t gid, mode_t mode)
 {
 	_cleanup_fd_ int fd = open_node(d, O_PATH);

@@ -44,6 +44,7 @@ struct soft_device {
 	bool kmem;              /* its memory is the kernel's System RAM, or about to be */
 	bool ours;              /* made by soft_device_create() since this boot */
 	bool exported;          /* others could open its node in this boot: never removed in it */
+	bool window;            /* no descriptor of it ever leaves who made it */
 	bool seed;              /* the region's first device */
 	bool metadata;          /* over the region's first or last block, which no file owns */
 	/* Of a device that others made with another granule: the blocks that it touches. */
@@ -93,6 +94,13 @@ int soft_device_open(const struct soft_device *d, int access);
  * soft_device_set_owner() lets them. Never waits. Negative errno.
  */
 int soft_device_note_exported(uint64_t region_start, struct soft_device *d);
+
+/*
+ * Notes, for this boot, that no descriptor of it will ever leave the caller, so that it may be
+ * removed when he has ended. Until that is noted it counts as any other. Never waits. Negative
+ * errno.
+ */
+int soft_device_note_window(uint64_t region_start, struct soft_device *d);
 
 /* Owner and permission bits of its node. Negative errno; -ESTALE as above. */
 int soft_device_set_owner(const struct soft_device *d, uid_t uid, gid_t gid, mode_t mode);

@@ -415,6 +415,45 @@ Test(helper_reuse, what_can_not_be_removed_is_tried_again)
 	cr_expect_null(fake_soft_find(ids[1]));
 }
 
+/* ---- devices of files that nobody knows ---- */
+
+static struct fake_device *leave_behind(uint64_t block, uint32_t count)
+{
+	return (struct fake_device *)fake_soft_find(fake_soft_add(true, true, block, count));
+}
+
+Test(helper_reuse, what_a_former_pool_has_left_is_taken_back_if_it_is_idle)
+{
+	learn();
+	const struct fake_device *idle = leave_behind(10, 3);
+	struct fake_device *pinned = leave_behind(20, 1), *exported = leave_behind(30, 1);
+	unsigned idle_id = idle->id, pinned_id = pinned->id;
+	atomic_store(&pinned->pinned, 20);
+	exported->exported = true;
+	restart(11, NULL, 0);
+	cr_expect_eq(rig_scrub(&rig, 10, 3), 0);
+	cr_expect_null(fake_soft_find(idle_id));
+	cr_expect_eq(rig_scrub(&rig, 20, 1), EBUSY);
+	cr_expect_eq(fake_soft_find(pinned_id), pinned, "somebody has its page in a pipe");
+	cr_expect_eq(rig_scrub(&rig, 30, 1), EBUSY);
+	atomic_store(&pinned->pinned, 0);
+	restart(11, NULL, 0);
+	cr_expect_eq(rig_scrub(&rig, 20, 1), 0, "the next start looks again");
+	cr_expect_null(fake_soft_find(pinned_id));
+	cr_expect_eq(rig_scrub(&rig, 30, 1), EBUSY);
+}
+
+Test(helper_reuse, what_a_former_pool_has_left_stays_without_counts, .init = set_up_without)
+{
+	unsigned idle = leave_behind(10, 3)->id, window = fake_soft_add_window(20, 1);
+
+	restart(11, NULL, 0);
+	cr_expect_eq(rig_scrub(&rig, 10, 1), EBUSY);
+	cr_expect_not_null(fake_soft_find(idle));
+	cr_expect_eq(rig_scrub(&rig, 20, 1), 0);
+	cr_expect_null(fake_soft_find(window));
+}
+
 /* ---- exports ---- */
 
 static void send_export(uint64_t ino, const struct rig_extent *extents, size_t count)

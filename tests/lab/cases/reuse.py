@@ -16,7 +16,7 @@ import time
 
 from actors import PINNED, Actor, become, pin_of_node, vmm, vmsplice
 from case import Case
-from dax import BLOCK, GIB, is_bound
+from dax import BLOCK, GIB, device_names, is_bound
 from lab import read_text
 from product import Attached, Library, Pool
 
@@ -36,7 +36,7 @@ class Mounted(Pool):
 class Host:
     """The instance, with what it says in a file, and what is tried on it."""
 
-    def __init__(self, lab, name, *options):
+    def __init__(self, lab, name, *options, settles=True):
         self.lab = lab
         self.library = Library(lab.plan['prefix'])
         self.log = f'{lab.directory}/{name}.log'
@@ -47,7 +47,8 @@ class Host:
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         lab.wait_until(self._serves, PATIENCE, f'{name} is mounted')
         self.pool = Mounted(lab, self.mount)
-        self.pool.settle()
+        if settles:
+            self.pool.settle()
         os.chmod(self.mount, 0o777)
         self.killed = 0
         self.room = self.pool.status()['blocks']['free'] * BLOCK
@@ -59,6 +60,7 @@ class Host:
     def end(self):
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(PATIENCE)
+        self.lab.wait_until(lambda: not self.pool.processes('guestmemfs-helper'), PATIENCE, 'its helper has ended too')
         self.lab.say(read_text(self.log))
 
     def path(self, name):
@@ -254,6 +256,37 @@ def export_unseen(host):
     host.next_owner('all space but that of an export')
 
 
+def formatted(lab):
+    """A new pool over one whose memory somebody still has."""
+    out, into = os.pipe()
+    before = Host(lab, 'before', '--format=force')
+    try:
+        names = set(device_names())
+        vm = Actor(vmm(before.library, before.make('vm', OWNER, EXPORTED * BLOCK), 'secret of a former pool',
+                       lambda _, address: vmsplice(into, address, PINNED)), OWNER)
+        [name] = set(device_names()) - names
+        os.close(into)
+        vm.kill()
+    finally:
+        before.end()
+    over = Host(lab, 'over', '--format=force', settles=False)
+    try:
+        lab.wait_until(lambda: f'/dev/{name} stays, and its blocks out of use' in read_text(over.log), PATIENCE,
+                       'a new pool leaves a device alone of which somebody has a page')
+        lab.check(is_bound(name), 'it is bound as before')
+        bytes_ = os.read(out, 4096)
+        lab.check(bytes_.startswith(b'secret of a former pool'), 'who has the pipe reads what was put there', repr(bytes_[:32]))
+        os.close(out)
+    finally:
+        over.end()
+    after = Host(lab, 'after', '--format=force')
+    try:
+        lab.check(f'/dev/{name} is removed' in read_text(after.log), 'nobody has a page any more: the next one takes it back')
+        after.next_owner('a pool over another one')
+    finally:
+        after.end()
+
+
 def kill_helper(host):
     """Not so often that the supervisor gives it up: five times in ten seconds."""
     time.sleep(max(0, host.killed + 2.6 - time.monotonic()))
@@ -324,6 +357,8 @@ def never(host):
 
 
 def look(lab):
+    lab.step('formatted')
+    formatted(lab)
     host = Host(lab, 'shown', '--format=force')
     lab.remember(room=host.room)
     try:
