@@ -100,7 +100,10 @@ const struct cli_command cli_export = {
 	.summary = "make a device node over a file's memory, and print its path",
 	.help = "For programs that can open a path and know nothing of guestmemfs. The node has "
 		"the file's owner and mode and\n"
-		"follows them; the file can't grow while it is exported. Only on soft regions.\n\n"
+		"follows them; the file can't grow while it is exported. Only on soft regions.\n"
+		"Somebody may have made a copy of the node: memory of a file that was exported is "
+		"no other file's before the host's\n"
+		"next boot, whatever becomes of the file.\n\n"
 		"  --help  print this",
 	.run = run_export,
 };

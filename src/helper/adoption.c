@@ -4,8 +4,6 @@
 #include <errno.h>
 #include <inttypes.h>
 
-#include "proto/link.h"
-
 /* Whose blocks a device is over. */
 struct census {
 	uint64_t no_data; /* blocks outside the data blocks */
@@ -47,12 +45,6 @@ static struct census count_blocks(
 	return c;
 }
 
-static bool looks_like_a_window(const struct soft_device *d)
-{
-	return d->align == GM_BLOCK_SIZE && d->range_count == 1 &&
-	       d->ranges[0].count <= LINK_SCRUB_MAX;
-}
-
 static enum adoption judge_bound(const struct soft_device *d, const struct census *c,
 	struct record_inode **inode, struct problem *why)
 {
@@ -69,10 +61,8 @@ static enum adoption judge_bound(const struct soft_device *d, const struct censu
 			"%" PRIu64 " of its blocks are held for inode %" PRIu64 ", %" PRIu64
 			" are nobody's",
 			c->held, c->inode->ino, c->free);
-	else if (looks_like_a_window(d))
-		return ADOPTION_WINDOW;
 	else
-		(void)problem(why, EUCLEAN, "it was made for a file, and the worker knows of none");
+		return d->window ? ADOPTION_WINDOW : ADOPTION_ORPHAN;
 	return ADOPTION_FOREIGN;
 }
 
@@ -95,5 +85,10 @@ enum adoption adoption_judge(const struct record *record, unsigned region,
 	}
 	if (c.no_data > 0)
 		return ADOPTION_SYSTEM;
-	return d->bound ? judge_bound(d, &c, inode, why) : ADOPTION_UNFINISHED;
+	if (d->bound)
+		return judge_bound(d, &c, inode, why);
+	if (!d->exported)
+		return ADOPTION_UNFINISHED;
+	(void)problem(why, EUCLEAN, "it was exported, and somebody has unbound it since");
+	return ADOPTION_FOREIGN;
 }

@@ -5,13 +5,15 @@
  *
  * A device of ours that is bound lies over memory of a file, is a window for scrubbing that a
  * crashed helper left behind, or has the metadata. Held blocks tell the first kind: a grant is
- * journalled before its device is made, so the worker names every one of them as HELD. A window's
- * blocks are nobody's and its descriptor never left the helper, so that taking it away harms nobody
- * and needs no proof that nobody has its pages pinned. But "nobody's" is the worker's word alone,
- * and a worker that forgot a held inode must not make us unbind a running guest's memory. So a
- * window must also look like one (one range, no more blocks than an order has, 2 MiB pages), and
- * the caller must find no process that has it open or maps it. What passes for neither is left
- * alone.
+ * journalled before its device is made, so the worker names every one of them as HELD. A window is
+ * noted as one when it is made (soft_device_note_window()): its descriptor never left the helper,
+ * so that taking it away harms nobody and needs no proof that nobody has its pages pinned. Its
+ * blocks must be nobody's all the same, and the caller must find no process that has it open or
+ * maps it.
+ *
+ * Any other bound device over nobody's blocks was made for a file that is gone, in a pool that was
+ * here before, say; or the worker has forgotten a held inode. Whoever had the file may reach its
+ * memory still, in ways that no look at processes shows: the kernel's counts alone can tell.
  */
 #ifndef GM_HELPER_ADOPTION_H
 #define GM_HELPER_ADOPTION_H
@@ -24,6 +26,7 @@ enum adoption {
 	ADOPTION_INODE,      /* wholly over blocks of one held inode: its device */
 	ADOPTION_UNFINISHED, /* of ours and not bound: nobody has ever reached it, remove it */
 	ADOPTION_WINDOW,     /* remove it if nobody has it open */
+	ADOPTION_ORPHAN,     /* remove it if the counts show that nobody reaches it */
 	ADOPTION_SYSTEM,     /* the seed, one that was exported and is empty, or over blocks that
 				are no data: not ours to touch */
 	ADOPTION_FOREIGN,    /* leave it alone and say why; its blocks can't be granted */

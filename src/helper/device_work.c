@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/sysmacros.h>
 
@@ -100,6 +101,32 @@ static pid_t find_user(const struct scan_result *scan, unsigned target)
 	return scan->blind;
 }
 
+/* Nobody knows the file that it was made for; somebody may have its pages all the same. */
+static void remove_orphan(const struct region *regions, const struct device *d, struct reuse *reuse)
+{
+	_cleanup_(device_list_deinit) struct device_list alone = DEVICE_LIST_NULL;
+	const struct device_list from = {.at = (struct device *)d, .count = 1};
+	char node[SOFT_DEVICE_NODE];
+	struct problem why = PROBLEM_INIT;
+	int r = device_list_copy(&alone, &from);
+
+	(void)soft_device_node(node, &d->soft);
+	if (r < 0)
+		(void)problem_errno(&why, -r, "noting it");
+	else
+		r = reuse_take(reuse, regions, &alone, &why);
+	if (r < 0)
+		log_warning(
+			"%s stays, and its blocks out of use, until it is found idle at a start "
+			"or until the next boot: it was made for a file that is not in this "
+			"pool, and %s",
+			node, why.text);
+	else
+		log_info("%s is removed: it was made for a file that is not in this pool, and "
+			 "nobody reaches it",
+			node);
+}
+
 static void remove_unused(const struct region *regions, const struct device *d, pid_t user)
 {
 	char node[SOFT_DEVICE_NODE];
@@ -116,8 +143,13 @@ static void remove_unused(const struct region *regions, const struct device *d, 
 		log_info("%s is removed: a helper that ended had left it", node);
 }
 
+static bool is_orphan(const struct soft_device *d)
+{
+	return d->bound && !d->window;
+}
+
 int device_work_remove(const struct region *regions, const struct device_list *devices,
-	const struct scan_options *scan)
+	const struct scan_options *scan, struct reuse *reuse)
 {
 	_cleanup_free_ struct scan_target *targets = calloc(devices->count + 1, sizeof(*targets));
 	_cleanup_(scan_result_deinit) struct scan_result result = SCAN_RESULT_NULL;
@@ -135,8 +167,13 @@ int device_work_remove(const struct region *regions, const struct device_list *d
 	int r = procscan_run(&options, &result);
 	if (r < 0)
 		return r;
-	for (unsigned i = 0; i < devices->count; i++)
-		remove_unused(regions, &devices->at[i], find_user(&result, i));
+	for (unsigned i = 0; i < devices->count; i++) {
+		const struct device *d = &devices->at[i];
+		if (is_orphan(&d->soft))
+			remove_orphan(regions, d, reuse);
+		else
+			remove_unused(regions, d, find_user(&result, i));
+	}
 	return 0;
 }
 
@@ -187,6 +224,10 @@ int device_work_zero(const struct region *region, uint64_t offset, uint64_t leng
 
 	if (r < 0)
 		return problem_prefix(why, r, "making a device to zero through");
+	/* If it is not noted and stays, the next helper has to take it for a file's. */
+	r = soft_device_note_window(region->physical_start, &window);
+	if (r < 0)
+		log_warning("noting a device for zeroing fails: %s", strerror(-r));
 	reuse_learn(reuse, region->physical_start, &window);
 	r = zero_window(&window, offset - (first << GM_BLOCK_SHIFT), length, stop, why);
 	/* Mapping and descriptor are gone by here: what is unbound must be out of everybody's

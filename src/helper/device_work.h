@@ -27,11 +27,12 @@ int device_work_list(
 	const struct region *regions, unsigned count, struct device_list *ret, struct problem *why);
 
 /*
- * Removes those of the devices that no process has open or maps; the others, and what fails, is
- * logged and stays. scan says whose processes we are. Returns what the look into /proc returns.
+ * Removes those of the devices that nobody has: a window, or one that is not bound, if no process
+ * has it open or maps it; any other if the counts show it (reuse.h). The others, and what fails,
+ * are logged and stay. scan says whose processes we are. Returns what the look into /proc returns.
  */
 int device_work_remove(const struct region *regions, const struct device_list *devices,
-	const struct scan_options *scan);
+	const struct scan_options *scan, struct reuse *reuse);
 
 /*
  * Zeroes [offset, offset + length) of a region through a device of its own over these blocks, which

@@ -91,6 +91,7 @@ static int judge(struct server *s, struct device *d, struct device_list *doomed)
 		return take_over(inode, d);
 	case ADOPTION_UNFINISHED:
 	case ADOPTION_WINDOW:
+	case ADOPTION_ORPHAN:
 		device_list_add(doomed, d->region, &d->soft);
 		return 0;
 	case ADOPTION_SYSTEM:

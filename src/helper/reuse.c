@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "util/cleanup.h"
 #include "util/log.h"
@@ -14,10 +13,6 @@
 #define READINGS_ENOUGH 4U
 /* One alone may have been read while somebody looked at it. */
 #define READINGS_NEEDED 2U
-
-/* How long somebody may take from the check of a node's mode to the open file that the counts
- * show. */
-#define OPENING_NS 20000000L
 
 static enum soft_idle_pages pages_of(const struct soft_device *d)
 {
@@ -160,12 +155,10 @@ static int show_idle(
 	return 0;
 }
 
-/* Nobody opens them from now on. */
+/* Nobody but root opens them from now on. */
 static int close_nodes(const struct device_list *devices, struct problem *why)
 {
-	const struct timespec opening = {.tv_nsec = OPENING_NS};
 	char node[SOFT_DEVICE_NODE];
-	bool exported = false;
 
 	for (size_t i = 0; i < devices->count; i++) {
 		const struct soft_device *d = &devices->at[i].soft;
@@ -173,10 +166,25 @@ static int close_nodes(const struct device_list *devices, struct problem *why)
 		if (r < 0)
 			return problem_errno(
 				why, -r, "closing %s to others", soft_device_node(node, d));
-		exported |= d->exported;
 	}
-	if (exported)
-		(void)nanosleep(&opening, NULL);
+	return 0;
+}
+
+/*
+ * The counts show that nobody has a device open, not that nobody is about to open it. Where its
+ * node was never anybody's but root's, only root could be. Of one that was exported somebody may
+ * have a copy of the node, which no mode of ours closes: he can open and pin it between the
+ * counting and the unbinding, as often as he likes to try.
+ */
+static int check_never_exported(const struct device_list *devices, struct problem *why)
+{
+	char node[SOFT_DEVICE_NODE];
+
+	for (size_t i = 0; i < devices->count; i++)
+		if (devices->at[i].soft.exported)
+			return problem(why, EBUSY,
+				"%s was exported in this boot: a copy of its node can't be closed",
+				soft_device_node(node, &devices->at[i].soft));
 	return 0;
 }
 
@@ -197,10 +205,12 @@ static int remove_all(
 int reuse_take(struct reuse *u, const struct region *regions, struct device_list *devices,
 	struct problem *why)
 {
-	int r = check_known(u, devices, why);
+	int r = close_nodes(devices, why);
 
 	if (r >= 0)
-		r = close_nodes(devices, why);
+		r = check_never_exported(devices, why);
+	if (r >= 0)
+		r = check_known(u, devices, why);
 	for (size_t i = 0; i < devices->count && r >= 0; i++)
 		r = show_idle(u, regions[devices->at[i].region].physical_start,
 			&devices->at[i].soft, why);

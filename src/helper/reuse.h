@@ -39,9 +39,10 @@ void reuse_learn(struct reuse *u, uint64_t region_start, const struct soft_devic
  * removes them all; those that are gone are off the list when this returns. Whoever had a node open
  * before can't be given it back.
  *
- * -EBUSY with a sentence: somebody reaches one, and none was touched but its node. -EOPNOTSUPP
- * nothing can be shown in this boot; -EPIPE, -ETIMEDOUT what reads the counts is of no use any
- * more; others: trouble with a device, those that are left stay.
+ * -EBUSY with a sentence: somebody reaches one, or could reach one that was exported in this boot
+ * without anybody's leave, and none was touched but its node. -EOPNOTSUPP nothing can be shown in
+ * this boot; -EPIPE, -ETIMEDOUT what reads the counts is of no use any more; others: trouble with a
+ * device, those that are left stay.
  */
 int reuse_take(struct reuse *u, const struct region *regions, struct device_list *devices,
 	struct problem *why);

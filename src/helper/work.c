@@ -121,7 +121,7 @@ static int work_run(struct work *w, struct work_job *job)
 	case WORK_LIST:
 		return device_work_list(w->regions, w->region_count, &job->devices, &job->why);
 	case WORK_REMOVE:
-		return device_work_remove(w->regions, &job->devices, w->scan);
+		return device_work_remove(w->regions, &job->devices, w->scan, w->reuse);
 	case WORK_TAKE:
 		return reuse_take(w->reuse, w->regions, &job->devices, &job->why);
 	}

@@ -108,8 +108,6 @@ static int take_away(const struct hold *h, unsigned id, struct problem *why)
 	assert(id != 0);
 	if (r == 0)
 		r = empty_device(d, &now, why);
-	if (r == 0 && soft_record_is_exported(&h->record, id))
-		return 0;
 	if (r == 0)
 		r = soft_record_set_ours(&h->record, id, false, why);
 	if (r < 0)
@@ -123,10 +121,8 @@ static int take_away(const struct hold *h, unsigned id, struct problem *why)
 
 static bool is_half_made(const struct hold *h, const struct soft_device *d)
 {
-	if (d->seed || d->bound)
+	if (d->seed || d->bound || d->exported)
 		return false;
-	if (d->exported)
-		return d->size > 0;
 	return d->ours || (d->size == 0 && soft_record_was_busy(&h->record));
 }
 
@@ -207,20 +203,18 @@ static int check_known(const struct hold *h, const struct soft_device *d, struct
 			node);
 	if (!now.ours)
 		return problem(why, EPERM, "%s was not made by guestmemfs and is left alone", node);
+	if (now.exported)
+		return problem(why, EBUSY,
+			"%s was exported in this boot: a copy of its node can't be closed", node);
 	return 0;
 }
 
-/* Gone; or, of one that was exported, nothing left but its name and number. */
 static int check_removed(const struct hold *h, const struct soft_device *d, struct problem *why)
 {
-	_cleanup_(soft_device_deinit) struct soft_device now = SOFT_DEVICE_NULL;
 	char node[SOFT_DEVICE_NODE];
 
 	if (!dax_exists((struct dax_id){.region = h->region.id, .id = d->id}))
 		return 0;
-	int r = hold_read(h, d->id, &now, why);
-	if (r < 0 || (now.exported && !now.bound && now.size == 0))
-		return r;
 	return problem(
 		why, EIO, "%s is still there after it was deleted", soft_device_node(node, d));
 }
@@ -428,6 +422,15 @@ int soft_device_note_exported(uint64_t region_start, struct soft_device *d)
 
 	if (r == 0)
 		d->exported = true;
+	return r;
+}
+
+int soft_device_note_window(uint64_t region_start, struct soft_device *d)
+{
+	int r = soft_record_note_window(region_start, d->id);
+
+	if (r == 0)
+		d->window = true;
 	return r;
 }
 

@@ -43,7 +43,8 @@ struct soft_device {
 	bool bound;             /* to a driver: device_dax, or kmem */
 	bool kmem;              /* its memory is the kernel's System RAM, or about to be */
 	bool ours;              /* made by soft_device_create() since this boot */
-	bool exported;          /* others could open its node in this boot: never deleted in it */
+	bool exported;          /* others could open its node in this boot: never removed in it */
+	bool window;            /* no descriptor of it ever leaves who made it */
 	bool seed;              /* the region's first device */
 	bool metadata;          /* over the region's first or last block, which no file owns */
 	/* Of a device that others made with another granule: the blocks that it touches. */
@@ -76,9 +77,9 @@ int soft_device_create(uint64_t region_start, const struct soft_range *ranges, s
 
 /*
  * Unbinds, empties and deletes it: mappings that are left get SIGBUS. Only when nobody reaches its
- * pages any more: the kernel does not wait for pins. One that was exported is emptied and stays, so
- * that its name and number don't come back under somebody's copy of its node. -EPERM not ours,
- * -EBUSY the region's device of that id is not this one any more.
+ * pages any more: the kernel does not wait for pins. One that was exported stays as it is until the
+ * next boot, since nothing keeps whoever has a copy of its node from opening it: -EBUSY. So does a
+ * device of that id that is not this one any more; -EPERM not ours.
  */
 int soft_device_remove(uint64_t region_start, const struct soft_device *d, struct problem *why);
 
@@ -93,6 +94,13 @@ int soft_device_open(const struct soft_device *d, int access);
  * soft_device_set_owner() lets them. Never waits. Negative errno.
  */
 int soft_device_note_exported(uint64_t region_start, struct soft_device *d);
+
+/*
+ * Notes, for this boot, that no descriptor of it will ever leave the caller, so that it may be
+ * removed when he has ended. Until that is noted it counts as any other. Never waits. Negative
+ * errno.
+ */
+int soft_device_note_window(uint64_t region_start, struct soft_device *d);
 
 /* Owner and permission bits of its node. Negative errno; -ESTALE as above. */
 int soft_device_set_owner(const struct soft_device *d, uid_t uid, gid_t gid, mode_t mode);

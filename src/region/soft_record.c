@@ -61,7 +61,8 @@ static int record_put(const struct soft_record *r, unsigned place, char c, struc
 
 bool soft_record_is_ours(const struct soft_record *r, unsigned id)
 {
-	return record_has(r, 1 + id, 'o') || soft_record_is_exported(r, id);
+	return record_has(r, 1 + id, 'o') || soft_record_is_exported(r, id) ||
+	       soft_record_is_window(r, id);
 }
 
 bool soft_record_is_exported(const struct soft_record *r, unsigned id)
@@ -69,7 +70,12 @@ bool soft_record_is_exported(const struct soft_record *r, unsigned id)
 	return record_has(r, 1 + id, 'x');
 }
 
-int soft_record_note_exported(uint64_t region_start, unsigned id)
+bool soft_record_is_window(const struct soft_record *r, unsigned id)
+{
+	return record_has(r, 1 + id, 'w');
+}
+
+static int note(uint64_t region_start, unsigned id, char c)
 {
 	char path[RECORD_PATH];
 	_cleanup_fd_ int fd =
@@ -77,8 +83,18 @@ int soft_record_note_exported(uint64_t region_start, unsigned id)
 
 	if (fd < 0)
 		return -errno;
-	ssize_t n = pwrite(fd, "x", 1, (off_t)(1 + id));
+	ssize_t n = pwrite(fd, &c, 1, (off_t)(1 + id));
 	return n == 1 ? 0 : n < 0 ? -errno : -ENOSPC;
+}
+
+int soft_record_note_exported(uint64_t region_start, unsigned id)
+{
+	return note(region_start, id, 'x');
+}
+
+int soft_record_note_window(uint64_t region_start, unsigned id)
+{
+	return note(region_start, id, 'w');
 }
 
 int soft_record_set_ours(const struct soft_record *r, unsigned id, bool ours, struct problem *why)

@@ -6,6 +6,7 @@
  *	byte 0      'M' while a device is being made or taken away
  *	byte 1 + id 'o' the device with that id is ours
  *	            'x' it is, and others could open its node in this boot
+ *	            'w' it is, and no descriptor of it leaves who made it: a window for zeroing
  */
 #ifndef GM_REGION_SOFT_RECORD_H
 #define GM_REGION_SOFT_RECORD_H
@@ -29,12 +30,14 @@ bool soft_record_is_ours(const struct soft_record *r, unsigned id);
 int soft_record_set_ours(const struct soft_record *r, unsigned id, bool ours, struct problem *why);
 
 bool soft_record_is_exported(const struct soft_record *r, unsigned id);
+bool soft_record_is_window(const struct soft_record *r, unsigned id);
 
 /*
- * Of a device of ours that nobody makes or takes away meanwhile. Does not take the lock, so that it
- * never waits. Negative errno.
+ * Of a device of ours that nobody makes or takes away meanwhile. Do not take the lock, so that they
+ * never wait. Negative errno.
  */
 int soft_record_note_exported(uint64_t region_start, unsigned id);
+int soft_record_note_window(uint64_t region_start, unsigned id);
 
 /* Was a device being made or taken away when the last holder of the lock died? */
 bool soft_record_was_busy(const struct soft_record *r);

@@ -276,6 +276,7 @@ int soft_region_read(const struct soft_region *r, const struct soft_record *reco
 	d.seed = id == 0;
 	d.ours = !d.seed && record && soft_record_is_ours(record, id);
 	d.exported = d.ours && soft_record_is_exported(record, id);
+	d.window = d.ours && soft_record_is_window(record, id);
 	int e = device_read_numbers(&d, r, why);
 	if (e == 0)
 		e = device_read_ranges(&d, r, why);

@@ -56,6 +56,7 @@ int __wrap_soft_device_remove(
 int __wrap_soft_device_open(const struct soft_device *d, int access);
 int __wrap_soft_device_set_owner(const struct soft_device *d, uid_t uid, gid_t gid, mode_t mode);
 int __wrap_soft_device_note_exported(uint64_t region_start, struct soft_device *d);
+int __wrap_soft_device_note_window(uint64_t region_start, struct soft_device *d);
 
 /* ---- the files ---- */
 
@@ -190,6 +191,14 @@ unsigned fake_soft_add(bool ours, bool bound, uint64_t block, uint32_t count)
 	return insert(&d)->id;
 }
 
+unsigned fake_soft_add_window(uint64_t block, uint32_t count)
+{
+	unsigned id = fake_soft_add(true, true, block, count);
+
+	find(id)->window = true;
+	return id;
+}
+
 unsigned fake_soft_id(int fd)
 {
 	struct stat mine, other;
@@ -262,6 +271,7 @@ static void describe(struct soft_device *ret, const struct fake_device *d)
 		.ours = d->ours,
 		.seed = d->seed,
 		.exported = d->exported,
+		.window = d->window,
 		.ranges = calloc(d->range_count + 1, sizeof(*ret->ranges)),
 		.range_count = d->range_count};
 	if (!ret->ranges)
@@ -327,14 +337,14 @@ int __wrap_soft_device_remove(
 		return problem(why, EBUSY, "it is gone");
 	if (!found->ours)
 		return problem(why, EPERM, "it is somebody else's");
+	if (found->exported)
+		return problem(why, EBUSY, "it was exported");
 	if (atomic_load(&fake_soft->keep) > 0) {
 		atomic_fetch_sub(&fake_soft->keep, 1);
 		return problem(why, EIO, "the test wants this to fail");
 	}
 	remove_file(found);
-	found->bound = false;
-	found->range_count = 0;
-	found->used = found->exported;
+	found->used = false;
 	return 0;
 }
 
@@ -346,6 +356,18 @@ int __wrap_soft_device_note_exported(uint64_t region_start, struct soft_device *
 	if (!found)
 		return -ESTALE;
 	d->exported = found->exported = true;
+	return 0;
+}
+
+int __wrap_soft_device_note_window(uint64_t region_start, struct soft_device *d)
+{
+	struct fake_device *found = find(d->id);
+
+	(void)region_start;
+	if (!found)
+		return -ESTALE;
+	d->window = found->window = true;
+	fake_soft->windows++;
 	return 0;
 }
 

@@ -22,7 +22,7 @@
 #define FAKE_START   (4ULL << 30)
 
 struct fake_device {
-	bool used, bound, ours, seed;
+	bool used, bound, ours, seed, window;
 	unsigned id;
 	uint64_t align;
 	uid_t uid;
@@ -43,6 +43,7 @@ struct fake_soft {
 	unsigned last_id; /* numbers come back in the kernel, but a test tells devices apart by them
 			   */
 	unsigned made;    /* how many ever */
+	unsigned windows; /* ... and noted as windows */
 	atomic_bool hold; /* making waits as long as this is set */
 	atomic_bool waits;  /* ... and one does */
 	atomic_int fail_in; /* the device after this many more can't be made; negative: none */
@@ -65,6 +66,8 @@ void fake_soft_deinit(void);
 
 /* A device as somebody else made it, or (ours) a helper that has died. Returns its id. */
 unsigned fake_soft_add(bool ours, bool bound, uint64_t block, uint32_t count);
+
+unsigned fake_soft_add_window(uint64_t block, uint32_t count);
 
 /* NULL: there is none with this id. */
 const struct fake_device *fake_soft_find(unsigned id);

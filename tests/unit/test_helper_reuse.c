@@ -415,6 +415,45 @@ Test(helper_reuse, what_can_not_be_removed_is_tried_again)
 	cr_expect_null(fake_soft_find(ids[1]));
 }
 
+/* ---- devices of files that nobody knows ---- */
+
+static struct fake_device *leave_behind(uint64_t block, uint32_t count)
+{
+	return (struct fake_device *)fake_soft_find(fake_soft_add(true, true, block, count));
+}
+
+Test(helper_reuse, what_a_former_pool_has_left_is_taken_back_if_it_is_idle)
+{
+	learn();
+	const struct fake_device *idle = leave_behind(10, 3);
+	struct fake_device *pinned = leave_behind(20, 1), *exported = leave_behind(30, 1);
+	unsigned idle_id = idle->id, pinned_id = pinned->id;
+	atomic_store(&pinned->pinned, 20);
+	exported->exported = true;
+	restart(11, NULL, 0);
+	cr_expect_eq(rig_scrub(&rig, 10, 3), 0);
+	cr_expect_null(fake_soft_find(idle_id));
+	cr_expect_eq(rig_scrub(&rig, 20, 1), EBUSY);
+	cr_expect_eq(fake_soft_find(pinned_id), pinned, "somebody has its page in a pipe");
+	cr_expect_eq(rig_scrub(&rig, 30, 1), EBUSY);
+	atomic_store(&pinned->pinned, 0);
+	restart(11, NULL, 0);
+	cr_expect_eq(rig_scrub(&rig, 20, 1), 0, "the next start looks again");
+	cr_expect_null(fake_soft_find(pinned_id));
+	cr_expect_eq(rig_scrub(&rig, 30, 1), EBUSY);
+}
+
+Test(helper_reuse, what_a_former_pool_has_left_stays_without_counts, .init = set_up_without)
+{
+	unsigned idle = leave_behind(10, 3)->id, window = fake_soft_add_window(20, 1);
+
+	restart(11, NULL, 0);
+	cr_expect_eq(rig_scrub(&rig, 10, 1), EBUSY);
+	cr_expect_not_null(fake_soft_find(idle));
+	cr_expect_eq(rig_scrub(&rig, 20, 1), 0);
+	cr_expect_null(fake_soft_find(window));
+}
+
 /* ---- exports ---- */
 
 static void send_export(uint64_t ino, const struct rig_extent *extents, size_t count)
@@ -430,7 +469,7 @@ static void send_export(uint64_t ino, const struct rig_extent *extents, size_t c
 	rig_send_extents(&rig, 5, ino, extents, count);
 }
 
-Test(helper_reuse, an_exported_device_is_emptied_but_its_name_stays)
+Test(helper_reuse, what_was_exported_is_not_taken_back_in_this_boot)
 {
 	struct link_exported answer;
 	unsigned id;
@@ -440,18 +479,30 @@ Test(helper_reuse, an_exported_device_is_emptied_but_its_name_stays)
 	rig_expect(&rig, &answer, sizeof(answer), LINK_EXPORTED);
 	cr_assert_eq(get_le32(answer.error), 0);
 	id = fake_soft->last_id;
-	struct fake_device *d = (struct fake_device *)fake_soft_find(id);
+	const struct fake_device *d = fake_soft_find(id);
 	cr_expect_eq(d->mode, 0640);
-	atomic_store(&d->open_elsewhere, 1);
+	unsigned readings = fake_soft->readings;
 	expect_answer(11, REMOVED, LINK_BUSY);
-	cr_expect_eq(d->mode, 0, "nobody opens it any more");
-	atomic_store(&d->open_elsewhere, 0);
-	rig_expect_free(&rig, 11, rig.epoch);
-	cr_assert_not_null(fake_soft_find(id));
-	cr_expect(!d->bound && d->range_count == 0);
-	restart(11, NULL, 0);
-	cr_expect_eq(rig_scrub(&rig, 10, 3), 0);
-	cr_expect_not_null(fake_soft_find(id), "also for the next helper");
+	cr_expect_eq(d->mode, 0, "nobody opens it any more, but by a copy of its node");
+	rig_expect_nothing(&rig, 300);
+	cr_expect_eq(fake_soft->readings, readings, "idle or not, that shows nothing");
+	cr_expect(d == fake_soft_find(id) && d->bound);
+	cr_expect_eq(rig_scrub(&rig, 10, 3), EUCLEAN);
+	cr_expect_eq(rig_scrub(&rig, 20, 1), 0, "other blocks are scrubbed");
+	restart(11, small, 2);
+	expect_answer(11, REMOVED, LINK_BUSY);
+	cr_expect(d == fake_soft_find(id) && d->bound, "also for the next helper");
+	cr_expect_eq(rig_scrub(&rig, 10, 3), EUCLEAN);
+}
+
+Test(helper_reuse, an_exported_device_that_somebody_has_unbound_shows_nothing)
+{
+	unsigned id = fake_soft_add(true, false, 10, 3);
+
+	((struct fake_device *)fake_soft_find(id))->exported = true;
+	restart(11, small, 2);
+	expect_answer(11, REMOVED, LINK_BUSY);
+	cr_expect_not_null(fake_soft_find(id));
 }
 
 Test(helper_reuse, a_node_is_opened_only_by_an_export)

@@ -319,6 +319,7 @@ Test(helper_soft, scrubs_through_a_device_that_is_gone_afterwards)
 	cr_expect(rig_is_filled(&rig, 22, 0xaa));
 	cr_expect_eq(fake_soft_count(), before);
 	cr_expect_eq(fake_soft->made, 1);
+	cr_expect_eq(fake_soft->windows, 1, "noted, so that the next helper may remove it");
 }
 
 Test(helper_soft, zeroes_a_piece_of_a_block)
@@ -348,6 +349,7 @@ Test(helper_soft, never_zeroes_what_was_granted)
 	cr_expect_eq(rig_scrub(&rig, 10, 1), EUCLEAN);
 	cr_expect_eq(rig_scrub(&rig, 9, 2), EUCLEAN);
 	cr_expect_eq(fake_soft->made, 1);
+	cr_expect_eq(fake_soft->windows, 0);
 }
 
 /* ---- holders ---- */
@@ -446,10 +448,10 @@ Test(helper_soft, removes_what_a_dead_helper_left_and_nothing_else)
 	struct got g;
 
 	attach(&g, 11, small, 2);
-	unsigned window = fake_soft_add(true, true, 300, LINK_SCRUB_MAX);
+	unsigned window = fake_soft_add_window(300, LINK_SCRUB_MAX);
 	unsigned unbound = fake_soft_add(true, false, 400, 3);
 	unsigned foreign = fake_soft_add(false, true, 500, 1);
-	unsigned unknown = fake_soft_add(true, true, 600, LINK_SCRUB_MAX + 1);
+	unsigned unknown = fake_soft_add(true, true, 600, 1);
 	restart(small, 2);
 	/* Orders that come at once are not taken before the devices are known. */
 	cr_expect_eq(rig_scrub(&rig, 310, 2), 0);
@@ -461,6 +463,7 @@ Test(helper_soft, removes_what_a_dead_helper_left_and_nothing_else)
 	cr_expect_not_null(fake_soft_find(0), "the seed");
 	cr_expect_not_null(fake_soft_find(1), "the metadata");
 	cr_expect_eq(rig_scrub(&rig, 500, 1), EBUSY);
+	cr_expect_eq(rig_scrub(&rig, 600, 1), EBUSY);
 }
 
 Test(helper_soft, a_worker_that_is_started_anew_changes_nothing)

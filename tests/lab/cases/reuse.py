@@ -10,10 +10,11 @@ import json
 import os
 import signal
 import socket
+import stat
 import subprocess
 import time
 
-from actors import PINNED, Actor, pin_of_node, vmm, vmsplice
+from actors import PINNED, Actor, become, pin_of_node, vmm, vmsplice
 from case import Case
 from dax import BLOCK, GIB, device_names, is_bound
 from lab import read_text
@@ -21,6 +22,7 @@ from product import Attached, Library, Pool
 
 START = 4 * GIB
 OWNER, NEXT = 1000, 2000  # the user of the first file, and of the one that wants its memory
+EXPORTED = 8  # blocks
 PATIENCE = 60  # it hangs, if it takes longer
 
 
@@ -34,7 +36,7 @@ class Mounted(Pool):
 class Host:
     """The instance, with what it says in a file, and what is tried on it."""
 
-    def __init__(self, lab, name, *options):
+    def __init__(self, lab, name, *options, settles=True):
         self.lab = lab
         self.library = Library(lab.plan['prefix'])
         self.log = f'{lab.directory}/{name}.log'
@@ -45,7 +47,8 @@ class Host:
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         lab.wait_until(self._serves, PATIENCE, f'{name} is mounted')
         self.pool = Mounted(lab, self.mount)
-        self.pool.settle()
+        if settles:
+            self.pool.settle()
         os.chmod(self.mount, 0o777)
         self.killed = 0
         self.room = self.pool.status()['blocks']['free'] * BLOCK
@@ -57,17 +60,18 @@ class Host:
     def end(self):
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(PATIENCE)
+        self.lab.wait_until(lambda: not self.pool.processes('guestmemfs-helper'), PATIENCE, 'its helper has ended too')
         self.lab.say(read_text(self.log))
 
     def path(self, name):
         return f'{self.mount}/{name}'
 
-    def make(self, name, uid):
+    def make(self, name, uid, size=None):
         """A file of everything that there is. OSError ENOSPC as long as somebody else's memory is in the way."""
         path = self.path(name)
         with open(path, 'ab') as f:
             os.chown(path, uid, uid)
-            os.truncate(f.fileno(), self.room)
+            os.truncate(f.fileno(), size or self.room)
         return path
 
     def can_make(self, name, uid):
@@ -208,24 +212,79 @@ def pages_in_a_pipe(host):
 
 
 def export_unseen(host):
-    out, into = os.pipe()
-    host.make('vm', OWNER)
+    """
+    What was exported stays its file's until the next boot: whoever has a copy of its node opens and pins as he likes,
+    also between a look at the counts and what follows from it.
+    """
+    host.make('vm', OWNER, EXPORTED * BLOCK)
     node = host.pool.export('vm')
-    Actor(pin_of_node(node, 'secret of an export', into), OWNER).end()
-    os.close(into)
-    copy = f'{host.lab.directory}/node'
-    os.mknod(copy, 0o666 | 0o020000, os.stat(node).st_rdev)
+    name, copy = os.path.basename(node), f'{host.lab.directory}/node'
+    os.mknod(copy, 0o600 | stat.S_IFCHR, os.stat(node).st_rdev)
+    os.chown(copy, OWNER, OWNER)
+    os.chmod(host.lab.directory, 0o777)
+    stop = f'{host.lab.directory}/stop'
+
+    def race():
+        while not os.path.exists(stop):
+            out, into = os.pipe()
+            pin_of_node(copy, 'by a copy of the node', into)()
+            if not os.read(out, 4096).startswith(b'by a copy of the node'):
+                raise AssertionError('somebody else has written there')
+            os.close(out)
+            os.close(into)
+    racer = os.fork()
+    if racer == 0:
+        try:
+            become(OWNER)
+            race()
+            os._exit(0)
+        finally:
+            os._exit(1)
     host.remove()
-    host.stays('an export that somebody has had open')
-    os.close(out)
-    host.next_owner('an export of which the pages are free')
-    name = os.path.basename(node)
-    host.lab.check(name in device_names() and not is_bound(name), 'its device is empty, and its name is nobody else\'s')
+    host.stays('an export, while somebody opens it by a copy of its node')
+    kill_helper(host)
+    host.stays('so after a new helper: an export')
+    with open(stop, 'x', encoding='ascii'):
+        pass
+    ended = os.waitstatus_to_exitcode(os.waitpid(racer, 0)[1])
+    host.lab.check(ended == 0 and is_bound(name), 'who has a copy of the node reads what he has written there, and no new owner\'s bytes',
+                   f'exit status {ended}')
+    host.stays('an export that nobody has any more')
+    quarantined = host.quarantined()
+    host.lab.check(quarantined == EXPORTED, 'nothing but its blocks is in quarantine', str(quarantined))
+    host.room -= EXPORTED * BLOCK
+    host.next_owner('all space but that of an export')
+
+
+def formatted(lab):
+    """A new pool over one whose memory somebody still has."""
+    out, into = os.pipe()
+    before = Host(lab, 'before', '--format=force')
     try:
-        os.close(os.open(copy, os.O_RDWR))
-        host.lab.check(False, 'a copy of its node opens nothing')
-    except OSError as e:
-        host.lab.check(e.errno in (errno.ENXIO, errno.ENODEV), 'a copy of its node opens nothing', str(e))
+        names = set(device_names())
+        vm = Actor(vmm(before.library, before.make('vm', OWNER, EXPORTED * BLOCK), 'secret of a former pool',
+                       lambda _, address: vmsplice(into, address, PINNED)), OWNER)
+        [name] = set(device_names()) - names
+        os.close(into)
+        vm.kill()
+    finally:
+        before.end()
+    over = Host(lab, 'over', '--format=force', settles=False)
+    try:
+        lab.wait_until(lambda: f'/dev/{name} stays, and its blocks out of use' in read_text(over.log), PATIENCE,
+                       'a new pool leaves a device alone of which somebody has a page')
+        lab.check(is_bound(name), 'it is bound as before')
+        bytes_ = os.read(out, 4096)
+        lab.check(bytes_.startswith(b'secret of a former pool'), 'who has the pipe reads what was put there', repr(bytes_[:32]))
+        os.close(out)
+    finally:
+        over.end()
+    after = Host(lab, 'after', '--format=force')
+    try:
+        lab.check(f'/dev/{name} is removed' in read_text(after.log), 'nobody has a page any more: the next one takes it back')
+        after.next_owner('a pool over another one')
+    finally:
+        after.end()
 
 
 def kill_helper(host):
@@ -298,15 +357,28 @@ def never(host):
 
 
 def look(lab):
-    for name, act, options in (('shown', reuse, ()), ('never', never, ('--reuse=never',))):
-        host = Host(lab, name, '--format=force', *options)
-        try:
-            act(host)
-        finally:
-            host.end()
+    lab.step('formatted')
+    formatted(lab)
+    host = Host(lab, 'shown', '--format=force')
+    lab.remember(room=host.room)
+    try:
+        reuse(host)
+    finally:
+        lab.say(read_text(host.log))
+    lab.kexec(token=lab.run('guestmemfs', 'token', host.mount).strip())
+
+
+def again(lab):
+    host = Host(lab, 'never', '--reuse=never')
+    try:
+        lab.check(host.room == lab.recall('room') and host.quarantined() == 0, 'in the next boot there is what was exported too',
+                  f'{host.room}')
+        never(host)
+    finally:
+        host.end()
     said = read_text(host.log).count('until the next boot: --reuse=never')
     lab.check(said == 2, 'each helper says once that nothing comes back', f'{said} times')
 
 
 CASE = Case(about='the memory of a removed file is another user\'s as soon as nobody reaches it, and not before',
-            boots=(look,), cmdline='memmap=96M!4G,96M%4G-12+0xefffffff dax_hmem.region_idle=1', needs=('product',))
+            boots=(look, again), cmdline='memmap=96M!4G,96M%4G-12+0xefffffff dax_hmem.region_idle=1', needs=('product',))
