@@ -343,7 +343,7 @@ int grants_take_free(struct grants *g, const struct link_check *m)
 
 	if (get_le32(m->flags) || get_le32(m->pid))
 		return -EPROTO;
-	is_free = take_free_of(g, ino, get_le64(m->epoch));
+	is_free = !g->config.after_panic && take_free_of(g, ino, get_le64(m->epoch));
 	g->config.checked(g->config.data, ino, !is_free);
 	return 0;
 }

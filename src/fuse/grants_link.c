@@ -19,7 +19,7 @@
 
 void grants_check(struct grants *g, uint64_t ino, unsigned flags)
 {
-	if (g->ready)
+	if (g->ready && !g->config.after_panic)
 		grants_send_check(&g->outbox, ino, epochs_get(&g->epochs, ino), flags);
 }
 

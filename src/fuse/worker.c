@@ -221,6 +221,7 @@ static int make_parts(struct worker *w, struct problem *why)
 		.revoked = on_revoked,
 		.data = w,
 		.scrub_rate = w->options.scrub_rate,
+		.after_panic = w->origin.after_panic,
 	};
 
 	w->tickets = config.tickets = tickets_new(w->owner);

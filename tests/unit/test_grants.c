@@ -887,6 +887,31 @@ Test(grants, a_free_counts_only_with_the_number_of_the_last_grant)
 	cr_assert_not(checked.busy);
 }
 
+/* A device that the panic has not stopped may write to it still. */
+Test(grants, in_a_crash_kernel_nothing_is_free)
+{
+	struct grants_config config = {.ns = &ns,
+		.tickets = tickets,
+		.checked = on_checked,
+		.holder = on_holder,
+		.after_panic = true};
+	uint64_t ino, epoch;
+
+	clean_everything();
+	ino = make_clean_file("a", 1);
+	grants = grants_free(grants);
+	cr_assert_eq(grants_new(&grants, &config), 0);
+	connect_helper();
+	epoch = grant_now(1, ino);
+	grants_check(grants, ino, LINK_CHECK_TAKE);
+	cr_assert(pump());
+	cr_assert_eq(next(), 0, "nobody is asked");
+	say_free(ino, epoch);
+	cr_assert(pump());
+	cr_assert(is_held(ino));
+	cr_assert(checked.busy);
+}
+
 Test(grants, a_free_gives_back_an_unlinked_files_blocks)
 {
 	uint64_t ino, epoch, free;
@@ -965,16 +990,17 @@ Test(grants, a_revocation_makes_tickets_void_and_its_answer_is_passed_on)
 	struct gm_ticket t;
 	uint64_t ino, id = 0;
 
-	cr_expect_eq(grants_revoke(grants, 2, true, &id), -EAGAIN, "there is no helper");
+	cr_expect_eq(grants_revoke(grants, 2, true, 0, &id), -EAGAIN, "there is no helper");
 	clean_everything();
 	ino = make_clean_file("a", 1);
 	connect_helper();
 	cr_assert_eq(tickets_issue(tickets, ino, 0, GM_ACCESS_READ, &t), 0);
-	cr_assert_eq(grants_revoke(grants, ino, true, &id), 0);
+	cr_assert_eq(grants_revoke(grants, ino, true, 1000, &id), 0);
 	cr_assert_eq(next(), LINK_REVOKE);
 	cr_expect_eq(get_le64(got.header.id), id);
 	cr_expect_eq(get_le64(got.revoke.ino), ino);
 	cr_expect_eq(get_le32(got.revoke.flags), LINK_REVOKE_KILL);
+	cr_expect_eq(get_le32(got.revoke.uid), 1000);
 	say_redeem(7, &t);
 	cr_assert(pump());
 	cr_assert_eq(next(), LINK_REFUSE);
@@ -998,7 +1024,7 @@ Test(grants, who_only_asks_who_holds_it_changes_nothing)
 	ino = make_clean_file("a", 1);
 	connect_helper();
 	cr_assert_eq(tickets_issue(tickets, ino, 0, GM_ACCESS_READ, &t), 0);
-	cr_assert_eq(grants_revoke(grants, ino, false, &id), 0);
+	cr_assert_eq(grants_revoke(grants, ino, false, 0, &id), 0);
 	cr_assert_eq(next(), LINK_REVOKE);
 	cr_expect_eq(get_le32(got.revoke.flags), 0);
 	cr_expect_eq(tickets_count(tickets), 1);

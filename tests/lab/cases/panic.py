@@ -19,7 +19,7 @@ CHANGES = 2000
 VM_BLOCKS = 16
 CRASH_DUMP = 'dump'
 ORPHAN_BLOCKS, GONE_BLOCKS = 3, 2
-# On a soft region what was granted stays the removed file's until the next boot.
+# With --reuse=never what was granted stays the removed file's until the next boot; and in a crash kernel, always.
 LEFTOVERS = {'orphans': 2, 'quarantined': ORPHAN_BLOCKS + GONE_BLOCKS}
 
 
@@ -53,7 +53,7 @@ def leave_leftovers(lab, pool, library):
 def rage_and_panic(lab):
     seed = secrets.randbits(64)
     lab.remember(seed=seed)
-    pool = Pool(lab, REGION, options=('--format=blank',))
+    pool = Pool(lab, REGION, options=('--format=blank', '--reuse=never'))
     # As a crash kernel wants it: one CPU, for it may run on another one than the first, and no crash kernel of its own.
     cmdline = ' '.join(word for word in lab.cmdline().split() if not word.startswith('crashkernel='))
     lab.run('guestmemfs', 'kexec', '--panic', lab.plan['kernel'], '--initrd', lab.plan['initramfs'],
