@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "util/cleanup.h"
 #include "util/log.h"
@@ -13,6 +14,10 @@
 #define READINGS_ENOUGH 4U
 /* One alone may have been read while somebody looked at it. */
 #define READINGS_NEEDED 2U
+
+/* How long such a look may take, and how often a new device is read anew because of one. */
+#define PASSING_NS     10000000L
+#define LEARNING_TRIES 4U
 
 static enum soft_idle_pages pages_of(const struct soft_device *d)
 {
@@ -52,63 +57,110 @@ static int read_counts(const struct reuse *u, uint64_t start, const struct soft_
 
 /* ---- learning ---- */
 
-static void turn_off(struct reuse *u, const char *what, uint32_t known, uint32_t found)
+static void turn_off(struct reuse *u, const char *difference)
 {
 	struct problem why = PROBLEM_INIT;
 
 	log_error("nothing can be shown free until the next boot: two devices that had just been "
-		  "made differ, %s %" PRIu32 " and %" PRIu32,
-		what, known, found);
+		  "made differ, %s",
+		difference);
 	u->off = true;
 	u->idle.differed = 1;
 	if (soft_idle_store(&u->idle, u->record_start, &why) < 0)
 		log_error("this is not remembered: %s", why.text);
 }
 
-/* False if it is not what is known already. */
-static bool add_reading(uint32_t *known, uint32_t *readings, uint32_t found)
+/* -EUCLEAN if it is not what is known already. */
+static int add_count(
+	uint32_t *known, uint32_t *readings, uint32_t found, const char *what, struct problem *why)
 {
 	if (*readings > 0 && *known != found)
-		return false;
+		return problem(why, EUCLEAN, "%s %" PRIu32 " and %" PRIu32, what, *known, found);
 	*known = found;
 	(*readings)++;
-	return true;
+	return 0;
 }
 
-static void note_reading(
-	struct reuse *u, enum soft_idle_pages pages, const struct counts_reading *found)
+static int add_reading(struct soft_idle *idle, enum soft_idle_pages pages,
+	const struct counts_reading *found, struct problem *why)
 {
-	struct soft_idle *idle = &u->idle;
-	struct problem why = PROBLEM_INIT;
-
 	if (found->page_min != found->page_max)
-		turn_off(u, "references on its pages", found->page_min, found->page_max);
-	else if (!add_reading(&idle->cdev, &idle->cdev_readings, found->cdev))
-		turn_off(u, "references", idle->cdev, found->cdev);
-	else if (!add_reading(&idle->page[pages], &idle->page_readings[pages], found->page_min))
-		turn_off(u, "references on a page", idle->page[pages], found->page_min);
-	else if (soft_idle_store(idle, u->record_start, &why) < 0)
-		log_warning("the next helper has to learn it anew: %s", why.text);
+		return problem(why, EUCLEAN, "references on its pages %" PRIu32 " and %" PRIu32,
+			found->page_min, found->page_max);
+	int r = add_count(&idle->cdev, &idle->cdev_readings, found->cdev, "references", why);
+	return r < 0 ? r
+		     : add_count(&idle->page[pages], &idle->page_readings[pages], found->page_min,
+			       "references on a page", why);
+}
+
+static bool is_enough(const struct soft_idle *idle, enum soft_idle_pages pages)
+{
+	return idle->cdev_readings >= READINGS_ENOUGH &&
+	       idle->page_readings[pages] >= READINGS_ENOUGH;
+}
+
+static bool is_usable(const struct soft_idle *idle, enum soft_idle_pages pages)
+{
+	return idle->cdev_readings >= READINGS_NEEDED && idle->page_readings[pages] > 0;
+}
+
+static void let_pass(void)
+{
+	const struct timespec passing = {.tv_nsec = PASSING_NS};
+
+	(void)nanosleep(&passing, NULL);
+}
+
+/*
+ * One new device may be all there is in this boot, so it is read as often as is needed. -EUCLEAN:
+ * it differs from what is known, or from itself.
+ */
+static int read_new(const struct reuse *u, uint64_t start, const struct soft_device *d,
+	struct soft_idle *ret, struct problem *why)
+{
+	enum soft_idle_pages pages = pages_of(d);
+	struct soft_idle idle = u->idle;
+	struct counts_reading found;
+	int r;
+
+	for (;;) {
+		r = read_counts(u, start, d, NULL, &found, why);
+		if (r >= 0)
+			r = add_reading(&idle, pages, &found, why);
+		if (r < 0)
+			return r;
+		if (is_usable(&idle, pages))
+			break;
+		let_pass();
+	}
+	*ret = idle;
+	return 0;
 }
 
 void reuse_learn(struct reuse *u, uint64_t region_start, const struct soft_device *d)
 {
-	enum soft_idle_pages pages = pages_of(d);
 	struct problem why = PROBLEM_INIT;
-	struct counts_reading found;
+	struct soft_idle learned;
 
-	if (!u->counts || u->off)
+	if (!u->counts || u->off || is_enough(&u->idle, pages_of(d)))
 		return;
-	if (u->idle.cdev_readings >= READINGS_ENOUGH &&
-		u->idle.page_readings[pages] >= READINGS_ENOUGH)
-		return;
-	int r = read_counts(u, region_start, d, NULL, &found, &why);
-	if (r >= 0) {
-		note_reading(u, pages, &found);
-		return;
+	int r = read_new(u, region_start, d, &learned, &why);
+	/* Some program of root's may look at whatever appears in /dev. What it read of the device
+	 * so far counts for nothing then; only a difference that stays is one. */
+	for (unsigned i = 1; i < LEARNING_TRIES && r == -EUCLEAN; i++) {
+		let_pass();
+		r = read_new(u, region_start, d, &learned, &why);
 	}
-	log_warning("nothing is learned from a new device: %s", why.text);
-	u->off = r == -EPIPE || r == -ETIMEDOUT || r == -EOPNOTSUPP;
+	if (r == -EUCLEAN) {
+		turn_off(u, why.text);
+	} else if (r < 0) {
+		log_warning("nothing is learned from a new device: %s", why.text);
+		u->off = r == -EPIPE || r == -ETIMEDOUT || r == -EOPNOTSUPP;
+	} else {
+		u->idle = learned;
+		if (soft_idle_store(&u->idle, u->record_start, &why) < 0)
+			log_warning("the next helper has to learn it anew: %s", why.text);
+	}
 }
 
 /* ---- showing ---- */
@@ -120,10 +172,9 @@ static int check_known(
 	if (!u->counts || u->off)
 		return problem(why, EOPNOTSUPP, "the kernel's counts can't be relied on");
 	for (size_t i = 0; i < devices->count; i++)
-		if (u->idle.cdev_readings < READINGS_NEEDED ||
-			u->idle.page_readings[pages_of(&devices->at[i].soft)] == 0)
+		if (!is_usable(&u->idle, pages_of(&devices->at[i].soft)))
 			return problem(why, EBUSY,
-				"too few devices were made in this boot to tell an idle one");
+				"no device was made since the boot to tell an idle one by");
 	return 0;
 }
 

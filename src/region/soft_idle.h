@@ -15,7 +15,7 @@ enum soft_idle_pages { SOFT_IDLE_2M, SOFT_IDLE_1G, SOFT_IDLE_PAGES };
 
 struct soft_idle {
 	uint32_t cdev;          /* of a device, whatever its pages */
-	uint32_t cdev_readings; /* devices that it was read from; 0: not known */
+	uint32_t cdev_readings; /* how often it was read; 0: not known */
 	uint32_t page[SOFT_IDLE_PAGES];
 	uint32_t page_readings[SOFT_IDLE_PAGES];
 	uint32_t differed; /* not 0: devices that had just been made were not alike */

@@ -53,6 +53,7 @@ struct fake_soft {
 	atomic_uint idle_cdev; /* what an idle device has */
 	atomic_uint idle_page;
 	atomic_uint readings;   /* how many ever */
+	atomic_uint passing;    /* as many readings from now on find one more that has it open */
 	atomic_int counts_fail; /* 0, or a negative errno of every reading */
 	struct soft_idle idle;  /* what is kept for the boot */
 };

@@ -232,16 +232,42 @@ Test(helper_reuse, several_in_quarantine_come_back_each_by_itself)
 
 /* ---- learning ---- */
 
-Test(helper_reuse, one_reading_is_not_enough)
+Test(helper_reuse, one_new_device_is_enough_to_learn_from)
 {
 	unsigned id;
 
 	grant_and_end(11, small, 2, &id, 1);
-	cr_expect_eq(fake_soft->readings, 1, "of the new device");
+	cr_expect_eq(fake_soft->readings, 2, "one reading is not");
+	expect_answer(11, REMOVED, LINK_FREE);
+	cr_expect_null(fake_soft_find(id));
+}
+
+Test(helper_reuse, without_a_new_device_nothing_is_known)
+{
+	unsigned id = fake_soft_add(true, true, 10, 3);
+	static const struct rig_extent extents[] = {{0, 10, 3}};
+
+	restart(11, extents, 1);
 	expect_answer(11, REMOVED, LINK_BUSY);
 	cr_expect_not_null(fake_soft_find(id));
 	cr_expect_eq(rig_scrub(&rig, 300, 1), 0);
 	rig_expect_free(&rig, 11, rig.epoch);
+}
+
+Test(helper_reuse, who_only_looks_at_a_new_device_does_no_harm)
+{
+	unsigned id;
+
+	for (unsigned readings = 1; readings <= 3; readings++) { /* first ones, then later ones */
+		atomic_store(&fake_soft->passing, readings == 2 ? 3 : 1);
+		cr_assert_eq(rig_scrub(&rig, 300, 1), 0);
+		cr_expect_eq(atomic_load(&fake_soft->passing), 0);
+	}
+	cr_expect_eq(fake_soft->idle.cdev, 2);
+	cr_expect_eq(fake_soft->idle.cdev_readings, 4);
+	cr_expect_eq(fake_soft->idle.differed, 0);
+	grant_and_end(11, small, 2, &id, 1);
+	expect_answer(11, REMOVED, LINK_FREE);
 }
 
 Test(helper_reuse, what_idle_devices_are_like_is_kept_for_the_next_helper)
