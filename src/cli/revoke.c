@@ -163,10 +163,11 @@ const struct cli_command cli_revoke = {
 		"file's owner.\n\n"
 		"  --kill  kill them (their whole cgroup, if all of it holds the file), make "
 		"tickets void, end an\n"
-		"          export, and take the memory away once nobody reaches it. The file "
-		"keeps its contents,\n"
-		"          and whoever may open it can attach it again. Exit code 1: somebody "
-		"may still reach it.\n"
+		"          export, and take the memory away once nobody reaches it. An owner "
+		"who is not root\n"
+		"          kills only his own processes. The file keeps its contents, and "
+		"whoever may open it\n"
+		"          can attach it again. Exit code 1: somebody may still reach it.\n"
 		"  --help  print this",
 	.run = run_revoke,
 };

@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "guestmemfs/protocol.h"
 #include "proto/link.h"
@@ -119,11 +120,11 @@ void grants_node_changed(struct grants *g, uint64_t ino);
 void grants_thawed(struct grants *g);
 
 /*
- * Asks who holds the inode; kill: they are killed first, its tickets are void, its export ends, and
- * its memory is taken back. *id: of the answers. -EAGAIN there is no helper; negative errno: the
- * journal refused the end of the export.
+ * Asks who holds the inode; kill: they are killed first, as far as uid may, its tickets are void,
+ * its export ends, and its memory is taken back. *id: of the answers. -EAGAIN there is no helper;
+ * negative errno: the journal refused the end of the export.
  */
-int grants_revoke(struct grants *g, uint64_t ino, bool kill, uint64_t *id);
+int grants_revoke(struct grants *g, uint64_t ino, bool kill, uid_t uid, uint64_t *id);
 
 /* Asks for every holder. False if there is no helper to ask. */
 bool grants_ask_holders(struct grants *g);

@@ -20,7 +20,7 @@ static int end_rights(struct grants *g, uint64_t ino)
 	return 0;
 }
 
-int grants_revoke(struct grants *g, uint64_t ino, bool kill, uint64_t *id)
+int grants_revoke(struct grants *g, uint64_t ino, bool kill, uid_t uid, uint64_t *id)
 {
 	int r = 0;
 
@@ -32,7 +32,7 @@ int grants_revoke(struct grants *g, uint64_t ino, bool kill, uint64_t *id)
 		return r;
 	*id = ++g->last_revoke;
 	g->revoking++;
-	grants_send_revoke(&g->outbox, ino, kill, *id);
+	grants_send_revoke(&g->outbox, ino, kill, uid, *id);
 	if (kill)
 		log_info("inode %llu is revoked", (unsigned long long)ino);
 	return 0;

@@ -137,12 +137,13 @@ void grants_send_check(struct outbox *o, uint64_t ino, uint64_t epoch, unsigned 
 	outbox_put(o, &m, sizeof(m));
 }
 
-void grants_send_revoke(struct outbox *o, uint64_t ino, bool kill, uint64_t id)
+void grants_send_revoke(struct outbox *o, uint64_t ino, bool kill, uid_t uid, uint64_t id)
 {
 	struct link_revoke m = {
 		.header = header(sizeof(m), LINK_REVOKE, id),
 		.ino = put_le64(ino),
 		.flags = put_le32(kill ? LINK_REVOKE_KILL : 0),
+		.uid = put_le32(uid),
 	};
 
 	outbox_put(o, &m, sizeof(m));

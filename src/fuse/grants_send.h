@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "fuse/outbox.h"
 #include "guestmemfs/protocol.h"
@@ -26,7 +27,7 @@ void grants_send_refuse(struct outbox *o, uint64_t id, int error, enum gm_reason
 /* EXPORT (with the extents behind it), NODE or UNEXPORT, as opcode says. */
 void grants_send_export(
 	struct outbox *o, unsigned opcode, const struct inode *inode, uint64_t epoch, uint64_t id);
-void grants_send_revoke(struct outbox *o, uint64_t ino, bool kill, uint64_t id);
+void grants_send_revoke(struct outbox *o, uint64_t ino, bool kill, uid_t uid, uint64_t id);
 void grants_send_check(struct outbox *o, uint64_t ino, uint64_t epoch, unsigned flags);
 
 #endif

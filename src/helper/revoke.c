@@ -63,18 +63,18 @@ void revocations_link_lost(struct server *s)
 
 /* ---- killing ---- */
 
-/*
- * One that was found in /proc by its number must have been found once more since we have its pidfd:
- * only then is the process that the pidfd stands for the one that was found.
- */
-static bool is_certain(const struct server *s, const struct holder *h)
+/* Whoever runs the instance may kill whom its helper can. */
+static struct killer killer_of(const struct server *s, const struct revocation *r)
 {
-	return !h->adopted || s->looks.ended > h->since;
+	return (struct killer){.uid = r->uid,
+		.anybody = r->uid == 0 || r->uid == s->trust.own_uid,
+		.looks_ended = s->looks.ended};
 }
 
 static void kill_holder(struct server *s, const struct revocation *r, struct holder *h)
 {
-	int k = kill_process_or_cgroup(h);
+	const struct killer killer = killer_of(s, r);
+	int k = kill_process_or_cgroup(&killer, h);
 
 	if (k < 0 && k != -ESRCH) {
 		log_error("process %d, which holds inode %llu, can't be killed: %s",
@@ -89,15 +89,31 @@ static void kill_holder(struct server *s, const struct revocation *r, struct hol
 /* Who lives is killed; then everything is looked at anew, for they may have left children. */
 static void kill_all(struct server *s, struct revocation *r, struct watch *w)
 {
+	const struct killer killer = killer_of(s, r);
 	struct holder *h;
 
 	LIST_FOREACH (h, &w->holders, by_watch)
-		if (!h->process->dead && !h->killed && is_certain(s, h))
+		if (!h->process->dead && !h->killed && kill_is_allowed(&killer, h))
 			kill_holder(s, r, h);
+	r->searched = true;
 	r->look = s->looks.begun + 1;
 	if (!s->soft)
 		w->adopting = true;
 	watch_look_soon(s, w);
+}
+
+/* Of those whom the asker may kill nobody is left, and nobody new has been found. */
+static bool is_in_vain(const struct server *s, const struct revocation *r, const struct watch *w)
+{
+	const struct killer killer = killer_of(s, r);
+	const struct holder *h;
+
+	if (!r->searched || (!s->soft && w->adopting))
+		return false;
+	LIST_FOREACH (h, &w->holders, by_watch)
+		if (!h->process->dead && !kill_is_forbidden(&killer, h))
+			return false;
+	return true;
 }
 
 /* ---- steps ---- */
@@ -111,6 +127,8 @@ static void step(struct server *s, struct revocation *r, uint64_t now)
 	if (!inode)
 		finish(s, r, LINK_REVOKED_FREE);
 	else if (!w || !r->kill || now >= r->deadline)
+		finish_held(s, r, w);
+	else if (watch_find_live(w, true) && is_in_vain(s, r, w))
 		finish_held(s, r, w);
 	else if (watch_find_live(w, true))
 		kill_all(s, r, w);
@@ -145,7 +163,7 @@ int revocations_begin(struct server *s, const struct link_revoke *m, struct prob
 	uint32_t flags = get_le32(m->flags);
 	struct revocation *r;
 
-	if (get_le64(m->ino) == 0 || (flags & ~LINK_REVOKE_KILL) || get_le32(m->reserved) != 0)
+	if (get_le64(m->ino) == 0 || (flags & ~LINK_REVOKE_KILL) || get_le32(m->uid) == UINT32_MAX)
 		return problem(
 			why, EPROTO, "a revocation with flags or a field that it can't have");
 	r = calloc(1, sizeof(*r));
@@ -155,6 +173,7 @@ int revocations_begin(struct server *s, const struct link_revoke *m, struct prob
 		.link_serial = s->link.serial,
 		.ino = get_le64(m->ino),
 		.kill = flags & LINK_REVOKE_KILL,
+		.uid = get_le32(m->uid),
 		.due = now,
 		.deadline = now + REVOKE_MS};
 	if (s->soft) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Revocations: who holds an inode is looked up anew and told; if they are to be killed, they are,
- * with the children that they leave, and the inode's memory is taken back. Each has a limit of
- * time, after which it is answered as things are.
+ * Revocations: who holds an inode is looked up anew and told; if they are to be killed, those
+ * whom the asker may kill are, with the children that they leave, and if nobody else is left the
+ * inode's memory is taken back. Each has a limit of time, after which it is answered as things are.
  */
 #ifndef GM_HELPER_REVOKE_H
 #define GM_HELPER_REVOKE_H
@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
+#include <sys/types.h>
 
 #include "proto/link.h"
 #include "util/problem.h"
@@ -23,6 +24,8 @@ struct revocation {
 	uint64_t link_serial;
 	uint64_t ino;
 	bool kill;
+	uid_t uid;         /* of who asks */
+	bool searched;     /* the children of those who were killed, too, were looked for */
 	uint64_t look;     /* the one that must have ended before it goes on (server.looks) */
 	uint64_t due;      /* ms */
 	uint64_t deadline; /* ms */

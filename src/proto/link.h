@@ -169,7 +169,7 @@ struct link_revoke {
 	struct link_header header;
 	gm_le64 ino;
 	gm_le32 flags; /* LINK_REVOKE_* */
-	gm_le32 reserved;
+	gm_le32 uid;   /* of who asks, as the kernel says: whom he could not kill himself is spared */
 };
 static_assert(sizeof(struct link_revoke) == 32, "link");
 

@@ -9,11 +9,12 @@ import pytest
 
 from agent import AgentError
 from evidence import BLOCK, as_user, grant, held_file, make_region, must
-from harness import OTHER, PLAIN
+from harness import OTHER, PLAIN, User
 from persona import as_user as in_persona
 from processes import is_gone, wait_until
 
 SEED = 5
+TRUSTED = 61000
 
 
 @pytest.fixture
@@ -90,9 +91,27 @@ def test_only_root_and_the_owner_may(make_instance, make_agent):
         done = instance.tools.run('guestmemfs', 'revoke', *kill, instance.path('vm0'), user=stranger)
         assert done.returncode == 1 and "only root and the file's owner" in done.stderr
     assert not is_dead(client.pid)
+
+
+def test_an_owner_kills_only_his_own_processes_and_root_everybodys(make_instance, make_agent):
+    owner, guest = User(61001, TRUSTED), User(61002, TRUSTED)
+    instance = make_region(make_instance(options=['--trusted-group', str(TRUSTED)])).start()
+    his, anothers = make_agent(user=owner), make_agent(user=guest)
+    held_file(instance, make_agent(), 'vm0', 2, SEED)
+    os.chmod(instance.path('vm0'), 0o666)
+    os.chown(instance.path('vm0'), owner.uid, owner.gid)
+    grant(his, instance.path('vm0'))
+    mapping = grant(anothers, instance.path('vm0'))
     done = instance.tools.run('guestmemfs', 'revoke', '--kill', instance.path('vm0'), user=owner)
-    assert done.returncode == 0, done.stderr
-    assert wait_until(lambda: is_dead(client.pid), 20)
+    states = {line.split()[0]: line.split()[3] for line in done.stdout.splitlines()[1:]}
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert states[str(his.pid)] == 'killed' and states[str(anothers.pid)] == 'live', done.stdout
+    assert wait_until(lambda: is_dead(his.pid), 20)
+    anothers('check', mapping, SEED)
+    assert held(instance, 'vm0')
+    done = instance.tools.run('guestmemfs', 'revoke', '--kill', instance.path('vm0'))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert wait_until(lambda: is_dead(anothers.pid), 20) and not held(instance, 'vm0')
 
 
 def test_wrong_use_and_what_is_no_file_of_ours(instance, tools, workdir):

@@ -965,16 +965,17 @@ Test(grants, a_revocation_makes_tickets_void_and_its_answer_is_passed_on)
 	struct gm_ticket t;
 	uint64_t ino, id = 0;
 
-	cr_expect_eq(grants_revoke(grants, 2, true, &id), -EAGAIN, "there is no helper");
+	cr_expect_eq(grants_revoke(grants, 2, true, 0, &id), -EAGAIN, "there is no helper");
 	clean_everything();
 	ino = make_clean_file("a", 1);
 	connect_helper();
 	cr_assert_eq(tickets_issue(tickets, ino, 0, GM_ACCESS_READ, &t), 0);
-	cr_assert_eq(grants_revoke(grants, ino, true, &id), 0);
+	cr_assert_eq(grants_revoke(grants, ino, true, 1000, &id), 0);
 	cr_assert_eq(next(), LINK_REVOKE);
 	cr_expect_eq(get_le64(got.header.id), id);
 	cr_expect_eq(get_le64(got.revoke.ino), ino);
 	cr_expect_eq(get_le32(got.revoke.flags), LINK_REVOKE_KILL);
+	cr_expect_eq(get_le32(got.revoke.uid), 1000);
 	say_redeem(7, &t);
 	cr_assert(pump());
 	cr_assert_eq(next(), LINK_REFUSE);
@@ -998,7 +999,7 @@ Test(grants, who_only_asks_who_holds_it_changes_nothing)
 	ino = make_clean_file("a", 1);
 	connect_helper();
 	cr_assert_eq(tickets_issue(tickets, ino, 0, GM_ACCESS_READ, &t), 0);
-	cr_assert_eq(grants_revoke(grants, ino, false, &id), 0);
+	cr_assert_eq(grants_revoke(grants, ino, false, 0, &id), 0);
 	cr_assert_eq(next(), LINK_REVOKE);
 	cr_expect_eq(get_le32(got.revoke.flags), 0);
 	cr_expect_eq(tickets_count(tickets), 1);

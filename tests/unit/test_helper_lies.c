@@ -481,7 +481,7 @@ static const struct lie lies[] = {
 	{"CHECK unknown flags", true_check, FIELD(link_check, flags), 0x80000001U, END_LINK},
 	{"REVOKE inode 0", true_revoke, FIELD(link_revoke, ino), 0, END_LINK},
 	{"REVOKE unknown flags", true_revoke, FIELD(link_revoke, flags), 2, END_LINK},
-	{"REVOKE reserved", true_revoke, FIELD(link_revoke, reserved), 1, END_LINK},
+	{"REVOKE of nobody", true_revoke, FIELD(link_revoke, uid), UINT32_MAX, END_LINK},
 	{"EXPORT that takes away what was granted", export_of_nothing, FIELD(link_export, ino),
 		GRANTED, END_EXPORT},
 	{"EXPORT with an old number", export_of_nothing, FIELD(link_export, epoch), 1, END_EXPORT},

@@ -557,11 +557,17 @@ Test(helper_reuse, flags_that_make_no_sense_end_the_link)
 
 /* ---- revocations ---- */
 
-static void send_revoke(uint64_t ino, uint64_t id, uint32_t flags)
+static void send_revoke_of(uid_t uid, uint64_t ino, uint64_t id, uint32_t flags)
 {
-	struct link_revoke m = {.ino = put_le64(ino), .flags = put_le32(flags)};
+	struct link_revoke m = {
+		.ino = put_le64(ino), .flags = put_le32(flags), .uid = put_le32(uid)};
 
 	rig_send(&rig, &m, sizeof(m), LINK_REVOKE, id);
+}
+
+static void send_revoke(uint64_t ino, uint64_t id, uint32_t flags)
+{
+	send_revoke_of(0, ino, id, flags);
 }
 
 static void expect_holder(uint64_t id, uint64_t ino, pid_t pid, uint32_t flags)
@@ -619,6 +625,28 @@ Test(helper_reuse, those_who_hold_it_are_killed_and_it_is_taken_back)
 	c.pid = -1;
 	close(c.pipe);
 	close(c.sock);
+}
+
+/* A descriptor that was handed to somebody makes him nobody's to kill but his own. */
+Test(helper_reuse, who_is_somebody_elses_is_told_but_not_killed)
+{
+	unsigned id;
+
+	learn();
+	struct rig_child c = rig_child_start(&rig, false);
+	(void)rig_grant(&rig, 11, RW, small, 2);
+	rig_child_wait(&c);
+	id = fake_soft->last_id;
+	send_revoke_of(geteuid() + 1, 11, 6, LINK_REVOKE_KILL);
+	expect_holder(6, 11, c.pid, 0);
+	expect_revoked(6, LINK_REVOKED_HELD);
+	cr_expect_eq(waitpid(c.pid, NULL, WNOHANG), 0, "it lives");
+	cr_expect_not_null(fake_soft_find(id));
+	send_revoke_of(geteuid(), 11, 7, LINK_REVOKE_KILL);
+	expect_holder(7, 11, c.pid, LINK_HOLDER_KILLED);
+	rig_expect_free(&rig, 11, rig.epoch);
+	expect_revoked(7, LINK_REVOKED_FREE);
+	rig_child_end(&c);
 }
 
 Test(helper_reuse, what_was_revoked_in_vain_is_wanted_no_more)

@@ -53,14 +53,16 @@ static struct {
 	unsigned count;
 	uint64_t ino;
 	bool kill;
+	uid_t uid;
 	int error;
 } revoked; /* grants_revoke() */
 
-int grants_revoke(struct grants *g, uint64_t ino, bool kill, uint64_t *id)
+int grants_revoke(struct grants *g, uint64_t ino, bool kill, uid_t uid, uint64_t *id)
 {
 	(void)g;
 	revoked.ino = ino;
 	revoked.kill = kill;
+	revoked.uid = uid;
 	if (revoked.error == 0)
 		*id = ++revoked.count;
 	return revoked.error;
@@ -783,6 +785,7 @@ Test(ops, a_revocation_is_answered_when_the_helper_has_answered)
 	(void)send_revoke(f, GM_REVOKE_KILL, sizeof(*m));
 	cr_assert_eq(reply.count, 0);
 	cr_expect(revoked.count == 1 && revoked.ino == f && revoked.kill);
+	cr_expect_eq(revoked.uid, 1000);
 	ops_take_revoked(&ops, 1, &h, 0);
 	ops_take_revoked(&ops, 1, &h, 0); /* the same once more */
 	for (uint32_t pid = 1; pid <= GM_REVOKE_HOLDERS; pid++) {
