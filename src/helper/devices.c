@@ -70,13 +70,13 @@ static int take_over(struct record_inode *inode, struct device *d)
 }
 
 /* Somebody else's device is over memory of theirs: they are not free when their own are gone. */
-static void contradict_owners(const struct record *record, const struct device *d)
+static void overlay_owners(const struct record *record, const struct device *d)
 {
 	for (size_t i = 0; i < d->soft.range_count; i++) {
 		uint64_t block = d->soft.ranges[i].block, end = block + d->soft.ranges[i].count;
 		struct record_inode *inode;
 		while ((inode = record_next_owner(record, d->region, &block, end)))
-			inode->contradicted = true;
+			record_overlay(inode);
 	}
 }
 
@@ -99,7 +99,7 @@ static int judge(struct server *s, struct device *d, struct device_list *doomed)
 	case ADOPTION_FOREIGN:
 		log_warning("%s is left alone, and what is under it can't be granted: %s",
 			soft_device_node(node, &d->soft), reason.text);
-		contradict_owners(&s->record, d);
+		overlay_owners(&s->record, d);
 		return 0;
 	}
 	return 0;

@@ -358,7 +358,7 @@ int record_hold(struct record *r, uint64_t ino, uint64_t epoch, bool newer,
 		return k;
 	}
 	inode->epoch = epoch;
-	inode->contradicted = false;
+	inode->contradicted = inode->overlaid;
 	*ret = inode;
 	return 0;
 }
@@ -375,6 +375,12 @@ struct record_inode *record_contradict(struct record *r, uint64_t ino, uint64_t 
 	if (epoch > inode->epoch)
 		inode->epoch = epoch;
 	return inode;
+}
+
+void record_overlay(struct record_inode *inode)
+{
+	inode->overlaid = true;
+	inode->contradicted = true;
 }
 
 int record_begin_order(

@@ -34,8 +34,9 @@ struct record_inode {
 	size_t extent_count;
 	uint32_t regions; /* a bit for each region in extents */
 	/* The worker told something of it that can't be true, so that what it owns is not known, or
-	 * somebody else's device is over its memory: it is never shown free. */
+	 * it is overlaid: it is not shown free. */
 	bool contradicted;
+	bool overlaid;                      /* somebody else's device is over its memory */
 	uint64_t told_by;                   /* serial of the last link that told it */
 	struct watch *watch;                /* owned by holders.c */
 	struct inode_devices *devices;      /* owned by devices.c; NULL: none yet */
@@ -109,6 +110,10 @@ int record_hold(struct record *r, uint64_t ino, uint64_t epoch, bool newer,
  * that is not known. NULL for lack of memory.
  */
 struct record_inode *record_contradict(struct record *r, uint64_t ino, uint64_t epoch);
+
+/* Notes that somebody else's device is over the inode's memory: whatever the worker says from now
+ * on, it is never shown free. */
+void record_overlay(struct record_inode *inode);
 
 /* Forgets the inode: its blocks are nobody's. Its watch and devices must be gone. */
 void record_drop(struct record *r, struct record_inode *inode);

@@ -239,6 +239,20 @@ Test(helper_record, remembers_a_contradiction_until_it_is_resolved)
 	cr_assert_not(record_find(&record, 8)->contradicted);
 }
 
+Test(helper_record, no_word_of_the_worker_takes_away_what_lies_over_an_inode)
+{
+	const struct record_extent a[] = {{0, 20, 2, 0}}, b[] = {{0, 20, 2, 0}, {2, 30, 2, 0}};
+
+	cr_assert_eq(hold(7, 1, a, 1), 0);
+	record_overlay(record_find(&record, 7));
+	cr_assert(record_find(&record, 7)->contradicted);
+	cr_assert_eq(hold(7, 2, b, 2), 0);
+	cr_assert(record_find(&record, 7)->contradicted, "a grant");
+	(void)record_contradict(&record, 7, 3);
+	cr_assert_eq(hold(7, 4, b, 2), 0);
+	cr_assert(record_find(&record, 7)->contradicted, "a contradiction that was resolved");
+}
+
 Test(helper_record, goes_through_the_owners_of_a_range)
 {
 	const struct record_extent a[] = {{0, 20, 2, 0}, {2, 30, 2, 0}}, b[] = {{0, 22, 1, 0}};
