@@ -143,6 +143,7 @@ static const struct confine_rule soft_rules[] = {
 	CONFINE_ALLOW("mkdir"),
 	CONFINE_ALLOW("mkdirat"),
 	CONFINE_ALLOW("pwrite64"),
+	CONFINE_ALLOW("removexattr"),
 	CONFINE_ALLOW("uname"),
 	CONFINE_ALLOW("wait4"), /* for the end of guestmemfs-counts */
 	/* The driver is there: the metadata device has been made with it. */

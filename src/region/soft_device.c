@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 
 #include "guestmemfs/types.h"
 #include "region/region.h"
@@ -343,9 +344,9 @@ static int bind_device(const struct hold *h, unsigned id, const struct wanted *w
 		return r;
 	/* The name was another device's before, perhaps: its node may have kept an owner by rules
 	 * of udev. */
-	soft_device_node(node, ret);
-	if (chown(node, 0, 0) < 0 || chmod(node, 0600) < 0)
-		return problem_errno(why, errno, "making %s root's", node);
+	r = soft_device_set_owner(ret, 0, 0, 0600);
+	if (r < 0)
+		return problem_errno(why, -r, "making %s root's", soft_device_node(node, ret));
 	return 0;
 }
 
@@ -434,6 +435,15 @@ int soft_device_note_window(uint64_t region_start, struct soft_device *d)
 	return r;
 }
 
+/* chmod(2) gives the entries of an access list no more than the group's bits, but leaves them: with
+ * the next owner's bits, those whom the last one let in would be back. */
+static int drop_acl(const char *path)
+{
+	if (removexattr(path, "system.posix_acl_access") == 0)
+		return 0;
+	return errno == ENODATA || errno == EOPNOTSUPP ? 0 : -errno;
+}
+
 int soft_device_set_owner(const struct soft_device *d, uid_t uid, gid_t gid, mode_t mode)
 {
 	_cleanup_fd_ int fd = open_node(d, O_PATH);
@@ -443,7 +453,12 @@ int soft_device_set_owner(const struct soft_device *d, uid_t uid, gid_t gid, mod
 		return fd;
 	/* The right of the new owner begins with the new mode: nobody gets in between. */
 	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	if (chmod(path, 0) < 0 || chown(path, uid, gid) < 0 || chmod(path, mode & 0777) < 0)
+	if (chmod(path, 0) < 0)
+		return -errno;
+	int r = drop_acl(path);
+	if (r < 0)
+		return r;
+	if (chown(path, uid, gid) < 0 || chmod(path, mode & 0777) < 0)
 		return -errno;
 	return 0;
 }

@@ -6,6 +6,7 @@ import mmap
 import os
 import signal
 import stat
+import struct
 import subprocess
 
 from case import Case
@@ -44,6 +45,13 @@ def use_as_user(node, uid):
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
+def let_in(node, uid):
+    """By an access list, as rules of udev or an administrator do it: no attribute of the mode shows him."""
+    nobody = 0xffffffff
+    entries = ((0x01, 6, nobody), (0x02, 6, uid), (0x04, 6, nobody), (0x10, 6, nobody), (0x20, 0, nobody))
+    os.setxattr(node, 'system.posix_acl_access', struct.pack('<I', 2) + b''.join(struct.pack('<HHI', *e) for e in entries))
+
+
 def check_cgroup(lab):
     """guestmemfs run: killing the program's cgroup hits all of it and nobody else."""
     argv = [f'{lab.plan["prefix"]}/bin/guestmemfs', 'run', '--', 'sh', '-c',
@@ -79,10 +87,13 @@ def look(lab):
         lab.check(file.devices() == [name], 'who attaches the file gets the same device')
     lab.check(use_as_user(node, 1234) == 0, 'the owner maps it, with what is in it')
     lab.check(use_as_user(node, 4321) == errno.EACCES, 'nobody else opens it')
+    let_in(node, 5678)
+    lab.check(use_as_user(node, 5678) == 0, 'but whom root lets in by an access list')
     os.chmod(pool.path('vm'), 0o660)
     os.chown(pool.path('vm'), 4321, 4321)
     lab.wait_until(lambda: owner_of(node) == (4321, 4321, 0o660, True), 60, 'the node follows chmod and chown')
     lab.check(use_as_user(node, 4321) == 0 and use_as_user(node, 1234) == errno.EACCES, 'so do the rights')
+    lab.check(use_as_user(node, 5678) == errno.EACCES, 'and the access list of the owner before is gone')
     lab.check(refusal(os.truncate, pool.path('vm'), 64 * MIB).errno == errno.EBUSY, 'an exported file does not grow')
     pool.restart_helper()
     lab.check(pool.export('vm') == node, 'a helper that is started anew knows the export')
