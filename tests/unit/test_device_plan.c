@@ -292,15 +292,17 @@ static const struct adoption_case adoption_cases[] = {
 	{"the other file", {OURS, .range_count = 1}, {{30, 10}}, ADOPTION_INODE, 12},
 	{"two files", {OURS, .range_count = 1}, {{29, 2}}, ADOPTION_FOREIGN, 0},
 	{"a file and a free block", {OURS, .range_count = 1}, {{49, 2}}, ADOPTION_FOREIGN, 0},
-	{"a window", {OURS, .range_count = 1}, {{100, LINK_SCRUB_MAX}}, ADOPTION_WINDOW, 0},
-	{"a window of one block", {OURS, .range_count = 1}, {{50, 1}}, ADOPTION_WINDOW, 0},
-	{"more than a window", {OURS, .range_count = 1}, {{100, LINK_SCRUB_MAX + 1}},
-		ADOPTION_FOREIGN, 0},
-	{"a file nobody told of", {OURS, .range_count = 2}, {{100, 1}, {102, 1}}, ADOPTION_FOREIGN,
+	{"a window", {OURS, .window = true, .range_count = 1}, {{100, LINK_SCRUB_MAX}},
+		ADOPTION_WINDOW, 0},
+	{"a window over a file", {OURS, .window = true, .range_count = 1}, {{10, 20}},
+		ADOPTION_INODE, 11},
+	{"in the shape of a window", {OURS, .range_count = 1}, {{100, LINK_SCRUB_MAX}},
+		ADOPTION_ORPHAN, 0},
+	{"a file nobody told of", {OURS, .range_count = 2}, {{100, 1}, {102, 1}}, ADOPTION_ORPHAN,
 		0},
 	{"with large pages, nobody told of",
 		{.ours = true, .bound = true, .align = GM_GROUP_SIZE, .range_count = 1},
-		{{512, 512}}, ADOPTION_FOREIGN, 0},
+		{{512, 512}}, ADOPTION_ORPHAN, 0},
 	{"not bound", {.ours = true, .align = GM_BLOCK_SIZE, .range_count = 1}, {{10, 20}},
 		ADOPTION_UNFINISHED, 0},
 	{"without memory", {.ours = true, .align = GM_BLOCK_SIZE}, {{0, 0}}, ADOPTION_UNFINISHED,
@@ -343,7 +345,7 @@ Test(adoption, judges_what_is_found)
 Test(adoption, without_any_held_inode)
 {
 	struct soft_range range = {100, 2};
-	const struct soft_device d = {OURS, .ranges = &range, .range_count = 1};
+	const struct soft_device d = {OURS, .window = true, .ranges = &range, .range_count = 1};
 	struct record_inode *inode = NULL;
 	struct record r;
 
