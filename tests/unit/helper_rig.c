@@ -22,7 +22,7 @@
 #include "util/le.h"
 #include "util/packet.h"
 
-#define PATIENCE_MS 20000
+#define PATIENCE_MS 60000
 
 static void make_region(const struct rig *r)
 {
