@@ -77,6 +77,10 @@ struct confine_rule {
 	{                                                                                          \
 		.name = (n)                                                                        \
 	}
+#define CONFINE_FCNTL(c) /* one command of fcntl(2) */                                             \
+	{                                                                                          \
+		.name = "fcntl", .compares = { {CONFINE_EQUAL, 1, (c), 0} }                        \
+	}
 #define CONFINE_REFUSE(n, e)                                                                       \
 	{                                                                                          \
 		.name = (n), .error = (e)                                                          \

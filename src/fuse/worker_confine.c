@@ -39,11 +39,6 @@ int worker_confine_privileges(const struct worker_options *o, struct problem *wh
 
 /* ---- system calls ---- */
 
-#define FCNTL(c)                                                                                   \
-	{                                                                                          \
-		.name = "fcntl", .compares = { {CONFINE_EQUAL, 1, (c), 0} }                        \
-	}
-
 static const struct confine_rule rules[] = {
 	/* memory: its own, and never to be executed */
 	CONFINE_ALLOW("brk"),
@@ -81,11 +76,11 @@ static const struct confine_rule rules[] = {
 	/* answers that are documents */
 	CONFINE_ALLOW("close"),
 	CONFINE_ALLOW("memfd_create"),
-	FCNTL(F_ADD_SEALS),
-	FCNTL(F_GETFD),
-	FCNTL(F_GETFL),
-	FCNTL(F_SETFD),
-	FCNTL(F_SETFL),
+	CONFINE_FCNTL(F_ADD_SEALS),
+	CONFINE_FCNTL(F_GETFD),
+	CONFINE_FCNTL(F_GETFL),
+	CONFINE_FCNTL(F_SETFD),
+	CONFINE_FCNTL(F_SETFL),
 
 	/* the rest */
 	CONFINE_ALLOW("getegid"),

@@ -46,11 +46,6 @@ int helper_confine_privileges(bool soft, struct problem *why)
 
 /* ---- system calls ---- */
 
-#define FCNTL(c)                                                                                   \
-	{                                                                                          \
-		.name = "fcntl", .compares = { {CONFINE_EQUAL, 1, (c), 0} }                        \
-	}
-
 static const struct confine_rule rules[] = {
 	/* memory, never to be executed */
 	CONFINE_ALLOW("brk"),
@@ -106,12 +101,12 @@ static const struct confine_rule rules[] = {
 	CONFINE_ALLOW("stat"),
 	CONFINE_ALLOW("statx"),
 	CONFINE_ALLOW("write"),
-	FCNTL(F_ADD_SEALS),
-	FCNTL(F_DUPFD_CLOEXEC),
-	FCNTL(F_GETFD),
-	FCNTL(F_GETFL),
-	FCNTL(F_SETFD),
-	FCNTL(F_SETFL),
+	CONFINE_FCNTL(F_ADD_SEALS),
+	CONFINE_FCNTL(F_DUPFD_CLOEXEC),
+	CONFINE_FCNTL(F_GETFD),
+	CONFINE_FCNTL(F_GETFL),
+	CONFINE_FCNTL(F_SETFD),
+	CONFINE_FCNTL(F_SETFL),
 
 	/* the rest */
 	CONFINE_ALLOW("getegid"),

@@ -110,14 +110,17 @@ static bool is_victim(const struct killer *k, const struct watch *w, long pid)
 
 bool kill_takes_only(const struct killer *k, const struct watch *w, FILE *procs)
 {
-	bool only = true;
+	bool only = true, any = false;
 	long pid = 0;
 	int n = 1;
 
-	while (only && (n = fscanf(procs, "%ld", &pid)) == 1)
+	while (only && (n = fscanf(procs, "%ld", &pid)) == 1) {
+		any = true;
 		only = is_victim(k, w, pid);
-	/* A list that was not read to its end says nothing of who else is in it. */
-	return only && n == EOF && feof(procs) && !ferror(procs);
+	}
+	/* A list that was not read to its end says nothing of who else is in it; in an empty one
+	 * the holder is not: it has moved on. */
+	return any && only && n == EOF && feof(procs) && !ferror(procs);
 }
 
 /* Not if there are cgroups below it: they would be killed too. */
@@ -149,8 +152,9 @@ int kill_process_or_cgroup(const struct killer *k, const struct holder *h)
 {
 	if (process_has_ended(h->process))
 		return -ESRCH;
-	if (kill_cgroup(k, h))
-		return 0;
+	/* The cgroup for the children that it makes meanwhile; itself in any case, for it may have
+	 * moved to another one between the look and the kill. */
+	bool with_cgroup = kill_cgroup(k, h);
 	long r = syscall(SYS_pidfd_send_signal, h->process->source.fd, SIGKILL, NULL, 0U);
-	return r < 0 ? -errno : 0;
+	return r == 0 || (with_cgroup && errno == ESRCH) ? 0 : -errno;
 }

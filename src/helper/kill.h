@@ -26,14 +26,14 @@ bool kill_is_allowed(const struct killer *k, const struct holder *h);
 bool kill_is_forbidden(const struct killer *k, const struct holder *h);
 
 /*
- * Kills the holder's process: by the whole cgroup that it is in, so that nobody gets away by
+ * Kills the holder's process; before it the whole cgroup that it is in, so that nobody gets away by
  * forking, if all processes of that cgroup hold the inode and may be killed. -ESRCH it has ended;
  * -EPERM and others of pidfd_send_signal(2).
  */
 int kill_process_or_cgroup(const struct killer *k, const struct holder *h);
 
 /* Is everybody in this list of numbers, cgroup.procs, one who may be killed? Not if it can't be
- * read to its end. */
+ * read to its end, or if it names nobody. */
 bool kill_takes_only(const struct killer *k, const struct watch *w, FILE *procs);
 
 #endif

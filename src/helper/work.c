@@ -27,7 +27,7 @@ struct work {
 	atomic_bool stop;
 	pthread_mutex_t lock; /* of the queues */
 	pthread_cond_t wake;
-	struct work_queue todo;
+	struct work_queue pending;
 	struct work_queue done;
 };
 
@@ -135,11 +135,11 @@ static struct work_job *work_next(struct work *w)
 	struct work_job *job = NULL;
 
 	pthread_mutex_lock(&w->lock);
-	while (!atomic_load(&w->stop) && STAILQ_EMPTY(&w->todo))
+	while (!atomic_load(&w->stop) && STAILQ_EMPTY(&w->pending))
 		pthread_cond_wait(&w->wake, &w->lock);
 	if (!atomic_load(&w->stop)) {
-		job = STAILQ_FIRST(&w->todo);
-		STAILQ_REMOVE_HEAD(&w->todo, entry);
+		job = STAILQ_FIRST(&w->pending);
+		STAILQ_REMOVE_HEAD(&w->pending, entry);
 	}
 	pthread_mutex_unlock(&w->lock);
 	return job;
@@ -190,7 +190,7 @@ int work_new(struct work **ret, const struct region *regions, unsigned region_co
 	w->scan = scan;
 	w->reuse = reuse;
 	w->event = event;
-	STAILQ_INIT(&w->todo);
+	STAILQ_INIT(&w->pending);
 	STAILQ_INIT(&w->done);
 	(void)pthread_mutex_init(&w->lock, NULL);
 	(void)pthread_cond_init(&w->wake, NULL);
@@ -233,7 +233,7 @@ struct work *work_free(struct work *w)
 	pthread_mutex_unlock(&w->lock);
 	if (!work_join(w))
 		return NULL;
-	work_free_queue(&w->todo);
+	work_free_queue(&w->pending);
 	work_free_queue(&w->done);
 	pthread_cond_destroy(&w->wake);
 	pthread_mutex_destroy(&w->lock);
@@ -250,7 +250,7 @@ int work_get_fd(const struct work *w)
 void work_submit(struct work *w, struct work_job *job)
 {
 	pthread_mutex_lock(&w->lock);
-	STAILQ_INSERT_TAIL(&w->todo, job, entry);
+	STAILQ_INSERT_TAIL(&w->pending, job, entry);
 	pthread_cond_signal(&w->wake);
 	pthread_mutex_unlock(&w->lock);
 }

@@ -101,6 +101,7 @@ Test(helper_kill, a_cgroup_is_killed_if_everybody_in_it_may_be)
 	cr_expect_not(takes_only(&root, "%d\n1\n%d\n"), "init holds nothing");
 	cr_expect_not(takes_only(&root, "0\n%d\n"), "one that can't be seen from here");
 	cr_expect_not(takes_only(&root, "%d\nwhat\n"), "no number");
+	cr_expect_not(takes_only(&root, "\n"), "nobody: the holder has moved on");
 	cr_expect_not(takes_only(&other, "%d\n"), "somebody else's");
 	holders[1].adopted = true;
 	cr_expect(takes_only(&root, "%d\n"));
