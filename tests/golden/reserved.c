@@ -163,9 +163,13 @@ static uint64_t file_inode(const struct image *i)
 	return at;
 }
 
-static void edit_inode_type(struct image *i, uint64_t type)
+/* The types that st_mode has room for, and no meaning. */
+static const uint8_t no_types[] = {0, 3, 5, 7, 9, 11, 13, 14, 15};
+
+static void edit_inode_type(struct image *i, uint64_t index)
 {
-	edit_u32(i, file_inode(i) + offsetof(struct gm_inode, mode), (uint32_t)type << 12 | 0644);
+	edit_u32(i, file_inode(i) + offsetof(struct gm_inode, mode),
+		(uint32_t)no_types[index] << 12 | 0644);
 	edit_seal_checkpoint(i);
 }
 
@@ -183,7 +187,7 @@ static void edit_inode_flag(struct image *i, uint64_t bit)
 
 static void edit_inode_reserved(struct image *i, uint64_t byte)
 {
-	edit_bytes(i, file_inode(i) + offsetof(struct gm_inode, reserved_rdev) + byte, "\1", 1);
+	edit_bytes(i, file_inode(i) + offsetof(struct gm_inode, reserved_policy) + byte, "\1", 1);
 	edit_seal_checkpoint(i);
 }
 
@@ -297,15 +301,16 @@ const struct reserved reserved_numbers[] = {
 	{"byte behind the regions' sizes", edit_checkpoint_reserved2, 0, 143, EUCLEAN, "reserved",
 		NONE},
 	{"byte behind the sections", edit_checkpoint_reserved3, 0, 2039, EUCLEAN, "reserved", NONE},
-	{"section", edit_section_type, 9, 300, EUCLEAN, "type is unknown", NONE},
+	{"section", edit_section_type, 9, 300, EUCLEAN, "type is unknown",
+		{GM_SECTION_TARGETS, UINT64_MAX}},
 	{"field of a section", edit_section_reserved, 0, 7, EUCLEAN, "reserved", NONE},
 	{"unused section", edit_section_unused, 8, 31, EUCLEAN, "section table", NONE},
 	{"byte of a result", edit_result_reserved, 0, 7, EUCLEAN, "reserved", NONE},
-	{"type of inode", edit_inode_type, 0, 15, EUCLEAN, "neither file nor directory",
-		{S_IFDIR >> 12, S_IFREG >> 12}},
+	{"type of inode", edit_inode_type, 0, sizeof(no_types) - 1, EUCLEAN, "none that there is",
+		NONE},
 	{"bit of a mode", edit_inode_mode, 16, 31, EUCLEAN, "unknown bits", NONE},
 	{"flag of an inode", edit_inode_flag, 2, 63, EUCLEAN, "unknown bits", NONE},
-	{"byte of an inode", edit_inode_reserved, 0, 79, EUCLEAN, "reserved", NONE},
+	{"byte of an inode", edit_inode_reserved, 0, 71, EUCLEAN, "reserved", NONE},
 	{"type of entry", edit_entry_type, 0, 255, EUCLEAN, "type is not that",
 		{S_IFDIR >> 12, UINT64_MAX}},
 	{"byte of an entry", edit_entry_reserved, 0, 4, EUCLEAN, "reserved", NONE},
@@ -315,7 +320,8 @@ const struct reserved reserved_numbers[] = {
 	{"type of record", edit_record_type, 0, 0, EUCLEAN, "type is unknown", NONE},
 	{"byte of a record's type", edit_record_reserved1, 0, 1, EUCLEAN, "reserved", NONE},
 	{"byte of a record", edit_record_reserved2, 0, 7, EUCLEAN, "reserved", NONE},
-	{"type of item", edit_item_type, 9, 300, EUCLEAN, "type is unknown", NONE},
+	{"type of item", edit_item_type, 9, 300, EUCLEAN, "type is unknown",
+		{GM_ITEM_TARGET, UINT64_MAX}},
 	{"type of item", edit_item_type, 0, 0, EUCLEAN, "type is unknown", NONE},
 	{"byte of an item", edit_item_reserved, 0, 1, EUCLEAN, "reserved", NONE},
 	{"state of blocks", edit_block_state, 6, 300, EUCLEAN, "state is unknown", NONE},
