@@ -17,6 +17,7 @@
 #include "cli/cli.h"
 #include "cli/interrupt.h"
 #include "cli/progress.h"
+#include "cli/special.h"
 #include "cli/window.h"
 #include "guestmemfs/types.h"
 #include "util/cleanup.h"
@@ -78,8 +79,11 @@ static int load_empty(struct load *l, struct problem *why)
 
 static int load_open(struct load *l, struct problem *why)
 {
-	int r = load_open_existing(l, why);
+	int r = special_refuse(l->path, why);
 
+	if (r < 0)
+		return r;
+	r = load_open_existing(l, why);
 	if (r == -ENOENT && l->fd < 0)
 		r = load_create(l, why);
 	else if (r < 0 && l->fd < 0)
