@@ -147,7 +147,7 @@ static int change_times(
 	struct timespec time;
 	int r;
 
-	if (c->set & NS_SET_SIZE)
+	if ((c->set & NS_SET_SIZE) && c->size != attr->size)
 		ns_set_mtime(attr, &rq->now);
 	if (c->set & NS_SET_ATIME) {
 		r = set_time(rq, &c->atime, &time);
@@ -180,6 +180,8 @@ static int change_size(const struct namespace *ns, struct txn *t, const struct i
 {
 	if (inode_is_dir(i))
 		return -EISDIR;
+	if (!inode_is_file(i))
+		return -EINVAL;
 	if (size > SIZE_LIMIT)
 		return -EFBIG;
 	/* As on hugetlbfs: what is mapped by whole pages can't end within one. */
@@ -204,6 +206,8 @@ int ns_setattr(struct namespace *ns, const struct ns_request *rq, uint64_t ino,
 
 	if (r < 0 || change->set == 0)
 		return r < 0 ? r : ns_getattr(ns, ino, ret);
+	if (inode_is_symlink(i) && (change->set & NS_SET_MODE))
+		return -EOPNOTSUPP;
 	attr = i->attr;
 	change_owner_and_mode(&attr, change);
 	r = change_times(&attr, rq, change);
@@ -214,6 +218,8 @@ int ns_setattr(struct namespace *ns, const struct ns_request *rq, uint64_t ino,
 		if (r < 0)
 			return r;
 	}
+	if (change->set == NS_SET_SIZE && change->size == i->attr.size)
+		return ns_getattr(ns, ino, ret);
 	/* Blocks that go, the inode, blocks that come: at no point between has it blocks beyond its
 	 * size. */
 	txn_put_inode(&t, &attr);

@@ -244,9 +244,6 @@ Test(ops, refuses_data_and_leaves_the_rest_to_the_kernel)
 		{FUSE_FALLOCATE, sizeof(struct fuse_fallocate_in), NULL, 0, -ENOSYS},
 		{FUSE_LSEEK, sizeof(struct fuse_lseek_in), NULL, 0, -ENOSYS},
 		{FUSE_REMOVEXATTR, 0, "user.x", 7, -ENOSYS},
-		{FUSE_READLINK, 0, NULL, 0, -ENOSYS},
-		{FUSE_LINK, sizeof(struct fuse_link_in), "x", 2, -ENOSYS},
-		{FUSE_SYMLINK, 0, "x\0y", 4, -ENOSYS},
 	};
 
 	for (size_t n = 0; n < ARRAY_SIZE(cases); n++)
