@@ -216,6 +216,41 @@ static void edit_extent_reserved(struct image *i, uint64_t byte)
 	edit_seal_checkpoint(i);
 }
 
+static void edit_rdev(struct image *i, uint64_t bit)
+{
+	uint64_t at = edit_section(i, GM_SECTION_INODES);
+
+	while (!S_ISCHR(get_le32(
+		((const struct gm_inode *)(const void *)((const uint8_t *)i->words + at))->mode)))
+		at += sizeof(struct gm_inode);
+	edit_u64(i, at + offsetof(struct gm_inode, rdev_major), 1ULL << bit);
+	edit_seal_checkpoint(i);
+}
+
+static void edit_target_reserved(struct image *i, uint64_t byte)
+{
+	edit_bytes(i,
+		edit_section(i, GM_SECTION_TARGETS) + offsetof(struct gm_target, reserved) + byte,
+		"\1", 1);
+	edit_seal_checkpoint(i);
+}
+
+static void edit_target_length(struct image *i, uint64_t length)
+{
+	edit_u32(i, edit_section(i, GM_SECTION_TARGETS) + offsetof(struct gm_target, length),
+		(uint32_t)length);
+	edit_seal_checkpoint(i);
+}
+
+static void edit_target_item_reserved(struct image *i, uint64_t byte)
+{
+	uint64_t record, item = edit_find_item(i, GM_ITEM_TARGET, &record);
+
+	edit_bytes(i, item + sizeof(struct gm_item) + offsetof(struct gm_target, reserved) + byte,
+		"\1", 1);
+	edit_seal_record(i, record);
+}
+
 /* ---- journal ---- */
 
 static void edit_record_type(struct image *i, uint64_t type)
@@ -330,3 +365,14 @@ const struct reserved reserved_numbers[] = {
 };
 
 const size_t reserved_count = ARRAY_SIZE(reserved_numbers);
+
+const struct reserved reserved_of_links[] = {
+	{"bit of a device's major number", edit_rdev, 12, 31, EUCLEAN, "device number", NONE},
+	{"bit of a device's minor number", edit_rdev, 52, 63, EUCLEAN, "device number", NONE},
+	{"byte of a target", edit_target_reserved, 0, 3, EUCLEAN, "reserved", NONE},
+	{"length of a target", edit_target_length, 4096, 4200, EUCLEAN, "out of range", NONE},
+	{"length of a target", edit_target_length, 0, 0, EUCLEAN, "out of range", NONE},
+	{"byte of a target's item", edit_target_item_reserved, 0, 3, EUCLEAN, "reserved", NONE},
+};
+
+const size_t reserved_of_links_count = ARRAY_SIZE(reserved_of_links);
