@@ -54,6 +54,9 @@ static int load_create(struct load *l, struct problem *why)
 	if (!gm_is_guestmemfs(dir))
 		return problem(why, ENOTTY, "%s would not be on a guestmemfs mount", l->path);
 	l->fd = openat(dir, basename(for_name), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (l->fd < 0 && errno == EEXIST)
+		return problem(why, EEXIST, "%s is a symlink, and what it points to is not there",
+			l->path);
 	if (l->fd < 0)
 		return problem_errno(why, errno, "making %s", l->path);
 	l->created = true;
