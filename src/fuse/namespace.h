@@ -150,8 +150,8 @@ struct ns_change {
 };
 
 /*
- * All of it or nothing. Growing takes the blocks at once. A size that the file has already, and
- * nothing else, changes nothing. -EFBIG size beyond any pool; -ENOSPC not enough free blocks;
+ * All of it or nothing. Growing takes the blocks at once. A size is a change of the contents, also
+ * one that the file has already. -EFBIG size beyond any pool; -ENOSPC not enough free blocks;
  * -EBUSY shrinking a held file; -EISDIR the size of a directory; -EINVAL a time that is none, the
  * size of what is neither file nor directory, or a size that is not whole GiBs where memory is
  * given out by those; -EOPNOTSUPP the permissions of a symlink, which are 0777.

@@ -147,7 +147,7 @@ static int change_times(
 	struct timespec time;
 	int r;
 
-	if ((c->set & NS_SET_SIZE) && c->size != attr->size)
+	if (c->set & NS_SET_SIZE)
 		ns_set_mtime(attr, &rq->now);
 	if (c->set & NS_SET_ATIME) {
 		r = set_time(rq, &c->atime, &time);
@@ -218,8 +218,6 @@ int ns_setattr(struct namespace *ns, const struct ns_request *rq, uint64_t ino,
 		if (r < 0)
 			return r;
 	}
-	if (change->set == NS_SET_SIZE && change->size == i->attr.size)
-		return ns_getattr(ns, ino, ret);
 	/* Blocks that go, the inode, blocks that come: at no point between has it blocks beyond its
 	 * size. */
 	txn_put_inode(&t, &attr);

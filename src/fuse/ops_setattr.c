@@ -15,12 +15,8 @@
 #define PARK_MS    5000U
 #define EXPLAIN_MS 10000U
 
-/*
- * of_open: the change is asked for by an open file. The kernel leaves the time of ftruncate(2) and
- * O_TRUNC to us, which is new whatever the size was; truncate(2) of the size that is there changes
- * nothing. What sets nothing at all is a chown(2) to nobody: for the ctime.
- */
-static struct ns_change change_of(const struct stat *attr, int to_set, bool of_open)
+/* What sets nothing at all is a chown(2) to nobody: for the ctime. */
+static struct ns_change change_of(const struct stat *attr, int to_set)
 {
 	static const struct {
 		int fuse;
@@ -49,10 +45,6 @@ static struct ns_change change_of(const struct stat *attr, int to_set, bool of_o
 		c.atime.tv_nsec = UTIME_NOW;
 	if (to_set & FUSE_SET_ATTR_MTIME_NOW)
 		c.mtime.tv_nsec = UTIME_NOW;
-	if (of_open && (c.set & (NS_SET_SIZE | NS_SET_MTIME)) == NS_SET_SIZE) {
-		c.set |= NS_SET_MTIME;
-		c.mtime.tv_nsec = UTIME_NOW;
-	}
 	if (c.set == 0)
 		c.set = NS_SET_CTIME;
 	return c;
@@ -132,11 +124,12 @@ void op_setattr(
 	struct parked p = {
 		.req = req,
 		.rq = request_of(req),
-		.change = change_of(attr, to_set, fi != NULL),
+		.change = change_of(attr, to_set),
 		.ino = ino,
 	};
 	struct stat st;
 
+	(void)fi;
 	p.error = ns_setattr(o->ns, &p.rq, ino, &p.change, &st);
 	if (p.error == 0 && (p.change.set & (NS_SET_MODE | NS_SET_UID | NS_SET_GID)))
 		grants_node_changed(o->grants, ino);

@@ -312,9 +312,8 @@ static int model_resize(struct node *n, uint64_t size)
 		return -ENOSPC;
 	for (uint64_t c = size / CELL; c < ARRAY_SIZE(n->cells); c++)
 		n->cells[c] = 0;
-	if (size != n->size)
-		n->mtime = pool.rq.now;
 	n->size = size;
+	n->mtime = pool.rq.now;
 	return 0;
 }
 
@@ -329,8 +328,6 @@ static int model_setattr(int node, const struct ns_change *c)
 		return 0;
 	if (n->type == S_IFLNK && (c->set & NS_SET_MODE))
 		return -EOPNOTSUPP;
-	if (c->set == NS_SET_SIZE && n->type == S_IFREG && c->size == n->size)
-		return 0;
 	if (c->set & NS_SET_SIZE)
 		r = model_resize(n, c->size);
 	if (r < 0)
