@@ -33,7 +33,7 @@ class Machine:
 
     def destroy(self):
         self._process.kill()
-        self._process.wait(20)
+        self._process.wait(120)
 
 
 def run_shell(argv):

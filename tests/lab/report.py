@@ -27,6 +27,12 @@ class Report:
             print(self._out.getvalue(), end='', flush=True)
             self._out = None
 
+    def say_words(self):
+        """Those that nobody has been told of yet, as far as they were kept."""
+        for line in self._said:
+            self.say(f'      | {line}')
+        self._said.clear()
+
     def failed(self):
         return [claim for claim in self.claims if not claim['holds']]
 
@@ -47,9 +53,7 @@ class Report:
         if record['holds']:
             self.say(f'    ok: {record["text"]}')
             return
-        for line in self._said:
-            self.say(f'      | {line}')
-        self._said.clear()
+        self.say_words()
         self.say(f'    FAIL: {record["text"]}')
         if record['details']:
             self.say('        ' + record['details'].rstrip().replace('\n', '\n        '))

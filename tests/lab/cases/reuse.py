@@ -17,13 +17,13 @@ import time
 from actors import PINNED, Actor, become, pin_of_node, vmm, vmsplice
 from case import Case
 from dax import BLOCK, GIB, device_names, is_bound
-from lab import read_text
+from lab import HANGS, read_text
 from product import Attached, Library, Pool
 
 START = 4 * GIB
 OWNER, NEXT = 1000, 2000  # the user of the first file, and of the one that wants its memory
 EXPORTED = 8  # blocks
-PATIENCE = 60  # it hangs, if it takes longer
+PATIENCE = HANGS
 
 
 class Mounted(Pool):

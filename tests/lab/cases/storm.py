@@ -4,6 +4,7 @@
 import secrets
 
 from case import Case
+from lab import HANGS
 from product import Pool
 from storm import Storm
 from tree import differences, record_tree
@@ -21,7 +22,7 @@ def rage(lab, pool):
     lab.check(not pool.status()['frozen'], 'with --load-only nothing is frozen')
     storm = Storm(lab, pool.mount, f'{lab.boot}', seed)
     storm.start()
-    storm.wait_for(CHANGES, 120)
+    storm.wait_for(CHANGES, HANGS)
     lab.leave('kexec', 'kexec', '-e')
 
 
