@@ -38,5 +38,5 @@ def run_guest(lab):
 
 
 CASE = Case(about='a KVM guest in the lab, its RAM on a devdax device, ticks, is saved and goes on',
-            boots=(run_guest,), cmdline='memmap=1G!4G,1G%4G-12+0xefffffff dax_hmem.region_idle=1',
+            boots=(run_guest,), cpus=2, cmdline='memmap=1G!4G,1G%4G-12+0xefffffff dax_hmem.region_idle=1',
             modules=('device_dax', 'dax_hmem', 'kvm_amd'), needs=('guest',))

@@ -111,6 +111,6 @@ def look(lab):
 
 
 CASE = Case(about='a panic in the middle of metadata changes; in the crash kernel the pool is whole, and dump works',
-            boots=(rage_and_panic, look),
+            boots=(rage_and_panic, look), cpus=2,
             cmdline='memmap=1G!4G,1G%4G-12+0xefffffff dax_hmem.region_idle=1 crashkernel=512M',
             modules=('device_dax', 'dax_hmem', 'fuse'), needs=('product',))

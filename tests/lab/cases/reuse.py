@@ -381,4 +381,5 @@ def again(lab):
 
 
 CASE = Case(about='the memory of a removed file is another user\'s as soon as nobody reaches it, and not before',
-            boots=(look, again), cmdline='memmap=96M!4G,96M%4G-12+0xefffffff dax_hmem.region_idle=1', needs=('product',))
+            boots=(look, again), cpus=2, cmdline='memmap=96M!4G,96M%4G-12+0xefffffff dax_hmem.region_idle=1',
+            needs=('product',))

@@ -50,6 +50,6 @@ def next_round(lab):
 
 
 CASE = Case(about='kexec -e in the middle of metadata changes, five times: every acknowledged change is there',
-            boots=(first, *[next_round] * (ROUNDS - 1), check),
+            boots=(first, *[next_round] * (ROUNDS - 1), check), cpus=2,
             cmdline='memmap=1G!4G,1G%4G-12+0xefffffff dax_hmem.region_idle=1',
             modules=('device_dax', 'dax_hmem', 'fuse'), needs=('product',))
