@@ -15,14 +15,14 @@ static const struct {
 	size_t record_size;
 	bool varies; /* records of more than one size */
 } section_kinds[CHECKPOINT_SECTIONS] = {
-	[GM_SECTION_INODES] = {"inodes", sizeof(struct gm_inode)},
+	[GM_SECTION_INODES] = {"inodes", sizeof(struct gm_inode), false},
 	[GM_SECTION_DIRENTS] = {"entries", 0, true},
-	[GM_SECTION_EXTENTS] = {"extents", sizeof(struct gm_extent)},
-	[GM_SECTION_USED] = {"used blocks", 0},
-	[GM_SECTION_CLEAN] = {"clean blocks", 0},
-	[GM_SECTION_POISONED] = {"poisoned blocks", 0},
-	[GM_SECTION_QUARANTINED] = {"quarantined blocks", 0},
-	[GM_SECTION_RESULTS] = {"results", sizeof(struct gm_result)},
+	[GM_SECTION_EXTENTS] = {"extents", sizeof(struct gm_extent), false},
+	[GM_SECTION_USED] = {"used blocks", 0, false},
+	[GM_SECTION_CLEAN] = {"clean blocks", 0, false},
+	[GM_SECTION_POISONED] = {"poisoned blocks", 0, false},
+	[GM_SECTION_QUARANTINED] = {"quarantined blocks", 0, false},
+	[GM_SECTION_RESULTS] = {"results", sizeof(struct gm_result), false},
 	[GM_SECTION_TARGETS] = {"symlink targets", 0, true},
 };
 
