@@ -77,11 +77,16 @@ static int list_region(
 	return r;
 }
 
-int device_work_list(
-	const struct region *regions, unsigned count, struct device_list *ret, struct problem *why)
+int device_work_list(const struct region *regions, unsigned count, struct device_list *ret,
+	uint32_t *lost, struct problem *why)
 {
+	*lost = 0;
 	for (unsigned i = 0; i < count; i++) {
 		int r = list_region(i, regions[i].physical_start, ret, why);
+		if (r >= 0)
+			r = soft_device_has_lost(regions[i].physical_start, why);
+		if (r > 0)
+			*lost |= 1U << i;
 		if (r < 0) {
 			device_list_deinit(ret);
 			return problem_prefix(why, r, "region %s", regions[i].name);

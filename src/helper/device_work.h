@@ -22,9 +22,10 @@
 int device_work_make(const struct region *regions, const struct device_plan *plan,
 	struct reuse *reuse, struct device_list *made, struct problem *why);
 
-/* Lists the devices of all regions. *ret must be empty. */
-int device_work_list(
-	const struct region *regions, unsigned count, struct device_list *ret, struct problem *why);
+/* Lists the devices of all regions, and tells the regions of which some are lost
+ * (soft_device_has_lost()), a bit each. *ret must be empty. */
+int device_work_list(const struct region *regions, unsigned count, struct device_list *ret,
+	uint32_t *lost, struct problem *why);
 
 /*
  * Removes those of the devices that nobody has. Windows: if no process has one open or maps it;

@@ -129,6 +129,23 @@ static int judge_all(struct server *s, struct device_list *found, struct doomed 
 	return r;
 }
 
+/*
+ * Somebody has taken a device of theirs away, perhaps. That they have none, or one that is idle,
+ * shows nothing then: none of them is free in this boot.
+ */
+static void keep_owners(struct server *s, uint32_t lost)
+{
+	struct record_inode *inode;
+
+	if (lost == 0)
+		return;
+	log_warning("somebody has removed or changed devices of files in this boot: what is held "
+		    "now stays held until the next boot");
+	LIST_FOREACH (inode, &s->record.inodes, by_record)
+		if (inode->regions & lost)
+			record_overlay(inode);
+}
+
 static int remove_orphans(struct server *s, struct device_list *orphans)
 {
 	struct work_job *removal = work_job_new(WORK_REMOVE);
@@ -149,6 +166,7 @@ int devices_take_list(struct server *s, struct work_job *job, struct problem *wh
 
 	if (job->error < 0)
 		return problem(why, -job->error, "%s", job->why.text);
+	keep_owners(s, job->lost);
 	int r = judge_all(s, &job->devices, &doomed);
 	if (r >= 0)
 		r = leftovers_begin(s, &doomed.windows);

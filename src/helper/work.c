@@ -120,7 +120,8 @@ static int work_run(struct work *w, struct work_job *job)
 	case WORK_MAKE:
 		return device_work_make(w->regions, &job->plan, w->reuse, &job->devices, &job->why);
 	case WORK_LIST:
-		return device_work_list(w->regions, w->region_count, &job->devices, &job->why);
+		return device_work_list(
+			w->regions, w->region_count, &job->devices, &job->lost, &job->why);
 	case WORK_REMOVE:
 		device_work_remove(
 			w->regions, &job->devices, job->sought ? &job->scan : NULL, w->reuse);

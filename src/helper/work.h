@@ -52,7 +52,8 @@ struct work_job {
 	/* MAKE, LIST: the result; SEEK: what it is about; REMOVE: what to remove; TAKE: what to
 	 * remove, then what is left */
 	struct device_list devices;
-	bool sought; /* REMOVE: scan is what a SEEK of these devices has found */
+	uint32_t lost; /* LIST: the regions of which devices were lost, a bit each */
+	bool sought;   /* REMOVE: scan is what a SEEK of these devices has found */
 	/* the result: */
 	int error;               /* 0 or negative errno */
 	struct problem why;      /* with error, of what goes through devices */

@@ -227,6 +227,14 @@ int soft_device_list(
 	return 0;
 }
 
+int soft_device_has_lost(uint64_t region_start, struct problem *why)
+{
+	_cleanup_(soft_record_close) struct soft_record record = SOFT_RECORD_NULL;
+	int r = soft_record_open(&record, region_start, why);
+
+	return r < 0 ? r : soft_record_has_lost(&record);
+}
+
 static bool is_same(const struct soft_device *a, const struct soft_device *b)
 {
 	return a->id == b->id && a->instance == b->instance && a->identity == b->identity &&

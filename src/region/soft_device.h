@@ -71,6 +71,14 @@ void soft_device_deinit(struct soft_device *d);
  */
 int soft_device_list(
 	uint64_t region_start, struct soft_device **ret, size_t *count, struct problem *why);
+
+/*
+ * Has a device of ours gone since the boot, or become another one, without us? Then nobody can tell
+ * by its counts any more who reaches the memory that it had. To be asked after soft_device_list(),
+ * which finds it out. 1, 0 or a negative errno with a sentence.
+ */
+int soft_device_has_lost(uint64_t region_start, struct problem *why);
+
 void soft_device_list_free(struct soft_device *list, size_t count);
 
 /*

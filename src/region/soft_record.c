@@ -35,8 +35,9 @@ struct header { /* in the place of slot 0 */
 static_assert(sizeof(struct slot) == 32 && sizeof(struct header) == sizeof(struct slot),
 	"no slot goes over the end of a page");
 
-#define SLOTS_MAX  32768U
-#define RANGES_AT  ((off_t)(SLOTS_MAX * sizeof(struct slot)))
+#define SLOTS_MAX  32767U
+#define LOST_AT    ((off_t)(SLOTS_MAX * sizeof(struct slot)))
+#define RANGES_AT  (LOST_AT + (off_t)sizeof(struct slot))
 #define RANGES_MAX (1U << 24)
 
 static const char *record_path(char path[RECORD_PATH], uint64_t region_start)
@@ -156,15 +157,35 @@ bool soft_record_is_window(const struct soft_record *r, unsigned id, uint64_t id
 	return identity != 0 && record_slot(r, id).window == identity;
 }
 
+bool soft_record_has_lost(const struct soft_record *r)
+{
+	uint64_t lost = 0;
+
+	/* What can't be read may be anything. */
+	return record_get(r, LOST_AT, &lost, sizeof(lost)) < 0 || lost != 0;
+}
+
+static int note_lost(const struct soft_record *r, struct problem *why)
+{
+	const uint64_t lost = 1;
+
+	return record_put(r, LOST_AT, &lost, sizeof(lost), why);
+}
+
 int soft_record_set_ours(
 	const struct soft_record *r, unsigned id, uint64_t identity, struct problem *why)
 {
 	const struct slot s = {.ours = identity};
+	uint64_t before;
+	int e = 0;
 
 	if (id == 0 || id >= SLOTS_MAX)
 		return problem(why, ENOSPC, "the region has more devices than can be noted, %u",
 			SLOTS_MAX - 1);
-	return record_put(r, slot_at(id), &s, sizeof(s), why);
+	before = record_slot(r, id).ours;
+	if (identity != 0 && before != 0 && before != identity)
+		e = note_lost(r, why);
+	return e < 0 ? e : record_put(r, slot_at(id), &s, sizeof(s), why);
 }
 
 /* The device that the slot is about, NULL if it is not there any more. */
@@ -186,8 +207,11 @@ int soft_record_forget_gone(const struct soft_record *r, const struct soft_devic
 	if (e < 0)
 		return problem_errno(why, -e, "reading which devices are ours");
 	for (unsigned id = 1; id < SLOTS_MAX && e == 0; id++)
-		if (slots[id].ours != 0 && !find_noted(&slots[id], id, list, count))
-			e = soft_record_set_ours(r, id, 0, why);
+		if (slots[id].ours != 0 && !find_noted(&slots[id], id, list, count)) {
+			e = note_lost(r, why);
+			if (e == 0)
+				e = soft_record_set_ours(r, id, 0, why);
+		}
 	return e;
 }
 

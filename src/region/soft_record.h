@@ -10,8 +10,9 @@
  *
  * Slots of 32 bytes, one an id, each of three identities (0: none): ours, exported, window. Slot 0,
  * the seed's, which is never ours, is the header: it says whether a device is being made or taken
- * away, and the ranges that it is to have, or had, lie behind the last slot. Each fact is one write
- * within a page, so that a crash leaves it old or new.
+ * away, and the ranges that it is to have, or had, lie behind the last slot. The last slot says
+ * whether a device of ours has ever gone without us. Each fact is one write within a page, so that
+ * a crash leaves it old or new.
  */
 #ifndef GM_REGION_SOFT_RECORD_H
 #define GM_REGION_SOFT_RECORD_H
@@ -37,13 +38,18 @@ bool soft_record_is_ours(const struct soft_record *r, unsigned id, uint64_t iden
 bool soft_record_is_exported(const struct soft_record *r, unsigned id, uint64_t identity);
 bool soft_record_is_window(const struct soft_record *r, unsigned id, uint64_t identity);
 
-/* Whatever was noted of the id before is forgotten. */
+/* Whatever was noted of the id before is forgotten. If that was of another device, it has gone
+ * without us. */
 int soft_record_set_ours(
 	const struct soft_record *r, unsigned id, uint64_t identity, struct problem *why);
 
-/* Forgets what is noted of devices that are not in the list, which has all of them. */
+/* Forgets what is noted of devices that are not in the list, which has all of them: they have gone
+ * without us. */
 int soft_record_forget_gone(const struct soft_record *r, const struct soft_device *list,
 	size_t count, struct problem *why);
+
+/* Has a device of ours gone without us since the boot, or was it changed? */
+bool soft_record_has_lost(const struct soft_record *r);
 
 /* Do not take the lock, so that they never wait. Negative errno. */
 int soft_record_note_exported(uint64_t region_start, unsigned id, uint64_t identity);

@@ -56,6 +56,7 @@ int __wrap_soft_device_remove(
 	uint64_t region_start, const struct soft_device *d, struct problem *why);
 int __real_procscan_run(const struct scan_options *options, struct scan_result *ret);
 int __wrap_procscan_run(const struct scan_options *options, struct scan_result *ret);
+int __wrap_soft_device_has_lost(uint64_t region_start, struct problem *why);
 int __wrap_soft_device_check(const struct soft_device *d, struct problem *why);
 int __wrap_soft_device_open(const struct soft_device *d, int access);
 int __wrap_soft_device_set_owner(const struct soft_device *d, uid_t uid, gid_t gid, mode_t mode);
@@ -199,6 +200,7 @@ unsigned fake_soft_add(bool ours, bool bound, uint64_t block, uint32_t count)
 
 void fake_soft_take_away(unsigned id)
 {
+	fake_soft->lost |= find(id)->ours;
 	remove_file(find(id));
 	find(id)->used = false;
 }
@@ -336,6 +338,13 @@ int __wrap_procscan_run(const struct scan_options *options, struct scan_result *
 	while (atomic_load(&fake_soft->hold_scan))
 		(void)nanosleep(&step, NULL);
 	return __real_procscan_run(options, ret);
+}
+
+int __wrap_soft_device_has_lost(uint64_t region_start, struct problem *why)
+{
+	(void)region_start;
+	(void)why;
+	return fake_soft->lost;
 }
 
 /* The one that d is about, NULL if it is not there any more. */

@@ -52,6 +52,7 @@ struct fake_soft {
 	atomic_int fail_in;    /* the device after this many more can't be made; negative: none */
 	atomic_int keep;       /* this many removals fail */
 	/* fake_counts.c: */
+	bool lost;             /* root has taken away one of ours */
 	bool no_counts;        /* they can't be read here */
 	atomic_uint idle_cdev; /* what an idle device has */
 	atomic_uint idle_page;

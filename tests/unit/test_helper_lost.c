@@ -207,6 +207,14 @@ Test(helper_lost, another_device_with_the_id_is_left_alone_by_the_next_helper)
 	expect_alone(id);
 }
 
+Test(helper_lost, what_root_took_away_is_not_free_for_the_next_helper)
+{
+	fake_soft_take_away(grant_and_end());
+	restart(small, 2);
+	expect_check(LINK_BUSY); /* without any device it would be free, if none had been lost */
+	cr_expect_eq(rig_scrub(&rig, 10, 1), EUCLEAN);
+}
+
 /* ---- exports ---- */
 
 static struct link_exported export_file(void)

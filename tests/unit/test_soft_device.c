@@ -349,6 +349,16 @@ Test(soft_device, what_was_noted_of_one_that_is_gone_is_forgotten)
 	struct soft_device found = find(3);
 	cr_expect_null(found.ranges);
 	cr_expect_not(is_noted(3, device.identity));
+	cr_expect_eq(soft_device_has_lost(START, NULL), 1);
+}
+
+Test(soft_device, one_that_has_taken_the_place_of_another_tells_that_it_is_lost)
+{
+	cr_expect_eq(soft_device_has_lost(START, NULL), 0);
+	remove_device(3);
+	make_device(3, other, 1);
+	note_ours(3); /* made by us, before anybody has looked */
+	cr_expect_eq(soft_device_has_lost(START, NULL), 1);
 }
 
 Test(soft_device, what_is_noted_is_of_one_device)
