@@ -224,15 +224,18 @@ void deliver(struct server *s, struct delivery *d)
 	struct obstacle o = {.why = PROBLEM_INIT};
 	int r = 0;
 
-	if (devices && !devices->working)
+	if (!devices) {
+		(void)obstacle(&o, ENOMEM, GM_REASON_MEMORY, "no memory to note its devices");
+		delivery_fail(s, d, &o);
+		return;
+	}
+	if (!devices->working)
 		r = drop_lost(inode, &o);
-	if (r >= 0 && devices && takes_away_first(s, d, devices)) {
+	if (r >= 0 && takes_away_first(s, d, devices)) {
 		TAILQ_INSERT_TAIL(&s->deliveries, d, entry);
 		return;
 	}
-	if (!devices)
-		r = obstacle(&o, ENOMEM, GM_REASON_MEMORY, "no memory to note its devices");
-	else if (r >= 0 && !devices->working)
+	if (r >= 0 && !devices->working)
 		r = plan(s, d, &devices->list, &needed, &o);
 	if (r >= 0 && needed.count > 0)
 		r = start_making(s, d->ino, devices, &needed, &o);

@@ -77,9 +77,10 @@ static int record_put(
 
 static struct header record_header(const struct soft_record *r)
 {
-	struct header h;
+	struct header h = {.magic = 0};
 
-	return record_get(r, 0, &h, sizeof(h)) < 0 ? (struct header){.magic = 0} : h;
+	(void)record_get(r, 0, &h, sizeof(h)); /* what can't be read has no magic */
+	return h;
 }
 
 static int record_check(const struct soft_record *r, const char *path, struct problem *why)
