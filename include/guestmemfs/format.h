@@ -260,7 +260,8 @@ enum gm_record_type { /* what the change was; its effect is in the items alone *
 	GM_RECORD_RELEASE = 9, /* nobody reaches the inode's memory any more */
 	GM_RECORD_SCRUB = 10,
 	GM_RECORD_ORPHAN = 11, /* the last user of an unlinked file is gone */
-	GM_RECORD_TYPE_LAST = GM_RECORD_ORPHAN,
+	GM_RECORD_FALLOCATE = 16,
+	GM_RECORD_TYPE_LAST = GM_RECORD_FALLOCATE,
 };
 
 struct gm_record {
