@@ -70,6 +70,20 @@ static inline void ns_set_changed(struct inode_attr *a, const struct timespec *n
 	ns_set_ctime(a, now);
 }
 
+/* Can a file take its blocks at this place, as far as pages of 1 GiB go? */
+bool ns_spare_fits_pages(const struct inode *i, uint64_t file_block);
+
+/* The spare inode with the most blocks that a file of this user can take at file_block, where it
+ * needs so many; NULL: none. */
+const struct inode *ns_spare_find(
+	const struct namespace *ns, uint32_t uid, uint64_t file_block, uint64_t blocks);
+
+/* Items that remove it, and that give what it had to the file (returns the file block behind it).
+ * Then, once that is committed: what it means. */
+void ns_spare_take(struct txn *t, const struct inode *from);
+uint64_t ns_spare_give(struct txn *t, const struct inode *from, uint64_t ino, uint64_t file_block);
+void ns_spare_given(struct namespace *ns, uint64_t from, uint64_t ino, uint64_t file_block);
+
 /* Items that free all blocks of the inode and remove it. It has no name and, if a directory, no
  * entries by then. */
 void ns_drop_inode(struct txn *t, const struct inode *i);

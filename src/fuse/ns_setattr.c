@@ -87,11 +87,34 @@ struct growth {
 	struct alloc_extent *extents; /* owned */
 	size_t count;
 	uint64_t file_block; /* of the first one */
+	/* NULL, or whose blocks come first, before those of the extents */
+	const struct inode *from;
 };
 
 static void growth_deinit(struct growth *g)
 {
 	free_pointerp(&g->extents);
+}
+
+/* What nobody reaches serves first. A file that is held already has devices of its own, and a
+ * helper that could not tell which of its blocks are to be zeroed. */
+static int plan_with_spare(
+	const struct namespace *ns, struct growth *g, struct inode_attr *attr, uint64_t blocks)
+{
+	if (attr->flags & GM_INODE_HELD)
+		return -ENOSPC;
+	const struct inode *from = ns_spare_find(ns, attr->uid, g->file_block, blocks);
+	if (!from)
+		return -ENOSPC;
+	uint64_t rest = blocks - inode_blocks(from);
+	int r = rest == 0 ? 0
+			  : alloc_plan(ns_meta(ns)->alloc, rest, ALLOC_UNIT_AUTO, &g->extents,
+				    &g->count);
+	if (r < 0)
+		return r;
+	g->from = from;
+	attr->flags |= GM_INODE_HELD;
+	return 0;
 }
 
 static int plan_growth(
@@ -104,13 +127,17 @@ static int plan_growth(
 	if (want == have)
 		return 0;
 	g->file_block = have;
-	return alloc_plan(ns_meta(ns)->alloc, want - have, ALLOC_UNIT_AUTO, &g->extents, &g->count);
+	int r = alloc_plan(
+		ns_meta(ns)->alloc, want - have, ALLOC_UNIT_AUTO, &g->extents, &g->count);
+	return r == -ENOSPC ? plan_with_spare(ns, g, attr, want - have) : r;
 }
 
 static void add_growth(struct txn *t, uint64_t ino, const struct growth *g)
 {
 	uint64_t at = g->file_block;
 
+	if (g->from)
+		at = ns_spare_give(t, g->from, ino, at);
 	for (size_t n = 0; n < g->count; n++) {
 		const struct alloc_extent *e = &g->extents[n];
 		struct file_extent added = {
@@ -216,9 +243,16 @@ int ns_setattr(struct namespace *ns, const struct ns_request *rq, uint64_t ino,
 	}
 	/* Blocks that go, the inode, blocks that come: at no point between has it blocks beyond its
 	 * size. */
+	uint64_t from = g.from ? g.from->attr.ino : 0;
+	if (from)
+		ns_spare_take(&t, g.from);
 	txn_put_inode(&t, &attr);
 	add_growth(&t, ino, &g);
 	t.result = ino;
 	r = store_commit(ns->store, &t);
-	return r < 0 ? r : ns_getattr(ns, ino, ret);
+	if (r < 0)
+		return r;
+	if (from)
+		ns_spare_given(ns, from, ino, g.file_block);
+	return ns_getattr(ns, ino, ret);
 }

@@ -128,6 +128,7 @@ void op_setattr(
 
 	(void)fi;
 	p.error = ns_setattr(o->ns, &p.rq, ino, &p.change, &st);
+	grants_hand_over(o->grants);
 	if (p.error == 0 && (p.change.set & (NS_SET_MODE | NS_SET_UID | NS_SET_GID)))
 		grants_node_changed(o->grants, ino);
 	explain(o, &p);
@@ -148,6 +149,7 @@ static void retry_parked(struct ops *o, struct parked *p)
 
 	clock_gettime(CLOCK_REALTIME, &p->rq.now);
 	r = ns_setattr(o->ns, &p->rq, p->ino, &p->change, &st);
+	grants_hand_over(o->grants);
 	if (r == p->error && p->awaited_count > 0)
 		return; /* another answer may still help */
 	finish_parked(o, p, r, &st);

@@ -58,6 +58,7 @@ struct watch {
 			   found */
 	/* while idle or to be looked at; on soft regions: while it is to be taken back */
 	unsigned take;    /* soft regions: LINK_CHECK_* */
+	uint64_t offered; /* the link that was told that it may be handed over; 0: none */
 	bool quarantined; /* and the audit has a line of it */
 	bool pending;     /* it is in holders.pending */
 	bool scanning;    /* the scan that is under way began after it came in */

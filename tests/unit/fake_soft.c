@@ -54,6 +54,8 @@ int __wrap_soft_device_create(uint64_t region_start, const struct soft_range *ra
 int __wrap_soft_device_remove(
 	uint64_t region_start, const struct soft_device *d, struct problem *why);
 int __wrap_soft_device_open(const struct soft_device *d, int access);
+int __wrap_soft_user_load(struct soft_user *ret, uint64_t region_start, unsigned id);
+int __wrap_soft_user_note(const struct soft_user *u, uint64_t region_start, unsigned id);
 int __wrap_soft_device_set_owner(const struct soft_device *d, uid_t uid, gid_t gid, mode_t mode);
 int __wrap_soft_device_note_exported(uint64_t region_start, struct soft_device *d);
 int __wrap_soft_device_note_window(uint64_t region_start, struct soft_device *d);
@@ -389,4 +391,24 @@ int __wrap_soft_device_set_owner(const struct soft_device *d, uid_t uid, gid_t g
 	found->gid = gid;
 	found->mode = mode;
 	return 0;
+}
+
+int __wrap_soft_user_load(struct soft_user *ret, uint64_t region_start, unsigned id)
+{
+	const struct fake_device *found = find(id);
+
+	(void)region_start;
+	*ret = found ? found->user : SOFT_USER_NULL;
+	return 0;
+}
+
+int __wrap_soft_user_note(const struct soft_user *u, uint64_t region_start, unsigned id)
+{
+	struct fake_device *found = find(id);
+	int r = atomic_load(&fake_soft->no_room);
+
+	(void)region_start;
+	if (found && r == 0)
+		found->user = *u;
+	return r;
 }

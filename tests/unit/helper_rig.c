@@ -291,7 +291,8 @@ struct link_redeem rig_grant(struct rig *r, uint64_t ino, uint32_t access,
 		.epoch = put_le64(++r->epoch),
 		.size = put_le64(rig_size(extents, count)),
 		.extent_count = put_le64(count),
-		.access = put_le32(access)};
+		.access = put_le32(access),
+		.owner = put_le32(r->owner)};
 	rig_send(r, &m, sizeof(m), LINK_GRANT, id);
 	rig_send_extents(r, id, ino, extents, count);
 	return asked;

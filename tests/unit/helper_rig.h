@@ -32,6 +32,7 @@ struct rig {
 	int control;    /* the supervisor's end of its link to the helper */
 	int worker;     /* the worker's end of its link to the helper; -1: none */
 	uint64_t epoch; /* of the last grant */
+	uid_t owner;    /* of the files that are granted */
 };
 
 /* Makes the region, too. */
