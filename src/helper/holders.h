@@ -38,7 +38,9 @@ struct holder {
 	bool adopted; /* found in /proc, not granted to */
 	bool seen;    /* by the scan that is being gone through */
 	bool killed;
-	uint64_t since; /* adopted: the look that found it, of server.looks */
+	/* The last look, of server.looks, that could have missed it: adopted: that found it; else
+	 * that began before the last grant was read. */
+	uint64_t since;
 	LIST_ENTRY(holder) by_watch;
 	LIST_ENTRY(holder) by_process;
 };

@@ -275,6 +275,15 @@ bool takeback_try(struct server *s, struct record_inode *inode)
 	       start(s, inode) == 0;
 }
 
+/* It is removed, and somebody who was granted it lives: that he has let it go nobody tells. */
+static void watch_out(struct server *s, struct watch *w, uint64_t now)
+{
+	if (w->due > now)
+		return;
+	lookout_want(s);
+	w->due = now + HOLDERS_DELAY_MAX;
+}
+
 uint64_t takeback_check_time(struct server *s, uint64_t now)
 {
 	uint64_t next = SERVER_NEVER;
@@ -284,9 +293,14 @@ uint64_t takeback_check_time(struct server *s, uint64_t now)
 		return SERVER_NEVER;
 	for (w = TAILQ_FIRST(&s->holders.pending); w; w = following) {
 		following = TAILQ_NEXT(w, entry);
+		if (watch_find_live(w, false))
+			watch_out(s, w, now);
 		/* The end of what is in the way brings us back here. */
-		if (!may_be_looked_at(s, w))
+		if (!may_be_looked_at(s, w)) {
+			if (watch_find_live(w, false) && w->due < next)
+				next = w->due;
 			continue;
+		}
 		if (w->due <= now && look(s, w))
 			return SERVER_NEVER;
 		if (w->pending && w->due > now && w->due < next)

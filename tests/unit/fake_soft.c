@@ -15,6 +15,7 @@
 
 #include "confine/confine.h"
 #include "proto/link.h"
+#include "region/procscan.h"
 #include "region/region.h"
 #include "util/cleanup.h"
 
@@ -54,6 +55,7 @@ int __wrap_soft_device_create(uint64_t region_start, const struct soft_range *ra
 int __wrap_soft_device_remove(
 	uint64_t region_start, const struct soft_device *d, struct problem *why);
 int __wrap_soft_device_open(const struct soft_device *d, int access);
+void __wrap_procscan_identify_device(struct scan_target *ret, dev_t rdev, const char *node);
 int __wrap_soft_user_load(struct soft_user *ret, uint64_t region_start, unsigned id);
 int __wrap_soft_user_note(const struct soft_user *u, uint64_t region_start, unsigned id);
 int __wrap_soft_device_set_owner(const struct soft_device *d, uid_t uid, gid_t gid, mode_t mode);
@@ -411,4 +413,20 @@ int __wrap_soft_user_note(const struct soft_user *u, uint64_t region_start, unsi
 	if (found && r == 0)
 		found->user = *u;
 	return r;
+}
+
+/* /proc shows the file in the device's place. */
+void __wrap_procscan_identify_device(struct scan_target *ret, dev_t rdev, const char *node)
+{
+	char path[128];
+	_cleanup_fd_ int fd = open(path_of(path, minor(rdev)), O_RDONLY | O_CLOEXEC);
+	void *p = fd < 0 ? MAP_FAILED : mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+
+	(void)node;
+	*ret = (struct scan_target){.is_device = true};
+	if (p == MAP_FAILED)
+		return;
+	if (procscan_identify(ret, fd, p) < 0)
+		*ret = (struct scan_target){.is_device = true};
+	(void)munmap(p, 4096);
 }
