@@ -205,8 +205,7 @@ static int move_devices(struct server *s, struct record_inode *from, struct reco
 
 static bool may_have_gone(const struct server *s, const struct record_inode *from)
 {
-	return from->spare && !from->contradicted && from->watch && from->watch->offered &&
-	       from->told_by != s->link.serial;
+	return from->spare && !from->contradicted && from->told_by != s->link.serial;
 }
 
 static int hand_over(struct server *s, struct record_inode *from, const struct link_hand_over *m,
