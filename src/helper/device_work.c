@@ -93,11 +93,16 @@ static int list_region(
 	return r;
 }
 
-int device_work_list(
-	const struct region *regions, unsigned count, struct device_list *ret, struct problem *why)
+int device_work_list(const struct region *regions, unsigned count, struct device_list *ret,
+	uint32_t *lost, struct problem *why)
 {
+	*lost = 0;
 	for (unsigned i = 0; i < count; i++) {
 		int r = list_region(i, regions[i].physical_start, ret, why);
+		if (r >= 0)
+			r = soft_device_has_lost(regions[i].physical_start, why);
+		if (r > 0)
+			*lost |= 1U << i;
 		if (r < 0) {
 			device_list_deinit(ret);
 			return problem_prefix(why, r, "region %s", regions[i].name);
@@ -143,6 +148,7 @@ static void remove_orphan(const struct region *regions, const struct device *d, 
 			node);
 }
 
+/* A window. */
 static void remove_unused(const struct region *regions, const struct device *d, pid_t user)
 {
 	char node[SOFT_DEVICE_NODE];
@@ -159,38 +165,16 @@ static void remove_unused(const struct region *regions, const struct device *d, 
 		log_info("%s is removed: a helper that ended had left it", node);
 }
 
-static bool is_orphan(const struct soft_device *d)
+void device_work_remove(const struct region *regions, const struct device_list *devices,
+	const struct scan_result *sought, struct reuse *reuse)
 {
-	return d->bound && !d->window;
-}
-
-int device_work_remove(const struct region *regions, const struct device_list *devices,
-	const struct scan_options *scan, struct reuse *reuse)
-{
-	_cleanup_free_ struct scan_target *targets = calloc(devices->count + 1, sizeof(*targets));
-	_cleanup_(scan_result_deinit) struct scan_result result = SCAN_RESULT_NULL;
-
-	if (!targets)
-		return -ENOMEM;
-	for (size_t i = 0; i < devices->count; i++) {
-		char node[SOFT_DEVICE_NODE];
-		procscan_identify_device(&targets[i], devices->at[i].soft.rdev,
-			soft_device_node(node, &devices->at[i].soft));
-	}
-	const struct scan_options options = {.targets = targets,
-		.target_count = (unsigned)devices->count,
-		.supervisor = scan->supervisor};
-	int r = procscan_run(&options, &result);
-	if (r < 0)
-		return r;
 	for (unsigned i = 0; i < devices->count; i++) {
 		const struct device *d = &devices->at[i];
-		if (is_orphan(&d->soft))
-			remove_orphan(regions, d, reuse);
+		if (sought)
+			remove_unused(regions, d, find_user(sought, i));
 		else
-			remove_unused(regions, d, find_user(&result, i));
+			remove_orphan(regions, d, reuse);
 	}
-	return 0;
 }
 
 /* ---- zeroing ---- */
@@ -254,10 +238,18 @@ static int zero_by_window(const struct region *region, uint64_t offset, uint64_t
 	return r < 0 ? r : k < 0 ? problem(why, -k, "%s", kept.text) : 0;
 }
 
-/* It was shown idle, and taken away, since the list was made. */
-static bool is_gone(int error)
+/*
+ * It was shown idle, and taken away by us, since the list was made: then its note is cleared
+ * (reuse.c). Over pages of one that root has taken away no device may be made and removed:
+ * somebody may have pinned them.
+ */
+static bool was_taken_away(const struct device *d, uint64_t start, int error)
 {
-	return error == -ENOENT || error == -ESTALE || error == -ENXIO;
+	struct soft_user user;
+
+	return (error == -ENOENT || error == -ESTALE || error == -ENXIO) &&
+	       soft_user_load(&user, start, d->soft.id) == 0 && user.users == SOFT_USERS_UNKNOWN &&
+	       !user.spare;
 }
 
 struct zeroing {
@@ -275,15 +267,16 @@ static int zero_piece(const struct zeroing *z, const struct cover_piece *piece,
 	uint64_t behind = (piece->block + piece->count) << GM_BLOCK_SHIFT;
 	uint64_t from = z->offset > first ? z->offset : first;
 	uint64_t to = z->end < behind ? z->end : behind;
-	int r = -ENOENT;
+	const struct region *region = &z->regions[z->region];
+	const struct device *d = piece->range ? &devices->at[piece->range->device] : NULL;
 
-	if (piece->range)
-		r = zero_window(&devices->at[piece->range->device].soft,
-			(piece->device_block << GM_BLOCK_SHIFT) + (from - first), to - from,
-			z->stop, why);
-	return is_gone(r) ? zero_by_window(
-				    &z->regions[z->region], from, to - from, z->reuse, z->stop, why)
-			  : r;
+	if (d) {
+		uint64_t at = (piece->device_block << GM_BLOCK_SHIFT) + (from - first);
+		int r = zero_window(&d->soft, at, to - from, z->stop, why);
+		if (!was_taken_away(d, region->physical_start, r))
+			return r;
+	}
+	return zero_by_window(region, from, to - from, z->reuse, z->stop, why);
 }
 
 int device_work_zero(const struct region *regions, unsigned region, uint64_t offset,

@@ -149,6 +149,18 @@ static bool is_all_in_devices(const struct record_inode *inode)
 	return size == count_blocks(inode) << GM_BLOCK_SHIFT;
 }
 
+/* What somebody has taken away or changed can't be given on: nobody would know who has its pages.
+ */
+static bool are_there(const struct device_list *devices)
+{
+	struct problem why = PROBLEM_INIT;
+
+	for (size_t i = 0; i < devices->count; i++)
+		if (soft_device_check(&devices->at[i].soft, &why) < 0)
+			return false;
+	return true;
+}
+
 static void send_spare(struct server *s, const struct record_inode *inode)
 {
 	const struct link_spare m = {.header = link_header_make(sizeof(m), LINK_SPARE, 0),
@@ -167,7 +179,8 @@ void spare_offer(struct server *s, struct watch *w)
 
 	if (!spare_is_wanted(s) || !(w->take & LINK_CHECK_KEEP) || !link_is_up(&s->link) ||
 		w->offered == s->link.serial || inode->contradicted || watch_find_live(w, true) ||
-		!is_all_in_devices(inode) || !may_be_given_on(s, &inode->devices->list))
+		!is_all_in_devices(inode) || !may_be_given_on(s, &inode->devices->list) ||
+		!are_there(&inode->devices->list))
 		return;
 	int r = note_spare(s, &inode->devices->list);
 	if (r < 0) {

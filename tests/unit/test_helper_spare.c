@@ -431,6 +431,31 @@ Test(helper_spare, a_look_that_is_under_way_finds_it_with_its_new_file)
 	rig_child_end(&c);
 }
 
+/* ---- when root takes it away ---- */
+
+Test(helper_spare, what_root_has_taken_away_is_not_offered)
+{
+	learn();
+	unsigned id = leave_pinned(11);
+	device(id)->used = false;
+	send_check(11);
+	expect_busy(11);
+	rig_expect_nothing(&rig, 200);
+}
+
+Test(helper_spare, nor_zeroed_nor_granted_once_it_was)
+{
+	learn();
+	unsigned id = leave_pinned(11);
+	remove_file(11);
+	hand_over(11, 12, 1);
+	scrub_small();
+	device(id)->used = false;
+	cr_expect_neq(rig_scrub(&rig, 10, 3), 0);
+	rig.owner = OTHER;
+	expect_refused(12, moved, 2, EIO, GM_REASON_DEVICE);
+}
+
 /* ---- when something dies ---- */
 
 Test(helper_spare, the_next_helper_takes_it_over_with_its_new_file)
