@@ -94,8 +94,8 @@ static void growth_deinit(struct growth *g)
 	free_pointerp(&g->extents);
 }
 
-static int plan_growth(
-	const struct namespace *ns, struct growth *g, struct inode_attr *attr, uint64_t size)
+static int plan_growth(const struct namespace *ns, struct growth *g, const struct inode *i,
+	struct inode_attr *attr, uint64_t size)
 {
 	uint64_t have = blocks_for(attr->size);
 	uint64_t want = blocks_for(size);
@@ -104,7 +104,8 @@ static int plan_growth(
 	if (want == have)
 		return 0;
 	g->file_block = have;
-	return alloc_plan(ns_meta(ns)->alloc, want - have, ALLOC_UNIT_AUTO, &g->extents, &g->count);
+	return alloc_plan(
+		ns_meta(ns)->alloc, want - have, ns_unit_of(ns, i), &g->extents, &g->count);
 }
 
 static void add_growth(struct txn *t, uint64_t ino, const struct growth *g)
@@ -185,14 +186,14 @@ static int change_size(const struct namespace *ns, struct txn *t, const struct i
 	if (size > SIZE_LIMIT)
 		return -EFBIG;
 	/* As on hugetlbfs: what is mapped by whole pages can't end within one. */
-	if (alloc_granule(ns_meta(ns)->alloc) > 1 && size % GM_GROUP_SIZE != 0)
+	if (!ns_size_fits(ns, i, size))
 		return -EINVAL;
 	if (size < attr->size)
 		return shrink(ns, t, i, attr, size);
 	/* Its node is one device over what the file is now, and can't grow. */
 	if (size > attr->size && (attr->flags & GM_INODE_EXPORTED))
 		return -EBUSY;
-	return plan_growth(ns, g, attr, size);
+	return plan_growth(ns, g, i, attr, size);
 }
 
 int ns_setattr(struct namespace *ns, const struct ns_request *rq, uint64_t ino,
@@ -221,6 +222,10 @@ int ns_setattr(struct namespace *ns, const struct ns_request *rq, uint64_t ino,
 	/* Blocks that go, the inode, blocks that come: at no point between has it blocks beyond its
 	 * size. */
 	txn_put_inode(&t, &attr);
+	if (change->set & NS_SET_MODE)
+		r = ns_follow_mode(ns, &t, &attr);
+	if (r < 0)
+		return r;
 	add_growth(&t, ino, &g);
 	t.result = ino;
 	r = store_commit(ns->store, &t);

@@ -437,6 +437,8 @@ static const struct {
 	{"chmod", 1, world_step_chmod},
 	{"chown", 1, world_step_chown},
 	{"times", 1, step_times},
+	{"attribute", 2, world_step_attribute},
+	{"no-attribute", 2, world_step_no_attribute},
 	{"size", 2, step_size},
 	{"open", 1, step_open},
 	{"close", 1, step_close},
