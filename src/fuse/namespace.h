@@ -205,6 +205,51 @@ int ns_listxattr(
  * gets there what the list denies him. */
 uint32_t ns_node_mode(const struct meta *m, const struct inode *i);
 
+/* ---- space: fallocate(2) and lseek(2) ---- */
+
+struct ns_range { /* bytes of a file */
+	uint64_t offset;
+	uint64_t length;
+};
+
+enum ns_space {
+	NS_ALLOCATE,      /* and the file is made as long as the range reaches */
+	NS_ALLOCATE_KEEP, /* its size stays, also where that leaves blocks past its end */
+	NS_PUNCH,
+};
+
+/*
+ * NS_ALLOCATE, NS_ALLOCATE_KEEP: every block that the range touches gets memory; where the file
+ * becomes longer, so does every block from its old end on. -ENOSPC; -EBUSY it is exported and would
+ * get more.
+ *
+ * NS_PUNCH: the whole blocks of the range are freed; where memory is given out by whole GiBs, the
+ * whole GiBs, and other whole blocks become dirty, to be zeroed before anybody sees them. A range
+ * that reaches the end of the file takes its last block whole. ns_punch_edges() must have been
+ * asked before, and what it says must be zero. -EBUSY the file is held.
+ *
+ * -EINVAL length is 0, or the file would not end with a GiB where memory is given out by those;
+ * -EFBIG past any pool, where there is nothing to punch; -ENODEV no regular file.
+ */
+int ns_change_space(struct namespace *ns, const struct ns_request *rq, uint64_t ino,
+	enum ns_space what, const struct ns_range *range);
+
+/*
+ * The parts of blocks at the ends of a range to be punched that may hold data: the caller sees to
+ * it that they are zeroed, and that nobody gets a grant meanwhile. How many, or the errors of
+ * NS_PUNCH beside -EBUSY also while the pool is frozen.
+ */
+int ns_punch_edges(const struct namespace *ns, uint64_t ino, const struct ns_range *range,
+	struct ns_range ret[2]);
+
+/* True if the file owns this block and it is clean: it may hold the file's data. A dirty one is
+ * zeroed whole before anybody sees it. */
+bool ns_has_data(const struct namespace *ns, const struct inode *i, uint64_t file_block);
+
+/* SEEK_DATA or SEEK_HOLE. A block that the file owns is data, whatever is in it. -ENXIO as
+ * lseek(2); -EINVAL. */
+int ns_seek(const struct namespace *ns, uint64_t ino, uint64_t offset, int whence, uint64_t *ret);
+
 /* ---- users of an inode ---- */
 
 /* Counts an open file or directory stream. */

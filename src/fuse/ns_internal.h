@@ -2,7 +2,8 @@
 /*
  * What the files of the namespace share among themselves: namespace.c (reading, helpers),
  * ns_names.c (create, remove), ns_links.c (links, symlinks, nodes), ns_rename.c, ns_setattr.c,
- * ns_users.c (open, held, zeroed).
+ * ns_fill.c (blocks that a file gets), ns_space.c (fallocate, seek), ns_users.c (open, held,
+ * zeroed), ns_xattr.c, ns_acl.c, ns_policy.c and ns_quota.c.
  */
 #ifndef GM_FUSE_NS_INTERNAL_H
 #define GM_FUSE_NS_INTERNAL_H
@@ -26,6 +27,31 @@ static inline void ns_note_left(struct namespace *ns, const struct inode *i)
 	if (inode_is_held_orphan(i))
 		ns->left = i->attr.ino;
 }
+
+/* Of a file: no pool comes near it, and sums of sizes stay far from overflow. */
+#define NS_SIZE_LIMIT (1ULL << 62)
+
+static inline uint64_t ns_blocks_for(uint64_t size)
+{
+	return (size + GM_BLOCK_SIZE - 1) >> GM_BLOCK_SHIFT;
+}
+
+/* Blocks for the gaps in a range of a file. */
+struct ns_fill {
+	uint64_t first, end;          /* the range, in blocks of the file */
+	struct alloc_extent *extents; /* owned; NULL: it has no gap */
+	size_t count;
+};
+
+#define NS_FILL_NULL ((struct ns_fill){.extents = NULL})
+
+/* Chooses them. -ENOSPC; -ENOMEM. */
+int ns_plan_fill(const struct namespace *ns, const struct inode *i, uint64_t first, uint64_t end,
+	struct ns_fill *ret);
+void ns_fill_deinit(struct ns_fill *f);
+
+/* The items; the inode's extents must be what they were for the plan. */
+void ns_add_fill(struct txn *t, const struct inode *i, const struct ns_fill *f);
 
 /* -ESTALE if there is none. */
 int ns_find(const struct namespace *ns, uint64_t ino, struct inode **ret);
@@ -125,8 +151,10 @@ int ns_put_page_size(const struct namespace *ns, struct txn *t, const struct ino
 void ns_inherit_page_size(const struct namespace *ns, struct txn *t, const struct inode *dir,
 	const struct inode_attr *attr);
 
-/* What a file's memory is made of, and whether it can be so large. */
+/* What a file's memory is made of: the unit to ask the allocator for, the blocks of which it comes
+ * and goes at the least, and whether it can be so large. */
 enum alloc_unit ns_unit_of(const struct namespace *ns, const struct inode *i);
+uint64_t ns_granule_of(const struct namespace *ns, const struct inode *i);
 bool ns_size_fits(const struct namespace *ns, const struct inode *i, uint64_t size);
 
 /* -EPERM, -EINVAL no number of bytes, -EXDEV a file below has a name outside. */

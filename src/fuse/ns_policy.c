@@ -52,9 +52,13 @@ enum alloc_unit ns_unit_of(const struct namespace *ns, const struct inode *i)
 	return is("1G", xattr_value(x), x->value_len) ? ALLOC_UNIT_1G : ALLOC_UNIT_2M;
 }
 
+uint64_t ns_granule_of(const struct namespace *ns, const struct inode *i)
+{
+	return ns_unit_of(ns, i) == ALLOC_UNIT_1G ? GM_BLOCKS_PER_GROUP
+						  : alloc_granule(ns_meta(ns)->alloc);
+}
+
 bool ns_size_fits(const struct namespace *ns, const struct inode *i, uint64_t size)
 {
-	bool whole = alloc_granule(ns_meta(ns)->alloc) > 1 || ns_unit_of(ns, i) == ALLOC_UNIT_1G;
-
-	return !whole || size % GM_GROUP_SIZE == 0;
+	return ns_granule_of(ns, i) == 1 || size % GM_GROUP_SIZE == 0;
 }

@@ -153,6 +153,25 @@ Test(quota, is_kept_by_every_way_to_more_memory)
 	cr_expect_eq(left(d), 200 - 30);
 }
 
+Test(quota, counts_what_fallocate_takes_and_gives_back)
+{
+	const struct ns_range four = {.length = 4 * GM_BLOCK_SIZE};
+	const struct ns_range one = {.offset = GM_BLOCK_SIZE, .length = GM_BLOCK_SIZE};
+	uint64_t d = pool_mkdir(&pool, ROOT, "d"), f = pool_create(&pool, d, "f"),
+		 g = pool_create(&pool, d, "g");
+
+	cr_assert_eq(limit(d, "10M"), 0);
+	cr_expect_eq(ns_change_space(&pool.ns, &pool.rq, f, NS_ALLOCATE_KEEP, &four), 0);
+	cr_expect_eq(used(d), 4);
+	cr_expect_eq(ns_change_space(&pool.ns, &pool.rq, g, NS_ALLOCATE, &four), -EDQUOT);
+	cr_expect_eq(ns_change_space(&pool.ns, &pool.rq, f, NS_ALLOCATE, &four), 0);
+	cr_expect_eq(ns_change_space(&pool.ns, &pool.rq, f, NS_PUNCH, &one), 0);
+	cr_expect_eq(used(d), 3);
+	cr_expect_eq(ns_change_space(&pool.ns, &pool.rq, g, NS_ALLOCATE, &one), 0);
+	cr_expect_eq(used(d), 5);
+	cr_expect_eq(ns_change_space(&pool.ns, &pool.rq, f, NS_ALLOCATE, &one), -EDQUOT);
+}
+
 Test(quota, every_directory_above_counts)
 {
 	uint64_t a = pool_mkdir(&pool, ROOT, "a"), b = pool_mkdir(&pool, a, "b"),

@@ -483,6 +483,30 @@ Test(xattrs, the_page_size_is_inherited_and_insisted_on)
 	cr_expect_eq(set(e, XATTR_PAGE_SIZE, "1G"), -EINVAL, "it has memory already");
 }
 
+Test(xattrs, whole_gigabytes_come_and_go_whole)
+{
+	const struct ns_range part = {.offset = 3 * GM_BLOCK_SIZE, .length = 9 * GM_BLOCK_SIZE};
+	const struct ns_range over = {.offset = GIB - GM_BLOCK_SIZE, .length = GIB + GM_BLOCK_SIZE};
+	uint64_t f;
+
+	pool_deinit(&pool);
+	pool_init(&pool, 2600, 1000, true);
+	f = pool_create(&pool, ROOT, "f");
+	cr_assert_eq(set(f, XATTR_PAGE_SIZE, "1G"), 0);
+	cr_expect_eq(ns_change_space(&pool.ns, &pool.rq, f, NS_ALLOCATE, &part), -EINVAL);
+	cr_expect_eq(ns_change_space(&pool.ns, &pool.rq, f, NS_ALLOCATE_KEEP, &part), 0);
+	cr_expect_eq(inode_blocks(pool_inode(&pool, f)), GM_BLOCKS_PER_GROUP);
+	cr_assert_eq(pool_resize(&pool, f, 3 * GIB), 0);
+	cr_expect_eq(ns_change_space(&pool.ns, &pool.rq, f, NS_PUNCH, &part), 0);
+	cr_expect_eq(inode_blocks(pool_inode(&pool, f)), 3 * GM_BLOCKS_PER_GROUP);
+	cr_expect_eq(ns_change_space(&pool.ns, &pool.rq, f, NS_PUNCH, &over), 0);
+	cr_expect_eq(inode_blocks(pool_inode(&pool, f)), 2 * GM_BLOCKS_PER_GROUP);
+	cr_expect_eq(ns_change_space(&pool.ns, &pool.rq, f, NS_ALLOCATE, &over), 0);
+	for (uint32_t n = 0; n < pool_inode(&pool, f)->extent_count; n++)
+		cr_expect(pool_inode(&pool, f)->extents[n].block % GM_BLOCKS_PER_GROUP == 0 &&
+			  pool_inode(&pool, f)->extents[n].count % GM_BLOCKS_PER_GROUP == 0);
+}
+
 Test(xattrs, two_megabytes_leave_whole_groups_alone)
 {
 	uint64_t f;
