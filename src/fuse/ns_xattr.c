@@ -89,10 +89,19 @@ static int put_value(const struct namespace *ns, const struct ns_request *rq, st
 	return ns_put_xattr(ns, t, attr->ino, x->name, x->value, x->value_len);
 }
 
+/* A namespace alone ("user.") is no name. */
+static bool is_empty_name(const char *name)
+{
+	return strcmp(name, "user.") == 0 || strcmp(name, "trusted.") == 0 ||
+	       strcmp(name, "security.") == 0;
+}
+
 static int check_name(const char *name, size_t name_len)
 {
 	if (name_len == 0 || name_len > GM_NAME_MAX)
 		return -ERANGE;
+	if (is_empty_name(name))
+		return -EINVAL;
 	return xattr_check_name(name, name_len) ? -EOPNOTSUPP : 0;
 }
 
