@@ -153,8 +153,11 @@ struct counts *counts_stop(struct counts *c)
 
 		if (poll(&poll_fd, 1, STOP_SECONDS * 1000) == 0)
 			(void)pidfd_send_signal(c->pidfd, SIGKILL, NULL, 0);
-		while (waitpid(c->pid, NULL, 0) < 0 && errno == EINTR)
-			;
+		/* In its end the kernel may wait for as long as others keep a process from running.
+		 */
+		if (poll(&poll_fd, 1, STOP_SECONDS * 1000) > 0)
+			while (waitpid(c->pid, NULL, 0) < 0 && errno == EINTR)
+				;
 	}
 	(void)close_fd(c->pidfd);
 	free(c);

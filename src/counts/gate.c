@@ -49,8 +49,8 @@ static int find_program(const struct counts_gate *g, const char *name, struct pr
 	struct bpf_program *program = bpf_object__find_program_by_name(g->object, name);
 
 	if (!program)
-		return problem(
-			why, EOPNOTSUPP, "the BPF programs of this build are not as they should be");
+		return problem(why, EOPNOTSUPP,
+			"the BPF programs of this build are not as they should be");
 	return bpf_program__fd(program);
 }
 
@@ -60,8 +60,8 @@ static int map_job(struct counts_gate *g, struct problem *why)
 	void *memory;
 
 	if (!map || bpf_map__value_size(map) != sizeof(struct counts_gate_job))
-		return problem(
-			why, EOPNOTSUPP, "the BPF programs of this build are not as they should be");
+		return problem(why, EOPNOTSUPP,
+			"the BPF programs of this build are not as they should be");
 	memory = mmap(NULL, sizeof(struct counts_gate_job), PROT_READ | PROT_WRITE, MAP_SHARED,
 		bpf_map__fd(map), 0);
 	if (memory == MAP_FAILED)

@@ -16,8 +16,8 @@ struct bpf_object;
 
 struct counts_gate {
 	struct bpf_object *object;
-	int grace_fd, pass_fd; /* of programs, the object's */
-	int link, stay;        /* attached as long as they are open */
+	int grace_fd, pass_fd;       /* of programs, the object's */
+	int link, stay;              /* attached as long as they are open */
 	struct counts_gate_job *job; /* mapped; NULL: there is no gate */
 	struct problem why;          /* then: for this reason */
 };

@@ -20,8 +20,8 @@ static const struct confine_rule rules[] = {
 	{.name = "bpf", .compares = {{CONFINE_EQUAL, 0, BPF_RAW_TRACEPOINT_OPEN, 0}}},
 	{.name = "recvmsg", .compares = {{CONFINE_EQUAL, 0, COUNTS_FD, 0}}},
 	{.name = "sendmsg", .compares = {{CONFINE_EQUAL, 0, COUNTS_FD, 0}}}, CONFINE_ALLOW("close"),
-	CONFINE_ALLOW("clock_nanosleep"),
-	CONFINE_ALLOW("munmap"), CONFINE_ALLOW("brk"), /* free() may give memory back */
+	CONFINE_ALLOW("clock_nanosleep"), CONFINE_ALLOW("munmap"),
+	CONFINE_ALLOW("brk"), /* free() may give memory back */
 };
 
 static int keep_privileges(struct problem *why)
@@ -112,8 +112,7 @@ static size_t close_devices(
 }
 
 /* 1: the other end is closed. */
-static int answer(
-	int sock, const union counts_reply *reply, size_t size, struct problem *why)
+static int answer(int sock, const union counts_reply *reply, size_t size, struct problem *why)
 {
 	int r = packet_send(sock, reply, size, NULL, 0, true);
 

@@ -59,6 +59,7 @@ struct watch {
 	/* while idle or to be looked at; on soft regions: while it is to be taken back */
 	unsigned take;    /* soft regions: LINK_CHECK_* */
 	bool quarantined; /* and the audit has a line of it */
+	bool never;       /* soft regions: what it has does not come back in this boot */
 	bool pending;     /* it is in holders.pending */
 	bool scanning;    /* the scan that is under way began after it came in */
 	bool checked;     /* CHECK with this id is to be answered */

@@ -144,7 +144,7 @@ void takeback_check(struct server *s, uint64_t id, struct record_inode *inode, u
 		release(s, w);
 		return;
 	}
-	if ((flags & LINK_CHECK_TAKE) && s->takeback.possible)
+	if ((flags & LINK_CHECK_TAKE) && s->takeback.possible && !w->never)
 		want(s, w, flags);
 	if (live || !w->pending || !(flags & LINK_CHECK_TAKE)) {
 		live = live ? live : watch_find_live(w, true);
@@ -168,7 +168,7 @@ bool takeback_revoke(struct server *s, struct watch *w)
 		release(s, w);
 		return true;
 	}
-	if (!s->takeback.possible)
+	if (!s->takeback.possible || w->never)
 		return false;
 	if (!(w->take & TAKE_REVOKED))
 		want(s, w, LINK_CHECK_TAKE | TAKE_REVOKED);
@@ -233,8 +233,8 @@ bool takeback_try(struct server *s, struct record_inode *inode)
 {
 	const struct watch *w = inode->watch;
 
-	return s->takeback.possible && w && !watch_find_live(w, true) && !inode->contradicted &&
-	       start(s, inode) == 0;
+	return s->takeback.possible && w && !w->never && !watch_find_live(w, true) &&
+	       !inode->contradicted && start(s, inode) == 0;
 }
 
 uint64_t takeback_check_time(struct server *s, uint64_t now)
@@ -278,6 +278,12 @@ static void judge(struct server *s, struct watch *w, const struct work_job *job)
 		if (w->pending && !w->quarantined)
 			audits_quarantine(inode, job->why.text);
 		w->quarantined |= w->pending;
+		break;
+	case EPERM:
+		if (!w->quarantined)
+			audits_quarantine(inode, job->why.text);
+		w->never = w->quarantined = true;
+		w->take = 0;
 		break;
 	case EOPNOTSUPP:
 		if (s->takeback.possible)

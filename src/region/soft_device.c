@@ -2,7 +2,7 @@
 /*
  * Making and removing devices of a soft region. What a crash can leave: a device without memory, or
  * without a driver. Neither was ever given to anybody, and the next one to hold the lock removes
- * it.
+ * it. Or one that is being retired, without a driver but with its memory: that is taken from it.
  */
 #include "region/soft_device.h"
 
@@ -127,6 +127,28 @@ static bool is_half_made(const struct hold *h, const struct soft_device *d)
 	return d->ours || (d->size == 0 && soft_record_was_busy(&h->record));
 }
 
+/* Unbound by us, when it was shown that nobody reaches it. */
+static bool is_half_retired(const struct soft_device *d)
+{
+	return d->retired && d->size != 0;
+}
+
+static int finish_retiring(const struct hold *h, const struct soft_device *d, struct problem *why)
+{
+	return empty_device((struct dax_id){.region = h->region.id, .id = d->id}, d, why);
+}
+
+/* It was not unbound, and what was shown then is not true for ever. */
+static int stop_retiring(const struct hold *h, const struct soft_device *d, struct problem *why)
+{
+	char node[SOFT_DEVICE_NODE];
+	int r = soft_record_note_exported(h->region.start, d->id);
+
+	return r < 0 ? problem_errno(
+			       why, -r, "noting that %s is exported", soft_device_node(node, d))
+		     : 0;
+}
+
 /* Reads all devices and takes away what a crash has left. */
 static int clear_up(const struct hold *h, struct device_array *ret, struct problem *why)
 {
@@ -135,10 +157,15 @@ static int clear_up(const struct hold *h, struct device_array *ret, struct probl
 	int r = hold_read_all(h, &all, why);
 
 	for (size_t i = 0; i < all.count && r == 0; i++) {
-		if (!is_half_made(h, &all.at[i]))
+		if (is_half_made(h, &all.at[i]))
+			r = take_away(h, all.at[i].id, why);
+		else if (is_half_retired(&all.at[i]))
+			r = finish_retiring(h, &all.at[i], why);
+		else if (all.at[i].bound && soft_record_is_retired(&h->record, all.at[i].id))
+			r = stop_retiring(h, &all.at[i], why);
+		else
 			continue;
 		removed = true;
-		r = take_away(h, all.at[i].id, why);
 	}
 	if (r == 0 && soft_record_was_busy(&h->record))
 		r = soft_record_set_busy(&h->record, false, why);
@@ -191,7 +218,8 @@ static bool is_same(const struct soft_device *a, const struct soft_device *b)
 }
 
 /* Is it still what the caller knows, and ours? */
-static int check_known(const struct hold *h, const struct soft_device *d, struct problem *why)
+static int check_known(
+	const struct hold *h, const struct soft_device *d, bool exported, struct problem *why)
 {
 	_cleanup_(soft_device_deinit) struct soft_device now = SOFT_DEVICE_NULL;
 	char node[SOFT_DEVICE_NODE];
@@ -204,9 +232,12 @@ static int check_known(const struct hold *h, const struct soft_device *d, struct
 			node);
 	if (!now.ours)
 		return problem(why, EPERM, "%s was not made by guestmemfs and is left alone", node);
-	if (now.exported)
+	if (now.exported != exported)
 		return problem(why, EBUSY,
-			"%s was exported in this boot: a copy of its node can't be closed", node);
+			exported ? "%s was not exported, and need not stay"
+				 : "%s was exported in this boot: somebody may have a copy of its "
+				   "node, and it must stay",
+			node);
 	return 0;
 }
 
@@ -226,13 +257,46 @@ int soft_device_remove(uint64_t region_start, const struct soft_device *d, struc
 	int r = hold_init(&h, region_start, why);
 
 	if (r == 0)
-		r = check_known(&h, d, why);
+		r = check_known(&h, d, false, why);
 	if (r == 0)
 		r = soft_record_set_busy(&h.record, true, why);
 	if (r == 0)
 		r = take_away(&h, d->id, why);
 	if (r == 0)
 		r = check_removed(&h, d, why);
+	return r < 0 ? r : soft_record_set_busy(&h.record, false, why);
+}
+
+/* The kernel takes some writes with success and does something else. */
+static int check_retired(const struct hold *h, const struct soft_device *d, struct problem *why)
+{
+	_cleanup_(soft_device_deinit) struct soft_device now = SOFT_DEVICE_NULL;
+	char node[SOFT_DEVICE_NODE];
+	int r = hold_read(h, d->id, &now, why);
+
+	if (r < 0)
+		return r;
+	if (now.retired && now.size == 0 && now.range_count == 0)
+		return 0;
+	return problem(why, EIO, "%s still has %s after it was retired", soft_device_node(node, d),
+		now.bound ? "a driver" : "memory");
+}
+
+int soft_device_retire(uint64_t region_start, const struct soft_device *d, struct problem *why)
+{
+	_cleanup_(hold_deinit) struct hold h = HOLD_NULL;
+	int r = hold_init(&h, region_start, why);
+
+	if (r == 0)
+		r = check_known(&h, d, true, why);
+	if (r == 0)
+		r = soft_record_set_busy(&h.record, true, why);
+	if (r == 0)
+		r = soft_record_set_retired(&h.record, d->id, why);
+	if (r == 0)
+		r = empty_device((struct dax_id){.region = h.region.id, .id = d->id}, d, why);
+	if (r == 0)
+		r = check_retired(&h, d, why);
 	return r < 0 ? r : soft_record_set_busy(&h.record, false, why);
 }
 

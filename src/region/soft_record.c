@@ -67,7 +67,12 @@ bool soft_record_is_ours(const struct soft_record *r, unsigned id)
 
 bool soft_record_is_exported(const struct soft_record *r, unsigned id)
 {
-	return record_has(r, 1 + id, 'x');
+	return record_has(r, 1 + id, 'x') || soft_record_is_retired(r, id);
+}
+
+bool soft_record_is_retired(const struct soft_record *r, unsigned id)
+{
+	return record_has(r, 1 + id, 'r');
 }
 
 bool soft_record_is_window(const struct soft_record *r, unsigned id)
@@ -100,6 +105,11 @@ int soft_record_note_window(uint64_t region_start, unsigned id)
 int soft_record_set_ours(const struct soft_record *r, unsigned id, bool ours, struct problem *why)
 {
 	return record_put(r, 1 + id, ours ? 'o' : '.', why);
+}
+
+int soft_record_set_retired(const struct soft_record *r, unsigned id, struct problem *why)
+{
+	return record_put(r, 1 + id, 'r', why);
 }
 
 bool soft_record_was_busy(const struct soft_record *r)

@@ -6,6 +6,8 @@
  *	byte 0      'M' while a device is being made or taken away
  *	byte 1 + id 'o' the device with that id is ours
  *	            'x' it is, and others could open its node in this boot
+ *	            'r' likewise, and once it was shown that nobody reaches it, it is retired:
+ *	                unbound, then emptied, then never used again
  *	            'w' it is, and no descriptor of it leaves who made it: a window for zeroing
  */
 #ifndef GM_REGION_SOFT_RECORD_H
@@ -30,7 +32,11 @@ bool soft_record_is_ours(const struct soft_record *r, unsigned id);
 int soft_record_set_ours(const struct soft_record *r, unsigned id, bool ours, struct problem *why);
 
 bool soft_record_is_exported(const struct soft_record *r, unsigned id);
+bool soft_record_is_retired(const struct soft_record *r, unsigned id);
 bool soft_record_is_window(const struct soft_record *r, unsigned id);
+
+/* Of an exported one that is going to be unbound. It stays exported. */
+int soft_record_set_retired(const struct soft_record *r, unsigned id, struct problem *why);
 
 /*
  * Of a device of ours that nobody makes or takes away meanwhile. Do not take the lock, so that they

@@ -278,6 +278,8 @@ int soft_region_read(const struct soft_region *r, const struct soft_record *reco
 	d.exported = d.ours && soft_record_is_exported(record, id);
 	d.window = d.ours && soft_record_is_window(record, id);
 	int e = device_read_numbers(&d, r, why);
+	/* Noted before it is unbound: as long as it is not, it is like any other. */
+	d.retired = d.ours && !d.bound && soft_record_is_retired(record, id);
 	if (e == 0)
 		e = device_read_ranges(&d, r, why);
 	if (e < 0)

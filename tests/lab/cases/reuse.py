@@ -7,6 +7,7 @@ soon after. The region is so small that the next file needs these very blocks.
 import ctypes
 import errno
 import json
+import mmap
 import os
 import signal
 import socket
@@ -16,7 +17,7 @@ import time
 
 from actors import PINNED, Actor, become, pin_of_node, vmm, vmsplice
 from case import Case
-from dax import BLOCK, GIB, device_names, is_bound
+from dax import BLOCK, DEVICES, GIB, device_names, device_number, is_bound, put, put_device, soft_region
 from lab import read_text
 from product import Attached, Library, Pool
 
@@ -211,49 +212,192 @@ def pages_in_a_pipe(host):
     host.next_owner('one whose pipe is closed')
 
 
-def export_unseen(host):
-    """
-    What was exported stays its file's until the next boot: whoever has a copy of its node opens and pins as he likes,
-    also between a look at the counts and what follows from it.
-    """
+class Copies:
+    """Ways to an exported device that its node's owner has made himself."""
+
+    def __init__(self, lab, node):
+        self.name = os.path.basename(node)
+        self.number = os.stat(node).st_rdev
+        os.chmod(lab.directory, 0o777)
+        self.copy = f'{lab.directory}/copy-{self.name}'
+        os.mknod(self.copy, 0o600 | stat.S_IFCHR, self.number)
+        os.chown(self.copy, OWNER, OWNER)
+        self.bound = f'{lab.directory}/bound-{self.name}'
+        with open(self.bound, 'xb'):
+            pass
+        lab.run('mount', '--bind', self.copy, self.bound)
+        self.path = os.open(self.copy, os.O_PATH)
+
+    def open_nothing(self, lab, what):
+        for path in (self.copy, self.bound, f'/proc/self/fd/{self.path}'):
+            for uid in (OWNER, 0):
+                found = opens(path, uid)
+                lab.check(found in ('ENXIO', 'EPERM', 'ENODEV'), f'{what}: {path} opens nothing for user {uid}', found)
+        number = f'{os.major(self.number)}:{os.minor(self.number)}'
+        having = [name for name in device_names() if read_text(f'{DEVICES}/{name}/dev').strip() == number]
+        lab.check(having == [self.name], f'{what}: no other device has its number', str(having))
+
+    def is_retired(self):
+        return not is_bound(self.name) and device_number(self.name, 'size') == 0
+
+
+def opens(path, uid):
+    """'' or the error's name."""
+    def act():
+        try:
+            os.close(os.open(path, os.O_RDWR))
+        except OSError as e:
+            raise RuntimeError(errno.errorcode[e.errno]) from e
+    try:
+        Actor(act, uid).end()
+    except RuntimeError as e:
+        return str(e).rsplit(' ', 1)[-1]
+    return ''
+
+
+def exported(host):
     host.make('vm', OWNER, EXPORTED * BLOCK)
-    node = host.pool.export('vm')
-    name, copy = os.path.basename(node), f'{host.lab.directory}/node'
-    os.mknod(copy, 0o600 | stat.S_IFCHR, os.stat(node).st_rdev)
-    os.chown(copy, OWNER, OWNER)
-    os.chmod(host.lab.directory, 0o777)
+    return Copies(host.lab, host.pool.export('vm'))
+
+
+def export_unseen(host):
+    """Opened by a copy of its node, pinned and closed: nothing of that is to be seen anywhere."""
+    copies = exported(host)
+    out, into = os.pipe()
+    Actor(pin_of_node(copies.copy, 'by a copy of the node', into), OWNER).end()
+    os.close(into)
+    host.remove()
+    host.stays('an export of which somebody has a page')
+    kill_helper(host)
+    host.stays('so after a new helper: an export')
+    bytes_ = os.read(out, 4096)
+    host.lab.check(bytes_.startswith(b'by a copy of the node') and is_bound(copies.name),
+                   'who has the page reads what he has written there, and no new owner\'s bytes', repr(bytes_[:32]))
+    os.close(out)
+    host.next_owner('an export that nobody has any more')
+    host.lab.check(copies.is_retired(), 'its device is retired: there, without driver and memory')
+    copies.open_nothing(host.lab, 'an export that is over')
+    many_devices(host, copies)
+
+
+def many_devices(host, copies):
+    """Neither its name nor its number is ever another one's, and no new device is made of it."""
+    region = soft_region()
+    host.pool.settle()
+    foreign = put_device(region)
+    seen = set()
+    for _ in range(12):
+        host.make('other', NEXT, BLOCK)
+        with Attached(host.library, host.path('other')) as file:
+            seen |= set(file.devices())
+        os.unlink(host.path('other'))
+    kill_helper(host)
+    with Attached(host.library, host.make('other', NEXT, BLOCK)) as file:
+        seen |= set(file.devices())
+    os.unlink(host.path('other'))
+    host.lab.check(copies.name not in seen and foreign not in seen, 'no new device has its name', str(seen))
+    host.lab.check(copies.is_retired(), 'nor is it used for one, by a new helper neither')
+    host.lab.check(foreign in device_names(), 'an empty device of somebody else\'s is left alone')
+    host.pool.settle()
+    put(f'{region}/delete', foreign)
+    copies.open_nothing(host.lab, 'after many new devices')
+    text = host.lab.run('guestmemfs', 'status', host.mount)
+    host.lab.say(text)
+
+
+def export_raced(host):
+    """Somebody opens it, pins a page and lets go, all the time: also between a look at the counts and what follows from it."""
+    copies = exported(host)
     stop = f'{host.lab.directory}/stop'
 
     def race():
+        times = 0
         while not os.path.exists(stop):
             out, into = os.pipe()
-            pin_of_node(copy, 'by a copy of the node', into)()
-            if not os.read(out, 4096).startswith(b'by a copy of the node'):
-                raise AssertionError('somebody else has written there')
+            try:
+                pin_of_node(copies.copy, 'by a copy of the node', into)()
+            except OSError as e:
+                if e.errno not in (errno.ENXIO, errno.EPERM, errno.ENODEV):
+                    raise
+            else:
+                times += 1
+                if not os.read(out, 4096).startswith(b'by a copy of the node'):
+                    raise AssertionError('somebody else has written there')
             os.close(out)
             os.close(into)
-    racer = os.fork()
-    if racer == 0:
-        try:
-            become(OWNER)
-            race()
-            os._exit(0)
-        finally:
-            os._exit(1)
+        if not times:
+            raise AssertionError('it was never open')
+    racers = []
+    for _ in range(2):
+        pid = os.fork()
+        if pid == 0:
+            try:
+                become(OWNER)
+                race()
+                os._exit(0)
+            finally:
+                os._exit(1)
+        racers.append(pid)
+    host.lab.wait_until(lambda: counted_open(copies) > 0, PATIENCE, 'somebody has it open')
     host.remove()
-    host.stays('an export, while somebody opens it by a copy of its node')
-    kill_helper(host)
-    host.stays('so after a new helper: an export')
+    host.next_owner('an export that is opened again and again')
     with open(stop, 'x', encoding='ascii'):
         pass
-    ended = os.waitstatus_to_exitcode(os.waitpid(racer, 0)[1])
-    host.lab.check(ended == 0 and is_bound(name), 'who has a copy of the node reads what he has written there, and no new owner\'s bytes',
-                   f'exit status {ended}')
-    host.stays('an export that nobody has any more')
-    quarantined = host.quarantined()
-    host.lab.check(quarantined == EXPORTED, 'nothing but its blocks is in quarantine', str(quarantined))
-    host.room -= EXPORTED * BLOCK
-    host.next_owner('all space but that of an export')
+    ended = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in racers]
+    host.lab.check(ended == [0, 0] and copies.is_retired(), 'who has a copy of the node has never read another\'s bytes, and opens nothing now',
+                   str(ended))
+    copies.open_nothing(host.lab, 'an export that was raced')
+
+
+def counted_open(copies):
+    """How many processes have it open, as /proc shows."""
+    count = 0
+    for pid in filter(str.isdigit, os.listdir('/proc')):
+        try:
+            count += any(os.stat(f'/proc/{pid}/fd/{fd}').st_rdev == copies.number for fd in os.listdir(f'/proc/{pid}/fd'))
+        except OSError:
+            continue
+    return count
+
+
+def first_bytes(node, text=b''):
+    """What is there now; the text is written first."""
+    fd = os.open(node, os.O_RDWR)
+    with mmap.mmap(fd, BLOCK, mmap.MAP_SHARED) as memory:
+        os.close(fd)
+        memory[:len(text)] = text
+        return memory[:16]
+
+
+def export_anew(host):
+    """It has grown since: another device serves it, and what is in it stays."""
+    copies = exported(host)
+    first_bytes(f'/dev/{copies.name}', b'what I am')
+    held = os.open(copies.copy, os.O_RDWR)
+    host.pool.unexport('vm')
+    os.truncate(host.path('vm'), 2 * EXPORTED * BLOCK)
+    try:
+        host.pool.export('vm')
+        found = 0
+    except OSError as e:
+        found = e.errno
+    host.lab.check(found == errno.EBUSY, 'as long as somebody has the device open, it can\'t be exported anew', str(found))
+    os.close(held)
+    node = host.pool.export('vm')
+    host.lab.check(os.path.basename(node) != copies.name and copies.is_retired(), 'then it can, by another device', node)
+    copies.open_nothing(host.lab, 'an export that was replaced')
+    found = first_bytes(node)
+    host.lab.check(found.startswith(b'what I am'), 'with the same contents', repr(found))
+    second = Copies(host.lab, node)
+    vm = Actor(lambda: os.open(second.copy, os.O_RDWR), OWNER)
+    killed = subprocess.run(['guestmemfs', 'revoke', '--kill', host.path('vm')], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                            check=False, timeout=PATIENCE)
+    vm.wait()
+    host.lab.say(killed.stdout)
+    host.lab.check(killed.returncode == 0 and 'killed' in killed.stdout, 'revoke takes an export from whoever has it open', killed.stdout)
+    second.open_nothing(host.lab, 'an export that was revoked')
+    host.remove()
+    host.next_owner('an export that was revoked')
 
 
 def formatted(lab):
@@ -343,7 +487,7 @@ def revoked(host):
 
 def reuse(host):
     for part in (simply_ends, removed_while_it_runs, leaves_a_child, passes_its_descriptor, descriptor_in_flight,
-                 pages_in_a_pipe, revoked, helper_killed_on_the_way, export_unseen):
+                 pages_in_a_pipe, revoked, helper_killed_on_the_way, export_unseen, export_raced, export_anew):
         host.lab.step(part.__name__)
         part(host)
 
@@ -371,7 +515,7 @@ def look(lab):
 def again(lab):
     host = Host(lab, 'never', '--reuse=never')
     try:
-        lab.check(host.room == lab.recall('room') and host.quarantined() == 0, 'in the next boot there is what was exported too',
+        lab.check(host.room == lab.recall('room') and host.quarantined() == 0, 'in the next boot there is all that there was',
                   f'{host.room}')
         never(host)
     finally:
