@@ -71,12 +71,20 @@ static int prepare(struct counts_program *p, struct counts_gate *g, struct probl
 	return try_program(p, device_fd, why);
 }
 
-int counts_check(struct problem *why)
+int counts_check(struct problem *why, int *gate_error, struct problem *gate_why)
 {
 	_cleanup_(counts_program_unload) struct counts_program program = COUNTS_PROGRAM_NULL;
 	_cleanup_(counts_gate_unload) struct counts_gate gate = COUNTS_GATE_NULL;
 
-	return prepare(&program, &gate, why);
+	int r = prepare(&program, &gate, why);
+
+	*gate_error = 0;
+	if (r == 0)
+		*gate_error = counts_gate_close(&gate, NULL, 0, gate_why);
+	/* Somebody on his way shows that it works. */
+	if (*gate_error == -EAGAIN)
+		*gate_error = 0;
+	return r;
 }
 
 static int send_ready(int sock)

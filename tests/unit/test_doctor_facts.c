@@ -254,11 +254,15 @@ Test(doctor_facts, counts_are_what_the_program_for_them_says, .init = make_root,
 		const char *program; /* NULL: there is none */
 		enum fact expected;
 		const char *why;
+		const char *gate;
 	} cases[] = {
 		{NULL, FACT_NO, "guestmemfs-counts is not installed"},
 		{"#!/bin/sh\ntest \"$1\" = --check && echo \"The kernel's reference counts can be "
 		 "read.\"\n",
 			FACT_YES, ""},
+		{"#!/bin/sh\necho \"The kernel's reference counts can be read.\"\n"
+		 "echo \"Devices that were exported can't be closed: there is no cgroup2.\"\n",
+			FACT_YES, "", "there is no cgroup2"},
 		{"#!/bin/sh\necho 'libfoo: odd' >&2\n"
 		 "echo \"The kernel's reference counts can't be read: there is no BTF.\"\nexit 1\n",
 			FACT_NO, "there is no BTF"},
@@ -273,6 +277,7 @@ Test(doctor_facts, counts_are_what_the_program_for_them_says, .init = make_root,
 		facts_gather_counts(&f, root, PROGRAM);
 		cr_expect_eq(f.counts, cases[n].expected, "case %zu", n);
 		cr_expect_str_eq(f.counts_no, cases[n].why, "case %zu", n);
+		cr_expect_str_eq(f.gate_no, cases[n].gate ? cases[n].gate : "", "case %zu", n);
 	}
 }
 
@@ -335,6 +340,29 @@ Test(doctor_facts, memory_and_devices, .init = make_root, .fini = remove_root)
 	cr_expect_eq(f.devices[1].mode, 0600);
 	cr_expect_eq(f.devices[3].pool, FACT_NO);
 	cr_expect_eq(f.devices[2].pool, FACT_UNKNOWN);
+}
+
+Test(doctor_facts, devices_that_are_retired, .init = make_root, .fini = remove_root)
+{
+	_cleanup_(facts_deinit) struct doctor_facts f = DOCTOR_FACTS_NULL;
+	char path[512];
+
+	put_soft_region("hmem.0", 2 * GIB);
+	path_of(path, "/run");
+	(void)mkdir(path, 0755);
+	path_of(path, "/run/guestmemfs");
+	(void)mkdir(path, 0755);
+	put("/run/guestmemfs/.soft-0x100000000", "%s", "-rro.r");
+	put_device("hmem.0", "dax0.0", 4 * GIB, 0, 2U << 20, "");
+	put_device("hmem.0", "dax0.1", 4 * GIB, 0, 2U << 20, "");
+	put_device("hmem.0", "dax0.2", 4 * GIB, 0, 2U << 20, "");
+	put_device("hmem.0", "dax0.3", 4 * GIB, 0, 2U << 20, "");
+	put_device("hmem.0", "dax0.4", 4 * GIB, GM_BLOCK_SIZE, 2U << 20, "device_dax");
+	put_device("hmem.0", "dax0.5", 4 * GIB, 0, 2U << 20, "");
+	gather(&f);
+	cr_assert_eq(f.device_count, 6);
+	for (size_t i = 0; i < f.device_count; i++)
+		cr_expect_eq(f.devices[i].retired, i == 1, "%s", f.devices[i].name);
 }
 
 static void expect_regions(const struct doctor_facts *f)
