@@ -12,12 +12,13 @@ import time
 from actors import become
 from case import Case
 from counts import Counts
-from dax import BLOCK, DEVICES, GIB, make_device, put, remove_device, soft_region
+from dax import BLOCK, DEVICES, DRIVER, GIB, device_number, is_bound, make_device, put, put_device, remove_device, soft_region
 from lab import read_text
 
 START = 4 * GIB
 STRANGER = 1000
 GROUP = '/sys/fs/cgroup/apart'
+RETIRED = 100
 STARVED = 40  # processes that share one millisecond a second
 
 
@@ -139,6 +140,27 @@ def process_ends(lab, name):
     lab.check(opens(f'/dev/{name}') == '', 'what is closed is open again when that process has ended')
 
 
+def memory_of_retired(lab, region):
+    """What a device takes that was bound once and has neither driver nor memory any more; and what the kernel makes of it."""
+    def available():
+        return int(next(line.split()[1] for line in read_text('/proc/meminfo').splitlines() if line.startswith('MemAvailable')))
+    put('/proc/sys/vm/drop_caches', '3')
+    before = available()
+    names = []
+    for _ in range(RETIRED):
+        names.append(make_device(region, [(START + 32 * BLOCK, BLOCK)]))
+        put(f'{DRIVER}/unbind', names[-1])
+        put(f'{DEVICES}/{names[-1]}/size', '0')
+    put('/proc/sys/vm/drop_caches', '3')
+    lab.figure('memory of a retired device', (before - available()) / RETIRED, 'KiB')
+    new = put_device(region)
+    seed = read_text(f'{region}/seed').strip()
+    lab.check(len({new, *names}) == RETIRED + 1 and seed not in names, 'the kernel makes no new device of them', f'{new}, seed {seed}')
+    lab.say(f'new {new} seed {seed} size {device_number(new, "size")} bound {is_bound(new)}')
+    for name in (new, *names):
+        put(f'{region}/delete', name)
+
+
 def look(lab):
     region = soft_region()
     put(f'{DEVICES}/dax0.0/size', '0')
@@ -151,6 +173,7 @@ def look(lab):
         closes(lab, counts, name, other)
         waits(lab, counts, name)
     process_ends(lab, name)
+    memory_of_retired(lab, region)
     remove_device(region, name)
     remove_device(region, other)
 

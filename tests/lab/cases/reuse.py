@@ -123,6 +123,11 @@ class Host:
             time.sleep(0.1)
         self.lab.check(self.quarantined() > 0, f'{what}: the memory is nobody else\'s, and status says so')
 
+    def rest(self):
+        """Nobody's memory is waited for, and no device made or removed."""
+        self.lab.wait_until(lambda: self.quarantined() == 0, PATIENCE, 'nothing is in quarantine')
+        self.pool.settle()
+
     def remove(self):
         os.unlink(self.path('vm'))
 
@@ -283,8 +288,9 @@ def export_unseen(host):
 def many_devices(host, copies):
     """Neither its name nor its number is ever another one's, and no new device is made of it."""
     region = soft_region()
-    host.pool.settle()
+    host.rest()
     foreign = put_device(region)
+    number = read_text(f'{DEVICES}/{foreign}/dev')
     seen = set()
 
     def attach():
@@ -295,13 +301,15 @@ def many_devices(host, copies):
         os.unlink(host.path('other'))
     for _ in range(12):
         attach()
+    host.rest()
     kill_helper(host)
     attach()
+    host.rest()
     host.lab.check(seen, 'there are new devices')
     host.lab.check(copies.name not in seen and foreign not in seen, 'no new device has its name', str(seen))
     host.lab.check(copies.is_retired(), 'nor is it used for one, by a new helper neither')
-    host.lab.check(foreign in device_names(), 'an empty device of somebody else\'s is left alone')
-    host.pool.settle()
+    host.lab.check(foreign in device_names() and read_text(f'{DEVICES}/{foreign}/dev') == number,
+                   'an empty device of somebody else\'s is left alone')
     put(f'{region}/delete', foreign)
     copies.open_nothing(host.lab, 'after many new devices')
 
