@@ -18,13 +18,13 @@ import time
 from actors import PINNED, Actor, become, pin_of_node, vmm, vmsplice
 from case import Case
 from dax import BLOCK, DEVICES, GIB, device_names, device_number, is_bound, put, put_device, soft_region
-from lab import read_text
+from lab import HANGS, read_text
 from product import Attached, Library, Pool
 
 START = 4 * GIB
 OWNER, NEXT = 1000, 2000  # the user of the first file, and of the one that wants its memory
 EXPORTED = 8  # blocks
-PATIENCE = 60  # it hangs, if it takes longer
+HANGS = HANGS
 
 
 class Mounted(Pool):
@@ -46,7 +46,7 @@ class Host:
         with open(self.log, 'wb') as log:
             self.process = subprocess.Popen(['guestmemfs-fuse', '-f', '--region', 'soft:auto', *options, self.mount],
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        lab.wait_until(self._serves, PATIENCE, f'{name} is mounted')
+        lab.wait_until(self._serves, HANGS, f'{name} is mounted')
         self.pool = Mounted(lab, self.mount)
         if settles:
             self.pool.settle()
@@ -60,8 +60,8 @@ class Host:
 
     def end(self):
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(PATIENCE)
-        self.lab.wait_until(lambda: not self.pool.processes('guestmemfs-helper'), PATIENCE, 'its helper has ended too')
+        self.process.wait(HANGS)
+        self.lab.wait_until(lambda: not self.pool.processes('guestmemfs-helper'), HANGS, 'its helper has ended too')
         self.lab.say(read_text(self.log))
 
     def path(self, name):
@@ -91,7 +91,7 @@ class Host:
     def next_owner(self, what):
         """Waits until there is room for the next user's file; then all of it must be zero."""
         begin = time.monotonic()
-        self.lab.wait_until(lambda: self.can_make('next', NEXT), PATIENCE, f'{what}: then the memory is the next one\'s')
+        self.lab.wait_until(lambda: self.can_make('next', NEXT), HANGS, f'{what}: then the memory is the next one\'s')
         self.lab.figure(f'{what}: until it is', round(time.monotonic() - begin, 2), 's')
         zero = bytes(BLOCK)
 
@@ -109,7 +109,7 @@ class Host:
             found = str(e)
         self.lab.check(not found, f'{what}: with nothing of its last owner in it', found)
         os.unlink(self.path('next'))
-        self.lab.wait_until(lambda: self.can_make('probe', NEXT), PATIENCE, f'{what}: and comes back once more')
+        self.lab.wait_until(lambda: self.can_make('probe', NEXT), HANGS, f'{what}: and comes back once more')
         os.unlink(self.path('probe'))
 
     def stays(self, what):
@@ -125,7 +125,7 @@ class Host:
 
     def rest(self):
         """Nobody's memory is waited for, and no device made or removed."""
-        self.lab.wait_until(lambda: self.quarantined() == 0, PATIENCE, 'nothing is in quarantine')
+        self.lab.wait_until(lambda: self.quarantined() == 0, HANGS, 'nothing is in quarantine')
         self.pool.settle()
 
     def remove(self):
@@ -345,7 +345,7 @@ def export_raced(host):
             os._exit(0)
         finally:
             os._exit(1)
-    host.lab.wait_until(lambda: counted_open(copies) > 0, PATIENCE, 'somebody has it open')
+    host.lab.wait_until(lambda: counted_open(copies) > 0, HANGS, 'somebody has it open')
     host.remove()
     host.next_owner('an export that is opened again and again')
     with open(stop, 'x', encoding='ascii'):
@@ -398,7 +398,7 @@ def export_anew(host):
     second = Copies(host.lab, node)
     vm = Actor(lambda: os.open(second.copy, os.O_RDWR), OWNER)
     killed = subprocess.run(['guestmemfs', 'revoke', '--kill', host.path('vm')], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                            check=False, timeout=PATIENCE)
+                            check=False, timeout=HANGS)
     vm.wait()
     host.lab.say(killed.stdout)
     host.lab.check(killed.returncode == 0 and 'killed' in killed.stdout, 'revoke takes an export from whoever has it open', killed.stdout)
@@ -422,7 +422,7 @@ def formatted(lab):
         before.end()
     over = Host(lab, 'over', '--format=force', settles=False)
     try:
-        lab.wait_until(lambda: f'/dev/{name} stays, and its blocks out of use' in read_text(over.log), PATIENCE,
+        lab.wait_until(lambda: f'/dev/{name} stays, and its blocks out of use' in read_text(over.log), HANGS,
                        'a new pool leaves a device alone of which somebody has a page')
         lab.check(is_bound(name), 'it is bound as before')
         bytes_ = os.read(out, 4096)
@@ -464,14 +464,14 @@ def revoked(host):
     told = host.lab.run('guestmemfs', 'revoke', path)
     host.lab.check(str(first.pid) in told and str(second.pid) in told, 'revoke says who holds it', told)
     other = subprocess.run(['guestmemfs', 'revoke', path], user=NEXT, group=NEXT, extra_groups=[], stdout=subprocess.PIPE,
-                           stderr=subprocess.STDOUT, text=True, check=False, timeout=PATIENCE)
+                           stderr=subprocess.STDOUT, text=True, check=False, timeout=HANGS)
     host.lab.check(other.returncode == 1, 'not to everybody', other.stdout)
     os.chmod(path, 0o644)
     other = subprocess.run(['guestmemfs', 'revoke', path], user=NEXT, group=NEXT, extra_groups=[], stdout=subprocess.PIPE,
-                           stderr=subprocess.STDOUT, text=True, check=False, timeout=PATIENCE)
+                           stderr=subprocess.STDOUT, text=True, check=False, timeout=HANGS)
     host.lab.check(other.returncode == 1 and 'owner' in other.stdout, 'nor to who may read it', other.stdout)
     killed = subprocess.run(['guestmemfs', 'revoke', '--kill', path], user=OWNER, group=OWNER, extra_groups=[],
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=PATIENCE)
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=HANGS)
     host.lab.say(killed.stdout)
     host.lab.check(killed.returncode == 0 and killed.stdout.count('killed') == 3, 'its owner takes it from all of them, a child too',
                    killed.stdout)
@@ -532,4 +532,5 @@ def again(lab):
 
 
 CASE = Case(about='the memory of a removed file is another user\'s as soon as nobody reaches it, and not before',
-            boots=(look, again), cmdline='memmap=96M!4G,96M%4G-12+0xefffffff dax_hmem.region_idle=1', needs=('product',))
+            boots=(look, again), cpus=2, cmdline='memmap=96M!4G,96M%4G-12+0xefffffff dax_hmem.region_idle=1',
+            needs=('product',))
