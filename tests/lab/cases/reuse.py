@@ -24,7 +24,6 @@ from product import Attached, Library, Pool
 START = 4 * GIB
 OWNER, NEXT = 1000, 2000  # the user of the first file, and of the one that wants its memory
 EXPORTED = 8  # blocks
-HANGS = HANGS
 
 
 class Mounted(Pool):
