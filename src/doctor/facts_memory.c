@@ -15,6 +15,7 @@
 #include "doctor/facts_internal.h"
 #include "doctor/read.h"
 #include "guestmemfs/format.h"
+#include "region/soft_record.h"
 #include "util/cleanup.h"
 
 static void close_filep(FILE **f)
@@ -186,7 +187,7 @@ static enum fact find_pool(const char *path, uint64_t align)
  * called (region/soft_record.h). */
 static void read_retired(struct fact_device *d, const char *root)
 {
-	char path[PATH_MAX], note = 0;
+	char path[PATH_MAX];
 	unsigned region = 0, id = 0;
 
 	if (!d->soft || d->size != 0 || *d->driver ||
@@ -195,7 +196,7 @@ static void read_retired(struct fact_device *d, const char *root)
 	_cleanup_fd_ int fd =
 		open(read_path(path, root, "/run/guestmemfs/.soft-%#" PRIx64, d->start),
 			O_RDONLY | O_CLOEXEC);
-	d->retired = fd >= 0 && pread(fd, &note, 1, (off_t)id + 1) == 1 && note == 'r';
+	d->retired = fd >= 0 && soft_record_names_retired(fd, id);
 }
 
 static void read_node(struct fact_device *d, const char *root)

@@ -39,6 +39,12 @@ void reuse_init(struct reuse *u, struct counts *counts, uint64_t first)
 
 /* ---- reading ---- */
 
+/* Then nobody's counts tell any more who reaches the pages that it had. */
+static bool is_lost(const struct soft_device *d, struct problem *why)
+{
+	return soft_device_check(d, why) < 0;
+}
+
 /* device_fd: of the device, and the only one that we have; it is closed. -1: it is opened here. */
 static int read_counts(const struct reuse *u, uint64_t start, const struct soft_device *d,
 	int device_fd, const struct counts_idle *idle, struct counts_reading *ret,
@@ -56,6 +62,8 @@ static int read_counts(const struct reuse *u, uint64_t start, const struct soft_
 				.size = d->ranges[i].count * GM_BLOCK_SIZE};
 	if (fd < 0)
 		fd = soft_device_open(d, O_RDONLY);
+	if (fd < 0 && is_lost(d, why))
+		return -EBUSY;
 	if (fd < 0)
 		return problem_errno(why, -fd, "opening %s", soft_device_node(node, d));
 	return counts_read(
@@ -222,6 +230,8 @@ static int close_nodes(const struct device_list *devices, struct problem *why)
 	for (size_t i = 0; i < devices->count; i++) {
 		const struct soft_device *d = &devices->at[i].soft;
 		int r = soft_device_set_owner(d, 0, 0, 0);
+		if (r < 0 && is_lost(d, why))
+			return -EBUSY;
 		if (r < 0)
 			return problem_errno(
 				why, -r, "closing %s to others", soft_device_node(node, d));
@@ -275,6 +285,8 @@ static int gate_add(struct gate *g, const struct device *d, struct problem *why)
 	if (g->count == COUNTS_CLOSE_MAX)
 		return problem(why, EBUSY, "more devices were exported than can be closed at once");
 	int fd = soft_device_open(&d->soft, O_RDONLY);
+	if (fd < 0 && is_lost(&d->soft, why))
+		return -EBUSY;
 	if (fd < 0)
 		return problem_errno(why, -fd, "opening %s", node);
 	g->devices[g->count] = d;

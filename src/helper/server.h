@@ -18,6 +18,7 @@
 #include "helper/helper.h"
 #include "helper/holders.h"
 #include "helper/limiter.h"
+#include "helper/leftovers.h"
 #include "helper/link.h"
 #include "helper/lookout.h"
 #include "helper/processes.h"
@@ -61,6 +62,7 @@ struct server {
 	struct lookout lookout; /* soft regions: */
 	struct takeback takeback;
 	enum devices_state devices_state;
+	struct leftovers leftovers;
 	struct deliveries deliveries; /* that wait for devices; oldest first */
 	struct users users;
 	struct limiter noise;        /* of log lines that all clients can cause at will */

@@ -12,6 +12,7 @@
 #include "doctor/facts.h"
 #include "doctor/regions.h"
 #include "guestmemfs/format.h"
+#include "region/soft_record.h"
 #include "util/cleanup.h"
 
 #define GIB (UINT64_C(1) << 30)
@@ -345,6 +346,7 @@ Test(doctor_facts, memory_and_devices, .init = make_root, .fini = remove_root)
 Test(doctor_facts, devices_that_are_retired, .init = make_root, .fini = remove_root)
 {
 	_cleanup_(facts_deinit) struct doctor_facts f = DOCTOR_FACTS_NULL;
+	const uint64_t instance = 77;
 	char path[512];
 
 	put_soft_region("hmem.0", 2 * GIB);
@@ -352,7 +354,15 @@ Test(doctor_facts, devices_that_are_retired, .init = make_root, .fini = remove_r
 	(void)mkdir(path, 0755);
 	path_of(path, "/run/guestmemfs");
 	(void)mkdir(path, 0755);
-	put("/run/guestmemfs/.soft-0x100000000", "%s", "-rro.r");
+	path_of(path, "/run/guestmemfs/.soft-0x100000000");
+	const struct soft_record record = {
+		.fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)};
+	cr_assert_geq(record.fd, 0);
+	cr_assert_eq(soft_record_set_ours(&record, 2, 5, NULL), 0);
+	for (unsigned id = 0; id < 6; id++)
+		if (id != 2 && id != 3)
+			cr_assert_eq(soft_record_end_retired(&record, id, instance, NULL), 0);
+	close(record.fd);
 	put_device("hmem.0", "dax0.0", 4 * GIB, 0, 2U << 20, "");
 	put_device("hmem.0", "dax0.1", 4 * GIB, 0, 2U << 20, "");
 	put_device("hmem.0", "dax0.2", 4 * GIB, 0, 2U << 20, "");
@@ -362,7 +372,7 @@ Test(doctor_facts, devices_that_are_retired, .init = make_root, .fini = remove_r
 	gather(&f);
 	cr_assert_eq(f.device_count, 6);
 	for (size_t i = 0; i < f.device_count; i++)
-		cr_expect_eq(f.devices[i].retired, i == 1, "%s", f.devices[i].name);
+		cr_expect_eq(f.devices[i].retired, i == 1 || i == 5, "%s", f.devices[i].name);
 }
 
 static void expect_regions(const struct doctor_facts *f)
