@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the files of the namespace share among themselves: namespace.c (reading, helpers),
- * ns_names.c (create, remove), ns_rename.c, ns_setattr.c, ns_users.c (open, held, zeroed).
+ * ns_names.c (create, remove), ns_links.c (links, symlinks, nodes), ns_rename.c, ns_setattr.c,
+ * ns_users.c (open, held, zeroed).
  */
 #ifndef GM_FUSE_NS_INTERNAL_H
 #define GM_FUSE_NS_INTERNAL_H
@@ -75,9 +76,24 @@ static inline void ns_set_changed(struct inode_attr *a, const struct timespec *n
 void ns_drop_inode(struct txn *t, const struct inode *i);
 
 /*
- * Items for an inode whose last name goes: it goes too, unless somebody uses it. True if it stays
- * as an orphan: the caller counts it once the transaction is committed.
+ * Items for an inode that loses a name: with the last one it goes too, unless somebody uses it.
+ * True if it stays as an orphan: the caller counts it once the transaction is committed.
  */
-bool ns_drop_last_name(struct txn *t, const struct inode *i, const struct timespec *now);
+bool ns_drop_name(struct txn *t, const struct inode *i, const struct timespec *now);
+
+/* A directory, and a name in it that is none of "." and ".." and is free. *dir. */
+int ns_find_free(const struct namespace *ns, const struct ns_name *where, struct inode **dir);
+
+/* What a new inode is, beside its owner and times. */
+struct ns_kind {
+	enum gm_record_type record;
+	uint32_t mode;      /* with the type */
+	uint64_t rdev;      /* devices: INODE_RDEV() */
+	const char *target; /* symlinks */
+	size_t target_length;
+};
+
+int ns_make(struct namespace *ns, const struct ns_request *rq, const struct ns_name *where,
+	const struct ns_kind *kind, struct stat *ret);
 
 #endif

@@ -180,6 +180,8 @@ static int change_size(const struct namespace *ns, struct txn *t, const struct i
 {
 	if (inode_is_dir(i))
 		return -EISDIR;
+	if (!inode_is_file(i))
+		return -EINVAL;
 	if (size > SIZE_LIMIT)
 		return -EFBIG;
 	/* As on hugetlbfs: what is mapped by whole pages can't end within one. */
@@ -204,6 +206,8 @@ int ns_setattr(struct namespace *ns, const struct ns_request *rq, uint64_t ino,
 
 	if (r < 0 || change->set == 0)
 		return r < 0 ? r : ns_getattr(ns, ino, ret);
+	if (inode_is_symlink(i) && (change->set & NS_SET_MODE))
+		return -EOPNOTSUPP;
 	attr = i->attr;
 	change_owner_and_mode(&attr, change);
 	r = change_times(&attr, rq, change);

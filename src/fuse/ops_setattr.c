@@ -15,6 +15,7 @@
 #define PARK_MS    5000U
 #define EXPLAIN_MS 10000U
 
+/* What sets nothing at all is a chown(2) to nobody: for the ctime. */
 static struct ns_change change_of(const struct stat *attr, int to_set)
 {
 	static const struct {
@@ -44,6 +45,8 @@ static struct ns_change change_of(const struct stat *attr, int to_set)
 		c.atime.tv_nsec = UTIME_NOW;
 	if (to_set & FUSE_SET_ATTR_MTIME_NOW)
 		c.mtime.tv_nsec = UTIME_NOW;
+	if (c.set == 0)
+		c.set = NS_SET_CTIME;
 	return c;
 }
 

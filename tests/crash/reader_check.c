@@ -63,6 +63,14 @@ static bool check_links(struct reader *r, const struct gm_inode *i)
 	return true;
 }
 
+static bool has_target(const struct view *v, const struct gm_inode *i)
+{
+	for (uint32_t n = 0; n < v->target_count; n++)
+		if (v->targets[n].ino == get_le64(i->ino))
+			return true;
+	return !S_ISLNK(get_le32(i->mode));
+}
+
 static bool check_reached(struct reader *r, const struct gm_inode *i)
 {
 	const struct gm_inode *up = i;
@@ -93,6 +101,9 @@ bool reader_check(struct reader *r)
 
 		if (!check_links(r, i))
 			return false;
+		if (!has_target(r->v, i))
+			return reader_refuse(
+				r, "symlink %" PRIu64 " has no target", get_le64(i->ino));
 		if (S_ISDIR(get_le32(i->mode)) && get_le32(i->links) > 0 && !check_reached(r, i))
 			return false;
 	}

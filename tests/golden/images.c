@@ -35,6 +35,16 @@ const struct golden golden_images[] = {
 		EVERYTHING "grow 5; mount; size e/h 1; create z; size z 4"},
 	{"two-regions", WORLD_RESERVED, true, false, "create a; size a 15 9; mkdir d; create d/b"},
 	{"reserved-ram", WORLD_RESERVED, false, false, EVERYTHING "reboot; hold a; quarantine 3"},
+	/* every type of inode and several names for one, in the checkpoint and behind it */
+	{"links", WORLD_FILE, false, false,
+		"create a; mkdir d; create f; size f 2; link f g; link f d/h; symlink s ../d/f; "
+		"symlink d/l "
+		"long; "
+		"mknod p p; mknod q s; mknod c c; mknod d/b b; times s; symlink o t; open o; "
+		"unlink o; "
+		"checkpoint; link d/h i; unlink f; symlink t g; symlink u long; unlink s; mknod "
+		"d/c c; "
+		"link p d/p; unlink p; exchange t d/c; rename i g; chown u; mount"},
 	{"groups", WORLD_GROUPS, false, false,
 		"create a; size a 2; clean a; create b; checkpoint; size a 1"},
 };

@@ -204,6 +204,9 @@ Test(ops, asks_the_kernel_for_what_it_needs_and_nothing_else)
 	cr_expect_not(out->flags & FUSE_AUTO_INVAL_DATA);
 	cr_expect_not(out->flags & FUSE_DONT_MASK);
 	cr_expect_not(out->flags & FUSE_POSIX_ACL);
+	cr_expect(out->flags & FUSE_CACHE_SYMLINKS);
+	cr_expect_not(out->flags & FUSE_POSIX_LOCKS);
+	cr_expect_not(out->flags & FUSE_FLOCK_LOCKS);
 	cr_expect_eq(out->time_gran, 1);
 }
 
@@ -244,9 +247,6 @@ Test(ops, refuses_data_and_leaves_the_rest_to_the_kernel)
 		{FUSE_FALLOCATE, sizeof(struct fuse_fallocate_in), NULL, 0, -ENOSYS},
 		{FUSE_LSEEK, sizeof(struct fuse_lseek_in), NULL, 0, -ENOSYS},
 		{FUSE_REMOVEXATTR, 0, "user.x", 7, -ENOSYS},
-		{FUSE_READLINK, 0, NULL, 0, -ENOSYS},
-		{FUSE_LINK, sizeof(struct fuse_link_in), "x", 2, -ENOSYS},
-		{FUSE_SYMLINK, 0, "x\0y", 4, -ENOSYS},
 	};
 
 	for (size_t n = 0; n < ARRAY_SIZE(cases); n++)
@@ -286,6 +286,47 @@ Test(ops, makes_moves_and_removes)
 	cr_expect_eq(call_name(FUSE_UNLINK, ROOT, "e"), -EISDIR);
 	cr_expect_eq(call_name(FUSE_RMDIR, ROOT, "e"), 0);
 	cr_expect_eq(call_name(FUSE_RMDIR, ROOT, "e"), -ENOENT);
+}
+
+Test(ops, links_symlinks_and_makes_nodes)
+{
+	const struct fuse_entry_out *out = (const void *)reply.data;
+	uint64_t f = pool_create(&pool, ROOT, "f"), s;
+	struct fuse_link_in link = {.oldnodeid = f};
+	struct fuse_mknod_in node = {.mode = S_IFBLK | 0640, .rdev = 8 << 8 | 17 | 1 << 20};
+
+	cr_assert_eq(call(FUSE_LINK, ROOT, &link, sizeof(link), "g", 2), 0);
+	cr_expect(out->nodeid == f && out->attr.nlink == 2 && out->entry_valid == 86400);
+	cr_expect_eq(call(FUSE_LINK, ROOT, &link, sizeof(link), "g", 2), -EEXIST);
+	link.oldnodeid = ROOT;
+	cr_expect_eq(call(FUSE_LINK, ROOT, &link, sizeof(link), "h", 2), -EPERM);
+
+	cr_assert_eq(call(FUSE_SYMLINK, ROOT, "s\0to/there", 11, NULL, 0), 0);
+	s = out->nodeid;
+	cr_expect(out->attr.mode == (S_IFLNK | 0777) && out->attr.size == 8);
+	cr_expect(out->attr.uid == 1000 && out->attr.gid == 100);
+	cr_assert_eq(call(FUSE_READLINK, s, NULL, 0, NULL, 0), 0);
+	cr_expect(reply.size == 8 && memcmp(reply.data, "to/there", 8) == 0);
+	cr_expect_eq(call(FUSE_READLINK, f, NULL, 0, NULL, 0), -EINVAL);
+	cr_expect_eq(call(FUSE_SYMLINK, ROOT, "s\0x", 4, NULL, 0), -EEXIST);
+
+	cr_assert_eq(call(FUSE_MKNOD, ROOT, &node, sizeof(node), "b", 2), 0);
+	cr_expect(out->attr.mode == (S_IFBLK | 0640) && out->attr.rdev == node.rdev);
+	node.mode = S_IFDIR | 0700;
+	cr_expect_eq(call(FUSE_MKNOD, ROOT, &node, sizeof(node), "x", 2), -EINVAL);
+}
+
+Test(ops, a_change_of_nothing_is_for_the_ctime)
+{
+	struct fuse_setattr_in in = {.valid = 0};
+	uint64_t f = pool_create(&pool, ROOT, "f");
+	struct stat before, after;
+
+	cr_assert_eq(ns_getattr(&pool.ns, f, &before), 0);
+	cr_assert_eq(call(FUSE_SETATTR, f, &in, sizeof(in), NULL, 0), 0);
+	cr_assert_eq(ns_getattr(&pool.ns, f, &after), 0);
+	cr_expect(after.st_ctim.tv_sec > before.st_ctim.tv_sec); /* the pool's clock is long past */
+	cr_expect(after.st_mtim.tv_sec == before.st_mtim.tv_sec);
 }
 
 Test(ops, opens_with_the_access_mode_as_the_handle)
