@@ -280,7 +280,8 @@ enum gm_record_type { /* what the change was; its effect is in the items alone *
 	GM_RECORD_LINK = 12,
 	GM_RECORD_SYMLINK = 13,
 	GM_RECORD_MKNOD = 14,
-	GM_RECORD_TYPE_LAST = GM_RECORD_MKNOD,
+	GM_RECORD_FALLOCATE = 16,
+	GM_RECORD_TYPE_LAST = GM_RECORD_FALLOCATE,
 };
 
 struct gm_record {

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "fuse/namespace.h"
 #include "fuse/outbox.h"
 #include "guestmemfs/protocol.h"
 #include "store/store.h"
@@ -18,7 +19,8 @@ void grants_send_config(struct outbox *o, const struct store_super *super);
 void grants_send_plain(struct outbox *o, unsigned opcode);
 
 /* With the extents behind it. */
-void grants_send_held(struct outbox *o, const struct inode *inode, uint64_t epoch);
+void grants_send_held(
+	struct outbox *o, const struct inode *inode, const struct alloc *alloc, uint64_t epoch);
 void grants_send_grant(
 	struct outbox *o, const struct inode *inode, uint64_t epoch, uint64_t id, uint32_t access);
 
@@ -28,6 +30,7 @@ void grants_send_refuse(struct outbox *o, uint64_t id, int error, enum gm_reason
 void grants_send_export(
 	struct outbox *o, unsigned opcode, const struct inode *inode, uint64_t epoch, uint64_t id);
 void grants_send_revoke(struct outbox *o, uint64_t ino, bool kill, uid_t uid, uint64_t id);
+void grants_send_hand_over(struct outbox *o, const struct ns_heritage *h, uint64_t epoch);
 void grants_send_check(struct outbox *o, uint64_t ino, uint64_t epoch, unsigned flags);
 
 #endif

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * Operations that are not in the table get ENOSYS from libfuse. That is the right answer for flush,
- * fsync, fsyncdir, access, setxattr, removexattr, fallocate and lseek: the kernel remembers it,
- * does what is due by itself (nothing; or EOPNOTSUPP to the caller) and asks no more. FORGET needs
+ * fsync, fsyncdir, access, setxattr and removexattr: the kernel remembers it, does what is due by
+ * itself (nothing; or EOPNOTSUPP to the caller) and asks no more. FORGET needs
  * no answer and is nothing to us: nodes are not counted.
  */
 #include "fuse/ops.h"
@@ -423,6 +423,8 @@ const struct fuse_lowlevel_ops ops_table = {
 	.listxattr = op_listxattr,
 	.create = op_create,
 	.ioctl = op_ioctl,
+	.fallocate = op_fallocate,
+	.lseek = op_lseek,
 };
 
 void ops_init(struct ops *o)

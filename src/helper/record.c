@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "util/cleanup.h"
+
 /* Set in the owner map while one grant is gone through: a block that has it already comes twice. */
 #define OWNER_VISITED 0x80000000U
 #define SLOTS_FIRST   64U
@@ -134,13 +136,24 @@ static uint64_t *record_former(const struct record *r, unsigned region, uint64_t
 	return r->regions[region].former + (block - r->regions[region].first_data);
 }
 
+static void record_clear_former(
+	const struct record *r, unsigned region, uint64_t block, uint32_t count)
+{
+	uint64_t *f = record_former(r, region, block);
+
+	for (uint32_t j = 0; j < count; j++)
+		f[j] = 0;
+}
+
+/* What was handed over and is not zeroed yet stays another's until it is. */
 static void record_set_former(
 	const struct record *r, unsigned region, uint64_t block, uint32_t count, uint64_t ino)
 {
 	uint64_t *f = record_former(r, region, block);
 
 	for (uint32_t j = 0; j < count; j++)
-		f[j] = ino;
+		if (f[j] == 0)
+			f[j] = ino;
 }
 
 void record_drop(struct record *r, struct record_inode *inode)
@@ -245,9 +258,10 @@ static int record_check_orders(const struct record *r, const struct record_exten
 /*
  * A worker that was taken over could hand one guest's block to the next with its bytes in it. What
  * was granted in the helper's life must have been zeroed by the helper before another inode gets
- * it; what was before that is the worker's word.
+ * it; what was before that is the worker's word. Whoever is told to be held may have blocks that
+ * are not zeroed yet, if they were handed over.
  */
-static int record_check_former(const struct record *r, uint64_t ino,
+static int record_check_former(const struct record *r, uint64_t ino, bool granted,
 	const struct record_extent *extents, size_t count, struct problem *why)
 {
 	for (size_t i = 0; i < count; i++) {
@@ -255,7 +269,7 @@ static int record_check_former(const struct record *r, uint64_t ino,
 		const uint32_t *o = record_owners(r, e->region, e->block);
 		const uint64_t *f = record_former(r, e->region, e->block);
 		for (uint32_t j = 0; j < e->count; j++)
-			if (o[j] == 0 && f[j] != 0 && f[j] != ino)
+			if ((granted || o[j] == 0) && f[j] != 0 && f[j] != ino)
 				return problem(why, EUCLEAN,
 					"block %" PRIu64 " of region %u was granted for inode "
 					"%" PRIu64 " and not zeroed since",
@@ -305,7 +319,7 @@ static int record_claim(struct record *r, const struct record_inode *inode,
 	return 0;
 }
 
-static int record_extend(struct record *r, struct record_inode *inode,
+static int record_extend(struct record *r, struct record_inode *inode, bool granted,
 	const struct record_extent *extents, size_t count, struct problem *why)
 {
 	int k = record_check_shape(r, extents, count, why);
@@ -314,7 +328,7 @@ static int record_extend(struct record *r, struct record_inode *inode,
 	if (k >= 0)
 		k = record_check_orders(r, extents, count, why);
 	if (k >= 0)
-		k = record_check_former(r, inode->ino, extents, count, why);
+		k = record_check_former(r, inode->ino, granted, extents, count, why);
 	if (k < 0)
 		return k;
 	struct record_extent *copy = calloc(count ? count : 1, sizeof(*copy));
@@ -351,7 +365,7 @@ int record_hold(struct record *r, uint64_t ino, uint64_t epoch, bool newer,
 	struct record_inode *inode = known ? known : record_enter(r, ino);
 	if (!inode)
 		return problem_errno(why, ENOMEM, "recording inode %" PRIu64, ino);
-	int k = record_extend(r, inode, extents, count, why);
+	int k = record_extend(r, inode, newer, extents, count, why);
 	if (k < 0) {
 		if (!known)
 			record_drop(r, inode);
@@ -359,7 +373,65 @@ int record_hold(struct record *r, uint64_t ino, uint64_t epoch, bool newer,
 	}
 	inode->epoch = epoch;
 	inode->contradicted = inode->overlaid;
+	inode->spare = inode->spare && !newer;
 	*ret = inode;
+	return 0;
+}
+
+struct record_inode *record_find_heir(const struct record *r, uint64_t ino)
+{
+	struct record_inode *inode = record_find(r, ino);
+
+	if (inode)
+		return inode;
+	LIST_FOREACH (inode, &r->inodes, by_record)
+		if (inode->was == ino)
+			break;
+	return inode;
+}
+
+static int record_check_heir(const struct record *r, const struct record_inode *from, uint64_t ino,
+	uint64_t file_block, struct problem *why)
+{
+	uint64_t sum = 0;
+
+	if (record_find(r, ino))
+		return problem(why, EUCLEAN,
+			"inode %" PRIu64 " is held already, and can't take over what inode %" PRIu64
+			" had",
+			ino, from->ino);
+	for (size_t i = 0; i < from->extent_count; i++)
+		sum += from->extents[i].count;
+	if (sum > FILE_BLOCKS_MAX || file_block > FILE_BLOCKS_MAX - sum)
+		return problem(
+			why, EUCLEAN, "file block %" PRIu64 " is beyond every file", file_block);
+	return 0;
+}
+
+int record_hand_over(struct record *r, struct record_inode *from, uint64_t ino, uint64_t epoch,
+	uint64_t file_block, struct record_inode **ret, struct problem *why)
+{
+	int k = record_check_heir(r, from, ino, file_block, why);
+
+	if (k < 0)
+		return k;
+	struct record_inode *heir = record_enter(r, ino);
+	if (!heir)
+		return problem_errno(why, ENOMEM, "recording inode %" PRIu64, ino);
+	heir->epoch = epoch;
+	heir->was = from->ino;
+	heir->spare = true;
+	heir->extents = steal_pointer(from->extents);
+	heir->extent_count = from->extent_count;
+	heir->regions = from->regions;
+	from->extent_count = 0;
+	from->regions = 0;
+	for (size_t i = 0; i < heir->extent_count; i++) {
+		heir->extents[i].file_block = file_block;
+		file_block += heir->extents[i].count;
+	}
+	record_set_owner(r, heir->extents, heir->extent_count, heir->slot);
+	*ret = heir;
 	return 0;
 }
 
@@ -391,6 +463,8 @@ int record_begin_order(
 		return k;
 	uint64_t at = block;
 	const struct record_inode *owner = record_next_owner(r, region, &at, block + count);
+	while (owner && owner->spare)
+		owner = record_next_owner(r, region, &at, block + count);
 	if (owner)
 		return problem(why, EUCLEAN,
 			"blocks %" PRIu64 "+%" PRIu32
@@ -406,7 +480,7 @@ int record_begin_order(
 void record_end_order(struct record *r, unsigned region, uint64_t block, uint32_t count, bool clean)
 {
 	if (clean)
-		record_set_former(r, region, block, count, 0);
+		record_clear_former(r, region, block, count);
 	for (unsigned i = 0; i < r->order_count; i++) {
 		const struct record_order *o = &r->orders[i];
 		if (o->region == region && o->block == block && o->count == count) {

@@ -179,6 +179,27 @@ static int load_object(struct loader *l, enum gm_item_type type, const void *pay
 	return r == -ENOMEM ? problem(l->why, ENOMEM, "out of memory") : r;
 }
 
+/* That none overlap has been seen when they were applied; the order is the format's. */
+static int check_extents_ascend(const struct loader *l)
+{
+	const struct checkpoint_section *s = &l->sections[GM_SECTION_EXTENTS];
+	uint64_t ino = 0, end = 0;
+
+	for (uint64_t n = 0; n < s->count; n++) {
+		const struct gm_extent *e = (const void *)(s->bytes + n * sizeof(*e));
+
+		if (get_le64(e->ino) < ino ||
+			(get_le64(e->ino) == ino && get_le64(e->file_block) < end))
+			return problem(l->why, EUCLEAN,
+				"section extents: record %" PRIu64
+				" does not come behind the one before",
+				n);
+		ino = get_le64(e->ino);
+		end = get_le64(e->file_block) + get_le32(e->count);
+	}
+	return 0;
+}
+
 static int load_records(
 	struct loader *l, enum gm_section_type section, enum gm_item_type type, size_t size)
 {
@@ -352,6 +373,8 @@ static int load_sections(struct loader *l)
 		r = load_dirents(l);
 	if (r == 0)
 		r = load_records(l, GM_SECTION_EXTENTS, GM_ITEM_EXTENT, sizeof(struct gm_extent));
+	if (r == 0)
+		r = check_extents_ascend(l);
 	if (r == 0)
 		r = load_map(l, GM_SECTION_USED, 0);
 	if (r == 0)

@@ -230,8 +230,6 @@ static void check_extent(struct checker *c, uint64_t ino, const struct file_exte
 			", or they are out of order",
 			ino, e->file_block);
 	file->extent_end = e->file_block + e->count;
-	if (file->extent_end > (file->attr.size + GM_BLOCK_SIZE - 1) / GM_BLOCK_SIZE)
-		error(c, "extent-past-size", "inode %" PRIu64 " has blocks past its size", ino);
 	own_blocks(c, ino, e);
 }
 

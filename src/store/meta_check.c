@@ -252,7 +252,6 @@ static int verify_dirent(const struct meta *m, const struct dirent *d, struct pr
 static int verify_inode(const struct inode *i, struct problem *why)
 {
 	uint32_t links = i->seen;
-	const struct file_extent *last;
 
 	if (inode_is_dir(i) && (i->attr.links > 0 || links > 0))
 		links += i->attr.ino == GM_ROOT_INO ? 2 : 1;
@@ -266,12 +265,6 @@ static int verify_inode(const struct inode *i, struct problem *why)
 			i->attr.ino, i->attr.next_cookie);
 	if (inode_is_symlink(i) && !i->target)
 		return problem(why, EUCLEAN, "inode %" PRIu64 ": it is a symlink without a target",
-			i->attr.ino);
-	if (!inode_is_file(i) || i->extent_count == 0)
-		return 0;
-	last = &i->extents[i->extent_count - 1];
-	if (last->file_block + last->count > (i->attr.size + GM_BLOCK_SIZE - 1) / GM_BLOCK_SIZE)
-		return problem(why, EUCLEAN, "inode %" PRIu64 ": it has blocks past its size",
 			i->attr.ino);
 	return 0;
 }

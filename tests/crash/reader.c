@@ -412,7 +412,7 @@ static bool read_record(struct reader *r, const uint8_t *at, uint64_t room, uint
 		return reader_refuse(r, "checksum");
 	if (reader_u64(at + 8) != r->generation || reader_u64(at + 16) != r->sequence + 1)
 		return reader_refuse(r, "generation or sequence");
-	if (reader_u16(at + 40) < 1 || reader_u16(at + 40) > 14 || reader_u16(at + 42) != 0 ||
+	if (reader_u16(at + 40) < 1 || reader_u16(at + 40) > 16 || reader_u16(at + 42) != 0 ||
 		reader_u64(at + 48) != 0)
 		return reader_refuse(r, "type or reserved bytes");
 	if (items > *length - 64 || *length - 64 - items >= 64 ||

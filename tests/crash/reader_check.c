@@ -30,9 +30,6 @@ static bool check_blocks(struct reader *r)
 				return reader_refuse(r,
 					"block %" PRIu64 " of inode %" PRIu64 " counts as %s", n,
 					b->ino, b->used ? "quarantined" : "free");
-			if (i && b->file_block >= (get_le64(i->size) + GM_BLOCK_SIZE - 1) >> 21)
-				return reader_refuse(
-					r, "inode %" PRIu64 " has a block past its size", b->ino);
 		}
 	return true;
 }

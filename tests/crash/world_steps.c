@@ -180,15 +180,52 @@ static int step_times(struct world *w, char *const args[])
 	return change(w, args[1], &c);
 }
 
-/* size PATH BLOCKS [BYTES more]; GiBs where memory is given out by those. */
+/* What scripts count in: GiBs where memory is given out by those. */
+static uint64_t unit_of(const struct world *w)
+{
+	return w->shape == WORLD_GROUPS ? GM_GROUP_SIZE : GM_BLOCK_SIZE;
+}
+
+/* size PATH BLOCKS [BYTES more] */
 static int step_size(struct world *w, char *const args[])
 {
 	const struct ns_change c = {.set = NS_SET_SIZE,
-		.size = strtoull(args[2], NULL, 10) *
-				(w->shape == WORLD_GROUPS ? GM_GROUP_SIZE : GM_BLOCK_SIZE) +
+		.size = strtoull(args[2], NULL, 10) * unit_of(w) +
 			(args[3] ? strtoull(args[3], NULL, 10) : 0)};
 
 	return change(w, args[1], &c);
+}
+
+/* NAME PATH FIRST COUNT */
+static int change_space(struct world *w, char *const args[], enum ns_space what, uint64_t unit)
+{
+	uint64_t ino;
+	int r = world_find_ino(w, args[1], &ino);
+	const struct ns_range range = {
+		strtoull(args[2], NULL, 10) * unit, strtoull(args[3], NULL, 10) * unit};
+
+	return r < 0 ? r : world_asked(w, ns_change_space(&w->ns, &w->rq, ino, what, &range));
+}
+
+static int step_allocate(struct world *w, char *const args[])
+{
+	return change_space(w, args, NS_ALLOCATE, unit_of(w));
+}
+
+static int step_keep(struct world *w, char *const args[])
+{
+	return change_space(w, args, NS_ALLOCATE_KEEP, unit_of(w));
+}
+
+static int step_punch(struct world *w, char *const args[])
+{
+	return change_space(w, args, NS_PUNCH, unit_of(w));
+}
+
+/* Of 2 MiB in any case, so that parts of a GiB are emptied and not freed. */
+static int step_punch_blocks(struct world *w, char *const args[])
+{
+	return change_space(w, args, NS_PUNCH, GM_BLOCK_SIZE);
 }
 
 /* ---- users of a file ---- */
@@ -438,6 +475,10 @@ static const struct {
 	{"chown", 1, world_step_chown},
 	{"times", 1, step_times},
 	{"size", 2, step_size},
+	{"allocate", 3, step_allocate},
+	{"keep", 3, step_keep},
+	{"punch", 3, step_punch},
+	{"punch-blocks", 3, step_punch_blocks},
 	{"open", 1, step_open},
 	{"close", 1, step_close},
 	{"hold", 1, step_hold},

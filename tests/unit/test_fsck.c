@@ -203,13 +203,6 @@ static void lose_an_extents_file(struct image *i)
 	e[0].ino = put_le64(500);
 }
 
-static void shrink_a_file_below_its_blocks(struct image *i)
-{
-	struct gm_inode *inode = section(i, GM_SECTION_INODES, NULL);
-
-	inode[2].size = put_le64(1);
-}
-
 static void bend_a_parent(struct image *i)
 {
 	struct gm_inode *inode = section(i, GM_SECTION_INODES, NULL);
@@ -428,7 +421,6 @@ Test(fsck, damage_made_on_purpose_is_found_named_and_refused_by_recovery)
 		{miscount_links, "links-wrong", "has 5 links, its entries make 1"},
 		{move_an_extent_outside, "extent-range", "outside the data blocks"},
 		{lose_an_extents_file, "extent-dangling", "inode 500"},
-		{shrink_a_file_below_its_blocks, "extent-past-size", "inode 3"},
 		{bend_a_parent, "directory-detached", "inode 2"},
 		{give_an_entry_the_wrong_type, "entry-type", "inode 2"},
 		{repeat_a_number, "inode-order", "inode 3"},

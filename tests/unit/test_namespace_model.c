@@ -42,6 +42,7 @@ struct node {
 	uint64_t size;
 	struct timespec atime, mtime, ctime;
 	unsigned opens;
+	bool owned[FILE_BLOCKS]; /* blocks; others are holes, or past the end */
 	uint32_t cells[FILE_BLOCKS * CELLS_PER_BLOCK];
 };
 
@@ -124,14 +125,37 @@ static uint64_t blocks_of(const struct node *n)
 	return n->size / GM_BLOCK_SIZE + (n->size % GM_BLOCK_SIZE > 0);
 }
 
+static uint64_t owned_by(const struct node *n)
+{
+	uint64_t sum = 0;
+
+	for (unsigned b = 0; b < FILE_BLOCKS; b++)
+		sum += n->owned[b];
+	return sum;
+}
+
 static uint64_t blocks_in_use(void)
 {
 	uint64_t sum = 0;
 
 	for (int n = 0; n < NODES; n++)
 		if (nodes[n].used)
-			sum += blocks_of(&nodes[n]);
+			sum += owned_by(&nodes[n]);
 	return sum;
+}
+
+/* The blocks [first, end) get memory, as far as they have none. */
+static int model_fill(struct node *n, uint64_t first, uint64_t end)
+{
+	uint64_t need = 0;
+
+	for (uint64_t b = first; b < end; b++)
+		need += !n->owned[b];
+	if (need > DATA_BLOCKS - blocks_in_use())
+		return -ENOSPC;
+	for (uint64_t b = first; b < end; b++)
+		n->owned[b] = true;
+	return 0;
 }
 
 static bool is_below(int n, int above)
@@ -300,7 +324,7 @@ static int model_rename(int from, const char *x, int to, const char *y, unsigned
 
 static int model_resize(struct node *n, uint64_t size)
 {
-	struct node grown = {.type = S_IFREG, .size = size};
+	struct node wanted = {.type = S_IFREG, .size = size};
 
 	if (n->is_dir)
 		return -EISDIR;
@@ -308,8 +332,10 @@ static int model_resize(struct node *n, uint64_t size)
 		return -EINVAL;
 	if (size < n->size && n->held)
 		return -EBUSY;
-	if (size > n->size && blocks_of(&grown) - blocks_of(n) > DATA_BLOCKS - blocks_in_use())
+	if (size > n->size && model_fill(n, blocks_of(n), blocks_of(&wanted)) < 0)
 		return -ENOSPC;
+	for (uint64_t b = blocks_of(&wanted); b < FILE_BLOCKS && size <= n->size && !n->held; b++)
+		n->owned[b] = false;
 	for (uint64_t c = size / CELL; c < ARRAY_SIZE(n->cells); c++)
 		n->cells[c] = 0;
 	n->size = size;
@@ -346,6 +372,51 @@ static int model_setattr(int node, const struct ns_change *c)
 	return 0;
 }
 
+static int model_space(struct node *n, enum ns_space what, uint64_t from, uint64_t to)
+{
+	uint64_t first = from / GM_BLOCK_SIZE, end = (to + GM_BLOCK_SIZE - 1) / GM_BLOCK_SIZE;
+	bool grows = what == NS_ALLOCATE && to > n->size;
+
+	if (!n->used)
+		return -ESTALE;
+	if (n->type != S_IFREG)
+		return n->is_dir ? -EISDIR : -ENODEV;
+	if (from == to)
+		return -EINVAL;
+	if (what == NS_PUNCH && n->held)
+		return -EBUSY;
+	if (grows && first > blocks_of(n))
+		first = blocks_of(n);
+	if (what != NS_PUNCH && model_fill(n, first, end) < 0)
+		return -ENOSPC;
+	if (grows)
+		n->size = to;
+	n->mtime = n->ctime = pool.rq.now;
+	if (what != NS_PUNCH)
+		return 0;
+	if (to >= n->size) /* the last block goes with the end of the file */
+		to = end * GM_BLOCK_SIZE;
+	for (uint64_t c = from / CELL; c < to / CELL; c++)
+		n->cells[c] = 0;
+	for (uint64_t b = (from + GM_BLOCK_SIZE - 1) / GM_BLOCK_SIZE; b < to / GM_BLOCK_SIZE; b++)
+		n->owned[b] = false;
+	return 0;
+}
+
+/* Where SEEK_DATA or SEEK_HOLE would find something. */
+static int64_t model_seek(const struct node *n, uint64_t from, bool data)
+{
+	if (!n->used || n->type != S_IFREG)
+		return n->used ? -EINVAL : -ESTALE;
+	if (from >= n->size)
+		return -ENXIO;
+	while (from < n->size && n->owned[from / GM_BLOCK_SIZE] != data)
+		from += GM_BLOCK_SIZE - from % GM_BLOCK_SIZE;
+	if (from >= n->size)
+		return data ? -ENXIO : (int64_t)n->size;
+	return (int64_t)from;
+}
+
 /* ---- the simulated memory ---- */
 
 static void zero_cells(uint64_t block, uint64_t first, uint64_t count)
@@ -363,13 +434,22 @@ static void scrub(uint64_t block, uint32_t count)
 	cr_assert_eq(ns_blocks_clean(&pool.ns, &e, 1), 0);
 }
 
-static uint64_t block_at(const struct inode *i, uint64_t file_block)
+static bool find_block(const struct inode *i, uint64_t file_block, uint64_t *ret)
 {
 	for (uint32_t n = 0; n < i->extent_count; n++)
-		if (file_block - i->extents[n].file_block < i->extents[n].count)
-			return i->extents[n].block + (file_block - i->extents[n].file_block);
-	cr_assert_fail("a hole");
-	return 0;
+		if (file_block - i->extents[n].file_block < i->extents[n].count) {
+			*ret = i->extents[n].block + (file_block - i->extents[n].file_block);
+			return true;
+		}
+	return false;
+}
+
+static uint64_t block_at(const struct inode *i, uint64_t file_block)
+{
+	uint64_t block = 0;
+
+	cr_assert(find_block(i, file_block, &block), "a hole");
+	return block;
 }
 
 /*
@@ -380,10 +460,12 @@ static void prepare_grant(const struct inode *i)
 {
 	uint64_t from = i->attr.stale_from;
 
-	for (uint64_t fb = 0; fb < inode_blocks(i); fb++) {
-		struct alloc_extent one = {.block = block_at(i, fb), .count = 1};
+	for (uint64_t fb = 0; fb < FILE_BLOCKS; fb++) {
+		struct alloc_extent one = {.count = 1};
 		bool clean;
 
+		if (!find_block(i, fb, &one.block))
+			continue;
 		alloc_clean_run(store_meta(pool.store)->alloc, &one, &clean);
 		if (!clean)
 			scrub(one.block, 1);
@@ -406,6 +488,8 @@ static void attach(struct node *n)
 	cr_assert_eq(ns_hold(&pool.ns, n->ino), 0);
 	n->held = true;
 	for (uint64_t c = 0; c < blocks_of(n) * CELLS_PER_BLOCK; c++) {
+		if (!n->owned[c / CELLS_PER_BLOCK])
+			continue;
 		uint32_t *cell = &memory[block_at(i, c / CELLS_PER_BLOCK)][c % CELLS_PER_BLOCK];
 
 		cr_assert_eq(*cell, n->cells[c], "inode %lu cell %lu", (unsigned long)n->ino,
@@ -442,7 +526,7 @@ static void compare_node(int k)
 	cr_assert(st.st_uid == n->uid && st.st_gid == n->gid, "inode %lu", ino);
 	cr_assert_eq(st.st_nlink, links_of(k), "inode %lu", ino);
 	cr_assert_eq((uint64_t)st.st_size, n->size, "inode %lu", ino);
-	cr_assert_eq((uint64_t)st.st_blocks, blocks_of(n) * 4096, "inode %lu", ino);
+	cr_assert_eq((uint64_t)st.st_blocks, owned_by(n) * 4096, "inode %lu", ino);
 	cr_assert(same_time(st.st_atim, n->atime), "inode %lu", ino);
 	cr_assert(same_time(st.st_mtim, n->mtime), "inode %lu", ino);
 	cr_assert(same_time(st.st_ctim, n->ctime), "inode %lu", ino);
@@ -493,9 +577,14 @@ static void compare_all(void)
 		if (dir_error(n) == 0)
 			compare_listing(n);
 		i = pool_inode(&pool, nodes[n].ino);
-		for (uint64_t b = 0; b < blocks_of(&nodes[n]); b++) {
-			cr_assert(!owned[block_at(i, b)], "two owners");
-			owned[block_at(i, b)] = true;
+		for (uint64_t b = 0, at = 0; b < FILE_BLOCKS && !nodes[n].is_dir; b++) {
+			cr_assert_eq(find_block(i, b, &at), nodes[n].owned[b],
+				"inode %lu block %lu", (unsigned long)nodes[n].ino,
+				(unsigned long)b);
+			if (!nodes[n].owned[b])
+				continue;
+			cr_assert(!owned[at], "two owners");
+			owned[at] = true;
 		}
 	}
 	cr_assert_eq(store_meta(pool.store)->inode_count, used);
@@ -687,6 +776,54 @@ static void do_size(void)
 	cr_assert_eq(ns_setattr(&pool.ns, &pool.rq, nodes[n].ino, &c, &st), expected);
 }
 
+/* What the helper does on the worker's order before a punch. */
+static void zero_edges(uint64_t ino, const struct ns_range *range)
+{
+	struct ns_range edges[2];
+	int count = ns_punch_edges(&pool.ns, ino, range, edges);
+
+	for (int n = 0; n < count; n++) {
+		uint64_t in_block = edges[n].offset % GM_BLOCK_SIZE;
+
+		cr_assert_leq(in_block + edges[n].length, GM_BLOCK_SIZE);
+		zero_cells(block_at(pool_inode(&pool, ino), edges[n].offset / GM_BLOCK_SIZE),
+			in_block / CELL, edges[n].length / CELL);
+	}
+}
+
+static void do_space(void)
+{
+	static const enum ns_space kinds[] = {NS_PUNCH, NS_PUNCH, NS_ALLOCATE, NS_ALLOCATE_KEEP};
+	enum ns_space what = kinds[random_below(ARRAY_SIZE(kinds))];
+	int n = random_node(random_below(20) == 0);
+	uint64_t from = random_below(FILE_BLOCKS * CELLS_PER_BLOCK);
+	uint64_t count = random_below(FILE_BLOCKS * CELLS_PER_BLOCK - from + 1);
+	struct ns_range range;
+	int expected;
+
+	if (random_below(3) == 0) { /* whole blocks */
+		from -= from % CELLS_PER_BLOCK;
+		count -= count % CELLS_PER_BLOCK;
+	}
+	range = (struct ns_range){from * CELL, count * CELL};
+	if (what == NS_PUNCH)
+		zero_edges(nodes[n].ino, &range);
+	expected = model_space(&nodes[n], what, range.offset, range.offset + range.length);
+	cr_assert_eq(ns_change_space(&pool.ns, &pool.rq, nodes[n].ino, what, &range), expected);
+}
+
+static void do_seek(void)
+{
+	int n = random_node(random_below(20) == 0);
+	uint64_t from = random_below(FILE_BLOCKS * CELLS_PER_BLOCK) * CELL, found = 0;
+	bool data = random_below(2);
+	int64_t expected = model_seek(&nodes[n], from, data);
+	int r = ns_seek(&pool.ns, nodes[n].ino, from, data ? SEEK_DATA : SEEK_HOLE, &found);
+
+	cr_assert_eq(r, expected < 0 ? expected : 0);
+	cr_assert(r < 0 || (int64_t)found == expected);
+}
+
 static void do_open(void)
 {
 	int n = random_node(random_below(4) == 0);
@@ -763,8 +900,8 @@ static void step(void)
 {
 	static void (*const operations[])(void) = {do_make, do_make, do_make, do_remove, do_remove,
 		do_link, do_rename, do_rename, do_setattr, do_size, do_size, do_size, do_size,
-		do_open, do_release, do_release, do_attach, do_attach, do_unhold, do_unhold,
-		do_unhold, do_background_scrub};
+		do_space, do_space, do_space, do_seek, do_open, do_release, do_release, do_attach,
+		do_attach, do_unhold, do_unhold, do_unhold, do_background_scrub};
 
 	pool_tick(&pool);
 	pool.rq.uid = (uint32_t)random_below(3);
