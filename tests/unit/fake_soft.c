@@ -63,6 +63,8 @@ void __wrap_procscan_identify_device(struct scan_target *ret, dev_t rdev, const 
 int __wrap_soft_user_load(struct soft_user *ret, uint64_t region_start, unsigned id);
 int __wrap_soft_user_note(const struct soft_user *u, uint64_t region_start, unsigned id);
 int __wrap_soft_device_set_owner(const struct soft_device *d, uid_t uid, gid_t gid, mode_t mode);
+int __wrap_soft_device_retire(
+	uint64_t region_start, const struct soft_device *d, struct problem *why);
 int __wrap_soft_device_note_exported(uint64_t region_start, struct soft_device *d);
 int __wrap_soft_device_note_window(uint64_t region_start, struct soft_device *d);
 
@@ -309,6 +311,7 @@ static void describe(struct soft_device *ret, const struct fake_device *d)
 		.ours = d->ours,
 		.seed = d->seed,
 		.exported = d->exported,
+		.retired = d->retired,
 		.window = d->window,
 		.ranges = calloc(d->range_count + 1, sizeof(*ret->ranges)),
 		.range_count = d->range_count};
@@ -419,6 +422,23 @@ int __wrap_soft_device_remove(
 	return 0;
 }
 
+int __wrap_soft_device_retire(
+	uint64_t region_start, const struct soft_device *d, struct problem *why)
+{
+	struct fake_device *found = find(d->id);
+
+	(void)region_start;
+	if (!found || !found->ours || !found->exported)
+		return problem(why, EBUSY, "it was not exported, or is gone");
+	if (atomic_load(&fake_soft->closed) != d->id || found->open_elsewhere || found->pinned)
+		abort(); /* somebody can reach it */
+	remove_file(found);
+	found->bound = false;
+	found->retired = true;
+	found->range_count = 0;
+	return 0;
+}
+
 int __wrap_soft_device_note_exported(uint64_t region_start, struct soft_device *d)
 {
 	struct fake_device *found = find_same(d);
@@ -451,6 +471,8 @@ int __wrap_soft_device_open(const struct soft_device *d, int access)
 		return -ESTALE;
 	if (!found->bound)
 		return -ENXIO;
+	if (atomic_load(&fake_soft->closed) == d->id)
+		return -EPERM;
 	int fd = open(path_of(path, d->id), access | O_CLOEXEC);
 
 	return fd < 0 ? -ESTALE : fd;

@@ -34,7 +34,7 @@ struct fake_device {
 	struct soft_range ranges[FAKE_RANGES];
 	struct soft_user user; /* as it is noted */
 	/* what the test wants the kernel to count beside what is idle (fake_counts.c) */
-	bool exported;
+	bool exported, retired;
 	atomic_uint open_elsewhere;
 	atomic_uint pinned; /* block of the region; 0: none */
 };
@@ -62,7 +62,12 @@ struct fake_soft {
 	atomic_uint readings;   /* how many ever */
 	atomic_uint passing;    /* as many readings from now on find one more that has it open */
 	atomic_int counts_fail; /* 0, or a negative errno of every reading */
-	struct soft_idle idle;  /* what is kept for the boot */
+	bool no_gate;           /* nothing can be closed here */
+	atomic_int late;        /* as many times somebody is on his way for too long */
+	atomic_uint arrivals;  /* who was on his way to a device when it was closed, and opens it */
+	atomic_uint closings;  /* how many ever */
+	atomic_uint closed;    /* id of the device that nobody can open now; 0: none */
+	struct soft_idle idle; /* what is kept for the boot */
 };
 
 /* The table; one for the process, since the functions in whose place it stands take no context. */
