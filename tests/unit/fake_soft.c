@@ -138,6 +138,29 @@ static void remove_file(const struct fake_device *d)
 	(void)unlink(path);
 }
 
+/* A helper that is killed in between leaves it to the next one. */
+static void begin_look(void)
+{
+	if (pthread_mutex_lock(&fake_soft->looking) == EOWNERDEAD)
+		(void)pthread_mutex_consistent(&fake_soft->looking);
+}
+
+static void end_look(void)
+{
+	(void)pthread_mutex_unlock(&fake_soft->looking);
+}
+
+static void init_looking(void)
+{
+	pthread_mutexattr_t shared;
+
+	(void)pthread_mutexattr_init(&shared);
+	(void)pthread_mutexattr_setpshared(&shared, PTHREAD_PROCESS_SHARED);
+	(void)pthread_mutexattr_setrobust(&shared, PTHREAD_MUTEX_ROBUST);
+	(void)pthread_mutex_init(&fake_soft->looking, &shared);
+	(void)pthread_mutexattr_destroy(&shared);
+}
+
 /* ---- the table ---- */
 
 static struct fake_device *find(unsigned id)
@@ -200,14 +223,19 @@ unsigned fake_soft_add(bool ours, bool bound, uint64_t block, uint32_t count)
 		.range_count = 1,
 		.ranges = {{block, count}}};
 
-	return insert(&d)->id;
+	begin_look();
+	unsigned id = insert(&d)->id;
+	end_look();
+	return id;
 }
 
 void fake_soft_take_away(unsigned id)
 {
+	begin_look();
 	fake_soft->lost |= find(id)->ours;
 	remove_file(find(id));
 	find(id)->used = false;
+	end_look();
 }
 
 void fake_soft_replace(unsigned id, uint64_t block, uint32_t count)
@@ -219,7 +247,9 @@ void fake_soft_replace(unsigned id, uint64_t block, uint32_t count)
 		.ranges = {{block, count}}};
 
 	fake_soft_take_away(id);
+	begin_look();
 	(void)insert(&d);
+	end_look();
 }
 
 void fake_soft_unbind(unsigned id)
@@ -258,6 +288,7 @@ void fake_soft_init(struct rig *r)
 	memcpy(fake_soft->directory, r->directory, sizeof(r->directory));
 	memcpy(fake_soft->region, r->region, sizeof(r->region));
 	fake_soft->fail_in = -1;
+	init_looking();
 	fake_soft->idle_cdev = 2;
 	fake_soft->idle_page = 1;
 	/* The empty seed, and the metadata: the blocks that are no data. */
@@ -343,7 +374,10 @@ int __wrap_procscan_run(const struct scan_options *options, struct scan_result *
 
 	while (atomic_load(&fake_soft->hold_scan))
 		(void)nanosleep(&step, NULL);
-	return __real_procscan_run(options, ret);
+	begin_look();
+	int r = __real_procscan_run(options, ret);
+	end_look();
+	return r;
 }
 
 int __wrap_soft_device_has_lost(uint64_t region_start, struct problem *why)
