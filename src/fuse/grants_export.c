@@ -42,6 +42,13 @@ static void answer(
 	g->config.exported(g->config.data, ino, error, reason, node);
 }
 
+static void send_node(struct grants *g, unsigned opcode, uint64_t ino, uint64_t epoch, uint64_t id)
+{
+	const struct inode *i = meta_inode(g->meta, ino);
+
+	grants_send_export(&g->outbox, opcode, i, ns_node_mode(g->meta, i), epoch, id);
+}
+
 /* The file is clean. Held and exported first, by a committed record, as with a grant. */
 void grants_begin_export(struct grants *g, uint64_t ino)
 {
@@ -65,8 +72,7 @@ void grants_begin_export(struct grants *g, uint64_t ino)
 	}
 	ns_spare_remove(g->config.ns, ino);
 	*place = (struct transition){.ino = ino, .was_exported = was_exported};
-	grants_send_export(&g->outbox, LINK_EXPORT, meta_inode(g->meta, ino),
-		epochs_next(&g->epochs, ino), ino);
+	send_node(g, LINK_EXPORT, ino, epochs_next(&g->epochs, ino), ino);
 }
 
 /* A node that could not be made is no export; the inode stays held, since that is what the journal
@@ -106,8 +112,7 @@ static void answer_end(struct grants *g, const struct transition *t, int error)
 
 static void send_end(struct grants *g, uint64_t ino)
 {
-	grants_send_export(
-		&g->outbox, LINK_UNEXPORT, meta_inode(g->meta, ino), 0, GRANTS_UNEXPORT_ID | ino);
+	send_node(g, LINK_UNEXPORT, ino, 0, GRANTS_UNEXPORT_ID | ino);
 }
 
 int grants_unexport(struct grants *g, uint64_t ino)
@@ -155,7 +160,7 @@ void grants_node_changed(struct grants *g, uint64_t ino)
 
 	/* One that is about to end must not open once more. */
 	if (g->ready && is_exported(g, ino) && !(place && place->ends))
-		grants_send_export(&g->outbox, LINK_NODE, meta_inode(g->meta, ino), 0, 0);
+		send_node(g, LINK_NODE, ino, 0, 0);
 }
 
 /* ---- the link ---- */

@@ -159,8 +159,8 @@ void grants_send_grant(
 	send_extents(o, p, id);
 }
 
-void grants_send_export(
-	struct outbox *o, unsigned opcode, const struct inode *inode, uint64_t epoch, uint64_t id)
+void grants_send_export(struct outbox *o, unsigned opcode, const struct inode *inode, uint32_t mode,
+	uint64_t epoch, uint64_t id)
 {
 	struct parts p = {.inode = inode};
 	struct link_export m = {
@@ -171,7 +171,7 @@ void grants_send_export(
 	if (opcode != LINK_UNEXPORT) {
 		m.uid = put_le32(inode->attr.uid);
 		m.gid = put_le32(inode->attr.gid);
-		m.mode = put_le32(inode->attr.mode & 0777);
+		m.mode = put_le32(mode);
 	}
 	if (opcode == LINK_EXPORT) {
 		m.epoch = put_le64(epoch);

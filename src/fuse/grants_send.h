@@ -26,9 +26,9 @@ void grants_send_grant(
 
 /* error: negative errno. */
 void grants_send_refuse(struct outbox *o, uint64_t id, int error, enum gm_reason reason);
-/* EXPORT (with the extents behind it), NODE or UNEXPORT, as opcode says. */
-void grants_send_export(
-	struct outbox *o, unsigned opcode, const struct inode *inode, uint64_t epoch, uint64_t id);
+/* EXPORT (with the extents behind it), NODE or UNEXPORT, as opcode says; mode: ns_node_mode(). */
+void grants_send_export(struct outbox *o, unsigned opcode, const struct inode *inode, uint32_t mode,
+	uint64_t epoch, uint64_t id);
 void grants_send_revoke(struct outbox *o, uint64_t ino, bool kill, uid_t uid, uint64_t id);
 void grants_send_hand_over(struct outbox *o, const struct ns_heritage *h, uint64_t epoch);
 void grants_send_check(struct outbox *o, uint64_t ino, uint64_t epoch, unsigned flags);
