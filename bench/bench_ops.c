@@ -69,6 +69,8 @@ static pid_t start_server(const char *path, char *const argv[])
 	if (pid < 0)
 		err(EXIT_FAILURE, "fork");
 	if (pid == 0) {
+		/* The mount's processes are a session too: the scheduler may share out by those. */
+		(void)setsid();
 		(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
 		(void)execv(argv[0], argv);
 		err(127, "%s", argv[0]);
