@@ -314,6 +314,22 @@ void fake_soft_deinit(void)
 	(void)munmap(fake_soft, sizeof(*fake_soft));
 }
 
+void fake_soft_set_up(struct rig *r)
+{
+	rig_init(r);
+	fake_soft_init(r);
+	rig_start(r);
+	rig_bring_up(r);
+}
+
+void fake_soft_tear_down(struct rig *r)
+{
+	if (r->control >= 0)
+		cr_expect_eq(rig_stop(r), 0, "the helper ends in good order");
+	fake_soft_deinit();
+	rig_deinit(r);
+}
+
 /* ---- in place of src/region ---- */
 
 int __wrap_region_adopt(

@@ -80,6 +80,11 @@ extern struct fake_soft *fake_soft;
 void fake_soft_init(struct rig *r);
 void fake_soft_deinit(void);
 
+/* The same with the rig's beginning and end, which must be in good order: a helper that serves, and
+ * has been brought up. */
+void fake_soft_set_up(struct rig *r);
+void fake_soft_tear_down(struct rig *r);
+
 /* A device as somebody else made it, or (ours) a helper that has died. Returns its id. */
 unsigned fake_soft_add(bool ours, bool bound, uint64_t block, uint32_t count);
 

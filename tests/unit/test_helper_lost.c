@@ -21,19 +21,13 @@ static struct rig rig;
 
 static void set_up(void)
 {
-	rig_init(&rig);
-	fake_soft_init(&rig);
-	rig_start(&rig);
-	rig_bring_up(&rig);
+	fake_soft_set_up(&rig);
 	rig_fill(&rig, OTHER, 0xaa);
 }
 
 static void tear_down(void)
 {
-	if (rig.control >= 0)
-		cr_expect_eq(rig_stop(&rig), 0, "the helper ends in good order");
-	fake_soft_deinit();
-	rig_deinit(&rig);
+	fake_soft_tear_down(&rig);
 }
 
 TestSuite(helper_lost, .init = set_up, .fini = tear_down);
@@ -107,14 +101,8 @@ static void learn(void)
 
 static void restart(const struct rig_extent *held, size_t count)
 {
-	cr_assert_eq(rig_stop(&rig), 0);
-	rig_start(&rig);
-	rig_connect(&rig);
-	rig_send_config(&rig);
-	rig_expect_ready(&rig);
-	if (count > 0)
-		rig_send_held(&rig, 11, rig.epoch, held, count);
-	rig_send_plain(&rig, LINK_RESUMED, 0);
+	rig_restart(&rig);
+	rig_resume(&rig, 11, held, count);
 }
 
 /* ---- grants ---- */

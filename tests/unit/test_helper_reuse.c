@@ -21,18 +21,12 @@ static struct rig rig;
 
 static void set_up(void)
 {
-	rig_init(&rig);
-	fake_soft_init(&rig);
-	rig_start(&rig);
-	rig_bring_up(&rig);
+	fake_soft_set_up(&rig);
 }
 
 static void tear_down(void)
 {
-	if (rig.control >= 0)
-		cr_expect_eq(rig_stop(&rig), 0, "the helper ends in good order");
-	fake_soft_deinit();
-	rig_deinit(&rig);
+	fake_soft_tear_down(&rig);
 }
 
 TestSuite(helper_reuse, .init = set_up, .fini = tear_down);
@@ -82,14 +76,8 @@ static void wait_for_readings(unsigned more)
 
 static void restart(uint64_t ino, const struct rig_extent *held, size_t count)
 {
-	cr_assert_eq(rig_stop(&rig), 0);
-	rig_start(&rig);
-	rig_connect(&rig);
-	rig_send_config(&rig);
-	rig_expect_ready(&rig);
-	if (count > 0)
-		rig_send_held(&rig, ino, rig.epoch, held, count);
-	rig_send_plain(&rig, LINK_RESUMED, 0);
+	rig_restart(&rig);
+	rig_resume(&rig, ino, held, count);
 }
 
 /* ---- shown ---- */
