@@ -11,6 +11,7 @@ import pytest
 
 from harness import PLAIN, User
 from persona import as_user, errno_of, make_file
+from processes import wait_until
 
 BLOCK = 2 << 20
 QUOTA = 'user.guestmemfs.quota'
@@ -263,6 +264,13 @@ def page_sizes(mount):
 
 def test_a_page_size_is_inherited_and_insisted_on(inside):
     inside(page_sizes)
+
+
+def test_the_log_says_whose_page_size_refused_a_size(instance):
+    path = make_file(instance.path('f'))
+    os.setxattr(path, PAGES, b'1G')
+    assert errno_of(os.truncate, path, BLOCK) == errno.EINVAL
+    assert wait_until(lambda: f'refused: by {PAGES} it has pages of 1G' in instance.log(), 30)
 
 
 def test_a_file_has_all_its_names_under_one_quota(instance):
