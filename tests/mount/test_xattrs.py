@@ -290,6 +290,7 @@ def other_types(mount):
     os.mkfifo(f'{mount}/p')
     for path in (f'{mount}/l', f'{mount}/p'):
         assert errno_of(os.setxattr, path, 'user.x', b'', follow_symlinks=False) == errno.EPERM
+        assert errno_of(os.getxattr, path, 'user.guestmemfs.socket', follow_symlinks=False) == errno.ENODATA
         assert os.listxattr(path, follow_symlinks=False) == []
     run('setfacl', '-m', 'u:61001:rw', f'{mount}/p')
     assert listing(f'{mount}/p') == {'system.posix_acl_access'}
