@@ -67,6 +67,32 @@ Test(grants, a_file_whose_bytes_are_being_zeroed_is_not_granted)
 	cr_assert_not(is_held(ino));
 }
 
+/* As two users do who punch as fast as they can: as soon as one is done there is another. */
+Test(grants, zeroing_without_end_keeps_no_grant_waiting)
+{
+	static const char *const names[SCRUB_ORDERS_MAX + 1] = {"a", "b", "c"};
+	uint64_t punched[ARRAY_SIZE(names)], dirty;
+	unsigned orders = 0, opcode;
+
+	for (unsigned n = 0; n < ARRAY_SIZE(names); n++)
+		punched[n] = make_clean_file(names[n], 3);
+	dirty = make_dirty_file("z", 90);
+	clean_everything();
+	connect_helper();
+	for (unsigned n = 0; n < ARRAY_SIZE(names); n++)
+		(void)zero(punched[n], both_ends, 2);
+	redeem(1, dirty, GM_ACCESS_READ);
+	while ((opcode = next()) == LINK_ZERO || opcode == LINK_SCRUB) {
+		cr_assert_lt(++orders, 1000, "not granted yet");
+		if (opcode == LINK_ZERO)
+			(void)zero(punched[orders % ARRAY_SIZE(names)], both_ends, 2);
+		say_done(get_le64(got.header.id), 0);
+		cr_assert(pump());
+	}
+	cr_assert_eq(opcode, LINK_GRANT);
+	cr_assert_gt(zeroed.count, 0, "nor who punches");
+}
+
 Test(grants, bytes_that_are_gone_or_dirty_need_no_zeroing)
 {
 	uint64_t ino = make_clean_file("a", 3);
