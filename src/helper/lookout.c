@@ -34,16 +34,20 @@ void lookout_link_lost(struct server *s)
 
 /* ---- what to look for ---- */
 
-/* False if there is one that somebody has removed: a look does not tell who had that. */
+/*
+ * False if there is one that somebody has removed, or that we are about to: a look does not tell
+ * who had that. What one is that is being unbound the kernel does not say before that is over.
+ */
 static bool add_targets(struct work_targets *t, const struct record_inode *inode)
 {
-	bool all = true;
+	const bool leaving = inode->devices->leaving;
+	bool all = !leaving;
 
 	for (size_t i = 0; i < inode->devices->list.count; i++) {
 		const struct soft_device *d = &inode->devices->list.at[i].soft;
 		char node[SOFT_DEVICE_NODE];
 		/* Who has another device that has its name or number now is nobody's holder. */
-		if (soft_device_check(d, NULL) == -ESTALE) {
+		if (!leaving && soft_device_check(d, NULL) == -ESTALE) {
 			all = false;
 			continue;
 		}
