@@ -3,6 +3,7 @@
  * Bytes that the helper zeroes for a punch: one range after the other, and the file is not granted
  * meanwhile.
  */
+#include "fuse/scrub.h"
 #include "grants_fixture.h"
 #include "util/cleanup.h"
 
