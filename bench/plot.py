@@ -14,7 +14,7 @@ import sys
 from html import escape
 
 WIDTH, HEIGHT = 720, 400
-LEFT, RIGHT, TOP, BOTTOM = 84, 24, 48, 60
+LEFT, RIGHT, TOP, BOTTOM = 84, 28, 76, 60
 INK, GRID, AIM = '#222222', '#dddddd', '#888888'
 COLOURS = ('#0072b2', '#d55e00', '#009e73')  # told apart by all eyes
 UNITS = {'M': 20, 'G': 30, 'T': 40}
@@ -141,8 +141,9 @@ def draw_lines(title, x, y, series, aim=None):
         for px, py, least, most in points:
             d.line(px, least, px, most, colour)
             d.dot(px, py, colour)
-        d.line(LEFT + 16, TOP + 14 + 20 * n, LEFT + 44, TOP + 14 + 20 * n, colour, 3)
-        d.text(LEFT + 52, TOP + 18 + 20 * n, name, 'start')
+        legend = LEFT + n * (WIDTH - LEFT - RIGHT) / len(series)
+        d.line(legend, 50, legend + 24, 50, colour, 3)
+        d.text(legend + 30, 54, name, 'start')
     return d
 
 
@@ -156,13 +157,13 @@ def draw_bars(title, panels):
         y = Axis(name, plain_text, [r['max'] for r in results.values()], False)
 
         for tick in y.ticks:
-            at_y = bottom - y.share(tick) * (bottom - TOP - 20)
+            at_y = bottom - y.share(tick) * (bottom - TOP)
             d.line(left, at_y, right, at_y, GRID)
             d.text(left - 6, at_y + 4, y.text(round(tick, 6)), 'end')
         slot = (right - left) / len(results)
         for n, (label, r) in enumerate(results.items()):
             middle = left + (n + 0.5) * slot
-            tall, least, most = (y.share(r[key]) * (bottom - TOP - 20) for key in ('median', 'min', 'max'))
+            tall, least, most = (y.share(r[key]) * (bottom - TOP) for key in ('median', 'min', 'max'))
 
             d.bar(middle - slot * 0.3, bottom - tall, slot * 0.6, tall, COLOURS[n])
             d.line(middle, bottom - least, middle, bottom - most, INK, 1.5)
@@ -202,8 +203,8 @@ def plot_recovery(results):
               for how in ('in good order', 'by kill -9')]
     if not series[0][1]:
         return None
-    x = Axis('files in the pool', count_text, [v for _, s in series for v in s], True)
-    y = Axis('time from the start to the first answer', time_text, values_of(series) + [2e9], True)
+    x = Axis('files in the pool (logarithmic)', count_text, [v for _, s in series for v in s], True)
+    y = Axis('time from start to first answer (log.)', time_text, values_of(series) + [2e9], True)
     return draw_lines('How long a mount takes', x, y, series, aim=2e9)
 
 
@@ -217,21 +218,21 @@ def plot_operations(results):
               for name in ('unlink', 'create and close')]
     if not series[0][1]:
         return None
-    x = Axis('files in the pool', count_text, [v for _, s in series for v in s], True)
+    x = Axis('files in the pool (logarithmic)', count_text, [v for _, s in series for v in s], True)
     y = Axis('operations a second, one client', count_text, values_of(series), False)
     return draw_lines('Operations beside so many files, all on one processor', x, y, series)
 
 
 def plot_allocator(results):
-    series = [(f'{size} released, planned and claimed',
+    series = [(f'{size} at a time',
                by_number(results, 'alloc', rf'release, plan, claim {size} of (\d+ .iB)', size_of))
               for size in ('2 MiB', '256 MiB', '1 GiB')]
     if not series[0][1]:
         return None
     sizes = sorted(series[0][1])
-    x = Axis('size of the region', size_text, sizes, True, ticks=sizes)
+    x = Axis('size of the region (logarithmic)', size_text, sizes, True, ticks=sizes)
     y = Axis('time of one step', time_text, values_of(series) + [1000 / 0.7], False)
-    return draw_lines('Allocator time', x, y, series, aim=1000)
+    return draw_lines('Allocator: one allocation released, planned and claimed', x, y, series, aim=1000)
 
 
 def plot_churn(results):
@@ -242,7 +243,7 @@ def plot_churn(results):
                  if r['suite'] == 'churn' and r['name'].startswith(what)}
         if not found:
             return None
-        panels.append((what.replace(' of those there was room for', ' although there was room') + unit, found))
+        panels.append((what.replace(' of those there was room for', ' though there was room') + unit, found))
     return draw_bars('A year of VMs that come, grow and go on 2 TiB', panels)
 
 

@@ -42,9 +42,9 @@ def texts(path):
 
 
 @pytest.mark.parametrize('name, points, words', [
-    ('recovery', 4, ['files in the pool', '1 million', 'aim: 2 s', 'left by kill -9']),
-    ('operations', 4, ['files in the pool', 'operations a second, one client', 'unlink']),
-    ('allocator', 6, ['size of the region', '64 TiB', 'aim: 1 µs', '1 GiB released, planned and claimed']),
+    ('recovery', 4, ['files in the pool (logarithmic)', '1 million', 'aim: 2 s', 'left by kill -9']),
+    ('operations', 4, ['files in the pool (logarithmic)', 'operations a second, one client', 'unlink']),
+    ('allocator', 6, ['size of the region (logarithmic)', '64 TiB', 'aim: 1 µs', '1 GiB at a time']),
 ])
 def test_each_result_is_a_point_of_its_plot(plot, name, points, words):
     assert plot(SCALE + ALLOC + CHURN + STORE).returncode == 0
