@@ -262,6 +262,7 @@ void watch_release(struct server *s, struct watch *w)
 	struct record_inode *inode = w->inode;
 
 	log_info("free ino=%" PRIu64 " epoch=%" PRIu64, inode->ino, inode->epoch);
+	record_release(&s->record, inode);
 	send_check_answer(s, LINK_FREE, w->checked ? w->check_id : 0, inode->ino, inode->epoch, 0);
 	watch_free(s, w);
 	record_drop(&s->record, inode);
@@ -395,6 +396,15 @@ void holders_answer_list(struct server *s, uint64_t id)
 
 /* ---- the link ---- */
 
+static void note_untold(struct server *s, const struct record_inode *inode)
+{
+	log_warning("the worker does not know that inode %" PRIu64
+		    " is held; its blocks stay out of use until nobody reaches them",
+		inode->ino);
+	if (s->soft && inode->watch && inode->told_by == 0) /* noted by a helper before */
+		takeback_untold(s, inode->watch);
+}
+
 void holders_link_up(struct server *s)
 {
 	uint64_t now = server_now();
@@ -403,9 +413,7 @@ void holders_link_up(struct server *s)
 
 	LIST_FOREACH (inode, &s->record.inodes, by_record)
 		if (inode->told_by != s->link.serial)
-			log_warning("the worker does not know that inode %" PRIu64
-				    " is held; its blocks stay out of use",
-				inode->ino);
+			note_untold(s, inode);
 	TAILQ_FOREACH (w, &s->holders.pending, entry)
 		w->due = now;
 }

@@ -34,35 +34,28 @@ void record_init(struct record *r)
 	LIST_INIT(&r->inodes);
 }
 
-static void record_free_region(struct record_region *x)
-{
-	free(x->owner);
-	free(x->former);
-}
-
 void record_deinit(struct record *r)
 {
 	while (!LIST_EMPTY(&r->inodes))
 		record_drop(r, LIST_FIRST(&r->inodes));
 	for (unsigned i = 0; i < r->region_count; i++)
-		record_free_region(&r->regions[i]);
+		free(r->regions[i].owner);
 	free(r->slots);
 	record_init(r);
 }
 
-int record_add_region(struct record *r, uint64_t first_data, uint64_t data_blocks)
+int record_add_region(struct record *r, uint64_t blocks, uint64_t first_data, uint64_t data_blocks,
+	struct ledger_entry *notes)
 {
 	if (r->region_count == GM_REGIONS_MAX)
 		return -ENOSPC;
-	size_t room = data_blocks ? data_blocks : 1;
-	struct record_region x = {.first_data = first_data,
+	struct record_region x = {.blocks = blocks,
+		.first_data = first_data,
 		.data_blocks = data_blocks,
-		.owner = calloc(room, sizeof(*x.owner)),
-		.former = calloc(room, sizeof(*x.former))};
-	if (!x.owner || !x.former) {
-		record_free_region(&x);
+		.owner = calloc(data_blocks ? data_blocks : 1, sizeof(*x.owner)),
+		.notes = notes};
+	if (!x.owner)
 		return -ENOMEM;
-	}
 	r->regions[r->region_count++] = x;
 	return 0;
 }
@@ -129,19 +122,54 @@ static void record_set_owner(
 	}
 }
 
-static uint64_t *record_former(const struct record *r, unsigned region, uint64_t block)
+/* ---- notes ---- */
+
+static struct ledger_entry *record_notes(const struct record *r, unsigned region, uint64_t block)
 {
-	return r->regions[region].former + (block - r->regions[region].first_data);
+	return r->regions[region].notes + block;
 }
 
-static void record_set_former(
-	const struct record *r, unsigned region, uint64_t block, uint32_t count, uint64_t ino)
+/*
+ * A helper may be killed between any two stores; the kernel keeps what it has stored. An entry that
+ * is held names its inode, so the inode comes first.
+ */
+static void note_store(struct ledger_entry *note, uint64_t ino, uint64_t at)
 {
-	uint64_t *f = record_former(r, region, block);
+	__atomic_store_n(&note->ino, ino, __ATOMIC_RELEASE);
+	__atomic_store_n(&note->at, at, __ATOMIC_RELEASE);
+}
+
+static void record_note_held(
+	const struct record *r, uint64_t ino, const struct record_extent *extents, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct ledger_entry *n = record_notes(r, extents[i].region, extents[i].block);
+		for (uint32_t j = 0; j < extents[i].count; j++)
+			note_store(&n[j], ino, (extents[i].file_block + j) | LEDGER_HELD);
+	}
+}
+
+static void record_note_clean(
+	const struct record *r, unsigned region, uint64_t block, uint32_t count)
+{
+	struct ledger_entry *n = record_notes(r, region, block);
 
 	for (uint32_t j = 0; j < count; j++)
-		f[j] = ino;
+		if (n[j].ino != 0)
+			note_store(&n[j], 0, 0);
 }
+
+void record_release(struct record *r, const struct record_inode *inode)
+{
+	for (size_t i = 0; i < inode->extent_count; i++) {
+		const struct record_extent *e = &inode->extents[i];
+		struct ledger_entry *n = record_notes(r, e->region, e->block);
+		for (uint32_t j = 0; j < e->count; j++)
+			note_store(&n[j], n[j].ino, n[j].at & ~LEDGER_HELD);
+	}
+}
+
+/* ---- inodes ---- */
 
 void record_drop(struct record *r, struct record_inode *inode)
 {
@@ -243,9 +271,9 @@ static int record_check_orders(const struct record *r, const struct record_exten
 }
 
 /*
- * A worker that was taken over could hand one guest's block to the next with its bytes in it. What
- * was granted in the helper's life must have been zeroed by the helper before another inode gets
- * it; what was before that is the worker's word.
+ * A worker that was taken over could hand one guest's block to the next with its bytes in it, or
+ * have the helper killed and tell the next one another story. What was granted in this boot must
+ * have been zeroed by a helper before another inode gets it; what never was is the worker's word.
  */
 static int record_check_former(const struct record *r, uint64_t ino,
 	const struct record_extent *extents, size_t count, struct problem *why)
@@ -253,14 +281,29 @@ static int record_check_former(const struct record *r, uint64_t ino,
 	for (size_t i = 0; i < count; i++) {
 		const struct record_extent *e = &extents[i];
 		const uint32_t *o = record_owners(r, e->region, e->block);
-		const uint64_t *f = record_former(r, e->region, e->block);
+		const struct ledger_entry *n = record_notes(r, e->region, e->block);
 		for (uint32_t j = 0; j < e->count; j++)
-			if (o[j] == 0 && f[j] != 0 && f[j] != ino)
+			if (o[j] == 0 && n[j].ino != 0 && n[j].ino != ino)
 				return problem(why, EUCLEAN,
 					"block %" PRIu64 " of region %u was granted for inode "
 					"%" PRIu64 " and not zeroed since",
-					e->block + j, e->region, f[j]);
+					e->block + j, e->region, n[j].ino);
 	}
+	return 0;
+}
+
+/* Is one of these, though it has no owner, noted as held? Then what was noted made no sense. */
+static int record_check_notes(const struct record *r, unsigned region, uint64_t block,
+	uint32_t count, struct problem *why)
+{
+	const struct ledger_entry *n = record_notes(r, region, block);
+
+	for (uint32_t j = 0; j < count; j++)
+		if (n[j].at & LEDGER_HELD)
+			return problem(why, EUCLEAN,
+				"block %" PRIu64 " of region %u was granted for inode %" PRIu64
+				" and not shown free since",
+				block + j, region, n[j].ino);
 	return 0;
 }
 
@@ -329,9 +372,8 @@ static int record_extend(struct record *r, struct record_inode *inode,
 	for (size_t i = 0; i < count; i++) {
 		copy[i] = extents[i];
 		inode->regions |= 1U << extents[i].region;
-		record_set_former(
-			r, extents[i].region, extents[i].block, extents[i].count, inode->ino);
 	}
+	record_note_held(r, inode->ino, extents, count);
 	free(inode->extents);
 	inode->extents = copy;
 	inode->extent_count = count;
@@ -396,6 +438,9 @@ int record_begin_order(
 			"blocks %" PRIu64 "+%" PRIu32
 			" of region %u reach into what is held for inode %" PRIu64,
 			block, count, region, owner->ino);
+	k = record_check_notes(r, region, block, count, why);
+	if (k < 0)
+		return k;
 	if (r->order_count == RECORD_ORDERS_MAX)
 		return problem(why, EBUSY, "%u orders are under way already", r->order_count);
 	r->orders[r->order_count++] =
@@ -406,7 +451,7 @@ int record_begin_order(
 void record_end_order(struct record *r, unsigned region, uint64_t block, uint32_t count, bool clean)
 {
 	if (clean)
-		record_set_former(r, region, block, count, 0);
+		record_note_clean(r, region, block, count);
 	for (unsigned i = 0; i < r->order_count; i++) {
 		const struct record_order *o = &r->orders[i];
 		if (o->region == region && o->block == block && o->count == count) {

@@ -28,6 +28,7 @@
 #include "helper/trust.h"
 #include "helper/users.h"
 #include "helper/work.h"
+#include "region/ledger.h"
 #include "region/region.h"
 
 struct server {
@@ -36,6 +37,7 @@ struct server {
 	struct source listener;
 	struct source results[2]; /* their descriptors are the works' */
 	struct region regions[GM_REGIONS_MAX];
+	struct ledger ledgers[GM_REGIONS_MAX]; /* of the regions */
 	unsigned region_count;
 	uint64_t regions_born; /* CLOCK_BOOTTIME, ms: no process that is older can have been granted
 				  anything; 0: not known */

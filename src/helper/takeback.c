@@ -111,6 +111,12 @@ void takeback_granted(struct server *s, struct watch *w)
 		want_no_more(s, w);
 }
 
+void takeback_untold(struct server *s, struct watch *w)
+{
+	if (s->takeback.possible && !w->inode->contradicted)
+		want(s, w, LINK_CHECK_TAKE | LINK_CHECK_KEEP);
+}
+
 void takeback_look_soon(struct watch *w)
 {
 	w->delay = HOLDERS_DELAY_MIN;

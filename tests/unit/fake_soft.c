@@ -45,6 +45,8 @@ int __wrap_confine_syscalls(const struct confine_rules *tables, size_t count, co
 	return __real_confine_syscalls(all, count + 1, name, tell, why);
 }
 
+int __real_region_adopt(struct region *ret, enum gm_region_kind kind, int fd, const char *name,
+	struct problem *why);
 int __wrap_region_adopt(struct region *ret, enum gm_region_kind kind, int fd, const char *name,
 	struct problem *why);
 int __wrap_soft_device_list(
@@ -250,7 +252,8 @@ void fake_soft_deinit(void)
 int __wrap_region_adopt(
 	struct region *ret, enum gm_region_kind kind, int fd, const char *name, struct problem *why)
 {
-	(void)why;
+	if (kind != GM_REGION_SOFT)
+		return __real_region_adopt(ret, kind, fd, name, why);
 	*ret = (struct region){.kind = kind,
 		.fd = fd,
 		.name = strdup(name),

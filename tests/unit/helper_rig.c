@@ -2,6 +2,7 @@
 #include "helper_rig.h"
 
 #include <criterion/criterion.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -46,6 +47,21 @@ void rig_init(struct rig *r)
 	make_region(r);
 }
 
+void rig_forget_notes(const struct rig *r)
+{
+	char path[512];
+	struct dirent *e;
+	DIR *d = opendir(r->directory);
+
+	cr_assert_not_null(d);
+	while ((e = readdir(d)))
+		if (strncmp(e->d_name, ".granted-", 9) == 0) {
+			snprintf(path, sizeof(path), "%s/%s", r->directory, e->d_name);
+			cr_assert_eq(unlink(path), 0);
+		}
+	closedir(d);
+}
+
 void rig_deinit(struct rig *r)
 {
 	if (r->control >= 0)
@@ -53,6 +69,7 @@ void rig_deinit(struct rig *r)
 	unlink(r->region);
 	unlink(r->socket);
 	unlink(r->log);
+	rig_forget_notes(r);
 	rmdir(r->directory);
 }
 
@@ -62,6 +79,7 @@ _Noreturn void rig_run_helper(const struct rig *r, int link)
 {
 	struct helper_options o = {.link_fd = link,
 		.socket_path = r->socket,
+		.notes_directory = r->directory,
 		.region_count = 1,
 		.reuse = r->reuse,
 		.counts_program = "/none"};

@@ -43,6 +43,9 @@ void rig_deinit(struct rig *r);
 void rig_start(struct rig *r);
 int rig_stop(struct rig *r);
 
+/* Takes away what the helpers so far have noted of what they granted. */
+void rig_forget_notes(const struct rig *r);
+
 /* The helper itself, in this process; rig_start() calls it where it belongs. */
 _Noreturn void rig_run_helper(const struct rig *r, int link);
 

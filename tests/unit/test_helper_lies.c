@@ -570,11 +570,12 @@ static void expect_end(enum end end)
 	}
 }
 
-/* A helper that has just begun, so that no lie is explained by one before; and whose log has room.
- */
+/* A helper that has just begun, and knows of none before it, so that no lie is explained by one
+ * before; and whose log has room. */
 static void start_anew(void)
 {
 	cr_assert_eq(rig_stop(&rig), 0);
+	rig_forget_notes(&rig);
 	rig_start(&rig);
 	rig.epoch = 0;
 }
