@@ -34,12 +34,17 @@ static double result(const struct bench *b)
 	return b->bytes ? (double)b->bytes / ns : ns; /* bytes a ns are GB a second */
 }
 
+static unsigned repeats_of(const struct bench *b)
+{
+	return b->repeats ? b->repeats : BENCH_REPEATS;
+}
+
 bool bench_next(struct bench *b)
 {
 	if (b->rounds > 1)
 		b->sample[b->rounds - 2] = result(b);
 	b->taken = 0;
-	return b->rounds++ <= BENCH_REPEATS;
+	return b->rounds++ <= repeats_of(b);
 }
 
 static int compare_samples(const void *x, const void *y)
@@ -51,8 +56,8 @@ static int compare_samples(const void *x, const void *y)
 
 double bench_median(struct bench *b)
 {
-	qsort(b->sample, BENCH_REPEATS, sizeof(*b->sample), compare_samples);
-	return b->sample[BENCH_REPEATS / 2];
+	qsort(b->sample, repeats_of(b), sizeof(*b->sample), compare_samples);
+	return b->sample[repeats_of(b) / 2];
 }
 
 /* Names are ours and hold nothing that JSON would escape. */
@@ -65,7 +70,7 @@ static void append_json(
 		err(EXIT_FAILURE, "GM_BENCH_JSON: opening %s", path);
 	fprintf(f, "{\"suite\":\"%s\",\"name\":\"%s\",\"unit\":\"%s\"", b->suite, b->name, unit);
 	fprintf(f, ",\"median\":%.3f,\"min\":%.3f,\"max\":%.3f,\"repeats\":%u", median,
-		b->sample[0], b->sample[BENCH_REPEATS - 1], BENCH_REPEATS);
+		b->sample[0], b->sample[repeats_of(b) - 1], repeats_of(b));
 	if (b->aim > 0)
 		fprintf(f, ",\"aim\":%.3f,\"met\":%s", b->aim, met ? "true" : "false");
 	fprintf(f, "}\n");
@@ -83,7 +88,7 @@ void bench_report(struct bench *b)
 	if (b->unit)
 		unit = b->unit;
 	printf("%-10s %-44s %12.*f %-5s  (%.*f to %.*f)", b->suite, b->name, digits, median, unit,
-		digits, b->sample[0], digits, b->sample[BENCH_REPEATS - 1]);
+		digits, b->sample[0], digits, b->sample[repeats_of(b) - 1]);
 	if (b->aim > 0)
 		printf("  aim %.*f: %s", digits, b->aim, met ? "met" : "missed");
 	printf("\n");

@@ -35,6 +35,7 @@ struct bench {
 		     */
 	const char *unit; /* NULL: ns or GB/s. Else the caller has put results of its own, the less
 			     the better, into sample[], and needs no rounds */
+	unsigned repeats; /* samples; 0: BENCH_REPEATS, which is the most */
 	/* the rest is the harness's own; zero at first */
 	uint64_t started;             /* ns */
 	double taken;                 /* ns, in this repeat */

@@ -51,19 +51,41 @@ static void remove_files(const struct bench_mount *m)
 
 /* ---- the keeper ---- */
 
-static void run_supervisor(const struct bench_mount *m, unsigned mib)
+/* What it says goes into the log. Does not return. */
+static void run_program(const struct bench_mount *m, const char *program, char *const argv[])
 {
 	int log = open(m->log, O_WRONLY | O_CREAT | O_APPEND, 0600);
+
+	if (log >= 0 && dup2(log, STDERR_FILENO) >= 0 && dup2(log, STDOUT_FILENO) >= 0)
+		(void)execv(program, argv);
+	dprintf(STDERR_FILENO, "%s: %s\n", program, strerror(errno));
+	_exit(127);
+}
+
+static void run_format(const struct bench_mount *m, char *region, const char *max_files)
+{
+	char *const argv[] = {(char *)"guestmemfs", (char *)"format", (char *)"--region", region,
+		(char *)"--max-files", (char *)max_files, NULL};
+	int status = 0;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		run_program(m, BENCH_COMMAND, argv);
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0)
+		_exit(127);
+}
+
+static void run_supervisor(const struct bench_mount *m, unsigned mib, const char *max_files)
+{
 	const char *name = strrchr(m->directory, '/') + 1; /* runtime directories are by name */
 	char region[BENCH_PATH_MAX + 32];
+	char *const argv[] = {(char *)"guestmemfs-fuse", (char *)"-f", (char *)"--name",
+		(char *)name, (char *)"--region", region, (char *)m->path, NULL};
 
 	(void)snprintf(region, sizeof(region), "file:%s,size=%uM", m->region, mib);
-	if (log < 0 || dup2(log, STDERR_FILENO) < 0)
-		_exit(127);
-	(void)execl(BENCH_FUSE, "guestmemfs-fuse", "-f", "--name", name, "--region", region,
-		m->path, (char *)NULL);
-	dprintf(STDERR_FILENO, "%s: %s\n", BENCH_FUSE, strerror(errno));
-	_exit(127);
+	if (max_files)
+		run_format(m, region, max_files);
+	run_program(m, BENCH_FUSE, argv);
 }
 
 static void show_log(const struct bench_mount *m)
@@ -77,7 +99,7 @@ static void show_log(const struct bench_mount *m)
 }
 
 /* Not in the terminal's group, so that what ends the benchmark does not end the keeper. */
-static void keep(const struct bench_mount *m, unsigned mib, int lifeline)
+static void keep(const struct bench_mount *m, unsigned mib, const char *max_files, int lifeline)
 {
 	struct pollfd events[2] = {{.fd = lifeline}, {.events = POLLIN}};
 	int status = 0;
@@ -85,7 +107,7 @@ static void keep(const struct bench_mount *m, unsigned mib, int lifeline)
 	(void)setsid();
 	pid_t supervisor = fork();
 	if (supervisor == 0)
-		run_supervisor(m, mib);
+		run_supervisor(m, mib, max_files);
 	events[1].fd = supervisor < 0 ? -1 : pidfd_open(supervisor, 0);
 	if (events[1].fd >= 0)
 		(void)poll(events, ARRAY_SIZE(events), -1);
@@ -100,7 +122,7 @@ static void keep(const struct bench_mount *m, unsigned mib, int lifeline)
 	_exit(wanted && status == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
 }
 
-static void start_keeper(struct bench_mount *m, unsigned mib)
+static void start_keeper(struct bench_mount *m, unsigned mib, const char *max_files)
 {
 	int ends[2];
 
@@ -111,7 +133,7 @@ static void start_keeper(struct bench_mount *m, unsigned mib)
 		err(EXIT_FAILURE, "fork");
 	if (m->keeper == 0) {
 		(void)close(ends[1]);
-		keep(m, mib, ends[0]);
+		keep(m, mib, max_files, ends[0]);
 	}
 	(void)close(ends[0]);
 	m->lifeline = ends[1];
@@ -137,7 +159,7 @@ static bool is_serving(const struct bench_mount *m)
 	return true;
 }
 
-void bench_mount_start(struct bench_mount *m, unsigned mib)
+void bench_mount_start_with(struct bench_mount *m, unsigned mib, const char *max_files)
 {
 	(void)snprintf(m->directory, sizeof(m->directory), "/dev/shm/guestmemfs-bench-XXXXXX");
 	if (!mkdtemp(m->directory))
@@ -147,7 +169,7 @@ void bench_mount_start(struct bench_mount *m, unsigned mib)
 	make_path(m->log, m->directory, "log");
 	if (mkdir(m->path, 0700) < 0)
 		err(EXIT_FAILURE, "%s", m->path);
-	start_keeper(m, mib);
+	start_keeper(m, mib, max_files);
 	for (unsigned waited = 0; !is_serving(m); waited += STEP_MS) {
 		if (waitpid(m->keeper, NULL, WNOHANG) == m->keeper)
 			exit(EXIT_FAILURE); /* it has said why */
@@ -155,6 +177,11 @@ void bench_mount_start(struct bench_mount *m, unsigned mib)
 			errx(EXIT_FAILURE, "guestmemfs-fuse does not serve in time");
 		pause_a_little();
 	}
+}
+
+void bench_mount_start(struct bench_mount *m, unsigned mib)
+{
+	bench_mount_start_with(m, mib, NULL);
 }
 
 void bench_mount_stop(struct bench_mount *m)

@@ -24,6 +24,9 @@ struct bench_mount {
 /* Returns when files of the mount can be attached. mib: the region's size. */
 void bench_mount_start(struct bench_mount *m, unsigned mib);
 
+/* Likewise, with room for so many files. */
+void bench_mount_start_with(struct bench_mount *m, unsigned mib, const char *max_files);
+
 /* Nothing may be open or mapped from the mount any more. */
 void bench_mount_stop(struct bench_mount *m);
 

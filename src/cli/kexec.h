@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The parts of guestmemfs kexec: the command line, who is in the way, and the call of kexec(8). */
+/* The parts of guestmemfs kexec: the command line, who is in the way, the call of kexec(8), and the
+ * jump. */
 #ifndef GM_CLI_KEXEC_H
 #define GM_CLI_KEXEC_H
 

@@ -6,18 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "cli/interrupt.h"
 #include "cli/tool.h"
 #include "util/cleanup.h"
-#include "util/clock.h"
 #include "util/words.h"
 
-#define TOKEN_WORD        "guestmemfs.succession="
-#define CRASH_WORD        "elfcorehdr=" /* a crash kernel's, and not its successor's */
-#define SYSTEMD_BEGINS_MS 120000U       /* logind's inhibitors may hold it up */
+#define TOKEN_WORD "guestmemfs.succession="
+#define CRASH_WORD "elfcorehdr=" /* a crash kernel's, and not its successor's */
 
 /* ---- the command line ---- */
 
@@ -146,92 +142,4 @@ void kexec_unload(void)
 	char words[200];
 
 	(void)tool_run(argv, words, sizeof(words), false);
-}
-
-static bool systemd_runs(void)
-{
-	return access("/run/systemd/system", F_OK) == 0;
-}
-
-int kexec_check_systemd(struct problem *why)
-{
-	static const char *const signs[] = {
-		"/run/systemd/container", "/.dockerenv", "/run/.containerenv"};
-
-	for (size_t n = 0; systemd_runs() && n < ARRAY_SIZE(signs); n++)
-		if (access(signs[n], F_OK) == 0)
-			return problem(why, EINVAL,
-				"systemd takes this machine for a container, by %s, and would "
-				"reboot it through the firmware instead of going into the kernel "
-				"that is loaded; remove that file",
-				signs[n]);
-	return 0;
-}
-
-/* From then on nothing that it does is ours to undo. Empty if it can't be asked: it is about to be
- * gone. */
-static const char *state_of_systemd(char *words, size_t size)
-{
-	static char *const argv[] = {(char *)"systemctl", (char *)"is-system-running", NULL};
-
-	return tool_run(argv, words, size, false) < 0 ? "" : words;
-}
-
-static bool runs_on(const char *state)
-{
-	static const char *const states[] = {
-		"initializing", "starting", "running", "degraded", "maintenance"};
-
-	for (size_t n = 0; n < ARRAY_SIZE(states); n++)
-		if (strcmp(state, states[n]) == 0)
-			return true;
-	return false;
-}
-
-/*
- * systemd has taken the order, and ends this process when its turn comes. To undo anything then
- * would be the end of the guests: it would find no kernel loaded, and reboot. So a signal counts as
- * that as long as it is on its way. 1, or -ECANCELED if it is not any more.
- */
-static int wait_for_systemd(struct problem *why)
-{
-	const struct timespec pause = {.tv_nsec = 200 * 1000000L};
-	uint64_t until = clock_milliseconds() + SYSTEMD_BEGINS_MS;
-	char words[64] = "";
-	bool seen = false;
-
-	for (;;) {
-		if (!runs_on(state_of_systemd(words, sizeof(words)))) {
-			seen = true;
-			if (interrupt_held())
-				return 1;
-		} else if (seen || clock_milliseconds() >= until) {
-			return problem(why, ECANCELED,
-				"systemd does not go into the next kernel: its job was cancelled "
-				"or has failed, see systemctl list-jobs and journalctl");
-		}
-		(void)nanosleep(&pause, NULL);
-	}
-}
-
-/* systemd stops its units first and then jumps into the image that is loaded already; it loads none
- * over it. Its client is not interrupted: nobody could tell then whether systemd has the order. */
-int kexec_run(struct problem *why)
-{
-	static char *const by_systemd[] = {(char *)"systemctl", (char *)"kexec", NULL};
-	static char *const by_itself[] = {(char *)"kexec", (char *)"-e", NULL};
-	bool systemd = systemd_runs();
-	char words[400] = "";
-	int r;
-
-	sync();
-	r = tool_run(systemd ? by_systemd : by_itself, words, sizeof(words), !systemd);
-	if (r == 0 && systemd)
-		return wait_for_systemd(why);
-	if (interrupt_held())
-		return problem(why, EINTR, "interrupted");
-	return problem(why, EIO, "%s failed: %s", systemd ? "systemctl kexec" : "kexec -e",
-		*words  ? words
-		: r < 0 ? strerror(-r)
-			: "it does not say why");
 }

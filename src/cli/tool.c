@@ -93,7 +93,7 @@ static int wait_for(struct tool *t, bool interruptible)
 		if (t->output >= 0)
 			drain(t);
 		if (ended == t->pid)
-			return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
+			return WIFEXITED(status) ? WEXITSTATUS(status) : TOOL_KILLED;
 		if (ended < 0 && errno != EINTR)
 			return -errno;
 		if (interruptible && !killed && interrupt_held())

@@ -17,6 +17,11 @@ REGION = 'soft:auto'
 BLOCKS = 8
 UNIT = '/run/systemd/system/lab-mark.service'
 CONTAINER = '/.dockerenv'
+# systemd ends what runs in the case's unit, its own client too: here always before that has seen the answer.
+SLOW_CLIENT = '''#!/bin/sh
+/bin/systemctl "$@" || exit
+[ "$1" != kexec ] || exec sleep 600
+'''
 MARK = '''[Unit]
 DefaultDependencies=no
 Conflicts=shutdown.target
@@ -62,6 +67,10 @@ def leave(lab):
     lab.check(CONTAINER in text and not pool.status()['frozen'],
               'it is refused where systemd takes the host for a container, and would reboot', text)
     os.unlink(CONTAINER)
+    with open(f'{lab.directory}/systemctl', 'x', encoding='ascii') as f:
+        os.fchmod(f.fileno(), 0o755)
+        f.write(SLOW_CLIENT)
+    os.environ['PATH'] = f'{lab.directory}:{os.environ["PATH"]}'
     lab.leave('kexec', *command)
 
 

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A pool of very many files: what the worker needs of memory for each, and how long it takes until
+ * a pool that was left in good order, or by kill -9, is served again. On /dev/shm, so from memory.
+ */
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bench.h"
+#include "util/cleanup.h"
+
+#define TOP        "/mnt" /* in a mount namespace of our own */
+#define MOUNT      TOP "/gm"
+#define SPEC       "file:" TOP "/region,size=2G"
+#define MAX_FILES  "1200000"
+#define STEPS      4U
+#define STEP_DIRS  250U
+#define DIR_FILES  1000U
+#define STEP_FILES (STEP_DIRS * DIR_FILES)
+#define NAME_BYTES 8U /* of each file */
+#define REPEATS    3U
+#define AIM_BYTES  300.0
+#define AIM_MOUNT  2e9 /* of a million */
+#define FUSE_MAGIC 0x65735546
+
+/* ---- the instance ---- */
+
+static pid_t supervisor;
+
+static pid_t start(const char *program, char *const argv[])
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		err(EXIT_FAILURE, "fork");
+	if (pid == 0) {
+		int log = open(TOP "/log", O_WRONLY | O_CREAT | O_APPEND, 0600);
+
+		(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+		if (log >= 0 && dup2(log, STDERR_FILENO) >= 0 && dup2(log, STDOUT_FILENO) >= 0)
+			(void)execv(program, argv);
+		_exit(127);
+	}
+	return pid;
+}
+
+static void end(pid_t pid, int number)
+{
+	int status;
+
+	if (kill(pid, number) < 0 || waitpid(pid, &status, 0) != pid)
+		err(EXIT_FAILURE, "ending process %d", (int)pid);
+}
+
+static void format(void)
+{
+	char *const argv[] = {(char *)"guestmemfs", (char *)"format", (char *)"--region",
+		(char *)SPEC, (char *)"--max-files", (char *)MAX_FILES, NULL};
+	pid_t pid = start(BENCH_COMMAND, argv);
+	int status;
+
+	if (waitpid(pid, &status, 0) != pid || status != 0)
+		errx(EXIT_FAILURE, "guestmemfs format has failed");
+}
+
+static double nanoseconds(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
+/* Until the first answer comes. */
+static double start_instance(void)
+{
+	char *const argv[] = {(char *)"guestmemfs-fuse", (char *)"-f", (char *)"--region",
+		(char *)SPEC, (char *)MOUNT, NULL};
+	double began = nanoseconds();
+	struct statfs st;
+
+	supervisor = start(BENCH_FUSE, argv);
+	while (statfs(MOUNT, &st) < 0 || st.f_type != FUSE_MAGIC) {
+		if (waitpid(supervisor, NULL, WNOHANG) == supervisor)
+			errx(EXIT_FAILURE, "guestmemfs-fuse has failed");
+		(void)usleep(1000);
+	}
+	return nanoseconds() - began;
+}
+
+/* Of its two children the one that is not the helper. */
+static pid_t worker_pid(void)
+{
+	char path[64], text[64] = "";
+	int children[2] = {0, 0};
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/task/%d/children", supervisor, supervisor);
+	_cleanup_fd_ int list = open(path, O_RDONLY | O_CLOEXEC);
+	if (list < 0 || read(list, text, sizeof(text) - 1) < 0 ||
+		sscanf(text, "%d %d", &children[0], &children[1]) != 2)
+		errx(EXIT_FAILURE, "the supervisor does not have two children: %s", text);
+	for (unsigned n = 0; n < ARRAY_SIZE(children); n++) {
+		char name[32] = "";
+
+		(void)snprintf(path, sizeof(path), "/proc/%d/comm", children[n]);
+		_cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd >= 0 && read(fd, name, sizeof(name) - 1) > 0 && !strstr(name, "helper"))
+			return children[n];
+	}
+	errx(EXIT_FAILURE, "which of %s is the worker?", text);
+}
+
+/* What is its own: the region is shared. */
+static uint64_t worker_bytes(void)
+{
+	char path[64], line[128];
+	uint64_t kib = 0;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/status", worker_pid());
+	FILE *f = fopen(path, "re");
+	if (!f)
+		err(EXIT_FAILURE, "%s", path);
+	while (fgets(line, sizeof(line), f) && kib == 0)
+		(void)sscanf(line, "RssAnon: %" SCNu64, &kib);
+	(void)fclose(f);
+	return kib * 1024;
+}
+
+static double start_again(bool killed)
+{
+	pid_t worker = worker_pid();
+
+	if (killed)
+		(void)kill(worker, SIGKILL);
+	end(supervisor, killed ? SIGKILL : SIGTERM);
+	return start_instance();
+}
+
+/* ---- files ---- */
+
+static void fill_directory(int top, unsigned d)
+{
+	char name[16];
+
+	(void)snprintf(name, sizeof(name), "d%07u", d);
+	if (mkdirat(top, name, 0755) < 0)
+		err(EXIT_FAILURE, "making %s", name);
+	_cleanup_fd_ int directory = openat(top, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (directory < 0)
+		err(EXIT_FAILURE, "opening %s", name);
+	for (unsigned n = 0; n < DIR_FILES; n++) {
+		(void)snprintf(name, sizeof(name), "f%07u", n);
+		int fd = openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+		if (fd < 0)
+			err(EXIT_FAILURE, "creating %s", name);
+		(void)close_fd(fd);
+	}
+}
+
+static void fill(unsigned step)
+{
+	_cleanup_fd_ int top = open(MOUNT, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (top < 0)
+		err(EXIT_FAILURE, "%s", MOUNT);
+	for (unsigned d = 0; d < STEP_DIRS; d++)
+		fill_directory(top, step * STEP_DIRS + d);
+}
+
+static struct bench result(const char *name, const char *unit, double aim, unsigned repeats)
+{
+	return (struct bench){
+		.suite = "scale", .name = name, .unit = unit, .aim = aim, .repeats = repeats};
+}
+
+static void report_memory(uint64_t before, unsigned files)
+{
+	char name[64];
+	struct bench b = result(name, "bytes", AIM_BYTES, 1);
+
+	(void)snprintf(name, sizeof(name), "worker, a file without its name, of %u,%03u",
+		files / 1000, files % 1000);
+	b.sample[0] = (double)(worker_bytes() - before) / files - NAME_BYTES;
+	bench_report(&b);
+}
+
+static void report_mount(unsigned files)
+{
+	static const char *const ways[] = {"left in good order", "left by kill -9"};
+
+	for (unsigned way = 0; way < ARRAY_SIZE(ways); way++) {
+		char name[64];
+		struct bench b =
+			result(name, "ns", files == STEPS * STEP_FILES ? AIM_MOUNT : 0, REPEATS);
+
+		(void)snprintf(name, sizeof(name), "mount of %u thousand files, %s", files / 1000,
+			ways[way]);
+		for (unsigned n = 0; n < REPEATS; n++)
+			b.sample[n] = start_again(way == 1);
+		bench_report(&b);
+	}
+}
+
+int main(void)
+{
+	if (geteuid() != 0)
+		errx(EXIT_FAILURE, "this benchmark needs root");
+	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+		mount("tmpfs", TOP, "tmpfs", 0, "size=3G,mode=755") < 0 || mkdir(MOUNT, 0755) < 0)
+		err(EXIT_FAILURE, "a mount namespace with a tmpfs");
+	format();
+	(void)start_instance();
+	uint64_t before = worker_bytes();
+	for (unsigned step = 0; step < STEPS; step++) {
+		unsigned files = (step + 1) * STEP_FILES;
+
+		fill(step);
+		report_memory(before, files);
+		report_mount(files);
+	}
+	end(supervisor, SIGTERM);
+	return EXIT_SUCCESS;
+}
