@@ -107,7 +107,7 @@ static void grant_all(struct grants *g, struct waiting *w)
 		if (rq->access)
 			r = grant(g, w->ino, rq);
 		else
-			grants_begin_export(g, w->ino);
+			grants_begin_export(g, w->ino, &rq->asker);
 		if (r < 0)
 			refuse(g, w->ino, rq, r);
 	}
@@ -249,9 +249,9 @@ static int wait_for_scrub(struct grants *g, uint64_t ino, const struct request *
 	return 0;
 }
 
-int grants_export(struct grants *g, uint64_t ino)
+int grants_export(struct grants *g, uint64_t ino, const struct asker *asker)
 {
-	const struct request rq = {.access = 0};
+	const struct request rq = {.access = 0, .asker = *asker};
 	const struct inode *inode = find_file(g, ino);
 
 	if (!inode)

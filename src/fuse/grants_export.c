@@ -43,7 +43,7 @@ static void answer(
 }
 
 /* The file is clean. Held and exported first, by a committed record, as with a grant. */
-void grants_begin_export(struct grants *g, uint64_t ino)
+void grants_begin_export(struct grants *g, uint64_t ino, const struct asker *asker)
 {
 	struct transition *place = find_place(g, ino);
 	bool was_exported = is_exported(g, ino);
@@ -65,7 +65,7 @@ void grants_begin_export(struct grants *g, uint64_t ino)
 	}
 	*place = (struct transition){.ino = ino, .was_exported = was_exported};
 	grants_send_export(&g->outbox, LINK_EXPORT, meta_inode(g->meta, ino),
-		epochs_next(&g->epochs, ino), ino);
+		epochs_next(&g->epochs, ino), ino, asker);
 }
 
 /* A node that could not be made is no export; the inode stays held, since that is what the journal
@@ -103,13 +103,13 @@ static void answer_end(struct grants *g, const struct transition *t, int error)
 		g->config.unexported(g->config.data, t->ino, error);
 }
 
-static void send_end(struct grants *g, uint64_t ino)
+static void send_end(struct grants *g, uint64_t ino, const struct asker *asker)
 {
-	grants_send_export(
-		&g->outbox, LINK_UNEXPORT, meta_inode(g->meta, ino), 0, GRANTS_UNEXPORT_ID | ino);
+	grants_send_export(&g->outbox, LINK_UNEXPORT, meta_inode(g->meta, ino), 0,
+		GRANTS_UNEXPORT_ID | ino, asker);
 }
 
-int grants_unexport(struct grants *g, uint64_t ino)
+int grants_unexport(struct grants *g, uint64_t ino, const struct asker *asker)
 {
 	struct transition *place = find_place(g, ino);
 
@@ -122,7 +122,7 @@ int grants_unexport(struct grants *g, uint64_t ino)
 		if (!place)
 			return -EUSERS;
 		*place = (struct transition){.ino = ino, .ends = true};
-		send_end(g, ino);
+		send_end(g, ino, asker);
 	}
 	place->asked = true;
 	return 0;
@@ -154,7 +154,7 @@ void grants_node_changed(struct grants *g, uint64_t ino)
 
 	/* One that is about to end must not open once more. */
 	if (g->ready && is_exported(g, ino) && !(place && place->ends))
-		grants_send_export(&g->outbox, LINK_NODE, meta_inode(g->meta, ino), 0, 0);
+		grants_send_export(&g->outbox, LINK_NODE, meta_inode(g->meta, ino), 0, 0, NULL);
 }
 
 /* ---- the link ---- */
@@ -197,7 +197,7 @@ void grants_resume_exports(struct grants *g)
 
 	for (struct transition *t = g->transitions; t < g->transitions + GRANTS_EXPORTS_MAX; t++)
 		if (t->ino && is_exported(g, t->ino))
-			send_end(g, t->ino);
+			send_end(g, t->ino, NULL);
 		else
 			free_place(t);
 	while ((inode = meta_each_inode(g->meta, &cursor)))

@@ -92,14 +92,18 @@ void grants_send_grant(
 	send_extents(o, inode, id);
 }
 
-void grants_send_export(
-	struct outbox *o, unsigned opcode, const struct inode *inode, uint64_t epoch, uint64_t id)
+void grants_send_export(struct outbox *o, unsigned opcode, const struct inode *inode,
+	uint64_t epoch, uint64_t id, const struct asker *asker)
 {
 	struct link_export m = {
 		.header = header(sizeof(m), opcode, id),
 		.ino = put_le64(inode->attr.ino),
 	};
 
+	if (asker) {
+		m.asker_pid = put_le32((uint32_t)asker->pid);
+		m.asker_uid = put_le32(asker->uid);
+	}
 	if (opcode != LINK_UNEXPORT) {
 		m.uid = put_le32(inode->attr.uid);
 		m.gid = put_le32(inode->attr.gid);

@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include "fuse/outbox.h"
+#include "fuse/refusals.h"
 #include "guestmemfs/protocol.h"
 #include "store/store.h"
 
@@ -24,9 +25,10 @@ void grants_send_grant(
 
 /* error: negative errno. */
 void grants_send_refuse(struct outbox *o, uint64_t id, int error, enum gm_reason reason);
-/* EXPORT (with the extents behind it), NODE or UNEXPORT, as opcode says. */
-void grants_send_export(
-	struct outbox *o, unsigned opcode, const struct inode *inode, uint64_t epoch, uint64_t id);
+/* EXPORT (with the extents behind it), NODE or UNEXPORT, as opcode says. asker: who wants it, or
+ * NULL. */
+void grants_send_export(struct outbox *o, unsigned opcode, const struct inode *inode,
+	uint64_t epoch, uint64_t id, const struct asker *asker);
 void grants_send_revoke(struct outbox *o, uint64_t ino, bool kill, uid_t uid, uint64_t id);
 void grants_send_check(struct outbox *o, uint64_t ino, uint64_t epoch, unsigned flags);
 

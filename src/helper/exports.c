@@ -26,6 +26,10 @@ int exports_check(const struct link_export *m, struct problem *why)
 		return problem(why, EPROTO, "an export with a mode or reserved field out of range");
 	if (!announces && (get_le64(m->epoch) != 0 || get_le64(m->extent_count) != 0))
 		return problem(why, EPROTO, "message %u with a number or extents", opcode);
+	if (get_le32(m->asker_pid) > INT32_MAX ||
+		(opcode == LINK_NODE &&
+			(get_le32(m->asker_pid) != 0 || get_le32(m->asker_uid) != 0)))
+		return problem(why, EPROTO, "message %u asked for by nobody that can be", opcode);
 	if (ends && (get_le32(m->uid) != 0 || get_le32(m->gid) != 0 || get_le32(m->mode) != 0))
 		return problem(why, EPROTO, "the end of an export with an owner or mode");
 	/* What chown(2) takes for "leave it as it is". */
@@ -85,7 +89,8 @@ void exports_finish(struct server *s, const struct delivery *d)
 		exports_answer(s, d, -r, GM_REASON_DEVICE, NULL);
 		return;
 	}
-	audits_export(record_find(&s->record, d->ino), node, d->uid, d->gid, d->mode & NODE_BITS);
+	const struct audits_owner owner = {d->uid, d->gid, d->mode & NODE_BITS};
+	audits_export(s, record_find(&s->record, d->ino), node, &owner, &d->asker);
 	exports_answer(s, d, 0, GM_REASON_NONE, node);
 }
 
@@ -117,6 +122,12 @@ static void refuse(struct server *s, uint64_t id, int error, enum gm_reason reas
 	exports_answer(s, &d, error, reason, NULL);
 }
 
+static struct audits_asker asker_of(const struct link_export *m)
+{
+	return (struct audits_asker){
+		.pid = (pid_t)get_le32(m->asker_pid), .uid = get_le32(m->asker_uid)};
+}
+
 void exports_take(struct server *s, const struct link_export *m,
 	const struct record_extent *extents, size_t count)
 {
@@ -138,10 +149,12 @@ void exports_take(struct server *s, const struct link_export *m,
 	d->uid = get_le32(m->uid);
 	d->gid = get_le32(m->gid);
 	d->mode = get_le32(m->mode);
+	d->asker = asker_of(m);
 	deliver(s, d);
 }
 
-static void change_owner(const struct record_inode *inode, uid_t uid, gid_t gid, mode_t mode)
+static void change_owner(
+	struct server *s, const struct record_inode *inode, uid_t uid, gid_t gid, mode_t mode)
 {
 	const struct soft_device *device = &inode->devices->list.at[0].soft;
 	char node[SOFT_DEVICE_NODE];
@@ -151,7 +164,8 @@ static void change_owner(const struct record_inode *inode, uid_t uid, gid_t gid,
 		log_error("the node of inode %" PRIu64 " keeps its owner and mode: %s", inode->ino,
 			strerror(-r));
 	else
-		audits_export(inode, soft_device_node(node, device), uid, gid, mode);
+		audits_export(s, inode, soft_device_node(node, device),
+			&(struct audits_owner){uid, gid, mode}, &(struct audits_asker){.pid = 0});
 }
 
 /*
@@ -188,7 +202,7 @@ void exports_take_node(struct server *s, const struct link_export *m)
 			s, LINK_NODE, ino, EUCLEAN, "it has no node that could be exported");
 		return;
 	}
-	change_owner(inode, get_le32(m->uid), get_le32(m->gid), get_le32(m->mode) & NODE_BITS);
+	change_owner(s, inode, get_le32(m->uid), get_le32(m->gid), get_le32(m->mode) & NODE_BITS);
 }
 
 /* All of them, whichever was exported: none needs a node that others can open. */
@@ -210,6 +224,7 @@ void exports_take_end(struct server *s, const struct link_export *m)
 	const struct record_inode *inode = record_find(&s->record, ino);
 	struct link_done done = {
 		.header = link_header_make(sizeof(done), LINK_DONE, get_le64(m->header.id))};
+	const struct audits_asker asker = asker_of(m);
 	const struct delivery *d;
 	int r = inode && inode->devices ? close_nodes(&inode->devices->list) : 0;
 
@@ -220,7 +235,7 @@ void exports_take_end(struct server *s, const struct link_export *m)
 	if (r < 0)
 		log_error("the export of inode %" PRIu64 " does not end: %s", ino, strerror(-r));
 	else if (inode && inode->devices)
-		audits_export_end(inode);
+		audits_export_end(s, inode, &asker);
 	done.error = put_le32((uint32_t)-r);
 	link_send(s, &done.header);
 }

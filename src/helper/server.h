@@ -17,7 +17,7 @@
 #include "helper/grants.h"
 #include "helper/helper.h"
 #include "helper/holders.h"
-#include "helper/limiter.h"
+#include "util/limiter.h"
 #include "helper/link.h"
 #include "helper/lookout.h"
 #include "helper/processes.h"
@@ -67,6 +67,7 @@ struct server {
 	struct users users;
 	struct limiter noise;        /* of log lines that all clients can cause at will */
 	struct limiter worker_noise; /* or the worker */
+	struct limiter export_noise; /* or who changes the owner or mode of an exported file */
 };
 
 /* Milliseconds of CLOCK_MONOTONIC. */

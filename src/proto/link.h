@@ -160,8 +160,10 @@ struct link_export { /* EXPORT, NODE (extent_count and epoch 0), UNEXPORT (all b
 	gm_le32 gid;
 	gm_le32 mode; /* permission bits */
 	gm_le32 reserved;
+	gm_le32 asker_pid; /* EXPORT, UNEXPORT: who asked, as the kernel says; 0: nobody in particular */
+	gm_le32 asker_uid;
 };
-static_assert(sizeof(struct link_export) == 56, "link");
+static_assert(sizeof(struct link_export) == 64, "link");
 
 #define LINK_REVOKE_KILL 1U /* kill who holds it, then take its memory back */
 
@@ -254,7 +256,16 @@ enum link_supervisor_opcode {
 	LINK_FAILED = 106,    /* worker, helper -> supervisor: won't start; link_failed with the sentence */
 	/* worker -> supervisor: the link to the helper has ended or broken the protocol. id: the helper's pid, as in PEER */
 	LINK_BROKEN = 108,
+	LINK_LOG = 110, /* worker -> supervisor: a line for the log, which the worker can't reach any more */
 };
+
+struct link_log {
+	struct link_header header;
+	gm_le32 level; /* as of syslog(3), 3 to 7 */
+	gm_le32 reserved;
+	char text[1024]; /* NUL-terminated */
+};
+static_assert(sizeof(struct link_log) == 16 + 8 + 1024, "link");
 
 struct link_failed {
 	struct link_header header;

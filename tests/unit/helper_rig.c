@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "helper/helper.h"
@@ -211,6 +212,38 @@ unsigned rig_count_log(const struct rig *r, const char *text)
 		n += strstr(line, text) != NULL;
 	fclose(f);
 	return n;
+}
+
+/* The number before the text, in all lines that have it. */
+static unsigned sum_log(const struct rig *r, const char *text)
+{
+	FILE *f = fopen(r->log, "re");
+	char line[4096];
+	unsigned n, sum = 0;
+
+	while (f && fgets(line, sizeof(line), f))
+		if (strstr(line, text) && sscanf(strchr(line, ':'), ": %u", &n) == 1)
+			sum += n;
+	if (f)
+		fclose(f);
+	return sum;
+}
+
+void rig_expect_all_lines(
+	const struct rig *r, const char *text, const char *left_out, unsigned wanted)
+{
+	const struct timespec step = {.tv_nsec = 50000000};
+	unsigned lines = 0, owned_up = 0;
+
+	if (getenv("GM_VERBOSE"))
+		return;
+	for (int i = 0; i < PATIENCE_MS / 50 && lines + owned_up != wanted; i++) {
+		(void)nanosleep(&step, NULL);
+		lines = rig_count_log(r, text);
+		owned_up = sum_log(r, left_out);
+	}
+	cr_expect_eq(lines + owned_up, wanted, "%u lines, and %u that were left out of %u", lines,
+		owned_up, wanted);
 }
 
 /* ---- the worker ---- */

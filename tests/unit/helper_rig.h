@@ -59,6 +59,13 @@ void rig_expect_ready(const struct rig *r);
 /* How many lines of the helper's log contain all of this? With GM_VERBOSE: always 1. */
 unsigned rig_count_log(const struct rig *r, const char *text);
 
+/*
+ * So many lines with the first text were written, or left out and owned up to in lines with the
+ * second: waits until it is so, a little longer than LIMITER_PERIOD.
+ */
+void rig_expect_all_lines(
+	const struct rig *r, const char *text, const char *left_out, unsigned wanted);
+
 /* ---- as the worker ---- */
 
 /* Fills the header and sends. */

@@ -315,6 +315,10 @@ static void teardown(void)
 	fixture_deinit(&fixture);
 }
 
+/* Who asks. */
+static const struct asker root = {.pid = 1, .uid = 0};
+static const struct asker somebody = {.pid = 4711, .uid = 1000};
+
 TestSuite(grants, .init = setup, .fini = teardown);
 
 /* ---- the link ---- */
@@ -990,12 +994,12 @@ Test(grants, a_revocation_makes_tickets_void_and_its_answer_is_passed_on)
 	struct gm_ticket t;
 	uint64_t ino, id = 0;
 
-	cr_expect_eq(grants_revoke(grants, 2, true, 0, &id), -EAGAIN, "there is no helper");
+	cr_expect_eq(grants_revoke(grants, 2, true, &root, &id), -EAGAIN, "there is no helper");
 	clean_everything();
 	ino = make_clean_file("a", 1);
 	connect_helper();
 	cr_assert_eq(tickets_issue(tickets, ino, 0, GM_ACCESS_READ, &t), 0);
-	cr_assert_eq(grants_revoke(grants, ino, true, 1000, &id), 0);
+	cr_assert_eq(grants_revoke(grants, ino, true, &somebody, &id), 0);
 	cr_assert_eq(next(), LINK_REVOKE);
 	cr_expect_eq(get_le64(got.header.id), id);
 	cr_expect_eq(get_le64(got.revoke.ino), ino);
@@ -1024,7 +1028,7 @@ Test(grants, who_only_asks_who_holds_it_changes_nothing)
 	ino = make_clean_file("a", 1);
 	connect_helper();
 	cr_assert_eq(tickets_issue(tickets, ino, 0, GM_ACCESS_READ, &t), 0);
-	cr_assert_eq(grants_revoke(grants, ino, false, 0, &id), 0);
+	cr_assert_eq(grants_revoke(grants, ino, false, &root, &id), 0);
 	cr_assert_eq(next(), LINK_REVOKE);
 	cr_expect_eq(get_le32(got.revoke.flags), 0);
 	cr_expect_eq(tickets_count(tickets), 1);
@@ -1102,7 +1106,7 @@ static void say_exported(uint64_t ino, int error, const char *node)
 
 static void begin_export(uint64_t ino)
 {
-	cr_assert_eq(grants_export(grants, ino), 0);
+	cr_assert_eq(grants_export(grants, ino, &somebody), 0);
 	cr_assert(pump());
 	cr_assert_eq(next(), LINK_EXPORT);
 	cr_assert_eq(get_le64(got.export.ino), ino);
@@ -1141,7 +1145,7 @@ static uint64_t expect_end(uint64_t ino)
 
 static void end_export(uint64_t ino, int error)
 {
-	cr_assert_eq(grants_unexport(grants, ino), 0);
+	cr_assert_eq(grants_unexport(grants, ino, &somebody), 0);
 	say_done(expect_end(ino), error);
 	cr_assert(pump());
 }
@@ -1160,7 +1164,7 @@ Test(grants, an_exported_file_is_held_follows_its_owner_and_can_not_grow)
 	cr_assert_eq(next(), LINK_NODE);
 	end_export(ino, 0);
 	cr_assert(is_held(ino), "somebody may have opened the node");
-	cr_assert_eq(grants_unexport(grants, ino), -ENOENT);
+	cr_assert_eq(grants_unexport(grants, ino, &somebody), -ENOENT);
 	grants_node_changed(grants, ino);
 	cr_assert_eq(next(), 0);
 }
@@ -1169,8 +1173,8 @@ Test(grants, an_export_ends_when_the_node_is_closed_and_not_before)
 {
 	uint64_t ino = make_exported_file(), id;
 
-	cr_assert_eq(grants_unexport(grants, ino), 0);
-	cr_assert_eq(grants_unexport(grants, ino), 0, "who asks too waits too");
+	cr_assert_eq(grants_unexport(grants, ino, &somebody), 0);
+	cr_assert_eq(grants_unexport(grants, ino, &somebody), 0, "who asks too waits too");
 	id = expect_end(ino);
 	cr_assert(pump());
 	cr_assert_eq(next(), 0, "it is said once");
@@ -1178,7 +1182,7 @@ Test(grants, an_export_ends_when_the_node_is_closed_and_not_before)
 	cr_assert_eq(unexported.count, 0);
 	grants_node_changed(grants, ino);
 	cr_assert_eq(next(), 0, "a node that is being closed does not open again");
-	cr_assert_eq(grants_export(grants, ino), 0);
+	cr_assert_eq(grants_export(grants, ino, &somebody), 0);
 	cr_assert(pump());
 	cr_assert_eq(exported.count, 2);
 	cr_assert_eq(exported.error, -EAGAIN);
@@ -1210,7 +1214,7 @@ Test(grants, an_end_that_can_not_be_journalled_opens_the_node_again)
 {
 	uint64_t ino = make_exported_file();
 
-	cr_assert_eq(grants_unexport(grants, ino), 0);
+	cr_assert_eq(grants_unexport(grants, ino, &somebody), 0);
 	cr_assert_eq(store_freeze(fixture.store), 0);
 	say_done(expect_end(ino), 0);
 	cr_assert(pump());
@@ -1224,14 +1228,14 @@ Test(grants, an_end_that_loses_its_helper_is_answered_and_comes_with_the_next_on
 {
 	uint64_t ino = make_exported_file();
 
-	cr_assert_eq(grants_unexport(grants, ino), 0);
+	cr_assert_eq(grants_unexport(grants, ino, &somebody), 0);
 	(void)expect_end(ino);
 	helper = close_fd(helper);
 	cr_assert_not(pump());
 	cr_assert_eq(unexported.count, 1);
 	cr_assert_eq(unexported.error, -EAGAIN);
 	cr_assert(is_exported(ino), "the node may be open");
-	cr_assert_eq(grants_unexport(grants, ino), -EAGAIN, "there is no helper");
+	cr_assert_eq(grants_unexport(grants, ino, &somebody), -EAGAIN, "there is no helper");
 	connect_helper();
 	say_done(expect_end(ino), 0);
 	cr_assert_eq(next(), 0);
@@ -1257,10 +1261,10 @@ Test(grants, an_export_that_fails_is_answered)
 
 	clean_everything();
 	ino = make_clean_file("a", 2);
-	cr_assert_eq(grants_export(grants, ino), -EAGAIN, "there is no helper");
+	cr_assert_eq(grants_export(grants, ino, &somebody), -EAGAIN, "there is no helper");
 	connect_helper();
 	begin_export(ino);
-	cr_assert_eq(grants_unexport(grants, ino), -EAGAIN, "it has not quite begun");
+	cr_assert_eq(grants_unexport(grants, ino, &somebody), -EAGAIN, "it has not quite begun");
 	say_exported(ino, EBUSY, "");
 	cr_assert(pump());
 	cr_assert_eq(exported.error, -EBUSY);
