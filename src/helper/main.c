@@ -181,6 +181,7 @@ int main(int argc, char *argv[])
 	if (check_options(&options) < 0)
 		return 2;
 	log_init("guestmemfs-helper", LOG_LEVEL_INFO);
+	log_never_wait();
 	if (log_reaches_journal())
 		audit_to_journal(AUDIT_JOURNAL);
 	return helper_run(&options);
