@@ -193,8 +193,8 @@ static void report_memory(uint64_t before, unsigned files)
 	char name[64];
 	struct bench b = result(name, "bytes", AIM_BYTES, 1);
 
-	(void)snprintf(name, sizeof(name), "worker, a file without its name, of %u,%03u",
-		files / 1000, files % 1000);
+	(void)snprintf(name, sizeof(name), "worker, a file without its name, of %u thousand",
+		files / 1000);
 	b.sample[0] = (double)(worker_bytes() - before) / files - NAME_BYTES;
 	bench_report(&b);
 }

@@ -13,7 +13,7 @@ class QmpError(Exception):
 class Qmp:
     """A connection to the QMP server at a unix socket path."""
 
-    def __init__(self, path, alive, timeout=20):
+    def __init__(self, path, alive, timeout=60):
         """Waits until QEMU listens; alive() says whether that can still be hoped for."""
         deadline = time.monotonic() + timeout
         while True:
@@ -52,7 +52,7 @@ class Qmp:
         line, self._buffer = self._buffer.split(b'\n', 1)
         return json.loads(line)
 
-    def command(self, name, timeout=20, **arguments):
+    def command(self, name, timeout=60, **arguments):
         """Runs one command and returns what it returns; events that come in between are dropped."""
         deadline = time.monotonic() + timeout
         request = {'execute': name, 'arguments': arguments}

@@ -20,7 +20,7 @@ from guest import Console, Guest, boot_argv, qemu_argv
 COMPLAINT = re.compile(r'.*(BUG: |WARNING: |Oops|Call Trace|general protection fault).*')
 
 
-LEAVE_SECONDS = 80
+HANGS = 120  # seconds: what takes longer here does not come to its end any more
 
 
 class ClaimFailed(Exception):
@@ -80,7 +80,7 @@ class Lab:
 
     # -- commands
 
-    def run(self, *argv, timeout=60, fails=False, stdin=None, told=True):
+    def run(self, *argv, timeout=HANGS, fails=False, stdin=None, told=True):
         """
         Runs a command, shows it and what it says in the log, and returns that. It is a failed claim if it does not
         succeed (or, with fails, if it does). The output goes through a file: a daemon would keep a pipe open. What a
@@ -160,7 +160,7 @@ class Lab:
     def _last_command(self, argv):
         """Returns if it fails. By a signal it may end: systemd stops whatever runs before it leaves."""
         self.say(f'$ {shlex.join(argv)}')
-        deadline = time.monotonic() + LEAVE_SECONDS
+        deadline = time.monotonic() + HANGS
         with tempfile.TemporaryFile('w+', dir=self.directory, errors='replace') as out:
             child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
             while time.monotonic() < deadline and (child.poll() or 0) <= 0:
@@ -190,4 +190,6 @@ class Lab:
         for guest in self.guests:
             with contextlib.suppress(OSError):
                 guest.destroy()
+                if guest.log():
+                    self.say(f"a guest's QEMU | {guest.log()}")
         os.sync()

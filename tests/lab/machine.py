@@ -8,15 +8,15 @@ import time
 BASE_CMDLINE = 'console=ttyS0 loglevel=5 panic=0 mitigations=off'
 
 
-def machine_argv(kernel, initramfs, cmdline, memory, share, serial):
+def machine_argv(kernel, initramfs, case, share, serial):
     """
     Emulated CPUs (TCG): they have nested paging, so that the lab host has a /dev/kvm, and they work on any machine. A
     reset leads into the next boot with all bytes of RAM in place, as a warm reboot does. Without erms the kernel clears
     and copies pages by words instead of bytes, which is one emulated access each.
     """
     return ['setpriv', '--pdeathsig', 'KILL', 'qemu-system-x86_64', '-no-user-config', '-nodefaults',
-            '-display', 'none', '-accel', 'tcg,thread=multi', '-cpu', 'max,-erms', '-smp', '2', '-m', memory,
-            *serial, '-kernel', kernel, '-initrd', initramfs, '-append', f'{BASE_CMDLINE} {cmdline}'.strip(),
+            '-display', 'none', '-accel', 'tcg,thread=multi', '-cpu', 'max,-erms', '-smp', f'{case.cpus}', '-m', case.memory,
+            *serial, '-kernel', kernel, '-initrd', initramfs, '-append', f'{BASE_CMDLINE} {case.cmdline}'.strip(),
             '-virtfs', 'local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap',
             '-virtfs', f'local,path={share},mount_tag=share,security_model=none']
 
@@ -33,7 +33,7 @@ class Machine:
 
     def destroy(self):
         self._process.kill()
-        self._process.wait(20)
+        self._process.wait(120)
 
 
 def run_shell(argv):

@@ -12,7 +12,7 @@ import struct
 import time
 
 from dax import BLOCK, DEVICES, device_names, ranges_of
-from lab import read_text
+from lab import HANGS, read_text
 
 READ, WRITE = mmap.PROT_READ, mmap.PROT_WRITE
 
@@ -24,8 +24,7 @@ class Pool:
         self.lab = lab
         self.mount = mount
         os.makedirs(mount, exist_ok=True)
-        lab.run('guestmemfs-fuse', *(word for region in regions for word in ('--region', region)), *options, mount,
-                timeout=90)
+        lab.run('guestmemfs-fuse', *(word for region in regions for word in ('--region', region)), *options, mount)
 
     def path(self, name):
         return f'{self.mount}/{name}'
@@ -70,7 +69,7 @@ class Pool:
         old = self.process('guestmemfs-helper')
         os.kill(old, signal.SIGKILL)
         # The next one, not just the old one's socket, which is closed only after its command line has gone.
-        self.lab.wait_until(lambda: set(self.processes('guestmemfs-helper')) - {old} and self._is_served(), 20, 'a helper that is killed is started anew')
+        self.lab.wait_until(lambda: set(self.processes('guestmemfs-helper')) - {old} and self._is_served(), HANGS, 'a helper that is killed is started anew')
 
     def control(self, opcode, ino):
         """A request to the worker (src/proto/control.h): its JSON. OSError with its sentence if it is refused."""
@@ -86,7 +85,7 @@ class Pool:
 
     def export(self, name):
         """The node's path. A helper that is just being started anew is waited for."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + HANGS
         while True:
             try:
                 return self.control(7, os.stat(self.path(name)).st_ino)['node']
@@ -100,7 +99,7 @@ class Pool:
 
     def settle(self):
         """Waits until all free blocks are scrubbed: devices for that come and go no more."""
-        self.lab.wait_until(lambda: self.status()['blocks']['free_dirty'] == 0, 60, 'the free blocks are scrubbed')
+        self.lab.wait_until(lambda: self.status()['blocks']['free_dirty'] == 0, HANGS, 'the free blocks are scrubbed')
 
     def unmount(self):
         unmount(self.lab, self.mount, lambda: os.kill(self.process('guestmemfs-fuse'), signal.SIGTERM))
@@ -118,7 +117,7 @@ def unmount(lab, mount, act=None):
         act()
     else:
         lab.run('umount', mount)
-    lab.wait_until(lambda: not any(os.path.exists(f'/proc/{pid}') for pid in pids), 60, 'the instance ends in good order')
+    lab.wait_until(lambda: not any(os.path.exists(f'/proc/{pid}') for pid in pids), HANGS, 'the instance ends in good order')
 
 
 class Library:

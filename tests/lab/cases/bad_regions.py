@@ -98,7 +98,7 @@ def moved(lab):
 
 
 CASE = Case(about='regions that moved, shrank, grew; foreign and half-made devices',
-            boots=(make, grown, shrunk, moved), seconds=120, needs=('product',),
+            boots=(make, grown, shrunk, moved), needs=('product',),
             # The top of RAM is in no region: kexec puts pieces of the next kernel there, and 6.12 takes them out of a region.
             memory='8G',
             cmdline='memmap=2G!4G,2G%4G-12+0xefffffff dax_hmem.region_idle=1')

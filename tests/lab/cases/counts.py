@@ -13,7 +13,7 @@ import hold
 from case import Case
 from counts import RANGES, Counts
 from dax import BLOCK, DEVICES, GIB, MIB, make_device, put, ranges_of, remove_device, soft_region
-from lab import read_text
+from lab import HANGS, read_text
 
 START = 4 * GIB
 # Out of order, so that a block's place in the device is not its place in memory.
@@ -58,14 +58,14 @@ def learn(lab, counts, region):
 
 def idle_again(lab, counts, name, fresh, what):
     """The last put of a file, and io_uring's end, come a moment after the process's."""
-    lab.wait_until(lambda: counts.read(name, fresh.page_max) == fresh, 20, f'{what}: idle again when that is over')
+    lab.wait_until(lambda: counts.read(name, fresh.page_max) == fresh, HANGS, f'{what}: idle again when that is over')
 
 
 def check_row(lab, counts, row, fresh, blocks, name):
     way, files, pins = row
     what = way.__name__.replace('_', ' ')
     if way is hold.mapped_by_child:  # its parent takes its time to end
-        lab.wait_until(lambda: counts.read(name).cdev == fresh.cdev + files, 20, f'{what}: its parent has ended')
+        lab.wait_until(lambda: counts.read(name).cdev == fresh.cdev + files, HANGS, f'{what}: its parent has ended')
     reading = counts.read(name, fresh.page_max)
     lab.check(reading.cdev == fresh.cdev + files, f'{what}: {files} open', shown(reading))
     if pins is not UNSAID:
@@ -167,7 +167,7 @@ def out_of_turn(lab):
 
 def doctor(lab, level, text):
     """What it says of them; other findings are not ours."""
-    done = subprocess.run(['guestmemfs', 'doctor', '--json'], stdout=subprocess.PIPE, timeout=60, check=False)
+    done = subprocess.run(['guestmemfs', 'doctor', '--json'], stdout=subprocess.PIPE, timeout=HANGS, check=False)
     found = [f for f in json.loads(done.stdout)['findings'] if f['id'] == 'reuse']
     lab.check(len(found) == 1 and found[0]['level'] == level and text in found[0]['text'], f'doctor: {level}, {text}', f'{found}')
 

@@ -14,7 +14,7 @@ import time
 
 from case import Case
 from dax import BLOCK, GIB, MIB, device_names, make_device, put, ranges_of, soft_region
-from lab import read_text
+from lab import HANGS, read_text
 from product import Attached, Library, Pool, device_of_number
 
 START = 4 * GIB
@@ -110,7 +110,9 @@ def holders(lab, pool):
         name = device_of_number(os.fstat(file.fd(0)).st_rdev)
     # Not a client of ours at all (that has let go of it): without a grant, and in its second thread alone.
     thread = (f'import ctypes, os, threading, time\nd = os.open("/dev/{name}", os.O_RDWR)\n'
-              'def stay():\n time.sleep(0.5)\n print("ready", flush=True)\n time.sleep(600)\n'
+              'def stay():\n first = f"/proc/self/task/{os.getpid()}/stat"\n'
+              ' while open(first).read().split()[2] != "Z":\n  time.sleep(0.01)\n'
+              ' print("ready", flush=True)\n time.sleep(600)\n'
               'threading.Thread(target=stay).start()\nctypes.CDLL(None).syscall(60, 0)')  # exit, of this thread alone
     with process(lab, thread) as pid:
         text = kexec(lab)
@@ -167,7 +169,7 @@ def kexec_under_way(lab, marker):
     with subprocess.Popen(['guestmemfs', 'kexec', lab.plan['kernel'], '--initrd', lab.plan['initramfs']],
                           stderr=subprocess.PIPE, text=True) as child:
         try:
-            lab.wait_until(lambda: os.path.exists(marker), 60, 'a kexec is under way')
+            lab.wait_until(lambda: os.path.exists(marker), HANGS, 'a kexec is under way')
             yield child
         finally:
             child.kill()
@@ -182,7 +184,7 @@ def interrupted_jump(lab, pool):
         with instead_of(lab, 'kexec', script), kexec_under_way(lab, marker) as child:
             lab.check(pool.status()['frozen'] and image_is_loaded(), 'the pool is frozen, the kernel is loaded')
             child.send_signal(number)
-            text = child.communicate(timeout=60)[1]
+            text = child.communicate(timeout=HANGS)[1]
             lab.check(child.returncode == -number and 'interrupted' in text, f'{number.name} ends it in good order',
                       f'{child.returncode} {text}')
         nothing_changed(lab, pool)
@@ -205,7 +207,7 @@ def jump_through_systemd(lab, pool):
     systemd_is('stopping')
     with instead_of(lab, 'systemctl', script.format(asked)), kexec_under_way(lab, marker) as child:
         systemd_is('running')
-        text = child.communicate(timeout=60)[1]
+        text = child.communicate(timeout=HANGS)[1]
         lab.check(child.returncode == 1 and 'systemd does not go into the next kernel' in text,
                   'when systemd does not jump any more, that is told', f'{child.returncode} {text}')
     nothing_changed(lab, pool)
@@ -214,7 +216,7 @@ def jump_through_systemd(lab, pool):
         systemd_is('stopping')
         with instead_of(lab, 'systemctl', script.format(client)), kexec_under_way(lab, marker) as child:
             child.send_signal(signal.SIGTERM)
-            text = child.communicate(timeout=60)[1]
+            text = child.communicate(timeout=HANGS)[1]
             lab.check(child.returncode == -signal.SIGTERM and pool.status()['frozen'] and image_is_loaded(),
                       f'while systemd is on its way, {what}', f'{child.returncode} {text}')
         lab.run('guestmemfs', 'thaw', MOUNT)
@@ -262,7 +264,7 @@ def freezing(lab, pool):
         ctypes.memset(address, 7, BLOCK)
         lab.check(ctypes.string_at(address, 1) == b'\7', 'memory that was mapped before is not touched')
     os.kill(pool.process('guestmemfs-fuse'), signal.SIGTERM)
-    lab.wait_until(lambda: not os.path.ismount(MOUNT) and not pool.processes('guestmemfs-fuse'), 30, 'the instance ends')
+    lab.wait_until(lambda: not os.path.ismount(MOUNT) and not pool.processes('guestmemfs-fuse'), HANGS, 'the instance ends')
     again = Pool(lab, 'soft:auto')
     lab.check(again.status()['frozen'] and refused_with(errno.EBUSY, changes['mkdir']),
               'mounted again in this boot it is frozen still')
@@ -281,7 +283,7 @@ def file_pool(lab, pool):
     lab.check('/mnt/file is on a file, which does not survive' in text, 'a pool on a file is named and refused', text)
     nothing_changed(lab, pool)
     lab.run('umount', '/mnt/file')
-    lab.wait_until(lambda: len(pool.processes('guestmemfs-fuse')) == 1, 20, 'the pool on a file is gone')
+    lab.wait_until(lambda: len(pool.processes('guestmemfs-fuse')) == 1, HANGS, 'the pool on a file is gone')
 
 
 def hung_worker(lab, pool):
@@ -294,7 +296,7 @@ def hung_worker(lab, pool):
         doctor = subprocess.Popen(['guestmemfs', 'doctor', '--json'], stdout=subprocess.PIPE, text=True)
         text = kexec(lab)
         lab.check("can't be asked" in text and 'did not answer' in text, 'a kexec is refused while a worker hangs', text)
-        found = json.loads(doctor.communicate(timeout=120)[0])['findings']
+        found = json.loads(doctor.communicate(timeout=HANGS)[0])['findings']
         said = [f['text'] for f in found if f['id'] == 'pool']
         lab.check(any('/mnt/file' in text for text in said) and any('could be asked' in text for text in said),
                   'doctor names it, and looks at the other pool', f'{said}')
@@ -302,7 +304,7 @@ def hung_worker(lab, pool):
         os.kill(worker, signal.SIGCONT)
     nothing_changed(lab, pool)
     lab.run('umount', '/mnt/file')
-    lab.wait_until(lambda: len(pool.processes('guestmemfs-fuse')) == 1, 20, 'the pool on a file is gone')
+    lab.wait_until(lambda: len(pool.processes('guestmemfs-fuse')) == 1, HANGS, 'the pool on a file is gone')
 
 
 def taken_by_kmem(lab, pool):
@@ -341,4 +343,4 @@ def look(lab):
 
 
 CASE = Case(about='bad command lines, holders, kmem, foreign images, a pool on a file: refused; freeze and thaw',
-            boots=(look,), cmdline=f'{RESERVATION} {IDLE}', seconds=300, needs=('product',))
+            boots=(look,), cmdline=f'{RESERVATION} {IDLE}', seconds=600, needs=('product',))

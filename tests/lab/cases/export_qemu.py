@@ -13,6 +13,7 @@ import stat
 from case import Case
 from dax import BLOCK, MIB
 from guest import READY
+from lab import HANGS
 from product import Attached, Library, Pool
 
 VM_MIB = 256
@@ -56,7 +57,7 @@ def owner_and_mode(lab, pool):
     lab.check(opens_as(node, USER) == 0 and opens_as(node, OTHER) == errno.EACCES, 'the owner opens it and others do not')
     os.chmod(path, 0o600)
     os.chown(path, OTHER, OTHER)
-    lab.wait_until(lambda: looks(node) == (True, 0o600, OTHER, OTHER), 30, 'the node follows chmod and chown')
+    lab.wait_until(lambda: looks(node) == (True, 0o600, OTHER, OTHER), HANGS, 'the node follows chmod and chown')
     lab.check(opens_as(node, USER) == errno.EACCES and opens_as(node, OTHER) == 0, 'and so do the rights')
     lab.check(error_of(os.truncate, path, 2 * VM_MIB * MIB) == errno.EBUSY, 'an exported file does not grow: EBUSY')
     lab.check(error_of(os.truncate, path, 16 * MIB) == errno.EBUSY, 'nor does it shrink')
@@ -68,7 +69,7 @@ def guest_on_the_node(lab, path, node):
     environment = [word for word in ('LD_PRELOAD', 'GUESTMEMFS') if word in os.environ]
     lab.check(not environment, 'nothing is preloaded', str(environment))
     guest = lab.start_guest(node, VM_MIB, SEED, PATTERN)
-    guest.wait(READY, 0, timeout=90)
+    guest.wait(READY, 0, timeout=HANGS)
     lab.check(int(guest.check_pattern()['bytes']) == PATTERN, f'a guest runs on {node}, its pattern is whole')
     guest.qmp.command('stop')
     saved = f'{lab.directory}/memory'
@@ -87,7 +88,7 @@ def guest_on_the_node(lab, path, node):
 
 def ending(lab, path, node):
     lab.run('guestmemfs', 'unexport', path)
-    lab.wait_until(lambda: looks(node) == (True, 0, 0, 0), 30, "the export is over: the node is root's, mode 0000")
+    lab.wait_until(lambda: looks(node) == (True, 0, 0, 0), HANGS, "the export is over: the node is root's, mode 0000")
     lab.check(opens_as(node, OTHER) == errno.EACCES, 'and the owner opens it no more')
     text = lab.run('guestmemfs', 'unexport', path, fails=True)
     lab.check('not exported' in text, 'a second time it is not exported', text)
@@ -107,7 +108,7 @@ def quarantine(lab, pool, path):
     for name in (path, granted, untouched):
         os.unlink(name)
     expected = (VM_MIB + 16) * MIB // BLOCK
-    lab.wait_until(lambda: blocks(pool)['quarantined'] == expected, 20,
+    lab.wait_until(lambda: blocks(pool)['quarantined'] == expected, HANGS,
                    f'removed: {expected} blocks of what was exported or granted are in quarantine')
     after = blocks(pool)
     free = after['free'] * BLOCK

@@ -11,6 +11,7 @@ import subprocess
 
 from case import Case
 from dax import BLOCK, GIB, MIB, Mapped, device_names, pattern_block, ranges_of
+from lab import HANGS
 from product import Attached, Library, Pool, device_align, joined, memory_of
 
 START = 4 * GIB
@@ -91,7 +92,7 @@ def look(lab):
     lab.check(use_as_user(node, 5678) == 0, 'but whom root lets in by an access list')
     os.chmod(pool.path('vm'), 0o660)
     os.chown(pool.path('vm'), 4321, 4321)
-    lab.wait_until(lambda: owner_of(node) == (4321, 4321, 0o660, True), 60, 'the node follows chmod and chown')
+    lab.wait_until(lambda: owner_of(node) == (4321, 4321, 0o660, True), HANGS, 'the node follows chmod and chown')
     lab.check(use_as_user(node, 4321) == 0 and use_as_user(node, 1234) == errno.EACCES, 'so do the rights')
     lab.check(use_as_user(node, 5678) == errno.EACCES, 'and the access list of the owner before is gone')
     lab.check(refusal(os.truncate, pool.path('vm'), 64 * MIB).errno == errno.EBUSY, 'an exported file does not grow')

@@ -32,4 +32,4 @@ def after_reset(lab):
 
 
 CASE = Case(about='the lab host boots, is kexeced, is reset; its root and its share are what they should be',
-            boots=(look_round, after_kexec, after_reset))
+            boots=(look_round, after_kexec, after_reset), cpus=2)

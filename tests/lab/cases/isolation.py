@@ -15,7 +15,7 @@ from binds import BindWatch
 from case import Case
 from dax import (BLOCK, DRIVER, GIB, MIB, device_names, make_device, pattern_block, put, ranges_of, remove_device,
                  soft_region)
-from lab import read_text
+from lab import HANGS, read_text
 from product import Attached, Library, Pool, blocks_of, device_of_number, joined, memory_of
 
 START = 4 * GIB
@@ -141,7 +141,7 @@ def what_is_found(lab, pool, library):
         say_ours(name)
     holder = os.open(f'/dev/{opened}', os.O_RDWR)
     pool.restart_helper()
-    lab.wait_until(lambda: window not in device_names(), 20, 'a window that a dead helper left is removed')
+    lab.wait_until(lambda: window not in device_names(), HANGS, 'a window that a dead helper left is removed')
     lab.check({opened, foreign, large} <= set(device_names()), 'one that somebody has open is not, nor is a foreign device')
     os.close(holder)
     for name in (foreign, large):
@@ -199,7 +199,7 @@ def holders(lab, pool, library):
         pids = {grant['pid'] for grant in pool.status()['grants'] if grant['ino'] == os.stat(pool.path('mine')).st_ino}
         lab.check({os.getpid(), child} <= pids, 'status tells of who was granted the file and of the child that maps it',
                   f'{pids}')
-    stranger = subprocess.Popen(['sleep', '60'], stdin=os.open(node, os.O_RDONLY))
+    stranger = subprocess.Popen(['sleep', '600'], stdin=os.open(node, os.O_RDONLY))
     pids = {grant['pid'] for grant in pool.status()['grants']}
     lab.check(stranger.pid in pids, 'and of who has opened the device by another node of it', f'{pids}')
     for pid in (child, stranger.pid):

@@ -38,4 +38,4 @@ def compare(lab):
 
 
 CASE = Case(about='without the product: a pmem devdax device keeps every byte through kexec -s',
-            boots=(fill, compare), cmdline='memmap=512M!4G')
+            boots=(fill, compare), cpus=2, cmdline='memmap=512M!4G')

@@ -5,6 +5,7 @@ import json
 
 from case import Case
 from dax import BLOCK, GIB, MIB, device_names, ranges_of
+from lab import HANGS
 from product import Pool, unmount
 
 FIRST, SMALL = 4 * GIB, 50 * MIB
@@ -21,7 +22,7 @@ def refused(lab, sentence, *argv):
 def check_devices(lab):
     """Windows, through which free blocks are scrubbed, come and go: nothing else may be left in the end."""
     wanted = [[(FIRST, SMALL)], [(SECOND, BLOCK), (SECOND + LARGE - BLOCK, BLOCK)]]
-    lab.wait_until(lambda: sorted(filter(None, map(ranges_of, device_names()))) == wanted, 30,
+    lab.wait_until(lambda: sorted(filter(None, map(ranges_of, device_names()))) == wanted, HANGS,
                    'a device over all of the first region, one over the two ends of the second')
 
 
@@ -55,6 +56,6 @@ def again(lab):
     lab.run('guestmemfs', 'fsck', *REGIONS)
 
 
-CASE = Case(about='two soft regions make one pool, the first of them for metadata alone', boots=(make, again), seconds=120,
+CASE = Case(about='two soft regions make one pool, the first of them for metadata alone', boots=(make, again),
             needs=('product',),
             cmdline='memmap=50M!4G,1G!5G,50M%4G-12+0xefffffff,1G%5G-12+0xefffffff dax_hmem.region_idle=1')

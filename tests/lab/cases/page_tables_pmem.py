@@ -9,7 +9,7 @@ import os
 
 from case import Case
 from dax import GIB, MIB, device_number
-from lab import read_text
+from lab import HANGS, read_text
 from page import touch
 from product import Attached, Library, Pool, page_size
 
@@ -64,7 +64,7 @@ def in_child(lab, act, *args):
 def check_commands(lab, pool):
     """load makes the last GiB whole; what it wrote is what dump reads."""
     os.unlink(pool.path('vm0'))
-    lab.wait_until(lambda: os.statvfs(pool.mount).f_bavail > 0, 30, 'its memory is free again when nobody maps it')
+    lab.wait_until(lambda: os.statvfs(pool.mount).f_bavail > 0, HANGS, 'its memory is free again when nobody maps it')
     lab.run('sh', '-c', f'head -c 3000000 /dev/urandom >/run/data; guestmemfs load {pool.path("vm1")} </run/data')
     lab.check(os.stat(pool.path('vm1')).st_size == GIB, 'guestmemfs load makes the file a whole GiB')
     lab.run('sh', '-c', f'guestmemfs dump {pool.path("vm1")} | head -c 3000000 | cmp - /run/data')

@@ -11,6 +11,7 @@ import secrets
 
 from case import Case
 from dax import BLOCK, MIB, pattern_block
+from lab import HANGS
 from product import Attached, Library, Pool
 from storm import Storm
 
@@ -67,7 +68,7 @@ def rage_and_panic(lab):
         ctypes.memmove(address + n * BLOCK, pattern_block(seed, n), BLOCK)
     storm = Storm(lab, pool.mount, 'panic', seed)
     storm.start()
-    storm.wait_for(CHANGES, 120)
+    storm.wait_for(CHANGES, HANGS)
     lab.claim(orphan.size == ORPHAN_BLOCKS * BLOCK, 'the orphan is mapped to the end')
     lab.leave('panic', 'sh', '-c', 'echo c >/proc/sysrq-trigger')
 
@@ -93,7 +94,7 @@ def look(lab):
     Storm(lab, pool.mount, 'panic', seed).check()
     stay_as_they_were(lab, pool, 'after the panic')
     dump = lab.share.path(CRASH_DUMP)
-    lab.run('sh', '-c', 'guestmemfs dump "$1" >"$2"', 'sh', pool.path('vm0'), dump, timeout=120)
+    lab.run('sh', '-c', 'guestmemfs dump "$1" >"$2"', 'sh', pool.path('vm0'), dump)
     with open(dump, 'rb') as f:
         blocks = iter(lambda: f.read(BLOCK), b'')
         wrong = [n for n, block in enumerate(blocks) if block != pattern_block(seed, n)]
@@ -110,6 +111,6 @@ def look(lab):
 
 
 CASE = Case(about='a panic in the middle of metadata changes; in the crash kernel the pool is whole, and dump works',
-            boots=(rage_and_panic, look),
+            boots=(rage_and_panic, look), cpus=2,
             cmdline='memmap=1G!4G,1G%4G-12+0xefffffff dax_hmem.region_idle=1 crashkernel=512M',
             modules=('device_dax', 'dax_hmem', 'fuse'), needs=('product',))

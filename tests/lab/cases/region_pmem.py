@@ -75,4 +75,4 @@ def again(lab):
 
 
 CASE = Case(about='a pmem region: format makes the namespace, spares what others have made, and the pool survives a kexec',
-            boots=(make, again), cmdline='memmap=3G!4G', memory='8G', seconds=150, needs=('product',))
+            boots=(make, again), cmdline='memmap=3G!4G', memory='8G', needs=('product',))

@@ -10,6 +10,7 @@ import stat
 from case import Case
 from dax import (BLOCK, GIB, MIB, Mapped, device_names, device_number, is_bound, make_device, put, ranges_of,
                  remove_device, soft_region)
+from lab import HANGS
 from product import unmount
 
 START, SIZE = 4 * GIB, 2 * GIB
@@ -34,7 +35,7 @@ def settle(lab):
     """Free blocks are scrubbed through devices that come and go; then there are none but those that the case makes."""
     def is_clean():
         return json.loads(lab.run('guestmemfs', 'status', '--json', MOUNT, told=False))['blocks']['free_dirty'] == 0
-    lab.wait_until(is_clean, 100, 'all free blocks are scrubbed')
+    lab.wait_until(is_clean, HANGS, 'all free blocks are scrubbed')
 
 
 def make(lab):
@@ -137,5 +138,5 @@ def unusual(lab):
 
 
 CASE = Case(about='a soft region: its metadata device through restarts, reformats and a kexec; other devices untouched',
-            boots=(make, again, unusual), cmdline='memmap=2G!4G,2G%4G-12+0xefffffff dax_hmem.region_idle=1', seconds=200,
+            boots=(make, again, unusual), cmdline='memmap=2G!4G,2G%4G-12+0xefffffff dax_hmem.region_idle=1',
             needs=('product',))

@@ -17,13 +17,13 @@ import time
 from actors import PINNED, Actor, become, pin_of_node, vmm, vmsplice
 from case import Case
 from dax import BLOCK, GIB, device_names, is_bound
-from lab import read_text
+from lab import HANGS, read_text
 from product import Attached, Library, Pool
 
 START = 4 * GIB
 OWNER, NEXT = 1000, 2000  # the user of the first file, and of the one that wants its memory
 EXPORTED = 8  # blocks
-PATIENCE = 60  # it hangs, if it takes longer
+PATIENCE = HANGS
 
 
 class Mounted(Pool):
@@ -381,4 +381,5 @@ def again(lab):
 
 
 CASE = Case(about='the memory of a removed file is another user\'s as soon as nobody reaches it, and not before',
-            boots=(look, again), cmdline='memmap=96M!4G,96M%4G-12+0xefffffff dax_hmem.region_idle=1', needs=('product',))
+            boots=(look, again), cpus=2, cmdline='memmap=96M!4G,96M%4G-12+0xefffffff dax_hmem.region_idle=1',
+            needs=('product',))

@@ -71,4 +71,4 @@ def compare(lab):
 
 
 CASE = Case(about='without the product: devices on a soft region, made anew after kexec -s, have every byte',
-            boots=(fill, compare), cmdline='memmap=2G!4G,2G%4G-12+0xefffffff dax_hmem.region_idle=1')
+            boots=(fill, compare), cpus=2, cmdline='memmap=2G!4G,2G%4G-12+0xefffffff dax_hmem.region_idle=1')

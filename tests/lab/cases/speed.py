@@ -125,5 +125,5 @@ def step(number):
 
 
 CASE = Case(about='what is added to the blackout of a kexec',
-            boots=(begin, *map(step, range(len(COUNTS)))), seconds=240,
+            boots=(begin, *map(step, range(len(COUNTS)))), cpus=2, seconds=240,
             cmdline='memmap=3G!4G,3G%4G-12+0xefffffff dax_hmem.region_idle=1', needs=('product',))

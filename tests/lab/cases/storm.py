@@ -4,6 +4,7 @@
 import secrets
 
 from case import Case
+from lab import HANGS
 from product import Pool
 from storm import Storm
 from tree import differences, record_tree
@@ -21,7 +22,7 @@ def rage(lab, pool):
     lab.check(not pool.status()['frozen'], 'with --load-only nothing is frozen')
     storm = Storm(lab, pool.mount, f'{lab.boot}', seed)
     storm.start()
-    storm.wait_for(CHANGES, 120)
+    storm.wait_for(CHANGES, HANGS)
     lab.leave('kexec', 'kexec', '-e')
 
 
@@ -49,6 +50,6 @@ def next_round(lab):
 
 
 CASE = Case(about='kexec -e in the middle of metadata changes, five times: every acknowledged change is there',
-            boots=(first, *[next_round] * (ROUNDS - 1), check),
+            boots=(first, *[next_round] * (ROUNDS - 1), check), cpus=2,
             cmdline='memmap=1G!4G,1G%4G-12+0xefffffff dax_hmem.region_idle=1',
             modules=('device_dax', 'dax_hmem', 'fuse'), needs=('product',))

@@ -84,6 +84,6 @@ def arrive(lab):
     lab.run('guestmemfs', 'fsck')
 
 
-CASE = Case(about='a host that runs systemd: guestmemfs kexec goes through systemctl kexec', boots=(leave, arrive),
+CASE = Case(about='a host that runs systemd: guestmemfs kexec goes through systemctl kexec', boots=(leave, arrive), cpus=2,
             cmdline='memmap=1G!4G,1G%4G-12+0xefffffff dax_hmem.region_idle=1', needs=('product',), systemd=True,
             modules=('device_dax', 'dax_hmem', 'fuse'))
