@@ -109,7 +109,7 @@ static void lie(void)
 	cr_expect_eq(rig_scrub(&rig, 12, 2), EUCLEAN);
 	expect_refused(500, one, 1);
 	expect_refused(9, fewer, 2);
-	_cleanup_fd_ int other = attach(501, beside, 1);
+	close(attach(501, beside, 1));
 }
 
 static void be_honest(void)
@@ -117,7 +117,7 @@ static void be_honest(void)
 	meet_again();
 	rig_send_held(&rig, 9, rig.epoch, granted, 2);
 	rig_send_plain(&rig, LINK_RESUMED, 0);
-	_cleanup_fd_ int sock = attach(9, granted, 2);
+	close(attach(9, granted, 2));
 }
 
 Test(helper_notes, the_next_helper_is_told_no_other_story)
@@ -140,7 +140,7 @@ Test(helper_notes_soft, the_next_helper_is_told_no_other_story)
 {
 	rig_start(&rig);
 	rig_bring_up(&rig);
-	_cleanup_fd_ int sock = attach(9, granted, 2);
+	close(attach(9, granted, 2));
 	unsigned id = fake_soft->last_id;
 	/* Somebody has it, whom no look at processes finds. */
 	atomic_store(&((struct fake_device *)fake_soft_find(id))->open_elsewhere, 1);
@@ -202,7 +202,7 @@ Test(helper_notes, nobody_gets_the_bytes_that_the_helper_before_had_granted)
 	expect_refused(500, granted, 2);
 	cr_expect_eq(rig_scrub(&rig, 10, 4), 0);
 	cr_expect_eq(rig_scrub(&rig, 40, 2), 0);
-	_cleanup_fd_ int sock = attach(501, granted, 2);
+	close(attach(501, granted, 2));
 }
 
 /* ---- the notes as a file ---- */
