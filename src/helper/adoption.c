@@ -75,7 +75,7 @@ enum adoption adoption_judge(const struct record *record, unsigned region,
 		(void)problem(why, EBUSY, "%s",
 			d->kmem   ? "kmem has made it the kernel's System RAM"
 			: d->seed ? "it is the region's first device and has not been emptied"
-				  : "somebody else has made it");
+				  : "somebody else has made it, or changed it since");
 		return ADOPTION_FOREIGN;
 	}
 	const struct census c = count_blocks(record, region, d);
@@ -87,8 +87,6 @@ enum adoption adoption_judge(const struct record *record, unsigned region,
 		return ADOPTION_SYSTEM;
 	if (d->bound)
 		return judge_bound(d, &c, inode, why);
-	if (!d->exported)
-		return ADOPTION_UNFINISHED;
-	(void)problem(why, EUCLEAN, "it was exported, and somebody has unbound it since");
+	(void)problem(why, EUCLEAN, "somebody has unbound it");
 	return ADOPTION_FOREIGN;
 }

@@ -72,6 +72,60 @@ static void delivery_finish(struct server *s, struct delivery *d)
 	delivery_free(d);
 }
 
+/* ---- devices that somebody has taken away ---- */
+
+/*
+ * Root can do so. Whoever has it mapped gets SIGBUS; whoever has pages of it pinned still has them,
+ * and no count shows that any more. So its blocks are the file's until the next boot. The file gets
+ * a device over them anew once all have ended that are known to have had the one that is gone. What
+ * stands under its name now is left alone.
+ */
+static int check_device(
+	struct record_inode *inode, const struct device *device, bool *lost, struct obstacle *o)
+{
+	const struct holder *h = watch_find_live(inode->watch, true);
+	struct problem why = PROBLEM_INIT;
+	int r = soft_device_check(&device->soft, &why);
+
+	*lost = r == -ESTALE && !h;
+	if (r == 0)
+		return 0;
+	if (r == -ESTALE)
+		record_overlay(inode);
+	if (*lost) {
+		log_error("inode %" PRIu64 " is to get a device anew, and its blocks stay its own "
+			  "until the next boot: %s",
+			inode->ino, why.text);
+		return 0;
+	}
+	o->error = EIO;
+	o->reason = GM_REASON_DEVICE;
+	if (r == -ESTALE)
+		return problem(&o->why, EIO, "%s, while process %d had it: end that one first",
+			why.text, (int)h->process->pid);
+	return problem(&o->why, EIO,
+		"%s: remove it with daxctl if nobody has its memory any more, or boot anew",
+		why.text);
+}
+
+static int drop_lost(struct record_inode *inode, struct obstacle *o)
+{
+	struct device_list *devices = &inode->devices->list;
+	size_t i = 0;
+
+	while (i < devices->count) {
+		bool lost = false;
+		int r = check_device(inode, &devices->at[i], &lost, o);
+		if (r < 0)
+			return r;
+		if (lost)
+			device_list_remove(devices, i);
+		else
+			i++;
+	}
+	return 0;
+}
+
 /* ---- planning ---- */
 
 static int obstacle(struct obstacle *o, int error, enum gm_reason reason, const char *text)
@@ -164,18 +218,24 @@ static bool takes_away_first(
 
 void deliver(struct server *s, struct delivery *d)
 {
-	struct inode_devices *devices = devices_of(record_find(&s->record, d->ino));
+	struct record_inode *inode = record_find(&s->record, d->ino);
+	struct inode_devices *devices = devices_of(inode);
 	struct device_plan needed = DEVICE_PLAN_NULL;
 	struct obstacle o = {.why = PROBLEM_INIT};
 	int r = 0;
 
-	if (devices && takes_away_first(s, d, devices)) {
+	if (!devices) {
+		(void)obstacle(&o, ENOMEM, GM_REASON_MEMORY, "no memory to note its devices");
+		delivery_fail(s, d, &o);
+		return;
+	}
+	if (!devices->working)
+		r = drop_lost(inode, &o);
+	if (r >= 0 && takes_away_first(s, d, devices)) {
 		TAILQ_INSERT_TAIL(&s->deliveries, d, entry);
 		return;
 	}
-	if (!devices)
-		r = obstacle(&o, ENOMEM, GM_REASON_MEMORY, "no memory to note its devices");
-	else if (!devices->working)
+	if (r >= 0 && !devices->working)
 		r = plan(s, d, &devices->list, &needed, &o);
 	if (r >= 0 && needed.count > 0)
 		r = start_making(s, d->ino, devices, &needed, &o);

@@ -35,6 +35,14 @@ void device_list_add(struct device_list *l, unsigned region, struct soft_device 
 	*soft = SOFT_DEVICE_NULL;
 }
 
+void device_list_remove(struct device_list *l, size_t i)
+{
+	assert(i < l->count);
+	soft_device_deinit(&l->at[i].soft);
+	l->count--;
+	memmove(&l->at[i], &l->at[i + 1], (l->count - i) * sizeof(*l->at));
+}
+
 int device_list_copy(struct device_list *ret, const struct device_list *from)
 {
 	if (device_list_reserve(ret, from->count) < 0)

@@ -31,6 +31,9 @@ int device_list_reserve(struct device_list *l, size_t more);
 /* Takes what *soft owns; *soft is null afterwards. There must be room. */
 void device_list_add(struct device_list *l, unsigned region, struct soft_device *soft);
 
+/* The order of the others stays. */
+void device_list_remove(struct device_list *l, size_t i);
+
 /* A copy of its own of everything in `from`. *ret must be empty. -ENOMEM. */
 int device_list_copy(struct device_list *ret, const struct device_list *from);
 

@@ -77,11 +77,16 @@ static int list_region(
 	return r;
 }
 
-int device_work_list(
-	const struct region *regions, unsigned count, struct device_list *ret, struct problem *why)
+int device_work_list(const struct region *regions, unsigned count, struct device_list *ret,
+	uint32_t *lost, struct problem *why)
 {
+	*lost = 0;
 	for (unsigned i = 0; i < count; i++) {
 		int r = list_region(i, regions[i].physical_start, ret, why);
+		if (r >= 0)
+			r = soft_device_has_lost(regions[i].physical_start, why);
+		if (r > 0)
+			*lost |= 1U << i;
 		if (r < 0) {
 			device_list_deinit(ret);
 			return problem_prefix(why, r, "region %s", regions[i].name);
@@ -127,6 +132,7 @@ static void remove_orphan(const struct region *regions, const struct device *d, 
 			node);
 }
 
+/* A window. */
 static void remove_unused(const struct region *regions, const struct device *d, pid_t user)
 {
 	char node[SOFT_DEVICE_NODE];
@@ -143,38 +149,16 @@ static void remove_unused(const struct region *regions, const struct device *d, 
 		log_info("%s is removed: a helper that ended had left it", node);
 }
 
-static bool is_orphan(const struct soft_device *d)
+void device_work_remove(const struct region *regions, const struct device_list *devices,
+	const struct scan_result *sought, struct reuse *reuse)
 {
-	return d->bound && !d->window;
-}
-
-int device_work_remove(const struct region *regions, const struct device_list *devices,
-	const struct scan_options *scan, struct reuse *reuse)
-{
-	_cleanup_free_ struct scan_target *targets = calloc(devices->count + 1, sizeof(*targets));
-	_cleanup_(scan_result_deinit) struct scan_result result = SCAN_RESULT_NULL;
-
-	if (!targets)
-		return -ENOMEM;
-	for (size_t i = 0; i < devices->count; i++) {
-		char node[SOFT_DEVICE_NODE];
-		procscan_identify_device(&targets[i], devices->at[i].soft.rdev,
-			soft_device_node(node, &devices->at[i].soft));
-	}
-	const struct scan_options options = {.targets = targets,
-		.target_count = (unsigned)devices->count,
-		.supervisor = scan->supervisor};
-	int r = procscan_run(&options, &result);
-	if (r < 0)
-		return r;
 	for (unsigned i = 0; i < devices->count; i++) {
 		const struct device *d = &devices->at[i];
-		if (is_orphan(&d->soft))
-			remove_orphan(regions, d, reuse);
+		if (sought)
+			remove_unused(regions, d, find_user(sought, i));
 		else
-			remove_unused(regions, d, find_user(&result, i));
+			remove_orphan(regions, d, reuse);
 	}
-	return 0;
 }
 
 /* ---- zeroing ---- */

@@ -22,17 +22,19 @@
 int device_work_make(const struct region *regions, const struct device_plan *plan,
 	struct reuse *reuse, struct device_list *made, struct problem *why);
 
-/* Lists the devices of all regions. *ret must be empty. */
-int device_work_list(
-	const struct region *regions, unsigned count, struct device_list *ret, struct problem *why);
+/* Lists the devices of all regions, and tells the regions of which some are lost
+ * (soft_device_has_lost()), a bit each. *ret must be empty. */
+int device_work_list(const struct region *regions, unsigned count, struct device_list *ret,
+	uint32_t *lost, struct problem *why);
 
 /*
- * Removes those of the devices that nobody has: a window, or one that is not bound, if no process
- * has it open or maps it; any other if the counts show it (reuse.h). The others, and what fails,
- * are logged and stay. scan says whose processes we are. Returns what the look into /proc returns.
+ * Removes those of the devices that nobody has. Windows: if no process has one open or maps it;
+ * sought is what a look into /proc has found, its targets numbered as the devices are. Others
+ * (sought is NULL): if the counts show it (reuse.h). Those that somebody has, and what fails, are
+ * logged and stay.
  */
-int device_work_remove(const struct region *regions, const struct device_list *devices,
-	const struct scan_options *scan, struct reuse *reuse);
+void device_work_remove(const struct region *regions, const struct device_list *devices,
+	const struct scan_result *sought, struct reuse *reuse);
 
 /*
  * Zeroes [offset, offset + length) of a region through a device of its own over these blocks, which

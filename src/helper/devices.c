@@ -4,10 +4,10 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "helper/adoption.h"
 #include "helper/server.h"
+#include "util/cleanup.h"
 #include "util/log.h"
 
 struct inode_devices *devices_of(struct record_inode *inode)
@@ -80,7 +80,19 @@ static void overlay_owners(const struct record *record, const struct device *d)
 	}
 }
 
-static int judge(struct server *s, struct device *d, struct device_list *doomed)
+/* What is to go, if nobody has it. */
+struct doomed {
+	struct device_list orphans;
+	struct device_list windows;
+};
+
+static void doomed_deinit(struct doomed *d)
+{
+	device_list_deinit(&d->orphans);
+	device_list_deinit(&d->windows);
+}
+
+static int judge(struct server *s, struct device *d, struct doomed *doomed)
 {
 	char node[SOFT_DEVICE_NODE];
 	struct problem reason = PROBLEM_INIT;
@@ -89,10 +101,11 @@ static int judge(struct server *s, struct device *d, struct device_list *doomed)
 	switch (adoption_judge(&s->record, d->region, &d->soft, &inode, &reason)) {
 	case ADOPTION_INODE:
 		return take_over(inode, d);
-	case ADOPTION_UNFINISHED:
 	case ADOPTION_WINDOW:
+		device_list_add(&doomed->windows, d->region, &d->soft);
+		return 0;
 	case ADOPTION_ORPHAN:
-		device_list_add(doomed, d->region, &d->soft);
+		device_list_add(&doomed->orphans, d->region, &d->soft);
 		return 0;
 	case ADOPTION_SYSTEM:
 		return 0;
@@ -105,33 +118,71 @@ static int judge(struct server *s, struct device *d, struct device_list *doomed)
 	return 0;
 }
 
-int devices_take_list(struct server *s, struct work_job *job, struct problem *why)
+static int judge_all(struct server *s, struct device_list *found, struct doomed *ret)
 {
-	if (job->error < 0)
-		return problem(why, -job->error, "%s", job->why.text);
+	int r = device_list_reserve(&ret->orphans, found->count);
+
+	if (r >= 0)
+		r = device_list_reserve(&ret->windows, found->count);
+	for (size_t i = 0; r >= 0 && i < found->count; i++)
+		r = judge(s, &found->at[i], ret);
+	return r;
+}
+
+/*
+ * Somebody has taken a device of theirs away, perhaps. That they have none, or one that is idle,
+ * shows nothing then: none of them is free in this boot.
+ */
+static void keep_owners(struct server *s, uint32_t lost)
+{
+	struct record_inode *inode;
+
+	if (lost == 0)
+		return;
+	log_warning("somebody has removed or changed devices of files in this boot: what is held "
+		    "now stays held until the next boot");
+	LIST_FOREACH (inode, &s->record.inodes, by_record)
+		if (inode->regions & lost)
+			record_overlay(inode);
+}
+
+static int remove_orphans(struct server *s, struct device_list *orphans)
+{
 	struct work_job *removal = work_job_new(WORK_REMOVE);
-	int r = removal ? device_list_reserve(&removal->devices, job->devices.count) : -ENOMEM;
-	for (size_t i = 0; r >= 0 && i < job->devices.count; i++)
-		r = judge(s, &job->devices.at[i], &removal->devices);
-	if (r < 0) {
-		work_job_free(removal);
-		return problem_errno(why, -r, "taking over %zu devices", job->devices.count);
-	}
-	if (removal->devices.count == 0) {
-		work_job_free(removal);
-		devices_finish(s);
-		return 0;
-	}
+
+	if (!removal)
+		return -ENOMEM;
+	removal->devices = *orphans;
+	*orphans = DEVICE_LIST_NULL;
 	s->devices_state = DEVICES_CLEARING;
 	work_submit(s->zeroing, removal);
 	return 0;
 }
 
+int devices_take_list(struct server *s, struct work_job *job, struct problem *why)
+{
+	_cleanup_(doomed_deinit) struct doomed doomed = {
+		.orphans = DEVICE_LIST_NULL, .windows = DEVICE_LIST_NULL};
+
+	if (job->error < 0)
+		return problem(why, -job->error, "%s", job->why.text);
+	keep_owners(s, job->lost);
+	int r = judge_all(s, &job->devices, &doomed);
+	if (r >= 0)
+		r = leftovers_begin(s, &doomed.windows);
+	if (r >= 0 && doomed.orphans.count > 0)
+		r = remove_orphans(s, &doomed.orphans);
+	if (r < 0)
+		return problem_errno(why, -r, "taking over %zu devices", job->devices.count);
+	if (s->devices_state != DEVICES_CLEARING)
+		devices_finish(s);
+	return 0;
+}
+
 void devices_take_removed(struct server *s, const struct work_job *job)
 {
-	if (job->error < 0)
-		log_error("what a helper that ended has left stays: looking for who has it open "
-			  "fails: %s",
-			strerror(-job->error));
-	devices_finish(s);
+	if (job->sought)
+		leftovers_end(s);
+	else
+		devices_finish(s);
 }

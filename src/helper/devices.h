@@ -30,7 +30,7 @@ struct inode_devices {
 enum devices_state {
 	DEVICES_UNKNOWN,
 	DEVICES_LISTING,
-	DEVICES_CLEARING, /* what a crash left is being removed */
+	DEVICES_CLEARING, /* those of files that are in no pool any more are being removed */
 	DEVICES_READY,
 };
 

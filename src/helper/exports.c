@@ -86,7 +86,7 @@ void exports_finish(struct server *s, const struct delivery *d)
 		r = soft_device_set_owner(device, d->uid, d->gid, d->mode & NODE_BITS);
 	if (r < 0) {
 		log_error("giving %s to user %u fails: %s", node, d->uid, strerror(-r));
-		exports_answer(s, d, -r, GM_REASON_DEVICE, NULL);
+		exports_answer(s, d, r == -ESTALE ? EIO : -r, GM_REASON_DEVICE, NULL);
 		return;
 	}
 	const struct audits_owner owner = {d->uid, d->gid, d->mode & NODE_BITS};
@@ -205,14 +205,19 @@ void exports_take_node(struct server *s, const struct link_export *m)
 	change_owner(s, inode, get_le32(m->uid), get_le32(m->gid), get_le32(m->mode) & NODE_BITS);
 }
 
-/* All of them, whichever was exported: none needs a node that others can open. */
+/* All of them, whichever was exported: none needs a node that others can open. One that somebody
+ * has removed has none any more, and another device that has its name is not ours to close. */
 static int close_nodes(const struct device_list *devices)
 {
 	int result = 0;
 
 	for (size_t i = 0; i < devices->count; i++) {
-		int r = soft_device_set_owner(&devices->at[i].soft, 0, 0, 0);
-		if (r < 0)
+		const struct soft_device *d = &devices->at[i].soft;
+		struct problem why = PROBLEM_INIT;
+		int r = soft_device_set_owner(d, 0, 0, 0);
+		if (r < 0 && soft_device_check(d, &why) == -ESTALE)
+			log_warning("no node is closed: %s", why.text);
+		else if (r < 0)
 			result = r;
 	}
 	return result;

@@ -157,6 +157,21 @@ static enum gm_reason reason_of(int error)
 	}
 }
 
+/* What the client is told. A device that is another one now is nothing that it could mend. */
+static int errno_of(int error)
+{
+	switch (error) {
+	case E2BIG:
+		return EMFILE;
+	case ESTALE:
+	case ENOENT:
+	case ENXIO:
+		return EIO;
+	default:
+		return error;
+	}
+}
+
 /* Hands out what the record has let pass. Returns true if the client has it. */
 static bool grants_hand_out(struct server *s, struct client *c, const struct grant_order *o,
 	const struct record_extent *extents, size_t count)
@@ -167,7 +182,7 @@ static bool grants_hand_out(struct server *s, struct client *c, const struct gra
 	int k = open_devices(s, &h, o, extents, count);
 	if (k < 0) {
 		log_error("grant of inode %" PRIu64 " fails: %s", o->ino, strerror(-k));
-		client_refuse(s, c, o->ino, k == -E2BIG ? EMFILE : -k, reason_of(-k));
+		client_refuse(s, c, o->ino, errno_of(-k), reason_of(-k));
 		return false;
 	}
 	h.message.ino = put_le64(o->ino);

@@ -39,6 +39,9 @@ static void add_targets(struct work_targets *t, const struct record_inode *inode
 	for (size_t i = 0; i < inode->devices->list.count; i++) {
 		const struct soft_device *d = &inode->devices->list.at[i].soft;
 		char node[SOFT_DEVICE_NODE];
+		/* Who has another device that has its name or number now is nobody's holder. */
+		if (soft_device_check(d, NULL) == -ESTALE)
+			continue;
 		procscan_identify_device(&t->at[t->count], d->rdev, soft_device_node(node, d));
 		t->ino[t->count++] = inode->ino;
 	}

@@ -355,7 +355,8 @@ static int begin_work(struct server *s, enum work_kind kind, uint64_t id, unsign
 		work_job_free(job);
 		return 0;
 	}
-	work_submit(s->zeroing, job);
+	if (!leftovers_hold_back(s, job))
+		work_submit(s->zeroing, job);
 	return 0;
 }
 

@@ -36,6 +36,12 @@ void reuse_init(struct reuse *u, struct counts *counts, uint64_t first)
 
 /* ---- reading ---- */
 
+/* Then nobody's counts tell any more who reaches the pages that it had. */
+static bool is_lost(const struct soft_device *d, struct problem *why)
+{
+	return soft_device_check(d, why) < 0;
+}
+
 /* descriptor: of the device, the only one there is; it is closed. */
 static int read_counts(const struct reuse *u, uint64_t start, const struct soft_device *d,
 	const struct counts_idle *idle, struct counts_reading *ret, struct problem *why)
@@ -50,6 +56,8 @@ static int read_counts(const struct reuse *u, uint64_t start, const struct soft_
 			(struct counts_range){.start = start + d->ranges[i].block * GM_BLOCK_SIZE,
 				.size = d->ranges[i].count * GM_BLOCK_SIZE};
 	int fd = soft_device_open(d, O_RDONLY);
+	if (fd < 0 && is_lost(d, why))
+		return -EBUSY;
 	if (fd < 0)
 		return problem_errno(why, -fd, "opening %s", soft_device_node(node, d));
 	return counts_read(u->counts, fd, ranges, d->range_count, d->align, idle, ret, why);
@@ -214,6 +222,8 @@ static int close_nodes(const struct device_list *devices, struct problem *why)
 	for (size_t i = 0; i < devices->count; i++) {
 		const struct soft_device *d = &devices->at[i].soft;
 		int r = soft_device_set_owner(d, 0, 0, 0);
+		if (r < 0 && is_lost(d, why))
+			return -EBUSY;
 		if (r < 0)
 			return problem_errno(
 				why, -r, "closing %s to others", soft_device_node(node, d));

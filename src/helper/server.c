@@ -45,6 +45,7 @@ static void server_init(struct server *s)
 	takeback_init(&s->takeback);
 	LIST_INIT(&s->revocations);
 	TAILQ_INIT(&s->deliveries);
+	leftovers_init(&s->leftovers);
 }
 
 static void server_deinit(struct server *s)
@@ -58,6 +59,7 @@ static void server_deinit(struct server *s)
 	clients_close_all(s);
 	holders_free_all(s);
 	devices_free_all(s);
+	leftovers_deinit(&s->leftovers);
 	users_free_all(s);
 	link_deinit(s);
 	record_deinit(&s->record);
@@ -281,6 +283,9 @@ static int take_result(struct server *s, struct work_job *job, struct problem *w
 		break;
 	case WORK_LIST:
 		return devices_take_list(s, job, why);
+	case WORK_SEEK:
+		leftovers_take_sought(s, job);
+		break;
 	case WORK_REMOVE:
 		devices_take_removed(s, job);
 		break;

@@ -17,7 +17,7 @@
 #include "helper/grants.h"
 #include "helper/helper.h"
 #include "helper/holders.h"
-#include "util/limiter.h"
+#include "helper/leftovers.h"
 #include "helper/link.h"
 #include "helper/lookout.h"
 #include "helper/processes.h"
@@ -30,6 +30,7 @@
 #include "helper/work.h"
 #include "region/ledger.h"
 #include "region/region.h"
+#include "util/limiter.h"
 
 struct server {
 	int epoll;
@@ -63,6 +64,7 @@ struct server {
 	struct lookout lookout; /* soft regions: */
 	struct takeback takeback;
 	enum devices_state devices_state;
+	struct leftovers leftovers;
 	struct deliveries deliveries; /* that wait for devices; oldest first */
 	struct users users;
 	struct limiter noise;        /* of log lines that all clients can cause at will */

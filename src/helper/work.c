@@ -115,13 +115,17 @@ static int work_run(struct work *w, struct work_job *job)
 	case WORK_ZERO:
 		return work_zero(w, job);
 	case WORK_SCAN:
+	case WORK_SEEK:
 		return work_scan(w, job);
 	case WORK_MAKE:
 		return device_work_make(w->regions, &job->plan, w->reuse, &job->devices, &job->why);
 	case WORK_LIST:
-		return device_work_list(w->regions, w->region_count, &job->devices, &job->why);
+		return device_work_list(
+			w->regions, w->region_count, &job->devices, &job->lost, &job->why);
 	case WORK_REMOVE:
-		return device_work_remove(w->regions, &job->devices, w->scan, w->reuse);
+		device_work_remove(
+			w->regions, &job->devices, job->sought ? &job->scan : NULL, w->reuse);
+		return 0;
 	case WORK_TAKE:
 		return reuse_take(w->reuse, w->regions, &job->devices, &job->why);
 	}

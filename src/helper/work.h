@@ -7,6 +7,7 @@
 #ifndef GM_HELPER_WORK_H
 #define GM_HELPER_WORK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
 
@@ -21,7 +22,8 @@ enum work_kind {
 	WORK_SCAN,   /* /proc */
 	WORK_MAKE,   /* devices of an inode */
 	WORK_LIST,   /* all devices of all regions */
-	WORK_REMOVE, /* devices that nobody has open */
+	WORK_SEEK,   /* /proc, for who has the devices */
+	WORK_REMOVE, /* devices that nobody has */
 	WORK_TAKE,   /* devices of an inode, once they are shown idle */
 };
 
@@ -41,19 +43,21 @@ struct work_job {
 	unsigned region;
 	uint64_t offset;
 	uint64_t length;
-	/* SCAN of soft regions: */
+	/* SCAN of soft regions, SEEK: */
 	struct work_targets targets;
 	/* MAKE, TAKE: */
 	uint64_t ino;
 	uint64_t epoch; /* TAKE */
 	struct device_plan plan;
-	/* MAKE, LIST: the result; REMOVE: what to remove; TAKE: what to remove, then what is left
-	 */
+	/* MAKE, LIST: the result; SEEK: what it is about; REMOVE: what to remove; TAKE: what to
+	 * remove, then what is left */
 	struct device_list devices;
+	uint32_t lost; /* LIST: the regions of which devices were lost, a bit each */
+	bool sought;   /* REMOVE: scan is what a SEEK of these devices has found */
 	/* the result: */
-	int error;          /* 0 or negative errno */
-	struct problem why; /* with error, of what goes through devices */
-	struct scan_result scan;
+	int error;               /* 0 or negative errno */
+	struct problem why;      /* with error, of what goes through devices */
+	struct scan_result scan; /* SCAN, SEEK */
 	STAILQ_ENTRY(work_job) entry;
 };
 

@@ -37,6 +37,16 @@ int dax_region_delete(const char *region_path, struct dax_id d);
 int dax_get(struct dax_id d, const char *attribute, uint64_t *ret);
 int dax_get_node(struct dax_id d, int *ret); /* NUMA node, -1: none */
 int dax_get_rdev(struct dax_id d, dev_t *ret);
+
+/*
+ * Names and device numbers come back; these do not, in this boot: sysfs gives no directory the
+ * number of another one that was there before. The instance is that of the device, from its making
+ * to its end, whatever is done to it. The identity changes with its ranges, size and page size too.
+ * Neither is ever 0.
+ */
+int dax_get_instance(struct dax_id d, uint64_t *ret);
+int dax_get_identity(struct dax_id d, uint64_t *ret);
+
 int dax_put(struct dax_id d, const char *attribute, const char *text);
 
 /* The name of its driver, "" if it has none. */

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Making and removing devices of a soft region. What a crash can leave: a device without memory, or
- * without a driver. Neither was ever given to anybody, and the next one to hold the lock removes
- * it.
+ * Making and removing devices of a soft region. What a crash can leave: a device without all of its
+ * memory, or without a driver. It was never given to anybody, or was shown to be nobody's, and the
+ * next one to hold the lock removes it.
  */
 #include "region/soft_device.h"
 
@@ -89,63 +89,106 @@ static int hold_read(
 
 /* ---- taking away ---- */
 
+/* The kernel takes orders by name. */
+static int check_instance(const struct dax_id d, uint64_t instance, struct problem *why)
+{
+	uint64_t now = 0;
+	char name[DAX_NAME];
+
+	if (dax_get_instance(d, &now) == 0 && now == instance)
+		return 0;
+	return problem(why, EBUSY,
+		"device %s is gone, or another one has its name: somebody else "
+		"is changing the devices of its region",
+		dax_name(name, d));
+}
+
 static int empty_device(const struct dax_id d, const struct soft_device *now, struct problem *why)
 {
 	char name[DAX_NAME];
 	int r = now->bound ? dax_unbind(d) : 0;
 
-	if (r == 0 && now->size != 0)
-		r = dax_put(d, "size", "0");
+	if (r < 0)
+		return problem_errno(why, -r, "unbinding device %s", dax_name(name, d));
+	r = check_instance(d, now->instance, why);
+	if (r < 0 || now->size == 0)
+		return r;
+	r = dax_put(d, "size", "0");
 	return r < 0 ? problem_errno(why, -r, "emptying device %s", dax_name(name, d)) : 0;
 }
 
-/* Each step leaves something that the next holder of the lock goes on with. */
-static int take_away(const struct hold *h, unsigned id, struct problem *why)
+/* Has it no memory but what we gave it? */
+static bool is_part_of(const struct soft_device *d, const struct soft_work *w)
 {
-	const struct dax_id d = {.region = h->region.id, .id = id};
-	_cleanup_(soft_device_deinit) struct soft_device now = SOFT_DEVICE_NULL;
-	int r = hold_read(h, id, &now, why);
+	return d->range_count <= w->count &&
+	       soft_ranges_equal(d->ranges, d->range_count, w->ranges, d->range_count);
+}
 
-	assert(id != 0);
+static bool is_work(const struct soft_device *d, const struct soft_work *w)
+{
+	return d->id == w->id && d->instance == w->instance && !d->seed && !d->exported &&
+	       is_part_of(d, w);
+}
+
+/* Of what is noted to be in work. Each step leaves something that the next holder of the lock goes
+ * on with. */
+static int take_away(const struct hold *h, const struct soft_work *w, struct problem *why)
+{
+	const struct dax_id d = {.region = h->region.id, .id = w->id};
+	_cleanup_(soft_device_deinit) struct soft_device now = SOFT_DEVICE_NULL;
+	char name[DAX_NAME];
+	int r = hold_read(h, w->id, &now, why);
+
+	assert(w->id != 0);
+	if (r == 0 && !is_work(&now, w))
+		return problem(why, EBUSY,
+			"device %s is not what was made: somebody else has changed it",
+			dax_name(name, d));
 	if (r == 0)
 		r = empty_device(d, &now, why);
 	if (r == 0)
-		r = soft_record_set_ours(&h->record, id, false, why);
+		r = soft_record_set_ours(&h->record, w->id, 0, why);
+	if (r == 0)
+		r = check_instance(d, w->instance, why);
 	if (r < 0)
 		return r;
 	r = dax_region_delete(h->region.path, d);
 	if (r < 0)
-		return problem_errno(why, -r, "deleting device %u of the region at %#" PRIx64, id,
-			h->region.start);
+		return problem_errno(why, -r, "deleting device %u of the region at %#" PRIx64,
+			w->id, h->region.start);
 	return 0;
 }
 
-static bool is_half_made(const struct hold *h, const struct soft_device *d)
+/* Takes away what a crash has left half made. One that is bound was whole. */
+static int clear_work(
+	const struct hold *h, const struct device_array *all, bool *removed, struct problem *why)
 {
-	if (d->seed || d->bound || d->exported)
-		return false;
-	return d->ours || (d->size == 0 && soft_record_was_busy(&h->record));
+	_cleanup_(soft_work_deinit) struct soft_work w = SOFT_WORK_NULL;
+	int r = soft_record_load(&h->record, &w, why);
+
+	for (size_t i = 0; i < all->count && r == 0; i++)
+		if (!all->at[i].bound && is_work(&all->at[i], &w)) {
+			*removed = true;
+			r = take_away(h, &w, why);
+		}
+	return r < 0 ? r : soft_record_end(&h->record, why);
 }
 
-/* Reads all devices and takes away what a crash has left. */
+/* Reads all devices, takes away what a crash has left, and forgets what is not there any more. */
 static int clear_up(const struct hold *h, struct device_array *ret, struct problem *why)
 {
 	_cleanup_(device_array_deinit) struct device_array all = DEVICE_ARRAY_NULL;
 	bool removed = false;
 	int r = hold_read_all(h, &all, why);
 
-	for (size_t i = 0; i < all.count && r == 0; i++) {
-		if (!is_half_made(h, &all.at[i]))
-			continue;
-		removed = true;
-		r = take_away(h, all.at[i].id, why);
-	}
 	if (r == 0 && soft_record_was_busy(&h->record))
-		r = soft_record_set_busy(&h->record, false, why);
+		r = clear_work(h, &all, &removed, why);
 	if (r == 0 && removed) {
 		device_array_deinit(&all);
 		r = hold_read_all(h, &all, why);
 	}
+	if (r == 0)
+		r = soft_record_forget_gone(&h->record, all.at, all.count, why);
 	if (r < 0)
 		return r;
 	*ret = all;
@@ -184,9 +227,18 @@ int soft_device_list(
 	return 0;
 }
 
+int soft_device_has_lost(uint64_t region_start, struct problem *why)
+{
+	_cleanup_(soft_record_close) struct soft_record record = SOFT_RECORD_NULL;
+	int r = soft_record_open(&record, region_start, why);
+
+	return r < 0 ? r : soft_record_has_lost(&record);
+}
+
 static bool is_same(const struct soft_device *a, const struct soft_device *b)
 {
-	return a->id == b->id && a->rdev == b->rdev && a->align == b->align &&
+	return a->id == b->id && a->instance == b->instance && a->identity == b->identity &&
+	       a->rdev == b->rdev && a->align == b->align &&
 	       soft_device_covers(a, b->ranges, b->range_count);
 }
 
@@ -223,17 +275,19 @@ static int check_removed(const struct hold *h, const struct soft_device *d, stru
 int soft_device_remove(uint64_t region_start, const struct soft_device *d, struct problem *why)
 {
 	_cleanup_(hold_deinit) struct hold h = HOLD_NULL;
+	const struct soft_work w = {
+		.instance = d->instance, .id = d->id, .ranges = d->ranges, .count = d->range_count};
 	int r = hold_init(&h, region_start, why);
 
 	if (r == 0)
 		r = check_known(&h, d, why);
 	if (r == 0)
-		r = soft_record_set_busy(&h.record, true, why);
+		r = soft_record_begin(&h.record, &w, why);
 	if (r == 0)
-		r = take_away(&h, d->id, why);
+		r = take_away(&h, &w, why);
 	if (r == 0)
 		r = check_removed(&h, d, why);
-	return r < 0 ? r : soft_record_set_busy(&h.record, false, why);
+	return r < 0 ? r : soft_record_end(&h.record, why);
 }
 
 /* ---- making ---- */
@@ -263,9 +317,11 @@ static int name_owner(
 		r = problem(why, EBUSY,
 			"block %" PRIu64 " of the region at %#" PRIx64 " belongs to %s%s", block,
 			h->region.start, soft_device_node(node, d),
-			d->ours ? ""
-				: ", which was not made by guestmemfs: remove it with daxctl if it "
-				  "is not needed");
+			d->ours && d->bound ? ""
+			: d->ours ? ", which somebody has unbound: remove it with daxctl if nobody "
+				    "has its memory any more"
+				  : ", which was not made by guestmemfs, or was changed since: "
+				    "remove it with daxctl if it is not needed");
 	}
 	return r < 0 ? r
 		     : problem_errno(why, -error,
@@ -321,53 +377,67 @@ static int check_numbers(const struct hold *h, unsigned id, const struct wanted 
 	return 0;
 }
 
+/* From the end of this on it is ours, whole. */
 static int make_numbers(
 	const struct hold *h, unsigned id, const struct wanted *w, struct problem *why)
 {
 	_cleanup_(soft_device_deinit) struct soft_device made = SOFT_DEVICE_NULL;
-	int r = soft_record_set_ours(&h->record, id, true, why);
+	int r = set_numbers(h, id, w, why);
 
 	if (r == 0)
-		r = set_numbers(h, id, w, why);
-	return r < 0 ? r : check_numbers(h, id, w, false, &made, why);
+		r = check_numbers(h, id, w, false, &made, why);
+	return r < 0 ? r : soft_record_set_ours(&h->record, id, made.identity, why);
 }
 
 static int bind_device(const struct hold *h, unsigned id, const struct wanted *w,
 	struct soft_device *ret, struct problem *why)
 {
+	_cleanup_(soft_device_deinit) struct soft_device made = SOFT_DEVICE_NULL;
 	char node[SOFT_DEVICE_NODE];
 	int r = soft_driver_bind((struct dax_id){.region = h->region.id, .id = id}, why);
 
 	if (r == 0)
-		r = check_numbers(h, id, w, true, ret, why);
+		r = check_numbers(h, id, w, true, &made, why);
 	if (r < 0)
 		return r;
 	/* The name was another device's before, perhaps: its node may have kept an owner by rules
 	 * of udev. */
-	r = soft_device_set_owner(ret, 0, 0, 0600);
+	r = soft_device_set_owner(&made, 0, 0, 0600);
 	if (r < 0)
-		return problem_errno(why, -r, "making %s root's", soft_device_node(node, ret));
+		return problem_errno(why, -r, "making %s root's", soft_device_node(node, &made));
+	*ret = made;
+	made = SOFT_DEVICE_NULL;
 	return 0;
+}
+
+/* What can't be taken away now is taken away by the next holder of the lock. */
+static void unmake_device(const struct hold *h, const struct soft_work *work)
+{
+	if (take_away(h, work, NULL) == 0)
+		(void)soft_record_end(&h->record, NULL);
 }
 
 static int make_device(
 	const struct hold *h, const struct wanted *w, struct soft_device *ret, struct problem *why)
 {
 	_cleanup_(soft_device_deinit) struct soft_device made = SOFT_DEVICE_NULL;
-	unsigned id = 0;
-	int r = soft_region_add(&h->region, &id, why);
+	struct soft_work work = {.ranges = w->ranges, .count = w->count};
+	int r = soft_region_add(&h->region, &work.id, &work.instance, why);
 
 	if (r < 0)
 		return r;
-	r = make_numbers(h, id, w, why);
+	r = soft_record_begin(&h->record, &work, why);
 	if (r == 0)
-		r = bind_device(h, id, w, &made, why);
+		r = make_numbers(h, work.id, w, why);
+	if (r == 0)
+		r = bind_device(h, work.id, w, &made, why);
 	if (r < 0) {
-		/* What can't be taken away now is taken away by the next holder of the lock. */
-		if (take_away(h, id, NULL) == 0)
-			(void)soft_record_set_busy(&h->record, false, NULL);
+		unmake_device(h, &work);
 		return r;
 	}
+	r = soft_record_end(&h->record, why);
+	if (r < 0)
+		return r;
 	*ret = made;
 	made = SOFT_DEVICE_NULL;
 	return 0;
@@ -388,18 +458,42 @@ int soft_device_create(uint64_t region_start, const struct soft_range *ranges, s
 	const struct wanted w = {
 		.ranges = joined, .count = soft_ranges_join(joined, range_count), .align = align};
 	r = soft_ranges_check(w.ranges, w.count, region_start, h.region.blocks, align, why);
-	if (r == 0)
-		r = soft_record_set_busy(&h.record, true, why);
-	if (r == 0)
-		r = make_device(&h, &w, ret, why);
-	return r < 0 ? r : soft_record_set_busy(&h.record, false, why);
+	return r < 0 ? r : make_device(&h, &w, ret, why);
 }
 
 /* ---- nodes ---- */
 
+int soft_device_check(const struct soft_device *d, struct problem *why)
+{
+	const struct dax_id id = {.region = d->region_id, .id = d->id};
+	uint64_t instance = 0, identity = 0;
+	char driver[DAX_NAME], node[SOFT_DEVICE_NODE];
+
+	soft_device_node(node, d);
+	if (dax_get_instance(id, &instance) < 0)
+		return problem(why, ESTALE, "%s is gone: somebody has removed it", node);
+	if (instance != d->instance)
+		return problem(why, ESTALE,
+			"%s is another device now: somebody has removed ours and made one of its "
+			"name",
+			node);
+	if (dax_get_identity(id, &identity) < 0 || identity != d->identity)
+		return problem(why, ESTALE,
+			"%s is not what it was made as: somebody has changed its ranges", node);
+	if (dax_get_driver(id, driver) < 0 || driver[0] == '\0')
+		return problem(why, ENXIO, "%s has no driver: somebody has unbound it", node);
+	return 0;
+}
+
+/*
+ * The number of what was opened is that of a device that was there before, and is there after: so
+ * it was its number in between, whatever the name has led to.
+ */
 static int open_node(const struct soft_device *d, int flags)
 {
+	const struct dax_id id = {.region = d->region_id, .id = d->id};
 	char node[SOFT_DEVICE_NODE];
+	uint64_t identity = 0;
 	struct stat st;
 	_cleanup_fd_ int fd = open(soft_device_node(node, d), flags | O_NOFOLLOW | O_CLOEXEC);
 
@@ -408,6 +502,8 @@ static int open_node(const struct soft_device *d, int flags)
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	if (!S_ISCHR(st.st_mode) || st.st_rdev != d->rdev)
+		return -ESTALE;
+	if (dax_get_identity(id, &identity) < 0 || identity != d->identity)
 		return -ESTALE;
 	return steal_fd(&fd);
 }
@@ -419,7 +515,7 @@ int soft_device_open(const struct soft_device *d, int access)
 
 int soft_device_note_exported(uint64_t region_start, struct soft_device *d)
 {
-	int r = d->exported ? 0 : soft_record_note_exported(region_start, d->id);
+	int r = d->exported ? 0 : soft_record_note_exported(region_start, d->id, d->identity);
 
 	if (r == 0)
 		d->exported = true;
@@ -428,7 +524,7 @@ int soft_device_note_exported(uint64_t region_start, struct soft_device *d)
 
 int soft_device_note_window(uint64_t region_start, struct soft_device *d)
 {
-	int r = soft_record_note_window(region_start, d->id);
+	int r = soft_record_note_window(region_start, d->id, d->identity);
 
 	if (r == 0)
 		d->window = true;

@@ -17,6 +17,11 @@
  * under which each of these functions works. The kernel's own first device of the region (seed)
  * can't be deleted and is never ours; whatever else others have made is listed and never changed.
  *
+ * Root may remove a device of ours and make another, which has its name and number then; or change
+ * its ranges. So a device is never taken for ours, opened, given to somebody or taken away by its
+ * name: what sysfs shows of it must be what it was made as (identity). The kernel takes orders by
+ * name, too: each one is given right after a look at what has the name.
+ *
  * Functions return 0 or a negative errno with a sentence. All of them may take a tenth of a second
  * and more (binding sets up the struct pages): not for an event loop.
  */
@@ -40,9 +45,11 @@ struct soft_device {
 	uint64_t align;         /* page size of its mappings, bytes */
 	uint64_t size;          /* bytes */
 	dev_t rdev;             /* of its node */
+	uint64_t instance;      /* this device and no other of its name (dax_sysfs.h) */
+	uint64_t identity;      /* ... with these ranges, size and align; 0: it was changing */
 	bool bound;             /* to a driver: device_dax, or kmem */
 	bool kmem;              /* its memory is the kernel's System RAM, or about to be */
-	bool ours;              /* made by soft_device_create() since this boot */
+	bool ours;              /* made by soft_device_create() in this boot, and as it was made */
 	bool exported;          /* others could open its node in this boot: never removed in it */
 	bool window;            /* no descriptor of it ever leaves who made it */
 	bool seed;              /* the region's first device */
@@ -58,11 +65,20 @@ void soft_device_deinit(struct soft_device *d);
 
 /*
  * Every device of the region, the metadata device and the seed among them, by ascending id; to be
- * given to soft_device_list_free(). What a crash has left half made (no memory yet, not bound) is
- * removed before. -ENODEV no such region.
+ * given to soft_device_list_free(). What a crash has left half made, or half taken away, is removed
+ * before: the one device that is noted to be, if it is not bound and has no other ranges than ours.
+ * -ENODEV no such region.
  */
 int soft_device_list(
 	uint64_t region_start, struct soft_device **ret, size_t *count, struct problem *why);
+
+/*
+ * Has a device of ours gone since the boot, or become another one, without us? Then nobody can tell
+ * by its counts any more who reaches the memory that it had. To be asked after soft_device_list(),
+ * which finds it out. 1, 0 or a negative errno with a sentence.
+ */
+int soft_device_has_lost(uint64_t region_start, struct problem *why);
+
 void soft_device_list_free(struct soft_device *list, size_t count);
 
 /*
@@ -84,8 +100,14 @@ int soft_device_create(uint64_t region_start, const struct soft_range *ranges, s
 int soft_device_remove(uint64_t region_start, const struct soft_device *d, struct problem *why);
 
 /*
- * Opens its node, access O_RDONLY or O_RDWR, and shows by the device number that it is this device.
- * A descriptor or a negative errno; -ESTALE another one has its name.
+ * Is it there as it was when d was read, and bound? -ESTALE somebody has removed it, put another in
+ * its place or given it other ranges; -ENXIO somebody has unbound it; with a sentence. Never waits.
+ */
+int soft_device_check(const struct soft_device *d, struct problem *why);
+
+/*
+ * Opens its node, access O_RDONLY or O_RDWR; what was opened is this device as d has it. A
+ * descriptor or a negative errno; -ESTALE it is not there any more, or not as it was.
  */
 int soft_device_open(const struct soft_device *d, int access);
 
@@ -102,7 +124,7 @@ int soft_device_note_exported(uint64_t region_start, struct soft_device *d);
  */
 int soft_device_note_window(uint64_t region_start, struct soft_device *d);
 
-/* Owner and permission bits of its node. Negative errno; -ESTALE as above. */
+/* Owner and permission bits of its node. Negative errno; -ESTALE as above: nothing was changed. */
 int soft_device_set_owner(const struct soft_device *d, uid_t uid, gid_t gid, mode_t mode);
 
 /* "/dev/dax0.3". Returns buffer. */

@@ -174,15 +174,6 @@ int soft_region_count(struct problem *why)
 
 /* ---- a new device ---- */
 
-static size_t count_in(const struct dax_all *all, unsigned region)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < all->count; i++)
-		n += all->ids[i].region == region;
-	return n;
-}
-
 static bool has(const struct dax_all *all, struct dax_id d)
 {
 	for (size_t i = 0; i < all->count; i++)
@@ -191,29 +182,54 @@ static bool has(const struct dax_all *all, struct dax_id d)
 	return false;
 }
 
-/* The kernel names the last one that was made, which may be somebody else's by then. */
-int soft_region_add(const struct soft_region *r, unsigned *id, struct problem *why)
+/* Is made all that has come or gone in the region? */
+static bool is_all_that_changed(
+	const struct dax_all *before, const struct dax_all *after, struct dax_id made)
+{
+	if (has(before, made) || !has(after, made))
+		return false;
+	for (size_t i = 0; i < before->count; i++)
+		if (before->ids[i].region == made.region && !has(after, before->ids[i]))
+			return false;
+	for (size_t i = 0; i < after->count; i++) {
+		const struct dax_id d = after->ids[i];
+
+		if (d.region == made.region && d.id != made.id && !has(before, d))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * The kernel names the last one that was made, which may be somebody else's by then. If we die in
+ * here, or can't tell, an empty device stays: it is in nobody's way, and it might be theirs.
+ */
+int soft_region_add(
+	const struct soft_region *r, unsigned *id, uint64_t *instance, struct problem *why)
 {
 	_cleanup_(dax_all_deinit) struct dax_all before = DAX_ALL_NULL, after = DAX_ALL_NULL;
 	struct dax_id made = {.id = 0};
+	uint64_t found = 0;
 	int e = dax_all_init(&before, why);
 
 	if (e < 0)
 		return e;
 	e = dax_region_create(r->path, &made);
+	if (e == 0)
+		e = dax_get_instance(made, &found);
 	if (e < 0)
 		return problem_errno(
 			why, -e, "making a device in the region at %#" PRIx64, r->start);
 	e = dax_all_init(&after, why);
 	if (e < 0)
 		return e;
-	if (made.region != r->id || count_in(&after, r->id) != count_in(&before, r->id) + 1 ||
-		has(&before, made) || !has(&after, made))
+	if (made.region != r->id || !is_all_that_changed(&before, &after, made))
 		return problem(why, EBUSY,
 			"devices have come or gone while one was made in the region at %#" PRIx64
 			": somebody else is changing them",
 			r->start);
 	*id = made.id;
+	*instance = found;
 	return 0;
 }
 
@@ -267,21 +283,46 @@ static int device_read_numbers(
 	return 0;
 }
 
+static void device_read_record(struct soft_device *d, const struct soft_record *record)
+{
+	/* The kernel never deletes it, whether or not it is the one that it calls so. */
+	d->seed = d->id == 0;
+	d->ours = !d->seed && record && soft_record_is_ours(record, d->id, d->identity);
+	d->exported = d->ours && soft_record_is_exported(record, d->id, d->identity);
+	d->window = d->ours && soft_record_is_window(record, d->id, d->identity);
+}
+
+/* Numbers and ranges of one and the same device: while it changes it is nobody's that we know. */
+static int device_read_identity(struct soft_device *d, uint64_t before)
+{
+	const struct dax_id name = {.region = d->region_id, .id = d->id};
+	uint64_t after = 0;
+	int e = dax_get_identity(name, &after);
+
+	if (e == 0)
+		e = dax_get_instance(name, &d->instance);
+	d->identity = after == before ? after : 0;
+	return e;
+}
+
 int soft_region_read(const struct soft_region *r, const struct soft_record *record, unsigned id,
 	struct soft_device *ret, struct problem *why)
 {
 	_cleanup_(soft_device_deinit) struct soft_device d = {.region_id = r->id, .id = id};
+	uint64_t before = 0;
+	int e = dax_get_identity((struct dax_id){r->id, id}, &before);
 
-	/* The kernel never deletes it, whether or not it is the one that it calls so. */
-	d.seed = id == 0;
-	d.ours = !d.seed && record && soft_record_is_ours(record, id);
-	d.exported = d.ours && soft_record_is_exported(record, id);
-	d.window = d.ours && soft_record_is_window(record, id);
-	int e = device_read_numbers(&d, r, why);
+	if (e < 0)
+		return problem_errno(why, -e, "reading device dax%u.%u", r->id, id);
+	e = device_read_numbers(&d, r, why);
 	if (e == 0)
 		e = device_read_ranges(&d, r, why);
 	if (e < 0)
 		return e;
+	e = device_read_identity(&d, before);
+	if (e < 0)
+		return problem_errno(why, -e, "reading device dax%u.%u", r->id, id);
+	device_read_record(&d, record);
 	for (size_t i = 0; i < d.range_count; i++)
 		if (d.ranges[i].block == 0 || d.ranges[i].block + d.ranges[i].count == r->blocks)
 			d.metadata = true;

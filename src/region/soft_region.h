@@ -36,10 +36,11 @@ int soft_region_find_only(struct soft_region *ret, struct problem *why);
 int soft_region_count(struct problem *why);
 
 /*
- * Makes a device without memory and says which one it is. -EBUSY devices have come or gone
- * meanwhile: which one is ours is not known then.
+ * Makes a device without memory and says which one it is (instance: dax_sysfs.h). -EBUSY devices
+ * have come or gone meanwhile: which one is ours is not known then.
  */
-int soft_region_add(const struct soft_region *r, unsigned *id, struct problem *why);
+int soft_region_add(
+	const struct soft_region *r, unsigned *id, uint64_t *instance, struct problem *why);
 
 /* What one device is; -ENOENT: there is none with this id. record: as below. */
 int soft_region_read(const struct soft_region *r, const struct soft_record *record, unsigned id,

@@ -15,6 +15,7 @@
 
 #include "confine/confine.h"
 #include "proto/link.h"
+#include "region/procscan.h"
 #include "region/region.h"
 #include "util/cleanup.h"
 
@@ -55,6 +56,10 @@ int __wrap_soft_device_create(uint64_t region_start, const struct soft_range *ra
 	size_t range_count, uint64_t align, struct soft_device *ret, struct problem *why);
 int __wrap_soft_device_remove(
 	uint64_t region_start, const struct soft_device *d, struct problem *why);
+int __real_procscan_run(const struct scan_options *options, struct scan_result *ret);
+int __wrap_procscan_run(const struct scan_options *options, struct scan_result *ret);
+int __wrap_soft_device_has_lost(uint64_t region_start, struct problem *why);
+int __wrap_soft_device_check(const struct soft_device *d, struct problem *why);
 int __wrap_soft_device_open(const struct soft_device *d, int access);
 int __wrap_soft_device_set_owner(const struct soft_device *d, uid_t uid, gid_t gid, mode_t mode);
 int __wrap_soft_device_note_exported(uint64_t region_start, struct soft_device *d);
@@ -177,7 +182,9 @@ static struct fake_device *insert(const struct fake_device *d)
 		abort();
 	*free = *d;
 	free->used = true;
-	free->id = ++fake_soft->last_id;
+	free->identity = ++fake_soft->identities;
+	if (free->id == 0)
+		free->id = ++fake_soft->last_id;
 	make_file(free);
 	return free;
 }
@@ -191,6 +198,30 @@ unsigned fake_soft_add(bool ours, bool bound, uint64_t block, uint32_t count)
 		.ranges = {{block, count}}};
 
 	return insert(&d)->id;
+}
+
+void fake_soft_take_away(unsigned id)
+{
+	fake_soft->lost |= find(id)->ours;
+	remove_file(find(id));
+	find(id)->used = false;
+}
+
+void fake_soft_replace(unsigned id, uint64_t block, uint32_t count)
+{
+	const struct fake_device d = {.id = id,
+		.bound = true,
+		.align = GM_BLOCK_SIZE,
+		.range_count = 1,
+		.ranges = {{block, count}}};
+
+	fake_soft_take_away(id);
+	(void)insert(&d);
+}
+
+void fake_soft_unbind(unsigned id)
+{
+	find(id)->bound = false;
 }
 
 unsigned fake_soft_add_window(uint64_t block, uint32_t count)
@@ -227,11 +258,13 @@ void fake_soft_init(struct rig *r)
 	fake_soft->idle_cdev = 2;
 	fake_soft->idle_page = 1;
 	/* The empty seed, and the metadata: the blocks that are no data. */
-	fake_soft->devices[0] = (struct fake_device){.used = true, .seed = true};
+	fake_soft->devices[0] = (struct fake_device){
+		.used = true, .seed = true, .identity = ++fake_soft->identities};
 	fake_soft->devices[1] = (struct fake_device){.used = true,
 		.bound = true,
 		.ours = true,
 		.id = ++fake_soft->last_id,
+		.identity = ++fake_soft->identities,
 		.align = GM_BLOCK_SIZE,
 		.range_count = 2,
 		.ranges = {{0, RIG_FIRST_DATA}, {RIG_FIRST_DATA + RIG_DATA, 1}}};
@@ -270,6 +303,8 @@ static void describe(struct soft_device *ret, const struct fake_device *d)
 		.align = d->align,
 		.size = blocks_of(d) << GM_BLOCK_SHIFT,
 		.rdev = d->bound ? makedev(900, d->id) : 0,
+		.instance = d->identity,
+		.identity = d->identity,
 		.bound = d->bound,
 		.ours = d->ours,
 		.seed = d->seed,
@@ -297,6 +332,39 @@ int __wrap_soft_device_list(
 	*ret = list;
 	*count = n;
 	return 0;
+}
+
+int __wrap_procscan_run(const struct scan_options *options, struct scan_result *ret)
+{
+	const struct timespec step = {.tv_nsec = 2000000};
+
+	while (atomic_load(&fake_soft->hold_scan))
+		(void)nanosleep(&step, NULL);
+	return __real_procscan_run(options, ret);
+}
+
+int __wrap_soft_device_has_lost(uint64_t region_start, struct problem *why)
+{
+	(void)region_start;
+	(void)why;
+	return fake_soft->lost;
+}
+
+/* The one that d is about, NULL if it is not there any more. */
+static struct fake_device *find_same(const struct soft_device *d)
+{
+	struct fake_device *found = find(d->id);
+
+	return found && found->identity == d->identity ? found : NULL;
+}
+
+int __wrap_soft_device_check(const struct soft_device *d, struct problem *why)
+{
+	const struct fake_device *found = find_same(d);
+
+	if (!found)
+		return problem(why, ESTALE, "device %u is gone, or another one", d->id);
+	return found->bound ? 0 : problem(why, ENXIO, "device %u is unbound", d->id);
 }
 
 static void wait_for_test(void)
@@ -333,11 +401,11 @@ int __wrap_soft_device_create(uint64_t region_start, const struct soft_range *ra
 int __wrap_soft_device_remove(
 	uint64_t region_start, const struct soft_device *d, struct problem *why)
 {
-	struct fake_device *found = find(d->id);
+	struct fake_device *found = find_same(d);
 
 	(void)region_start;
 	if (!found)
-		return problem(why, EBUSY, "it is gone");
+		return problem(why, EBUSY, "it is gone, or another one");
 	if (!found->ours)
 		return problem(why, EPERM, "it is somebody else's");
 	if (found->exported)
@@ -353,7 +421,7 @@ int __wrap_soft_device_remove(
 
 int __wrap_soft_device_note_exported(uint64_t region_start, struct soft_device *d)
 {
-	struct fake_device *found = find(d->id);
+	struct fake_device *found = find_same(d);
 
 	(void)region_start;
 	if (!found)
@@ -364,7 +432,7 @@ int __wrap_soft_device_note_exported(uint64_t region_start, struct soft_device *
 
 int __wrap_soft_device_note_window(uint64_t region_start, struct soft_device *d)
 {
-	struct fake_device *found = find(d->id);
+	struct fake_device *found = find_same(d);
 
 	(void)region_start;
 	if (!found)
@@ -377,6 +445,12 @@ int __wrap_soft_device_note_window(uint64_t region_start, struct soft_device *d)
 int __wrap_soft_device_open(const struct soft_device *d, int access)
 {
 	char path[128];
+	const struct fake_device *found = find_same(d);
+
+	if (!found)
+		return -ESTALE;
+	if (!found->bound)
+		return -ENXIO;
 	int fd = open(path_of(path, d->id), access | O_CLOEXEC);
 
 	return fd < 0 ? -ESTALE : fd;
@@ -384,7 +458,7 @@ int __wrap_soft_device_open(const struct soft_device *d, int access)
 
 int __wrap_soft_device_set_owner(const struct soft_device *d, uid_t uid, gid_t gid, mode_t mode)
 {
-	struct fake_device *found = find(d->id);
+	struct fake_device *found = find_same(d);
 
 	if (!found)
 		return -ESTALE;

@@ -24,6 +24,7 @@
 struct fake_device {
 	bool used, bound, ours, seed, window;
 	unsigned id;
+	uint64_t identity;
 	uint64_t align;
 	uid_t uid;
 	gid_t gid;
@@ -42,13 +43,16 @@ struct fake_soft {
 	struct fake_device devices[FAKE_DEVICES];
 	unsigned last_id; /* numbers come back in the kernel, but a test tells devices apart by them
 			   */
-	unsigned made;    /* how many ever */
-	unsigned windows; /* ... and noted as windows */
-	atomic_bool hold; /* making waits as long as this is set */
-	atomic_bool waits;  /* ... and one does */
-	atomic_int fail_in; /* the device after this many more can't be made; negative: none */
-	atomic_int keep;    /* this many removals fail */
+	uint64_t identities;   /* how many ever */
+	unsigned made;         /* ... by the helper */
+	unsigned windows;      /* ... and noted as windows */
+	atomic_bool hold;      /* making waits as long as this is set */
+	atomic_bool waits;     /* ... and one does */
+	atomic_bool hold_scan; /* looks into /proc wait as long as this is set */
+	atomic_int fail_in;    /* the device after this many more can't be made; negative: none */
+	atomic_int keep;       /* this many removals fail */
 	/* fake_counts.c: */
+	bool lost;             /* root has taken away one of ours */
 	bool no_counts;        /* they can't be read here */
 	atomic_uint idle_cdev; /* what an idle device has */
 	atomic_uint idle_page;
@@ -69,6 +73,11 @@ void fake_soft_deinit(void);
 unsigned fake_soft_add(bool ours, bool bound, uint64_t block, uint32_t count);
 
 unsigned fake_soft_add_window(uint64_t block, uint32_t count);
+
+/* Root takes a device away, or puts one of his own in its place. */
+void fake_soft_take_away(unsigned id);
+void fake_soft_replace(unsigned id, uint64_t block, uint32_t count);
+void fake_soft_unbind(unsigned id);
 
 /* NULL: there is none with this id. */
 const struct fake_device *fake_soft_find(unsigned id);

@@ -8,10 +8,10 @@ from dax import (BLOCK, DEVICES, GIB, device_names, device_number, is_bound, mak
                  soft_region)
 from lab import read_text
 from product import unmount
+from softrecord import instance_of, note_half_made
 
 START, SIZE = 4 * GIB, 2 * GIB
 MOUNT = '/mnt/gm'
-RECORD = '/run/guestmemfs/.soft-0x100000000'
 
 
 def refused(lab, sentence, *argv):
@@ -35,22 +35,38 @@ def foreign_devices(lab):
 def half_made_devices(lab):
     """As a crash leaves them, in the middle of making one: without memory, or without a driver."""
     region = soft_region()
-    put(f'{region}/create', '1')
-    foreign = read_text(f'{region}/create').strip()
-    lab.run('guestmemfs', 'fsck')
-    lab.check(foreign in device_names(), 'an empty device that others have just made is left alone')
-    put(f'{region}/create', '1')
-    ours = read_text(f'{region}/create').strip()
-    put(f'{DEVICES}/{ours}/mapping', f'{START + GIB:x}-{START + GIB + BLOCK - 1:x}')
-    with open(RECORD, 'r+b') as f:
-        f.seek(1 + int(ours.split('.')[1]))
-        f.write(b'o')
-    lab.run('guestmemfs', 'fsck')
-    lab.check(ours not in device_names() and foreign in device_names(), 'a device of ours without a driver is removed')
-    with open(RECORD, 'r+b') as f:
-        f.write(b'M')
-    lab.run('guestmemfs', 'fsck')
-    lab.check(foreign not in device_names(), 'after a crash in the middle of making one, the empty one is')
+
+    def begin(*ranges):
+        put(f'{region}/create', '1')
+        name = read_text(f'{region}/create').strip()
+        for start, length in ranges:
+            put(f'{DEVICES}/{name}/mapping', f'{start:x}-{start + length - 1:x}')
+        return name
+
+    def after_fsck():
+        lab.run('guestmemfs', 'fsck')
+        return device_names()
+
+    ranges = [(START + GIB, BLOCK), (START + GIB + 8 * BLOCK, BLOCK)]
+    foreign = begin()
+    lab.check(foreign in after_fsck(), 'an empty device that others have just made is left alone')
+    for part, what in ((1, 'a part of its memory'), (2, 'all of it and no driver')):
+        ours = begin(*ranges[:part])
+        note_half_made(START, ours, instance_of(ours), ranges)
+        names = after_fsck()
+        lab.check(ours not in names and foreign in names, f'one of ours that a crash has left with {what} is removed', f'{names}')
+    ours = begin()
+    instance = instance_of(ours)
+    note_half_made(START, ours, instance, ranges)
+    put(f'{region}/delete', ours)
+    theirs = begin(ranges[0])
+    lab.check(theirs == ours and instance_of(theirs) != instance, 'the next one that others make has its name', theirs)
+    lab.check(ranges_of(theirs) == ranges[:1] and theirs in after_fsck(), 'and is left alone, half made as it is')
+    note_half_made(START, theirs, instance_of(theirs), ranges[1:])
+    lab.check(theirs in after_fsck() and ranges_of(theirs) == ranges[:1], 'so is one that has other memory than we gave it')
+    put(f'{DEVICES}/{theirs}/size', '0')
+    for name in (theirs, foreign):
+        put(f'{region}/delete', name)
 
 
 def make(lab):

@@ -11,15 +11,16 @@ import signal
 import stat
 import subprocess
 
+from actors import Actor
 from binds import BindWatch
 from case import Case
-from dax import (BLOCK, DRIVER, GIB, MIB, device_names, make_device, pattern_block, put, ranges_of, remove_device,
-                 soft_region)
+from dax import (BLOCK, DEVICES, DRIVER, GIB, MIB, Mapped, device_names, is_bound, make_device, pattern_block, put,
+                 ranges_of, remove_device, soft_region)
 from lab import HANGS, read_text
 from product import Attached, Library, Pool, blocks_of, device_of_number, joined, memory_of
+from softrecord import identity_of, instance_of, note_ours
 
 START = 4 * GIB
-RECORD = f'/run/guestmemfs/.soft-0x{START:x}'
 
 
 def in_child(act):
@@ -124,13 +125,6 @@ def the_same_devices_again(lab, pool, library):
             lab.check(read(grown.map(), 16) == b'\x5a' * 16, 'and the bytes of before stand where they stood')
 
 
-def say_ours(name):
-    """As if the helper had made it."""
-    with open(RECORD, 'r+b') as f:
-        f.seek(1 + int(name.split('.')[1]))
-        f.write(b'o')
-
-
 def what_is_found(lab, pool, library):
     region = soft_region()
     pool.settle()
@@ -138,7 +132,7 @@ def what_is_found(lab, pool, library):
     free = [start for start in range(max(used) // 2, max(used), 16) if not set(range(start, start + 16)) & set(used)][:4]
     [window, opened, foreign, large] = [make_device(region, [(START + at * BLOCK, 16 * BLOCK)]) for at in free]
     for name in (window, opened):
-        say_ours(name)
+        note_ours(START, name)
     holder = os.open(f'/dev/{opened}', os.O_RDWR)
     pool.restart_helper()
     lab.wait_until(lambda: window not in device_names(), HANGS, 'a window that a dead helper left is removed')
@@ -166,6 +160,84 @@ def foreign_blocks(lab, pool, library):
     remove_device(region, foreign)
     with Attached(library, pool.path('unlucky')) as file:
         lab.check(read(file.map(), 4096) == bytes(4096), 'the foreign device gone, it is')
+
+
+def make_by_name(region, name, start, length):
+    """A device of that name, which is free. The kernel gives the first free one, so that those before it are made too."""
+    spare = []
+    while True:
+        put(f'{region}/create', '1')
+        made = read_text(f'{region}/create').strip()
+        if made == name:
+            break
+        spare.append(made)
+    put(f'{DEVICES}/{name}/mapping', f'{start:x}-{start + length - 1:x}')
+    put(f'{DRIVER}/bind', name)
+    for other in spare:
+        put(f'{region}/delete', other)
+
+
+def device_over(blocks):
+    [name] = [name for name in device_names() if set(blocks_of([name], START)) & blocks]
+    return name
+
+
+def another_by_its_name(lab, pool, library):
+    """Root removes the device of a file, and makes one of his own, which has its name then."""
+    path = pool.make('moved', 8 * MIB)
+    blocks = {block for _, at, count in pool.extents('moved') for block in range(at, at + count)}
+
+    def attach():
+        file = Attached(library, path)
+        return file, file.map()
+
+    def is_granted():
+        return in_child(attach) == 0
+
+    holder = Actor(attach)
+    pool.settle()
+    name = device_over(blocks)
+    before = instance_of(name)
+    lab.run('daxctl', 'disable-device', name)
+    lab.run('daxctl', 'destroy-device', name)
+    used = set(blocks_of(device_names(), START)) | blocks
+    free = next(at for at in range(16, GIB // BLOCK - 16) if not used & {at, at + 1})
+    make_by_name(soft_region(), name, START + free * BLOCK, 2 * BLOCK)
+    lab.check(instance_of(name) != before, f'{name} is a device of root now, and known for another one')
+    with Mapped(name) as memory:
+        memory.fill('root')
+
+    def state():
+        st = os.stat(f'/dev/{name}')
+        return instance_of(name), identity_of(name), ranges_of(name), is_bound(name), st.st_uid, st.st_gid, st.st_mode
+
+    made = state()
+
+    def left_alone(after):
+        with Mapped(name) as memory:
+            lab.check(state() == made and not memory.wrong_blocks('root'), f'{after} leaves it alone, every byte of it',
+                      f'{made}, now {state()}')
+
+    lab.check(in_child(attach) == errno.EIO, 'the file is not granted while a process lives that had what was there')
+    left_alone('the refusal')
+    holder.end()
+    lab.wait_until(is_granted, HANGS, 'it is, by a device of its own, when that one has ended')
+    lab.check(device_over(blocks) != name, 'which has another name')
+    left_alone('the grant')
+    node = pool.export('moved')
+    os.chown(path, 65534, 65534)
+    lab.wait_until(lambda: os.stat(node).st_uid == 65534, HANGS, 'an exported node follows its file')
+    left_alone('an export, and what it follows')
+    pool.unexport('moved')
+    pool.restart_helper()
+    lab.wait_until(is_granted, HANGS, 'the next helper finds the devices of before')
+    lab.check(f'/dev/{device_over(blocks)}' == node, 'the file has the same one')
+    left_alone('that')
+    os.unlink(path)
+    pool.status()
+    lab.check(device_over(blocks) == os.path.basename(node), "the file removed, its blocks stay out of others' use")
+    left_alone('the removal')
+    remove_device(soft_region(), name)
 
 
 def users(lab, pool, library):
@@ -254,7 +326,7 @@ def look(lab):
     library = Library(lab.plan['prefix'])
     pool = Pool(lab, 'soft:auto', options=('--format=blank',))
     pool.settle()
-    for part in (own_file_alone, the_same_devices_again, foreign_blocks, users, holders, quarantine, what_is_found):
+    for part in (own_file_alone, the_same_devices_again, foreign_blocks, another_by_its_name, users, holders, quarantine, what_is_found):
         part(lab, pool, library)
     nobody_has_more_than_it_needs(lab, pool)
     worker_maps_metadata_alone(lab, pool)
