@@ -338,7 +338,7 @@ int __wrap_procscan_run(const struct scan_options *options, struct scan_result *
 {
 	const struct timespec step = {.tv_nsec = 2000000};
 
-	while (atomic_load(&fake_soft->hold_scan))
+	while (fake_soft && atomic_load(&fake_soft->hold_scan))
 		(void)nanosleep(&step, NULL);
 	return __real_procscan_run(options, ret);
 }
