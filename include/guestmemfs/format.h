@@ -147,13 +147,18 @@ struct gm_inode {
 	gm_le32 btime_nsec;
 	gm_le64 flags; /* GM_INODE_* */
 	gm_le64 stale_from; /* file offset from which the rest of its block must be zeroed before a grant; 0: none */
-	uint8_t reserved_rdev[8];
+	gm_le32 rdev_major; /* device nodes: at most GM_RDEV_MAJOR_MAX; else 0 */
+	gm_le32 rdev_minor; /* device nodes: at most GM_RDEV_MINOR_MAX; else 0 */
 	uint8_t reserved_policy[8]; /* page size, NUMA policy, node */
 	uint8_t reserved_quota[16]; /* bytes, files */
 	uint8_t reserved_subblock[16]; /* 4 KiB sub-block storage of small I/O files */
 	uint8_t reserved[32];
 };
 static_assert(sizeof(struct gm_inode) == 192, "format");
+
+/* What Linux has of device numbers, and what FUSE carries: 12 and 20 bits. */
+#define GM_RDEV_MAJOR_MAX 0xfffU
+#define GM_RDEV_MINOR_MAX 0xfffffU
 
 #define GM_ROOT_INO	1ULL
 #define GM_FIRST_COOKIE 3ULL /* 1 and 2 stand for "." and ".." */
@@ -179,6 +184,17 @@ struct gm_extent {
 };
 static_assert(sizeof(struct gm_extent) == 32, "format");
 
+/* The text of a symlink. An inode's size says how long it is. */
+struct gm_target {
+	gm_le64 ino;	/* a symlink */
+	gm_le32 length; /* 1 to GM_TARGET_MAX; the inode's size */
+	gm_le32 reserved;
+	/* length bytes of text follow, then zeros up to a multiple of 8; no NUL in it */
+};
+static_assert(sizeof(struct gm_target) == 16, "format");
+
+#define GM_TARGET_MAX 4095U /* PATH_MAX with its NUL */
+
 /* ---- checkpoint ---- */
 
 enum gm_section_type {
@@ -190,9 +206,10 @@ enum gm_section_type {
 	GM_SECTION_POISONED = 6,    /* block map: blocks with a memory error */
 	GM_SECTION_QUARANTINED = 7, /* block map: unowned blocks that somebody might still reach */
 	GM_SECTION_RESULTS = 8,	    /* struct gm_result: changes whose replies may not have been sent */
+	/* from here on only if they have records */
+	GM_SECTION_TARGETS = 10, /* struct gm_target with text, by ascending ino */
 	/* numbers for what is to come; refused by this version */
 	GM_SECTION_XATTRS = 9,
-	GM_SECTION_TARGETS = 10,
 	GM_SECTION_EXPORTS = 11,
 };
 
@@ -260,7 +277,11 @@ enum gm_record_type { /* what the change was; its effect is in the items alone *
 	GM_RECORD_RELEASE = 9, /* nobody reaches the inode's memory any more */
 	GM_RECORD_SCRUB = 10,
 	GM_RECORD_ORPHAN = 11, /* the last user of an unlinked file is gone */
-	GM_RECORD_TYPE_LAST = GM_RECORD_ORPHAN,
+	GM_RECORD_LINK = 12,
+	GM_RECORD_SYMLINK = 13,
+	GM_RECORD_MKNOD = 14,
+	GM_RECORD_FALLOCATE = 16,
+	GM_RECORD_TYPE_LAST = GM_RECORD_FALLOCATE,
 };
 
 struct gm_record {
@@ -287,10 +308,10 @@ enum gm_item_type {
 	GM_ITEM_EXTENT_REMOVED = 6,  /* struct gm_extent: the blocks are now free and dirty */
 	GM_ITEM_BLOCKS = 7,	     /* struct gm_blocks: a state of blocks */
 	GM_ITEM_BOOT = 8,	     /* struct gm_boot */
+	GM_ITEM_TARGET = 11,	     /* struct gm_target and text, once for each symlink */
 	/* numbers for what is to come; refused by this version */
 	GM_ITEM_XATTR = 9,
 	GM_ITEM_XATTR_REMOVED = 10,
-	GM_ITEM_TARGET = 11,
 	GM_ITEM_EXPORT = 12,
 	GM_ITEM_EXPORT_REMOVED = 13,
 	GM_ITEM_FREEZE = 14,

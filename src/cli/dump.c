@@ -11,6 +11,7 @@
 #include "cli/cli.h"
 #include "cli/interrupt.h"
 #include "cli/progress.h"
+#include "cli/special.h"
 #include "cli/window.h"
 #include "util/cleanup.h"
 
@@ -98,10 +99,13 @@ static int dump_all(struct dump *d, struct problem *why)
 
 static int dump_file(const char *path, struct problem *why)
 {
-	_cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC);
 	_cleanup_(gm_detachp) struct gm_attachment *a = NULL;
 	struct stat st;
 
+	if (special_refuse(path, why) < 0)
+		return -EINVAL;
+	/* Should it have become a FIFO since, nobody waits for its other end. */
+	_cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return problem_errno(why, errno, "opening %s", path);
 	if (!S_ISREG(st.st_mode) || !gm_is_guestmemfs(fd))

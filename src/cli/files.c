@@ -107,6 +107,13 @@ static void add_owner(struct grid *g, struct json_object *file)
 		grid_add(g, "%" PRIu64, gid);
 }
 
+static void add_symlink(struct grid *g, const char *path, const char *target)
+{
+	_cleanup_free_ char *safe = text_escape(target);
+
+	grid_add(g, "%s -> %s", path ? path : "?", safe ? safe : "?");
+}
+
 static void add_file(struct grid *g, struct json_object *file)
 {
 	const char *path = files_path(file);
@@ -119,7 +126,9 @@ static void add_file(struct grid *g, struct json_object *file)
 	grid_add(g, "%" PRIu64, query_number(file, "/size"));
 	grid_add(g, "%" PRIu64, query_number(file, "/extents"));
 	grid_add(g, "%s", query_true(file, "/held") ? "held" : "-");
-	if (path)
+	if (path && json_object_object_get_ex(file, "target", NULL))
+		add_symlink(g, safe, query_text(file, "/target"));
+	else if (path)
 		grid_add(g, "%s", safe ? safe : "?");
 	else
 		grid_add(g, "(removed, inode %" PRIu64 ")", query_number(file, "/ino"));
@@ -182,8 +191,9 @@ const struct cli_command cli_ls = {
 	.usage = "MOUNT|DIR|FILE [--json]",
 	.summary = "list files with their extents and whether their memory is in use",
 	.help = "Lists everything below MOUNT or DIR, as ls -l does. Files that are removed but\n"
-		"still in use come last, with their inode number. HELD: somebody may still map\n"
-		"the file's memory, so nothing of it is given away.\n\n"
+		"still in use come last, with their inode number. Behind a symlink stands its\n"
+		"target. HELD: somebody may still map the file's memory, so nothing of it is given\n"
+		"away.\n\n"
 		"  --json  print JSON; docs/protocol.md describes the keys\n"
 		"  --help  print this",
 	.run = run_ls,

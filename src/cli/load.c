@@ -17,6 +17,7 @@
 #include "cli/cli.h"
 #include "cli/interrupt.h"
 #include "cli/progress.h"
+#include "cli/special.h"
 #include "cli/window.h"
 #include "guestmemfs/types.h"
 #include "util/cleanup.h"
@@ -53,6 +54,9 @@ static int load_create(struct load *l, struct problem *why)
 	if (!gm_is_guestmemfs(dir))
 		return problem(why, ENOTTY, "%s would not be on a guestmemfs mount", l->path);
 	l->fd = openat(dir, basename(for_name), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (l->fd < 0 && errno == EEXIST)
+		return problem(why, EEXIST, "%s is a symlink, and what it points to is not there",
+			l->path);
 	if (l->fd < 0)
 		return problem_errno(why, errno, "making %s", l->path);
 	l->created = true;
@@ -78,8 +82,11 @@ static int load_empty(struct load *l, struct problem *why)
 
 static int load_open(struct load *l, struct problem *why)
 {
-	int r = load_open_existing(l, why);
+	int r = special_refuse(l->path, why);
 
+	if (r < 0)
+		return r;
+	r = load_open_existing(l, why);
 	if (r == -ENOENT && l->fd < 0)
 		r = load_create(l, why);
 	else if (r < 0 && l->fd < 0)

@@ -2,7 +2,9 @@
 #include "cli/query.h"
 
 #include <errno.h>
+#include <libgen.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -35,9 +37,23 @@ static int query_path_problem(const char *path, int err, struct problem *why)
 	}
 }
 
-static int query_find_socket(const char *path, char socket_path[PATH_MAX], struct problem *why)
+/* Files and directories alone have user xattrs: of what else there is, the directory that it is in
+ * says where its mount is served. malloc'ed. */
+static char *query_asked_path(const char *path, mode_t mode)
 {
-	ssize_t n = getxattr(path, GM_XATTR_CONTROL, socket_path, PATH_MAX - 1);
+	char *real;
+
+	if (S_ISREG(mode) || S_ISDIR(mode))
+		return strdup(path);
+	real = realpath(path, NULL);
+	return real ? dirname(real) : NULL; /* in place: an absolute path has a directory */
+}
+
+static int query_find_socket(
+	const char *path, mode_t mode, char socket_path[PATH_MAX], struct problem *why)
+{
+	_cleanup_free_ char *asked = query_asked_path(path, mode);
+	ssize_t n = asked ? getxattr(asked, GM_XATTR_CONTROL, socket_path, PATH_MAX - 1) : -1;
 
 	if (n < 0)
 		return query_path_problem(path, errno, why);
@@ -203,7 +219,7 @@ int query_path(const char *path, enum control_opcode opcode, struct json_object 
 
 	if (stat(path, &here) < 0)
 		return query_path_problem(path, errno, why);
-	int r = query_find_socket(path, socket_path, why);
+	int r = query_find_socket(path, here.st_mode, socket_path, why);
 	if (r < 0)
 		return r;
 	bool of_file =

@@ -41,6 +41,14 @@ static char text_type(uint32_t mode)
 		return 'd';
 	case S_IFLNK:
 		return 'l';
+	case S_IFIFO:
+		return 'p';
+	case S_IFSOCK:
+		return 's';
+	case S_IFCHR:
+		return 'c';
+	case S_IFBLK:
+		return 'b';
 	default:
 		return '?';
 	}

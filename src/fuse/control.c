@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <json-c/json.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -232,14 +233,34 @@ static void refuse_export(struct control *k, const struct client *c, int error)
 	}
 }
 
+/* The helper would refuse it too, but has no room to say where. */
+static bool has_hole(const struct control *k, uint64_t ino, uint64_t *at)
+{
+	struct stat st;
+
+	return ns_getattr(k->ns, ino, &st) == 0 && ns_seek(k->ns, ino, 0, SEEK_HOLE, at) == 0 &&
+	       *at < (uint64_t)st.st_size;
+}
+
 static void ask_export(struct control *k, struct client *c, uint64_t ino, uint64_t now)
 {
+	uint64_t hole;
 	int r;
 
 	if (k->status->pool->regions[0].kind != GM_REGION_SOFT) {
 		refuse(k, c, EOPNOTSUPP,
 			"only files on soft regions have devices of their own that can be "
 			"exported");
+		return;
+	}
+	if (has_hole(k, ino, &hole)) {
+		char text[160];
+
+		(void)snprintf(text, sizeof(text),
+			"the file has a hole at offset %#" PRIx64
+			": a device node is over all of a file; fill it with fallocate",
+			hole);
+		refuse(k, c, ENXIO, text);
 		return;
 	}
 	r = store_is_frozen(k->ns->store) ? -EBUSY : grants_export(k->grants, ino, &c->asker);

@@ -124,7 +124,8 @@ static const struct inode *find_file(const struct grants *g, uint64_t ino)
 
 static bool may_grant_now(const struct grants *g, const struct inode *inode)
 {
-	return meta_is_clean(g->meta, inode) && !scrub_touches(&g->scrub, inode);
+	return meta_is_clean(g->meta, inode) && !scrub_touches(&g->scrub, inode) &&
+	       !grants_is_zeroing(g, inode->attr.ino);
 }
 
 /* True if no block is left that might need another order. */
@@ -151,6 +152,8 @@ static bool advance_waiting(struct grants *g, struct waiting *w)
 		refuse_all(g, w, inode ? -EBUSY : -ESTALE);
 		return false;
 	}
+	if (grants_is_zeroing(g, w->ino))
+		return false;
 	for (unsigned look = 0; look < 2; look++) {
 		bool room = scrub_has_room(&g->scrub);
 
@@ -181,9 +184,10 @@ static void advance_all(struct grants *g)
 	bool gave;
 
 	do {
+		gave = grants_advance_zeroings(g);
 		struct waiting *w = TAILQ_FIRST(&g->waiting), *next;
 
-		for (gave = false; w && !gave; w = next) {
+		for (; w && !gave; w = next) {
 			next = TAILQ_NEXT(w, link);
 			gave = advance_waiting(g, w);
 		}
@@ -304,6 +308,7 @@ int grants_take_done(struct grants *g, const struct link_done *m)
 
 	if (get_le32(m->reserved) || r == -EPROTO)
 		return -EPROTO;
+	grants_note_zeroed(g, order.id, r);
 	if (r == 0)
 		return 0;
 	for (w = TAILQ_FIRST(&g->waiting); w; w = next) {
@@ -367,6 +372,7 @@ int grants_new(struct grants **ret, const struct grants_config *config)
 	g->fd = -1;
 	epochs_init(&g->epochs, g->meta->mount_number);
 	TAILQ_INIT(&g->waiting);
+	TAILQ_INIT(&g->zeroings);
 	outbox_init(&g->outbox, -1);
 	scrub_init(&g->scrub, config->ns, &g->outbox, config->scrub_rate);
 	*ret = g;
@@ -378,6 +384,7 @@ struct grants *grants_free(struct grants *g)
 	if (!g)
 		return NULL;
 	grants_drop_link(g);
+	grants_drop_zeroings(g);
 	epochs_deinit(&g->epochs);
 	free(g);
 	return NULL;

@@ -20,6 +20,7 @@
 
 struct grants;
 struct namespace;
+struct ns_range;
 struct tickets;
 
 #define GRANTS_WAITING_MAX 4096U /* requests that wait for scrubbing, in all */
@@ -46,6 +47,9 @@ struct grants_config {
 	 * state, a GM_REVOKED_*. id 0: to all of them, with -EAGAIN, since the link ends.
 	 */
 	void (*revoked)(void *data, uint64_t id, const struct link_holder *h, int state);
+	/* The answer to grants_zero(): 0, or a negative errno. Called from grants_advance() and
+	 * grants_serve() only. */
+	void (*zeroed)(void *data, uint64_t id, int error);
 	void *data;
 	uint64_t scrub_rate; /* see scrub.h */
 	/* In a crash kernel nothing that was held is ever free: no device was stopped by the panic.
@@ -130,6 +134,20 @@ void grants_thawed(struct grants *g);
  */
 int grants_revoke(
 	struct grants *g, uint64_t ino, bool kill, const struct asker *asker, uint64_t *id);
+
+/*
+ * Has bytes of a file zeroed, each of the ranges within one block; zeroed() brings the answer, with
+ * -ESTALE if the file is removed meanwhile and -EIO if they can't be zeroed. Without a helper it
+ * waits for one. The file gets no grant until the answer has come, nor another one before what
+ * zeroed() does. The caller has made sure that the file is not held. *id: not 0. -ENOMEM.
+ */
+#define GRANTS_RANGES_MAX 2U
+
+int grants_zero(struct grants *g, uint64_t ino, const struct ns_range *ranges, unsigned count,
+	uint64_t *id);
+
+/* Nobody waits for it any more. What was ordered of it may still be done. */
+void grants_cancel_zero(struct grants *g, uint64_t id);
 
 /* Asks for every holder. False if there is no helper to ask. */
 bool grants_ask_holders(struct grants *g);

@@ -42,6 +42,16 @@ struct waiting {
 	STAILQ_HEAD(, request) requests;
 };
 
+/* Bytes of a file that are to be zeroed before a part of it is punched. */
+struct zeroing {
+	TAILQ_ENTRY(zeroing) link; /* grants.zeroings */
+	uint64_t id;
+	uint64_t ino;
+	uint64_t order; /* the one that is outstanding; 0: none */
+	struct ns_range ranges[GRANTS_RANGES_MAX];
+	unsigned count, next;
+};
+
 struct grants {
 	struct grants_config config;
 	struct meta *meta; /* the store's */
@@ -60,8 +70,10 @@ struct grants {
 	size_t held_sent;
 
 	struct transition transitions[GRANTS_EXPORTS_MAX];
-	TAILQ_HEAD(, waiting) waiting; /* in order of arrival */
-	unsigned request_count;        /* in all of them */
+	TAILQ_HEAD(, waiting) waiting;  /* in order of arrival */
+	unsigned request_count;         /* in all of them */
+	TAILQ_HEAD(, zeroing) zeroings; /* in order of arrival */
+	uint64_t last_zeroing;          /* its id */
 };
 
 /* The messages of the same names. 0, or -EPROTO: the link must end. */
@@ -75,6 +87,17 @@ void grants_fail_revokes(struct grants *g, int error);
 int grants_take_revoked(struct grants *g, const struct link_revoked *m);
 /* A HOLDER with an id: of a REVOKE. */
 int grants_take_revoked_holder(struct grants *g, const struct link_holder *m);
+
+/* Gives the orders of grants_zero() that are due. True if one was given. */
+bool grants_advance_zeroings(struct grants *g);
+
+/* True if bytes of the file are being zeroed: it must not be granted. */
+bool grants_is_zeroing(const struct grants *g, uint64_t ino);
+
+/* An order was carried out, or failed; it may be one of these. */
+void grants_note_zeroed(struct grants *g, uint64_t order, int error);
+
+void grants_drop_zeroings(struct grants *g);
 
 /* Whoever waits for the file gets this error. */
 void grants_refuse_waiting(struct grants *g, uint64_t ino, int error);

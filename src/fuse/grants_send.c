@@ -38,63 +38,130 @@ void grants_send_config(struct outbox *o, const struct store_super *super)
 	outbox_put(o, &m, sizeof(m));
 }
 
-static void send_extents(struct outbox *o, const struct inode *inode, uint64_t id)
+/*
+ * The parts of a file that a message is about, one after the other. To map: what lies within its
+ * size; fallocate(2) may have taken more. That somebody may hold: what is clean of it, since a
+ * grant leaves only when all is. What came later and is dirty must not pass for held, or the helper
+ * would refuse to zero it.
+ */
+struct parts {
+	const struct inode *inode;
+	const struct alloc *alloc; /* NULL: dirty ones too */
+	uint32_t extent;
+	uint32_t done; /* blocks of it */
+};
+
+static uint32_t left_within_size(const struct parts *p, const struct file_extent *f)
 {
-	for (uint32_t i = 0; i < inode->extent_count;) {
+	uint64_t end = (p->inode->attr.size + GM_BLOCK_SIZE - 1) >> GM_BLOCK_SHIFT;
+	uint64_t at = f->file_block + p->done;
+
+	if (at >= end)
+		return 0;
+	return end - at < f->count - p->done ? (uint32_t)(end - at) : f->count - p->done;
+}
+
+static bool next_part(struct parts *p, struct file_extent *ret)
+{
+	while (p->extent < p->inode->extent_count) {
+		const struct file_extent *f = &p->inode->extents[p->extent];
+		struct alloc_extent a = {f->block + p->done, f->region, left_within_size(p, f)};
+		bool clean = true;
+
+		if (a.count == 0 && p->done < f->count)
+			return false; /* all that follows lies past the end */
+		if (a.count > 0 && p->alloc)
+			a.count = alloc_clean_run(p->alloc, &a, &clean);
+		*ret = (struct file_extent){f->file_block + p->done, a.block, a.count, a.region};
+		p->done += a.count;
+		if (p->done == f->count) {
+			p->extent++;
+			p->done = 0;
+		}
+		if (a.count > 0 && clean)
+			return true;
+	}
+	return false;
+}
+
+static uint64_t count_parts(struct parts p)
+{
+	struct file_extent e;
+	uint64_t n = 0;
+
+	while (next_part(&p, &e))
+		n++;
+	return n;
+}
+
+static struct gm_extent extent_of(const struct inode *inode, const struct file_extent *e)
+{
+	return (struct gm_extent){
+		.ino = put_le64(inode->attr.ino),
+		.file_block = put_le64(e->file_block),
+		.block = put_le64(e->block),
+		.count = put_le32(e->count),
+		.region = put_le16((uint16_t)e->region),
+	};
+}
+
+static void send_extents(struct outbox *o, struct parts p, uint64_t id)
+{
+	struct file_extent e;
+	bool more = next_part(&p, &e);
+
+	while (more) {
 		struct link_extents m;
 		uint32_t n = 0;
 
-		for (; n < LINK_EXTENTS_MAX && i < inode->extent_count; n++, i++) {
-			const struct file_extent *f = &inode->extents[i];
-
-			m.extents[n] = (struct gm_extent){
-				.ino = put_le64(inode->attr.ino),
-				.file_block = put_le64(f->file_block),
-				.block = put_le64(f->block),
-				.count = put_le32(f->count),
-				.region = put_le16((uint16_t)f->region),
-			};
+		for (; n < LINK_EXTENTS_MAX && more; n++) {
+			m.extents[n] = extent_of(p.inode, &e);
+			more = next_part(&p, &e);
 		}
 		m.header = header(link_extents_size(n), LINK_EXTENTS, id);
-		m.ino = put_le64(inode->attr.ino);
+		m.ino = put_le64(p.inode->attr.ino);
 		m.count = put_le32(n);
 		m.reserved = put_le32(0);
 		outbox_put(o, &m, link_extents_size(n));
 	}
 }
 
-void grants_send_held(struct outbox *o, const struct inode *inode, uint64_t epoch)
+void grants_send_held(
+	struct outbox *o, const struct inode *inode, const struct alloc *alloc, uint64_t epoch)
 {
+	struct parts p = {.inode = inode, .alloc = alloc};
 	struct link_held m = {
 		.header = header(sizeof(m), LINK_HELD, 0),
 		.ino = put_le64(inode->attr.ino),
 		.epoch = put_le64(epoch),
-		.extent_count = put_le64(inode->extent_count),
+		.extent_count = put_le64(count_parts(p)),
 	};
 
 	outbox_put(o, &m, sizeof(m));
-	send_extents(o, inode, 0);
+	send_extents(o, p, 0);
 }
 
 void grants_send_grant(
 	struct outbox *o, const struct inode *inode, uint64_t epoch, uint64_t id, uint32_t access)
 {
+	struct parts p = {.inode = inode};
 	struct link_grant m = {
 		.header = header(sizeof(m), LINK_GRANT, id),
 		.ino = put_le64(inode->attr.ino),
 		.epoch = put_le64(epoch),
 		.size = put_le64(inode->attr.size),
-		.extent_count = put_le64(inode->extent_count),
+		.extent_count = put_le64(count_parts(p)),
 		.access = put_le32(access),
 	};
 
 	outbox_put(o, &m, sizeof(m));
-	send_extents(o, inode, id);
+	send_extents(o, p, id);
 }
 
 void grants_send_export(struct outbox *o, unsigned opcode, const struct inode *inode,
 	uint64_t epoch, uint64_t id, const struct asker *asker)
 {
+	struct parts p = {.inode = inode};
 	struct link_export m = {
 		.header = header(sizeof(m), opcode, id),
 		.ino = put_le64(inode->attr.ino),
@@ -111,11 +178,11 @@ void grants_send_export(struct outbox *o, unsigned opcode, const struct inode *i
 	}
 	if (opcode == LINK_EXPORT) {
 		m.epoch = put_le64(epoch);
-		m.extent_count = put_le64(inode->extent_count);
+		m.extent_count = put_le64(count_parts(p));
 	}
 	outbox_put(o, &m, sizeof(m));
 	if (opcode == LINK_EXPORT)
-		send_extents(o, inode, id);
+		send_extents(o, p, id);
 }
 
 void grants_send_refuse(struct outbox *o, uint64_t id, int error, enum gm_reason reason)

@@ -19,7 +19,8 @@ void grants_send_config(struct outbox *o, const struct store_super *super);
 void grants_send_plain(struct outbox *o, unsigned opcode);
 
 /* With the extents behind it. */
-void grants_send_held(struct outbox *o, const struct inode *inode, uint64_t epoch);
+void grants_send_held(
+	struct outbox *o, const struct inode *inode, const struct alloc *alloc, uint64_t epoch);
 void grants_send_grant(
 	struct outbox *o, const struct inode *inode, uint64_t epoch, uint64_t id, uint32_t access);
 

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 
 #include "fuse/ns_internal.h"
 
@@ -60,24 +61,26 @@ void ns_drop_inode(struct txn *t, const struct inode *i)
 {
 	if (inode_is_dir(i))
 		assert(i->entry_count == 0);
-	else
+	else if (inode_is_file(i))
 		for (uint32_t n = 0; n < i->extent_count; n++)
 			txn_remove_extent(t, i->attr.ino, &i->extents[n]);
 	txn_remove_inode(t, i->attr.ino);
 }
 
-bool ns_drop_last_name(struct txn *t, const struct inode *i, const struct timespec *now)
+bool ns_drop_name(struct txn *t, const struct inode *i, const struct timespec *now)
 {
 	struct inode_attr attr = i->attr;
+	bool last =
+		inode_is_dir(i) || attr.links == 1; /* a directory has one, whatever it counts */
 
-	if (!ns_in_use(i)) {
+	if (last && !ns_in_use(i)) {
 		ns_drop_inode(t, i);
 		return false;
 	}
-	attr.links = 0;
+	attr.links = last ? 0 : attr.links - 1;
 	ns_set_ctime(&attr, now);
 	txn_put_inode(t, &attr);
-	return true;
+	return last;
 }
 
 /* ---- reading ---- */
@@ -92,6 +95,7 @@ static void fill_stat(const struct inode *i, struct stat *ret)
 		.st_nlink = a->links,
 		.st_uid = a->uid,
 		.st_gid = a->gid,
+		.st_rdev = makedev(INODE_RDEV_MAJOR(a->rdev), INODE_RDEV_MINOR(a->rdev)),
 		.st_size = (off_t)a->size,
 		.st_blksize = (blksize_t)GM_BLOCK_SIZE,
 		.st_blocks = (blkcnt_t)(inode_blocks(i) * STAT_BLOCKS_PER_BLOCK),

@@ -56,7 +56,7 @@ struct ns_entry {
 	uint64_t cookie;  /* the place to go on after: give it as `after` for the next entry */
 	const char *name; /* not NUL-terminated; valid until the next change */
 	size_t length;
-	uint32_t type; /* S_IFREG or S_IFDIR */
+	uint32_t type; /* of S_IFMT */
 };
 
 /*
@@ -75,11 +75,43 @@ void ns_statfs(const struct namespace *ns, struct statvfs *ret);
 
 /* ---- names ---- */
 
+struct ns_name {
+	uint64_t parent;
+	const char *name;
+	size_t length;
+};
+
 /* mode: permission bits. -EEXIST. */
 int ns_create(struct namespace *ns, const struct ns_request *rq, uint64_t parent, const char *name,
 	size_t length, uint32_t mode, struct stat *ret);
 int ns_mkdir(struct namespace *ns, const struct ns_request *rq, uint64_t parent, const char *name,
 	size_t length, uint32_t mode, struct stat *ret);
+
+/*
+ * A FIFO, a socket, a device node or a file, as the type in mode says (0: a file). rdev is for
+ * devices; of others it is ignored. -EEXIST; -EINVAL another type, or a device number of more than
+ * 12 and 20 bits.
+ */
+int ns_mknod(struct namespace *ns, const struct ns_request *rq, const struct ns_name *where,
+	uint32_t mode, dev_t rdev, struct stat *ret);
+
+/* target: NUL-terminated. -EEXIST; -ENOENT an empty one; -ENAMETOOLONG more than GM_TARGET_MAX
+ * bytes. */
+int ns_symlink(struct namespace *ns, const struct ns_request *rq, const struct ns_name *where,
+	const char *target, struct stat *ret);
+
+/* The NUL-terminated text, valid until the next change. -EINVAL no symlink. */
+int ns_readlink(const struct namespace *ns, uint64_t ino, const char **ret);
+
+/* As many names as anything but a directory may have; ext4 has the same limit. */
+#define NS_LINKS_MAX 65000U
+
+/*
+ * One name more for what is there. -EPERM a directory; -ENOENT it has lost its last name; -EEXIST;
+ * -EMLINK it has NS_LINKS_MAX.
+ */
+int ns_link(struct namespace *ns, const struct ns_request *rq, uint64_t ino,
+	const struct ns_name *where, struct stat *ret);
 
 /* A file that is open or held stays, without a name, until its last user is gone. -EISDIR. */
 int ns_unlink(struct namespace *ns, const struct ns_request *rq, uint64_t parent, const char *name,
@@ -87,12 +119,6 @@ int ns_unlink(struct namespace *ns, const struct ns_request *rq, uint64_t parent
 /* -ENOTDIR, -ENOTEMPTY; -EINVAL ".". */
 int ns_rmdir(struct namespace *ns, const struct ns_request *rq, uint64_t parent, const char *name,
 	size_t length);
-
-struct ns_name {
-	uint64_t parent;
-	const char *name;
-	size_t length;
-};
 
 /*
  * flags: 0, RENAME_NOREPLACE or RENAME_EXCHANGE of renameat2(2); others -EINVAL. -EEXIST,
@@ -110,6 +136,7 @@ enum ns_set {
 	NS_SET_SIZE = 1 << 3,
 	NS_SET_ATIME = 1 << 4,
 	NS_SET_MTIME = 1 << 5,
+	NS_SET_CTIME = 1 << 6, /* to the present, as any other change does; alone: that alone */
 };
 
 struct ns_change {
@@ -123,12 +150,59 @@ struct ns_change {
 };
 
 /*
- * All of it or nothing. Growing takes the blocks at once. -EFBIG size beyond any pool; -ENOSPC not
- * enough free blocks; -EBUSY shrinking a held file; -EISDIR the size of a directory; -EINVAL a time
- * that is none, or a size that is not whole GiBs where memory is given out by those.
+ * All of it or nothing. Growing takes the blocks at once. A size is a change of the contents, also
+ * one that the file has already. -EFBIG size beyond any pool; -ENOSPC not enough free blocks;
+ * -EBUSY shrinking a held file; -EISDIR the size of a directory; -EINVAL a time that is none, the
+ * size of what is neither file nor directory, or a size that is not whole GiBs where memory is
+ * given out by those; -EOPNOTSUPP the permissions of a symlink, which are 0777.
  */
 int ns_setattr(struct namespace *ns, const struct ns_request *rq, uint64_t ino,
 	const struct ns_change *change, struct stat *ret);
+
+/* ---- space: fallocate(2) and lseek(2) ---- */
+
+struct ns_range { /* bytes of a file */
+	uint64_t offset;
+	uint64_t length;
+};
+
+enum ns_space {
+	NS_ALLOCATE,      /* and the file is made as long as the range reaches */
+	NS_ALLOCATE_KEEP, /* its size stays, also where that leaves blocks past its end */
+	NS_PUNCH,
+};
+
+/*
+ * NS_ALLOCATE, NS_ALLOCATE_KEEP: every block that the range touches gets memory; where the file
+ * becomes longer, so does every block from its old end on. -ENOSPC; -EBUSY it is exported and would
+ * get more.
+ *
+ * NS_PUNCH: the whole blocks of the range are freed; where memory is given out by whole GiBs, the
+ * whole GiBs, and other whole blocks become dirty, to be zeroed before anybody sees them. A range
+ * that reaches the end of the file takes its last block whole. ns_punch_edges() must have been
+ * asked before, and what it says must be zero. -EBUSY the file is held.
+ *
+ * -EINVAL length is 0, or the file would not end with a GiB where memory is given out by those;
+ * -EFBIG past any pool, where there is nothing to punch; -ENODEV no regular file.
+ */
+int ns_change_space(struct namespace *ns, const struct ns_request *rq, uint64_t ino,
+	enum ns_space what, const struct ns_range *range);
+
+/*
+ * The parts of blocks at the ends of a range to be punched that may hold data: the caller sees to
+ * it that they are zeroed, and that nobody gets a grant meanwhile. How many, or the errors of
+ * NS_PUNCH beside -EBUSY also while the pool is frozen.
+ */
+int ns_punch_edges(const struct namespace *ns, uint64_t ino, const struct ns_range *range,
+	struct ns_range ret[2]);
+
+/* True if the file owns this block and it is clean: it may hold the file's data. A dirty one is
+ * zeroed whole before anybody sees it. */
+bool ns_has_data(const struct namespace *ns, const struct inode *i, uint64_t file_block);
+
+/* SEEK_DATA or SEEK_HOLE. A block that the file owns is data, whatever is in it. -ENXIO as
+ * lseek(2); -EINVAL. */
+int ns_seek(const struct namespace *ns, uint64_t ino, uint64_t offset, int whence, uint64_t *ret);
 
 /* ---- users of an inode ---- */
 
@@ -143,7 +217,7 @@ int ns_open(struct namespace *ns, uint64_t ino);
 int ns_release(struct namespace *ns, uint64_t ino);
 
 /* Journals that the file is held, unless that is so already. Comes before the first fd leaves.
- * -EISDIR. */
+ * -EISDIR; -EINVAL it is neither file nor directory. */
 int ns_hold(struct namespace *ns, uint64_t ino);
 
 /*

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the files of the namespace share among themselves: namespace.c (reading, helpers),
- * ns_names.c (create, remove), ns_rename.c, ns_setattr.c, ns_users.c (open, held, zeroed).
+ * ns_names.c (create, remove), ns_links.c (links, symlinks, nodes), ns_rename.c, ns_setattr.c,
+ * ns_fill.c (blocks that a file gets), ns_space.c (fallocate, seek), ns_users.c (open, held,
+ * zeroed).
  */
 #ifndef GM_FUSE_NS_INTERNAL_H
 #define GM_FUSE_NS_INTERNAL_H
@@ -25,6 +27,31 @@ static inline void ns_note_left(struct namespace *ns, const struct inode *i)
 	if (inode_is_held_orphan(i))
 		ns->left = i->attr.ino;
 }
+
+/* Of a file: no pool comes near it, and sums of sizes stay far from overflow. */
+#define NS_SIZE_LIMIT (1ULL << 62)
+
+static inline uint64_t ns_blocks_for(uint64_t size)
+{
+	return (size + GM_BLOCK_SIZE - 1) >> GM_BLOCK_SHIFT;
+}
+
+/* Blocks for the gaps in a range of a file. */
+struct ns_fill {
+	uint64_t first, end;          /* the range, in blocks of the file */
+	struct alloc_extent *extents; /* owned; NULL: it has no gap */
+	size_t count;
+};
+
+#define NS_FILL_NULL ((struct ns_fill){.extents = NULL})
+
+/* Chooses them. -ENOSPC; -ENOMEM. */
+int ns_plan_fill(const struct namespace *ns, const struct inode *i, uint64_t first, uint64_t end,
+	struct ns_fill *ret);
+void ns_fill_deinit(struct ns_fill *f);
+
+/* The items; the inode's extents must be what they were for the plan. */
+void ns_add_fill(struct txn *t, const struct inode *i, const struct ns_fill *f);
 
 /* -ESTALE if there is none. */
 int ns_find(const struct namespace *ns, uint64_t ino, struct inode **ret);
@@ -75,9 +102,24 @@ static inline void ns_set_changed(struct inode_attr *a, const struct timespec *n
 void ns_drop_inode(struct txn *t, const struct inode *i);
 
 /*
- * Items for an inode whose last name goes: it goes too, unless somebody uses it. True if it stays
- * as an orphan: the caller counts it once the transaction is committed.
+ * Items for an inode that loses a name: with the last one it goes too, unless somebody uses it.
+ * True if it stays as an orphan: the caller counts it once the transaction is committed.
  */
-bool ns_drop_last_name(struct txn *t, const struct inode *i, const struct timespec *now);
+bool ns_drop_name(struct txn *t, const struct inode *i, const struct timespec *now);
+
+/* A directory, and a name in it that is none of "." and ".." and is free. *dir. */
+int ns_find_free(const struct namespace *ns, const struct ns_name *where, struct inode **dir);
+
+/* What a new inode is, beside its owner and times. */
+struct ns_kind {
+	enum gm_record_type record;
+	uint32_t mode;      /* with the type */
+	uint64_t rdev;      /* devices: INODE_RDEV() */
+	const char *target; /* symlinks */
+	size_t target_length;
+};
+
+int ns_make(struct namespace *ns, const struct ns_request *rq, const struct ns_name *where,
+	const struct ns_kind *kind, struct stat *ret);
 
 #endif

@@ -15,13 +15,15 @@ static int find_place(const struct namespace *ns, uint64_t parent, const char *n
 }
 
 /* A set-group-ID directory passes on its group, and to directories the bit itself (inode(7)). */
-static struct inode_attr new_attr(
-	uint64_t ino, const struct inode *dir, const struct ns_request *rq, uint32_t mode)
+static struct inode_attr new_attr(uint64_t ino, const struct inode *dir,
+	const struct ns_request *rq, const struct ns_kind *kind)
 {
 	bool inherit = dir->attr.mode & S_ISGID;
 	struct inode_attr a = {
 		.ino = ino,
-		.mode = mode,
+		.mode = kind->mode,
+		.rdev = kind->rdev,
+		.size = kind->target_length,
 		.uid = rq->uid,
 		.gid = inherit ? dir->attr.gid : rq->gid,
 		.links = 1,
@@ -31,7 +33,7 @@ static struct inode_attr new_attr(
 
 	ns_set_atime(&a, &rq->now);
 	ns_set_changed(&a, &rq->now);
-	if (S_ISDIR(mode)) {
+	if (S_ISDIR(a.mode)) {
 		a.mode |= inherit ? S_ISGID : 0;
 		a.links = 2;
 		a.parent = dir->attr.ino;
@@ -40,30 +42,38 @@ static struct inode_attr new_attr(
 	return a;
 }
 
-static int make(struct namespace *ns, const struct ns_request *rq, const struct ns_name *where,
-	uint32_t mode, struct stat *ret)
+int ns_find_free(const struct namespace *ns, const struct ns_name *where, struct inode **dir)
 {
-	bool is_dir = S_ISDIR(mode);
-	_cleanup_(txn_deinit) struct txn t =
-		TXN_INIT(is_dir ? GM_RECORD_MKDIR : GM_RECORD_CREATE, rq->unique);
-	struct inode_attr attr, up;
-	struct inode *dir;
-	int r = find_place(ns, where->parent, where->name, where->length, &dir);
+	int r = find_place(ns, where->parent, where->name, where->length, dir);
 
 	if (r < 0)
 		return r;
 	if (ns_is_dot(where->name, where->length) || ns_is_dotdot(where->name, where->length) ||
 		meta_lookup(ns_meta(ns), where->parent, where->name, where->length))
 		return -EEXIST;
+	return 0;
+}
 
-	attr = new_attr(ns_meta(ns)->next_ino, dir, rq, mode);
+int ns_make(struct namespace *ns, const struct ns_request *rq, const struct ns_name *where,
+	const struct ns_kind *kind, struct stat *ret)
+{
+	_cleanup_(txn_deinit) struct txn t = TXN_INIT(kind->record, rq->unique);
+	struct inode_attr attr, up;
+	struct inode *dir;
+	int r = ns_find_free(ns, where, &dir);
+
+	if (r < 0)
+		return r;
+	attr = new_attr(ns_meta(ns)->next_ino, dir, rq, kind);
 	up = dir->attr;
 	ns_set_changed(&up, &rq->now);
-	up.links += is_dir;
+	up.links += S_ISDIR(attr.mode);
 	up.next_cookie++;
 	txn_put_inode(&t, &attr);
+	if (kind->target)
+		txn_set_target(&t, attr.ino, kind->target, kind->target_length);
 	txn_put_inode(&t, &up);
-	txn_add_dirent(&t, up.ino, attr.ino, dir->attr.next_cookie, (uint8_t)(mode >> 12),
+	txn_add_dirent(&t, up.ino, attr.ino, dir->attr.next_cookie, (uint8_t)(attr.mode >> 12),
 		where->name, where->length);
 	t.result = attr.ino;
 	r = store_commit(ns->store, &t);
@@ -74,19 +84,21 @@ int ns_create(struct namespace *ns, const struct ns_request *rq, uint64_t parent
 	size_t length, uint32_t mode, struct stat *ret)
 {
 	struct ns_name where = {.parent = parent, .name = name, .length = length};
+	struct ns_kind kind = {.record = GM_RECORD_CREATE, .mode = S_IFREG | (mode & 07777)};
 
-	return make(ns, rq, &where, S_IFREG | (mode & 07777), ret);
+	return ns_make(ns, rq, &where, &kind, ret);
 }
 
 int ns_mkdir(struct namespace *ns, const struct ns_request *rq, uint64_t parent, const char *name,
 	size_t length, uint32_t mode, struct stat *ret)
 {
 	struct ns_name where = {.parent = parent, .name = name, .length = length};
+	struct ns_kind kind = {.record = GM_RECORD_MKDIR, .mode = S_IFDIR | (mode & 07777)};
 
-	return make(ns, rq, &where, S_IFDIR | (mode & 07777), ret);
+	return ns_make(ns, rq, &where, &kind, ret);
 }
 
-/* Takes away the entry of i in dir, and i with it. */
+/* Takes away the entry of i in dir, and i with its last one. */
 static int remove_entry(struct namespace *ns, const struct ns_request *rq, const struct inode *dir,
 	const struct dirent *d, const struct inode *i)
 {
@@ -101,7 +113,7 @@ static int remove_entry(struct namespace *ns, const struct ns_request *rq, const
 	up.links -= is_dir;
 	t.result = d->ino;
 	txn_remove_dirent(&t, d->parent, d->cookie);
-	orphan = ns_drop_last_name(&t, i, &rq->now);
+	orphan = ns_drop_name(&t, i, &rq->now);
 	txn_put_inode(&t, &up);
 	r = store_commit(ns->store, &t);
 	if (r < 0)

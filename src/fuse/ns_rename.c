@@ -157,7 +157,7 @@ static int move_entry(struct namespace *ns, struct txn *t, const struct timespec
 	if (to->entry) {
 		txn_remove_dirent(t, d.to->ino, to->entry->cookie);
 		d.to->links -= inode_is_dir(to->inode);
-		orphan = ns_drop_last_name(t, to->inode, now);
+		orphan = ns_drop_name(t, to->inode, now);
 	}
 	put_moved(t, from->inode, d.from, d.to, now);
 	put_dirs(t, &d, now);

@@ -1,19 +1,11 @@
 // SPDX-License-Identifier: MIT
 /* Attributes, and with the size the blocks of a file. */
 #include <errno.h>
-#include <limits.h>
 
 #include "fuse/ns_internal.h"
 #include "util/cleanup.h"
 
-#define SIZE_LIMIT                                                                                 \
-	(1ULL << 62) /* no pool comes near it, and sums of sizes stay far from overflow */
 #define NSEC_PER_SEC 1000000000L
-
-static uint64_t blocks_for(uint64_t size)
-{
-	return (size + GM_BLOCK_SIZE - 1) >> GM_BLOCK_SHIFT;
-}
 
 /* ---- shrinking ---- */
 
@@ -32,24 +24,6 @@ static void remove_extents_from(struct txn *t, const struct inode *i, uint64_t f
 	}
 }
 
-/* True if the file owns this block and it is clean: it may hold the file's data. A dirty one is
- * zeroed whole. */
-static bool has_data(const struct namespace *ns, const struct inode *i, uint64_t file_block)
-{
-	for (uint32_t n = 0; n < i->extent_count; n++) {
-		const struct file_extent *e = &i->extents[n];
-		struct alloc_extent one = {.region = e->region, .count = 1};
-		bool clean;
-
-		if (file_block < e->file_block || file_block - e->file_block >= e->count)
-			continue;
-		one.block = e->block + (file_block - e->file_block);
-		alloc_clean_run(ns_meta(ns)->alloc, &one, &clean);
-		return clean;
-	}
-	return false;
-}
-
 /*
  * Where zeroing must begin after a shrink to size. Only one place can be pending, and one is
  * enough: while it is, no grant is given, so that nothing was ever written to the blocks that were
@@ -63,7 +37,7 @@ static uint64_t stale_after_shrink(const struct namespace *ns, const struct inod
 
 	if (pending != 0 && pending_block < tail)
 		return pending;
-	if (size % GM_BLOCK_SIZE == 0 || !has_data(ns, i, tail))
+	if (size % GM_BLOCK_SIZE == 0 || !ns_has_data(ns, i, tail))
 		return 0; /* the pending one's block is gone, or will be zeroed whole */
 	if (pending != 0 && pending_block == tail && pending < size)
 		return pending;
@@ -75,54 +49,11 @@ static int shrink(const struct namespace *ns, struct txn *t, const struct inode 
 {
 	if (inode_is_held(i))
 		return -EBUSY;
-	remove_extents_from(t, i, blocks_for(size));
-	attr->stale_from = stale_after_shrink(ns, i, size);
+	remove_extents_from(t, i, ns_blocks_for(size));
+	if (size < attr->size)
+		attr->stale_from = stale_after_shrink(ns, i, size);
 	attr->size = size;
 	return 0;
-}
-
-/* ---- growing ---- */
-
-struct growth {
-	struct alloc_extent *extents; /* owned */
-	size_t count;
-	uint64_t file_block; /* of the first one */
-};
-
-static void growth_deinit(struct growth *g)
-{
-	free_pointerp(&g->extents);
-}
-
-static int plan_growth(
-	const struct namespace *ns, struct growth *g, struct inode_attr *attr, uint64_t size)
-{
-	uint64_t have = blocks_for(attr->size);
-	uint64_t want = blocks_for(size);
-
-	attr->size = size;
-	if (want == have)
-		return 0;
-	g->file_block = have;
-	return alloc_plan(ns_meta(ns)->alloc, want - have, ALLOC_UNIT_AUTO, &g->extents, &g->count);
-}
-
-static void add_growth(struct txn *t, uint64_t ino, const struct growth *g)
-{
-	uint64_t at = g->file_block;
-
-	for (size_t n = 0; n < g->count; n++) {
-		const struct alloc_extent *e = &g->extents[n];
-		struct file_extent added = {
-			.file_block = at,
-			.block = e->block,
-			.region = e->region,
-			.count = e->count,
-		};
-
-		txn_add_extent(t, ino, &added);
-		at += e->count;
-	}
 }
 
 /* ---- all together ---- */
@@ -176,48 +107,55 @@ static void change_owner_and_mode(struct inode_attr *attr, const struct ns_chang
 }
 
 static int change_size(const struct namespace *ns, struct txn *t, const struct inode *i,
-	struct inode_attr *attr, uint64_t size, struct growth *g)
+	struct inode_attr *attr, uint64_t size, struct ns_fill *fill)
 {
+	uint64_t old = attr->size;
+
 	if (inode_is_dir(i))
 		return -EISDIR;
-	if (size > SIZE_LIMIT)
+	if (!inode_is_file(i))
+		return -EINVAL;
+	if (size > NS_SIZE_LIMIT)
 		return -EFBIG;
 	/* As on hugetlbfs: what is mapped by whole pages can't end within one. */
 	if (alloc_granule(ns_meta(ns)->alloc) > 1 && size % GM_GROUP_SIZE != 0)
 		return -EINVAL;
-	if (size < attr->size)
+	/* The size that it has: what fallocate(2) took beyond it goes, if nobody may map the file.
+	 */
+	if (size < old || (size == old && !inode_is_held(i)))
 		return shrink(ns, t, i, attr, size);
 	/* Its node is one device over what the file is now, and can't grow. */
-	if (size > attr->size && (attr->flags & GM_INODE_EXPORTED))
+	if (size > old && (attr->flags & GM_INODE_EXPORTED))
 		return -EBUSY;
-	return plan_growth(ns, g, attr, size);
+	attr->size = size;
+	return ns_plan_fill(ns, i, ns_blocks_for(old), ns_blocks_for(size), fill);
 }
 
 int ns_setattr(struct namespace *ns, const struct ns_request *rq, uint64_t ino,
 	const struct ns_change *change, struct stat *ret)
 {
 	_cleanup_(txn_deinit) struct txn t = TXN_INIT(GM_RECORD_SETATTR, rq->unique);
-	_cleanup_(growth_deinit) struct growth g = {.extents = NULL};
+	_cleanup_(ns_fill_deinit) struct ns_fill fill = NS_FILL_NULL;
 	struct inode_attr attr;
 	struct inode *i;
 	int r = ns_find(ns, ino, &i);
 
 	if (r < 0 || change->set == 0)
 		return r < 0 ? r : ns_getattr(ns, ino, ret);
+	if (inode_is_symlink(i) && (change->set & NS_SET_MODE))
+		return -EOPNOTSUPP;
 	attr = i->attr;
 	change_owner_and_mode(&attr, change);
 	r = change_times(&attr, rq, change);
 	if (r < 0)
 		return r;
 	if (change->set & NS_SET_SIZE) {
-		r = change_size(ns, &t, i, &attr, change->size, &g);
+		r = change_size(ns, &t, i, &attr, change->size, &fill);
 		if (r < 0)
 			return r;
 	}
-	/* Blocks that go, the inode, blocks that come: at no point between has it blocks beyond its
-	 * size. */
 	txn_put_inode(&t, &attr);
-	add_growth(&t, ino, &g);
+	ns_add_fill(&t, i, &fill);
 	t.result = ino;
 	r = store_commit(ns->store, &t);
 	return r < 0 ? r : ns_getattr(ns, ino, ret);

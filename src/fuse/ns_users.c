@@ -14,7 +14,9 @@ static int find_file(const struct namespace *ns, uint64_t ino, struct inode **re
 
 	if (r < 0)
 		return r;
-	return inode_is_dir(*ret) ? -EISDIR : 0;
+	if (inode_is_dir(*ret))
+		return -EISDIR;
+	return inode_is_file(*ret) ? 0 : -EINVAL;
 }
 
 /* Removes the inode if it has no name and no user. */

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * Operations that are not in the table get ENOSYS from libfuse. That is the right answer for flush,
- * fsync, fsyncdir, access, setxattr, removexattr, fallocate and lseek: the kernel remembers it,
- * does what is due by itself (nothing; or EOPNOTSUPP to the caller) and asks no more. FORGET needs
+ * fsync, fsyncdir, access, setxattr and removexattr: the kernel remembers it, does what is due by
+ * itself (nothing; or EOPNOTSUPP to the caller) and asks no more. FORGET needs
  * no answer and is nothing to us: nodes are not counted.
  */
 #include "fuse/ops.h"
@@ -31,28 +31,6 @@
 
 /* ---- names ---- */
 
-static struct fuse_entry_param entry_of(const struct stat *st)
-{
-	return (struct fuse_entry_param){
-		.ino = st->st_ino,
-		.attr = *st,
-		.attr_timeout = CACHE_SECONDS,
-		.entry_timeout = CACHE_SECONDS,
-	};
-}
-
-static void reply_entry(fuse_req_t req, int r, const struct stat *st)
-{
-	struct fuse_entry_param e;
-
-	if (r < 0) {
-		reply_error(req, r);
-		return;
-	}
-	e = entry_of(st);
-	fuse_reply_entry(req, &e);
-}
-
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct fuse_entry_param none = {.ino = 0, .entry_timeout = CACHE_SECONDS};
@@ -62,7 +40,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	if (r == -ENOENT)
 		fuse_reply_entry(req, &none); /* "not there" is remembered too */
 	else
-		reply_entry(req, r, &st);
+		ops_reply_entry(req, r, &st);
 }
 
 static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
@@ -71,7 +49,7 @@ static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
 	struct stat st;
 	int r = ns_mkdir(ops_of(req)->ns, &rq, parent, name, strlen(name), mode, &st);
 
-	reply_entry(req, r, &st);
+	ops_reply_entry(req, r, &st);
 }
 
 static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -138,7 +116,7 @@ static void op_create(
 		return;
 	}
 	fill_handle(fi);
-	e = entry_of(&st);
+	e = ops_entry_of(&st);
 	if (fuse_reply_create(req, &e, fi) == -ENOENT)
 		release_inode(o, st.st_ino); /* the open(2) was interrupted: no RELEASE will come */
 }
@@ -218,7 +196,7 @@ static bool add_entry(struct listing *l, const struct ns_entry *entry)
 	name[entry->length] = '\0';
 	if (l->plus) {
 		(void)ns_getattr(ops_of(l->req)->ns, entry->ino, &st);
-		e = entry_of(&st);
+		e = ops_entry_of(&st);
 		length = fuse_add_direntry_plus(l->req, at, room, name, &e, place);
 	} else {
 		length = fuse_add_direntry(l->req, at, room, name, &st, place);
@@ -410,15 +388,17 @@ static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 /* ---- the session ---- */
 
 /*
- * Only what is asked for here: no write-back cache and no splicing (there is no data), and the
- * kernel clears set-user-ID bits and truncates for O_TRUNC by setattr, as it does for filesystems
- * that have no such wishes.
+ * Only what is asked for here. A symlink's target never changes, so the kernel may keep it. Locks
+ * are the kernel's alone (nobody else has this mount). No write-back cache and no splicing (there
+ * is no data), and the kernel clears set-user-ID bits and truncates for O_TRUNC by setattr, as it
+ * does for filesystems that have no such wishes.
  */
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
 	(void)userdata;
-	conn->want = conn->capable & (FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_READDIRPLUS |
-					     FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_IOCTL_DIR);
+	conn->want = conn->capable &
+		     (FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
+			     FUSE_CAP_IOCTL_DIR | FUSE_CAP_CACHE_SYMLINKS);
 	conn->time_gran = 1;
 }
 
@@ -426,11 +406,15 @@ const struct fuse_lowlevel_ops ops_table = {
 	.init = op_init,
 	.lookup = op_lookup,
 	.getattr = op_getattr,
+	.readlink = op_readlink,
+	.mknod = op_mknod,
 	.setattr = op_setattr,
 	.mkdir = op_mkdir,
 	.unlink = op_unlink,
 	.rmdir = op_rmdir,
+	.symlink = op_symlink,
 	.rename = op_rename,
+	.link = op_link,
 	.open = op_open,
 	.read = op_read,
 	.write = op_write,
@@ -444,6 +428,8 @@ const struct fuse_lowlevel_ops ops_table = {
 	.listxattr = op_listxattr,
 	.create = op_create,
 	.ioctl = op_ioctl,
+	.fallocate = op_fallocate,
+	.lseek = op_lseek,
 };
 
 void ops_init(struct ops *o)

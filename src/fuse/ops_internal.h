@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the files of the operations share: ops.c, and ops_setattr.c and ops_revoke.c with the
- * requests that are answered later.
+ * What the files of the operations share: ops.c and ops_links.c, and ops_setattr.c, ops_space.c and
+ * ops_revoke.c with the requests that may be answered later, the first two's by ops_parked.c.
  */
 #ifndef GM_FUSE_OPS_INTERNAL_H
 #define GM_FUSE_OPS_INTERNAL_H
@@ -34,8 +34,36 @@ static inline void reply_error(fuse_req_t req, int r)
 	fuse_reply_err(req, -r);
 }
 
+/*
+ * Puts a request that failed with p->error aside until the helper has looked. False if there is no
+ * point in it.
+ */
+bool ops_park(struct ops *o, struct parked *p);
+
+/* Puts a punch aside until p->zeroing is done. False: out of memory. */
+bool ops_park_zeroing(struct ops *o, struct parked *p);
+
+/* Says in the log why a file can't have this size, if that is why. */
+void ops_explain_size(struct ops *o, uint64_t ino, uint64_t size);
+
+/* A fallocate: 0 it is done; -EINPROGRESS when p->zeroing is; another negative errno: it failed. */
+int ops_try_fallocate(struct ops *o, struct parked *p);
+
+void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
+	struct fuse_file_info *fi);
+void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *fi);
+
 void op_setattr(
 	fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struct fuse_file_info *fi);
+
+/* What the kernel may remember of an inode that it was told of. */
+struct fuse_entry_param ops_entry_of(const struct stat *st);
+void ops_reply_entry(fuse_req_t req, int r, const struct stat *st);
+
+void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev);
+void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name);
+void op_readlink(fuse_req_t req, fuse_ino_t ino);
+void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name);
 
 /* Takes the request over if it returns 0; it is answered by ops_take_revoked(). */
 int ops_begin_revoke(fuse_req_t req, uint64_t ino, const struct gm_revoke *m);

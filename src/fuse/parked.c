@@ -16,7 +16,7 @@ struct parked *parked_add(struct parked_list *l, struct parked *p)
 {
 	struct parked *copy = malloc(sizeof(*copy));
 
-	assert(p->awaited_count > 0);
+	assert(p->awaited_count > 0 || p->zeroing);
 	if (!copy)
 		return NULL;
 	*copy = *p;
@@ -41,6 +41,16 @@ bool parked_answer(struct parked *p, uint64_t ino)
 		return true;
 	}
 	return false;
+}
+
+struct parked *parked_zeroing(const struct parked_list *l, uint64_t id)
+{
+	struct parked *p;
+
+	TAILQ_FOREACH (p, &l->entries, link)
+		if (p->zeroing == id)
+			return p;
+	return NULL;
 }
 
 struct parked *parked_due(const struct parked_list *l, uint64_t now)

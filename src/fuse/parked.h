@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Setattr requests that wait for the helper's word: a shrink of a file that seems held, or a growth
- * for which only the blocks of unlinked held files would suffice. Right after a VMM's end nobody
- * holds its files any more, but that is known only once the helper has looked; without the wait `rm
- * vm0; truncate -s 8G vm1` would fail for no good reason.
+ * Setattr and fallocate requests that wait for the helper's word: a shrink or a punch of a file
+ * that seems held, a growth for which only the blocks of unlinked held files would suffice, or a
+ * punch whose ends are being zeroed. Right after a VMM's end nobody holds its files any more, but
+ * that is known only once the helper has looked; without the wait `rm vm0; truncate -s 8G vm1`
+ * would fail for no good reason.
  *
- * The list owns its entries; the FUSE requests in them are each answered once, by ops.c.
+ * The list owns its entries; the FUSE requests in them are each answered once, by ops_parked.c.
  */
 #ifndef GM_FUSE_PARKED_H
 #define GM_FUSE_PARKED_H
@@ -23,12 +24,16 @@ struct parked {
 	TAILQ_ENTRY(parked) link; /* parked_list.entries */
 	struct fuse_req *req;
 	struct ns_request rq; /* without its time: a later try has a later one */
-	struct ns_change change;
+	bool is_fallocate;
+	struct ns_change change; /* setattr */
+	enum ns_space space;     /* fallocate: these two */
+	struct ns_range range;
 	uint64_t ino;
 	uint64_t deadline; /* of clock_milliseconds() */
 	int error;         /* what it fails with when nothing comes of the wait; negative errno */
 	uint64_t *awaited; /* inodes whose check has no answer yet; owned */
 	size_t awaited_count;
+	uint64_t zeroing; /* the id of the grants_zero() that it waits for; 0: none */
 };
 
 struct parked_list {
@@ -48,6 +53,9 @@ void parked_remove(struct parked_list *l, struct parked *p);
 
 /* True if p waited for ino; then it does so no longer. */
 bool parked_answer(struct parked *p, uint64_t ino);
+
+/* The one that waits for this zeroing; NULL if there is none. */
+struct parked *parked_zeroing(const struct parked_list *l, uint64_t id);
 
 /* The first entry that is due at now; NULL if there is none. */
 struct parked *parked_due(const struct parked_list *l, uint64_t now);

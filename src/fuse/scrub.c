@@ -62,7 +62,7 @@ static void send_zero(struct outbox *outbox, const struct scrub_order *o)
 			.opcode = put_le16(LINK_ZERO),
 			.id = put_le64(o->id)},
 		.offset = put_le64(o->blocks.block * GM_BLOCK_SIZE + in_block),
-		.length = put_le32((uint32_t)(GM_BLOCK_SIZE - in_block)),
+		.length = put_le32(o->length),
 		.region = put_le32(o->blocks.region),
 	};
 
@@ -77,18 +77,14 @@ static void send_order(struct outbox *outbox, const struct scrub_order *o)
 		send_scrub(outbox, o);
 }
 
-static void give_order(
-	struct scrub *s, const struct alloc_extent *blocks, uint64_t ino, uint64_t from)
+static uint64_t give_order(struct scrub *s, const struct scrub_order *order)
 {
 	struct scrub_order *o = find_order(s, 0);
 
-	*o = (struct scrub_order){
-		.id = s->next_id++,
-		.blocks = *blocks,
-		.ino = ino,
-		.from = from,
-	};
+	*o = *order;
+	o->id = s->next_id++;
 	send_order(s->outbox, o);
+	return o->id;
 }
 
 void scrub_resend(const struct scrub *s)
@@ -204,10 +200,10 @@ static uint32_t extent_at(const struct inode *inode, uint64_t at)
 	return low;
 }
 
-/* The block that stale_from lies in; false if the file has none there. */
-static bool stale_block(const struct inode *inode, struct alloc_extent *ret)
+/* The block that the offset lies in; false if the file has none there. */
+static bool block_at(const struct inode *inode, uint64_t offset, struct alloc_extent *ret)
 {
-	uint64_t at = inode->attr.stale_from / GM_BLOCK_SIZE;
+	uint64_t at = offset / GM_BLOCK_SIZE;
 	uint32_t i = extent_at(inode, at);
 
 	if (i == inode->extent_count || inode->extents[i].file_block > at)
@@ -220,20 +216,38 @@ static bool stale_block(const struct inode *inode, struct alloc_extent *ret)
 
 static bool order_stale(struct scrub *s, const struct inode *inode)
 {
-	struct alloc_extent block;
+	uint64_t from = inode->attr.stale_from;
+	struct scrub_order o = {.ino = inode->attr.ino, .from = from, .stale = true};
 	bool ordered;
 
-	if (inode->attr.stale_from == 0)
+	if (from == 0)
 		return false;
-	if (!stale_block(inode, &block)) {
-		(void)ns_stale_done(s->ns, inode->attr.ino, inode->attr.stale_from);
+	if (!block_at(inode, from, &o.blocks)) {
+		(void)ns_stale_done(s->ns, inode->attr.ino, from);
 		return false;
 	}
-	(void)ordered_run(s, &block, &ordered);
-	if (ordered || alloc_any_poisoned(store_meta(s->ns->store)->alloc, &block))
+	(void)ordered_run(s, &o.blocks, &ordered);
+	if (ordered || alloc_any_poisoned(store_meta(s->ns->store)->alloc, &o.blocks))
 		return false;
-	give_order(s, &block, inode->attr.ino, inode->attr.stale_from);
+	o.length = (uint32_t)(GM_BLOCK_SIZE - from % GM_BLOCK_SIZE);
+	(void)give_order(s, &o);
 	return true;
+}
+
+int64_t scrub_order_bytes(struct scrub *s, const struct inode *inode, const struct ns_range *bytes)
+{
+	struct scrub_order o = {
+		.ino = inode->attr.ino,
+		.from = bytes->offset,
+		.length = (uint32_t)bytes->length,
+	};
+
+	if (!ns_has_data(s->ns, inode, bytes->offset / GM_BLOCK_SIZE) ||
+		!block_at(inode, bytes->offset, &o.blocks))
+		return 0;
+	if (alloc_any_poisoned(store_meta(s->ns->store)->alloc, &o.blocks))
+		return -EIO;
+	return (int64_t)give_order(s, &o);
 }
 
 bool scrub_order_file(struct scrub *s, const struct inode *inode, uint64_t *at)
@@ -245,7 +259,7 @@ bool scrub_order_file(struct scrub *s, const struct inode *inode, uint64_t *at)
 
 		if (cut_to_dirty(s, &e)) {
 			*at = f->file_block + (e.block - f->block) + e.count;
-			give_order(s, &e, 0, 0);
+			(void)give_order(s, &(struct scrub_order){.blocks = e});
 			return true;
 		}
 		*at = f->file_block + f->count;
@@ -268,7 +282,7 @@ static void give_background_order(struct scrub *s, const struct alloc_extent *e,
 {
 	if (s->rate)
 		s->next_order = now + e->count * GM_BLOCK_SIZE * 1000 / s->rate;
-	give_order(s, e, 0, 0);
+	(void)give_order(s, &(struct scrub_order){.blocks = *e});
 }
 
 bool scrub_next_order(const struct scrub *s, uint64_t now, uint64_t *ret)
@@ -308,9 +322,11 @@ static int journal_done(struct scrub *s, const struct scrub_order *o)
 
 	if (!o->ino)
 		return ns_blocks_clean(s->ns, &o->blocks, 1);
+	if (!o->stale)
+		return 0;
 	/* The file may have another block there by now, which was not zeroed. */
 	inode = meta_inode(store_meta(s->ns->store), o->ino);
-	if (!inode || inode->attr.stale_from != o->from || !stale_block(inode, &block) ||
+	if (!inode || inode->attr.stale_from != o->from || !block_at(inode, o->from, &block) ||
 		!overlap(&block, &o->blocks))
 		return 0;
 	return ns_stale_done(s->ns, o->ino, o->from);

@@ -21,15 +21,18 @@
 
 #define SCRUB_REST_MS 10000U
 
-#define SCRUB_SLICE_MS 100U /* an order of the background's is as large as the rate gives in this  \
-			     */
+#define SCRUB_SLICE_MS                                                                             \
+	100U /* an order of the background's is as large as the rate gives in this                 \
+	      */
 #define SCRUB_WINDOW_MS 1000U
 
 struct scrub_order {
 	uint64_t id;                /* 0: not in use */
 	struct alloc_extent blocks; /* what it touches; whole blocks, or the one block of a ZERO */
 	uint64_t ino;               /* ZERO: the file; else 0 */
-	uint64_t from; /* ZERO: the file offset from which the block's rest is zeroed */
+	uint64_t from;              /* ZERO: file offset */
+	uint32_t length;            /* ZERO: bytes, within one block */
+	bool stale;                 /* ZERO: they are the block's rest from stale_from on */
 };
 
 struct scrub {
@@ -61,6 +64,13 @@ bool scrub_is_idle(const struct scrub *s); /* no order is outstanding */
  * order. There must be room.
  */
 bool scrub_order_file(struct scrub *s, const struct inode *inode, uint64_t *at);
+
+/*
+ * Gives an order for bytes of a file, within one block of it. Its id; 0 if nothing is there that
+ * would have to be zeroed: a hole, or a block that is dirty and will be zeroed whole; -EIO the
+ * block is poisoned. There must be room.
+ */
+int64_t scrub_order_bytes(struct scrub *s, const struct inode *inode, const struct ns_range *bytes);
 
 /*
  * Gives an order for free dirty blocks, wherever they are. False when there are none, before its

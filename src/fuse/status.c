@@ -316,24 +316,49 @@ struct json_object *status_make_node(const char *node)
 
 /* ---- files ---- */
 
+static const char *type_name(uint32_t mode)
+{
+	switch (mode & S_IFMT) {
+	case S_IFDIR:
+		return "directory";
+	case S_IFLNK:
+		return "symlink";
+	case S_IFIFO:
+		return "fifo";
+	case S_IFSOCK:
+		return "socket";
+	case S_IFCHR:
+		return "character device";
+	case S_IFBLK:
+		return "block device";
+	default:
+		return "file";
+	}
+}
+
 static struct json_object *make_file(const struct inode *inode, const char *path)
 {
 	const struct inode_attr *a = &inode->attr;
-	bool directory = inode_is_dir(inode);
 	struct maker m = make_object();
 
 	put_path(&m, path);
 	put_number(&m, "ino", a->ino);
-	put_text(&m, "type", directory ? "directory" : "file");
+	put_text(&m, "type", type_name(a->mode));
 	put_number(&m, "mode", a->mode);
 	put_number(&m, "uid", a->uid);
 	put_number(&m, "gid", a->gid);
 	put_number(&m, "links", a->links);
 	put_number(&m, "size", a->size);
-	put_number(&m, "blocks", directory ? 0 : inode_blocks(inode));
-	put_number(&m, "extents", directory ? 0 : inode->extent_count);
+	put_number(&m, "blocks", inode_blocks(inode));
+	put_number(&m, "extents", inode_is_file(inode) ? inode->extent_count : 0);
 	put_bool(&m, "held", inode_is_held(inode));
 	put_bool(&m, "exported", a->flags & GM_INODE_EXPORTED);
+	if (inode_is_symlink(inode))
+		put_text(&m, "target", inode->target);
+	if (S_ISCHR(a->mode) || S_ISBLK(a->mode)) {
+		put_number(&m, "major", INODE_RDEV_MAJOR(a->rdev));
+		put_number(&m, "minor", INODE_RDEV_MINOR(a->rdev));
+	}
 	return finish(&m);
 }
 

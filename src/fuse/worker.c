@@ -154,6 +154,13 @@ static void on_revoked(void *data, uint64_t id, const struct link_holder *h, int
 	ops_take_revoked(&w->ops, id, h, state);
 }
 
+static void on_zeroed(void *data, uint64_t id, int error)
+{
+	struct worker *w = data;
+
+	ops_take_zeroed(&w->ops, id, error);
+}
+
 static void lose_helper(struct worker *w)
 {
 	w->watched = -1;
@@ -221,6 +228,7 @@ static int make_parts(struct worker *w, struct problem *why)
 		.exported = on_exported,
 		.unexported = on_unexported,
 		.revoked = on_revoked,
+		.zeroed = on_zeroed,
 		.data = w,
 		.scrub_rate = w->options.scrub_rate,
 		.after_panic = w->origin.after_panic,

@@ -48,7 +48,8 @@ struct checkpoint_section {
 	uint64_t count;
 };
 
-#define CHECKPOINT_SECTIONS (GM_SECTION_RESULTS + 1) /* indexed by type; [0] is unused */
+/* Indexed by type; [0] is unused, and one that is not there (bytes NULL) has no records. */
+#define CHECKPOINT_SECTIONS (GM_SECTION_TARGETS + 1)
 
 int checkpoint_open(struct checkpoint_section sections[CHECKPOINT_SECTIONS],
 	struct gm_checkpoint *header, const uint8_t *image, const struct store_super *super,

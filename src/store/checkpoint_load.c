@@ -11,22 +11,29 @@
 #include "util/cleanup.h"
 
 static const struct {
-	const char *name;
+	const char *name; /* NULL: the number is set aside */
 	size_t record_size;
+	bool varies; /* records of more than one size */
 } section_kinds[CHECKPOINT_SECTIONS] = {
-	[GM_SECTION_INODES] = {"inodes", sizeof(struct gm_inode)},
-	[GM_SECTION_DIRENTS] = {"entries", 0},
-	[GM_SECTION_EXTENTS] = {"extents", sizeof(struct gm_extent)},
-	[GM_SECTION_USED] = {"used blocks", 0},
-	[GM_SECTION_CLEAN] = {"clean blocks", 0},
-	[GM_SECTION_POISONED] = {"poisoned blocks", 0},
-	[GM_SECTION_QUARANTINED] = {"quarantined blocks", 0},
-	[GM_SECTION_RESULTS] = {"results", sizeof(struct gm_result)},
+	[GM_SECTION_INODES] = {"inodes", sizeof(struct gm_inode), false},
+	[GM_SECTION_DIRENTS] = {"entries", 0, true},
+	[GM_SECTION_EXTENTS] = {"extents", sizeof(struct gm_extent), false},
+	[GM_SECTION_USED] = {"used blocks", 0, false},
+	[GM_SECTION_CLEAN] = {"clean blocks", 0, false},
+	[GM_SECTION_POISONED] = {"poisoned blocks", 0, false},
+	[GM_SECTION_QUARANTINED] = {"quarantined blocks", 0, false},
+	[GM_SECTION_RESULTS] = {"results", sizeof(struct gm_result), false},
+	[GM_SECTION_TARGETS] = {"symlink targets", 0, true},
 };
+
+static bool is_known(uint32_t type)
+{
+	return type < CHECKPOINT_SECTIONS && section_kinds[type].name;
+}
 
 const char *checkpoint_section_name(unsigned type)
 {
-	return section_kinds[type].name;
+	return is_known(type) ? section_kinds[type].name : "unknown";
 }
 
 /* ---- header and section table ---- */
@@ -74,7 +81,7 @@ static bool count_fits(uint32_t type, uint64_t count, uint64_t length)
 
 	if (record > 0)
 		return count <= length && count * record == length;
-	return type == GM_SECTION_DIRENTS ? count <= length : count == length;
+	return section_kinds[type].varies ? count <= length : count == length;
 }
 
 /* *end: where the section before it ended. */
@@ -85,7 +92,7 @@ static const char *check_section(const struct gm_section *s, const uint8_t *imag
 		 count = get_le64(s->count);
 	uint32_t type = get_le32(s->type), record = get_le32(s->record_size);
 
-	if (type <= last_type || type >= CHECKPOINT_SECTIONS)
+	if (type <= last_type || !is_known(type))
 		return "its type is unknown to this version or out of order";
 	if (offset % 8 != 0 || offset < *end || offset > image_length ||
 		length > image_length - offset)
@@ -121,16 +128,13 @@ int checkpoint_open(struct checkpoint_section sections[CHECKPOINT_SECTIONS],
 		wrong = check_section(s, image, get_le64(header->length), last, &end);
 		if (wrong)
 			return problem(why, EUCLEAN, "section %" PRIu32 " (%s): %s", n,
-				get_le32(s->type) - 1U < CHECKPOINT_SECTIONS - 1U
-					? checkpoint_section_name(get_le32(s->type))
-					: "unknown",
-				wrong);
+				checkpoint_section_name(get_le32(s->type)), wrong);
 		last = get_le32(s->type);
 		sections[last] = (struct checkpoint_section){.bytes = image + get_le64(s->offset),
 			.length = get_le64(s->length),
 			.count = get_le64(s->count)};
 	}
-	for (unsigned t = 1; t < CHECKPOINT_SECTIONS; t++)
+	for (unsigned t = 1; t <= GM_SECTION_RESULTS; t++)
 		if (!sections[t].bytes)
 			return problem(
 				why, EUCLEAN, "section %s is missing", checkpoint_section_name(t));
@@ -153,8 +157,8 @@ struct loader {
 /* One object of a section, made into an item and applied. */
 static int load_object(struct loader *l, enum gm_item_type type, const void *payload, size_t length)
 {
-	_Alignas(8)
-		uint8_t bytes[sizeof(struct gm_item) + sizeof(struct gm_dirent) + GM_NAME_MAX + 8];
+	_Alignas(8) uint8_t
+		bytes[sizeof(struct gm_item) + sizeof(struct gm_target) + GM_TARGET_MAX + 8];
 	struct gm_item item = {.type = put_le16((uint16_t)type),
 		.length = put_le32((uint32_t)(sizeof(item) + length))};
 	const struct gm_item *p = (const struct gm_item *)(const void *)bytes;
@@ -173,6 +177,27 @@ static int load_object(struct loader *l, enum gm_item_type type, const void *pay
 		meta_apply(l->meta, &reserve, p);
 	meta_reserve_deinit(&reserve);
 	return r == -ENOMEM ? problem(l->why, ENOMEM, "out of memory") : r;
+}
+
+/* That none overlap has been seen when they were applied; the order is the format's. */
+static int check_extents_ascend(const struct loader *l)
+{
+	const struct checkpoint_section *s = &l->sections[GM_SECTION_EXTENTS];
+	uint64_t ino = 0, end = 0;
+
+	for (uint64_t n = 0; n < s->count; n++) {
+		const struct gm_extent *e = (const void *)(s->bytes + n * sizeof(*e));
+
+		if (get_le64(e->ino) < ino ||
+			(get_le64(e->ino) == ino && get_le64(e->file_block) < end))
+			return problem(l->why, EUCLEAN,
+				"section extents: record %" PRIu64
+				" does not come behind the one before",
+				n);
+		ino = get_le64(e->ino);
+		end = get_le64(e->file_block) + get_le32(e->count);
+	}
+	return 0;
 }
 
 static int load_records(
@@ -209,6 +234,33 @@ static int load_dirents(struct loader *l)
 	if (at != s->length)
 		return problem(
 			l->why, EUCLEAN, "section entries: it goes on after its last record");
+	return 0;
+}
+
+static int load_targets(struct loader *l)
+{
+	const struct checkpoint_section *s = &l->sections[GM_SECTION_TARGETS];
+	uint64_t at = 0, last = 0;
+
+	for (uint64_t n = 0; n < s->count; n++) {
+		struct codec_target t;
+		const char *wrong = codec_decode_target(&t, s->bytes + at, s->length - at);
+
+		if (!wrong && t.ino <= last)
+			wrong = "it is out of order";
+		int r = wrong ? problem(l->why, EUCLEAN, "%s", wrong)
+			      : load_object(l, GM_ITEM_TARGET, s->bytes + at,
+					codec_target_bytes(t.length));
+
+		if (r < 0)
+			return problem_prefix(
+				l->why, r, "section symlink targets: record %" PRIu64, n);
+		last = t.ino;
+		at += codec_target_bytes(t.length);
+	}
+	if (at != s->length)
+		return problem(l->why, EUCLEAN,
+			"section symlink targets: it goes on after its last record");
 	return 0;
 }
 
@@ -322,6 +374,8 @@ static int load_sections(struct loader *l)
 	if (r == 0)
 		r = load_records(l, GM_SECTION_EXTENTS, GM_ITEM_EXTENT, sizeof(struct gm_extent));
 	if (r == 0)
+		r = check_extents_ascend(l);
+	if (r == 0)
 		r = load_map(l, GM_SECTION_USED, 0);
 	if (r == 0)
 		r = compare_used(l);
@@ -333,6 +387,8 @@ static int load_sections(struct loader *l)
 		r = load_map(l, GM_SECTION_CLEAN, GM_BLOCKS_CLEAN);
 	if (r == 0)
 		r = load_map(l, GM_SECTION_POISONED, GM_BLOCKS_POISONED);
+	if (r == 0)
+		r = load_targets(l);
 	return r;
 }
 

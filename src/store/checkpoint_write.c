@@ -143,7 +143,7 @@ static void write_extents(struct writer *w, const struct meta *m, const struct c
 	for (uint64_t n = 0; n < m->inode_count; n++) {
 		const struct inode *file = o->places[n].inode;
 
-		for (uint32_t k = 0; !inode_is_dir(file) && k < file->extent_count; k++)
+		for (uint32_t k = 0; inode_is_file(file) && k < file->extent_count; k++)
 			codec_encode_extent(room_for(w, sizeof(struct gm_extent)), file->attr.ino,
 				&file->extents[k]);
 	}
@@ -180,6 +180,24 @@ static void write_results(struct writer *w, const struct gm_result *result)
 	if (any)
 		memcpy(room_for(w, sizeof(*result)), result, sizeof(*result));
 	end_section(w, any);
+}
+
+/* Not there if there are none: most pools have no symlink. */
+static void write_targets(struct writer *w, const struct meta *m, const struct checkpoint_order *o)
+{
+	if (m->target_count == 0)
+		return;
+	begin_section(w, GM_SECTION_TARGETS, 0);
+	for (uint64_t n = 0; n < m->inode_count; n++) {
+		const struct inode *i = o->places[n].inode;
+		struct codec_target t = {.ino = i->attr.ino, .length = (uint32_t)i->attr.size};
+
+		if (!inode_is_symlink(i))
+			continue;
+		t.text = i->target;
+		codec_encode_target(room_for(w, codec_target_bytes(t.length)), &t);
+	}
+	end_section(w, m->target_count);
 }
 
 static void write_header(struct writer *w, const struct store_super *super, const struct meta *m,
@@ -220,6 +238,7 @@ void checkpoint_write(struct media *media, const struct store_super *super, cons
 	write_map(&w, m, GM_SECTION_POISONED, ALLOC_MAP_POISONED);
 	write_map(&w, m, GM_SECTION_QUARANTINED, ALLOC_MAP_QUARANTINED);
 	write_results(&w, &info->result);
+	write_targets(&w, m, o);
 	write_header(&w, super, m, info);
 	media_fence(media);
 }

@@ -112,6 +112,8 @@ void codec_encode_inode(struct gm_inode *to, const struct inode_attr *a)
 		.btime_nsec = put_le32(a->btime_nsec),
 		.flags = put_le64(a->flags),
 		.stale_from = put_le64(a->stale_from),
+		.rdev_major = put_le32(INODE_RDEV_MAJOR(a->rdev)),
+		.rdev_minor = put_le32(INODE_RDEV_MINOR(a->rdev)),
 	};
 }
 
@@ -136,28 +138,70 @@ static void load_inode(struct inode_attr *to, const struct gm_inode *from)
 		.btime_nsec = get_le32(from->btime_nsec),
 		.flags = get_le64(from->flags),
 		.stale_from = get_le64(from->stale_from),
+		.rdev = INODE_RDEV(get_le32(from->rdev_major), get_le32(from->rdev_minor)),
 	};
 }
 
-/* What a directory's fields must be, and what a file's. */
-static const char *check_inode_kind(const struct inode_attr *a)
+static const char *check_directory(const struct inode_attr *a)
 {
-	if (S_ISDIR(a->mode)) {
-		if (a->parent == 0)
-			return "a directory's parent is 0";
-		if (a->next_cookie < GM_FIRST_COOKIE || a->next_cookie > INT64_MAX)
-			return "a directory's next cookie is out of range";
-		if (a->size != 0 || a->stale_from != 0 || a->flags != 0)
-			return "a directory has a size, stale bytes or flags";
-		return NULL;
-	}
-	if (!S_ISREG(a->mode))
-		return "its type is neither file nor directory";
-	if (a->parent != 0 || a->next_cookie != 0)
-		return "a file has a directory's fields";
+	if (a->parent == 0)
+		return "a directory's parent is 0";
+	if (a->next_cookie < GM_FIRST_COOKIE || a->next_cookie > INT64_MAX)
+		return "a directory's next cookie is out of range";
+	if (a->size != 0 || a->stale_from != 0 || a->flags != 0)
+		return "a directory has a size, stale bytes or flags";
+	return NULL;
+}
+
+static const char *check_file(const struct inode_attr *a)
+{
 	if (a->size > CODEC_FILE_BLOCKS_MAX * GM_BLOCK_SIZE - 1 || a->stale_from > a->size)
 		return "its size or stale offset is out of range";
 	return NULL;
+}
+
+/* Neither has memory of its own. */
+static const char *check_symlink_or_node(const struct inode_attr *a)
+{
+	if (a->stale_from != 0 || a->flags != 0)
+		return "it has stale bytes or flags, and is no file";
+	if (!S_ISLNK(a->mode))
+		return a->size != 0 ? "a node has a size" : NULL;
+	if (a->size == 0 || a->size > GM_TARGET_MAX)
+		return "a symlink's size is out of range";
+	return (a->mode & 07777) != 0777 ? "a symlink's permissions are not 0777" : NULL;
+}
+
+/* What the fields of each type must be. */
+static const char *check_inode_kind(const struct inode_attr *a)
+{
+	if (S_ISDIR(a->mode))
+		return check_directory(a);
+	if (a->parent != 0 || a->next_cookie != 0)
+		return "it has a directory's fields and is none";
+	switch (a->mode & S_IFMT) {
+	case S_IFREG:
+		return check_file(a);
+	case S_IFLNK:
+	case S_IFIFO:
+	case S_IFSOCK:
+	case S_IFCHR:
+	case S_IFBLK:
+		return check_symlink_or_node(a);
+	default:
+		return "its type is none that there is";
+	}
+}
+
+static const char *check_rdev(const struct gm_inode *from, uint32_t mode)
+{
+	uint32_t major = get_le32(from->rdev_major), minor = get_le32(from->rdev_minor);
+
+	if (!S_ISCHR(mode) && !S_ISBLK(mode))
+		return major || minor ? "it has a device number and is no device" : NULL;
+	return major > GM_RDEV_MAJOR_MAX || minor > GM_RDEV_MINOR_MAX
+		       ? "its device number is out of range"
+		       : NULL;
 }
 
 const char *codec_decode_inode(struct inode_attr *to, const struct gm_inode *from)
@@ -165,8 +209,8 @@ const char *codec_decode_inode(struct inode_attr *to, const struct gm_inode *fro
 	struct inode_attr a;
 
 	load_inode(&a, from);
-	if (!codec_is_zero(
-		    from->reserved_rdev, sizeof(*from) - offsetof(struct gm_inode, reserved_rdev)))
+	if (!codec_is_zero(from->reserved_policy,
+		    sizeof(*from) - offsetof(struct gm_inode, reserved_policy)))
 		return "its reserved bytes are not zero";
 	if (a.ino == 0 || a.ino > INT64_MAX)
 		return "its number is out of range";
@@ -179,7 +223,9 @@ const char *codec_decode_inode(struct inode_attr *to, const struct gm_inode *fro
 	if (a.atime_nsec > 999999999 || a.mtime_nsec > 999999999 || a.ctime_nsec > 999999999 ||
 		a.btime_nsec > 999999999)
 		return "a time's nanoseconds are out of range";
-	const char *wrong = check_inode_kind(&a);
+	const char *wrong = check_rdev(from, a.mode);
+	if (!wrong)
+		wrong = check_inode_kind(&a);
 	if (!wrong)
 		*to = a;
 	return wrong;
@@ -245,6 +291,40 @@ const char *codec_decode_dirent(struct codec_dirent *to, const void *from, size_
 	return NULL;
 }
 
+/* ---- targets of symlinks ---- */
+
+void codec_encode_target(void *to, const struct codec_target *from)
+{
+	struct gm_target t = {.ino = put_le64(from->ino), .length = put_le32(from->length)};
+	uint8_t *at = to;
+
+	memset(at, 0, codec_target_bytes(from->length));
+	memcpy(at, &t, sizeof(t));
+	memcpy(at + sizeof(t), from->text, from->length);
+}
+
+const char *codec_decode_target(struct codec_target *to, const void *from, size_t length)
+{
+	const char *text = (const char *)from + sizeof(struct gm_target);
+	struct gm_target t;
+
+	if (length < sizeof(t))
+		return "it is cut off";
+	memcpy(&t, from, sizeof(t));
+	uint32_t n = get_le32(t.length);
+	if (n == 0 || n > GM_TARGET_MAX)
+		return "its length is out of range";
+	if (length < codec_target_bytes(n))
+		return "its text is cut off";
+	if (get_le32(t.reserved) != 0 ||
+		!codec_is_zero(text + n, codec_target_bytes(n) - sizeof(t) - n))
+		return "its reserved bytes are not zero";
+	if (memchr(text, '\0', n))
+		return "its text contains NUL";
+	*to = (struct codec_target){.ino = get_le64(t.ino), .text = text, .length = n};
+	return NULL;
+}
+
 /* ---- extents ---- */
 
 void codec_encode_extent(struct gm_extent *to, uint64_t ino, const struct file_extent *from)
@@ -281,6 +361,12 @@ const char *codec_decode_extent(uint64_t *ino, struct file_extent *to, const str
 }
 
 /* ---- items ---- */
+
+/* Those whose length is told by their own fields. */
+static bool is_varying(unsigned type)
+{
+	return type == GM_ITEM_DIRENT || type == GM_ITEM_TARGET;
+}
 
 static size_t payload_size(unsigned type)
 {
@@ -319,9 +405,9 @@ const void *codec_item_payload(const struct gm_item *item, size_t room, const ch
 		*wrong = "its length is out of range";
 	else if (get_le16(item->reserved) != 0)
 		*wrong = "its reserved bytes are not zero";
-	else if (type != GM_ITEM_DIRENT && expected == 0)
+	else if (!is_varying(type) && expected == 0)
 		*wrong = "its type is unknown to this version";
-	else if (type != GM_ITEM_DIRENT && length != sizeof(*item) + expected)
+	else if (!is_varying(type) && length != sizeof(*item) + expected)
 		*wrong = "its length does not fit its type";
 	else
 		return item + 1;

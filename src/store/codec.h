@@ -72,6 +72,24 @@ void codec_encode_dirent(
 const char *codec_decode_dirent(
 	struct codec_dirent *to, const void *from, size_t length); /* length: all there is */
 
+/* Bytes of a symlink's target of this length, padding included. */
+static inline size_t codec_target_bytes(size_t length)
+{
+	return sizeof(struct gm_target) + ((length + 7) & ~(size_t)7);
+}
+
+/* A decoded target: the text points into the bytes it was decoded from and has no NUL. */
+struct codec_target {
+	uint64_t ino;
+	const char *text;
+	uint32_t length;
+};
+
+void codec_encode_target(
+	void *to, const struct codec_target *from); /* codec_target_bytes() bytes */
+const char *codec_decode_target(
+	struct codec_target *to, const void *from, size_t length); /* length: all there is */
+
 void codec_encode_extent(struct gm_extent *to, uint64_t ino, const struct file_extent *from);
 const char *codec_decode_extent(
 	uint64_t *ino, struct file_extent *to, const struct gm_extent *from);

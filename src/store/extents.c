@@ -55,8 +55,8 @@ bool extents_overlap(const struct inode *file, uint64_t file_block, uint64_t cou
 	return at < file->extent_count && file->extents[at].file_block < file_block + count;
 }
 
-/* NULL past the last one: a file without extents has no array of them either. */
-static const struct file_extent *find_after(const struct inode *file, uint64_t file_block)
+/* A file without extents has no array of them either. */
+const struct file_extent *extents_find_after(const struct inode *file, uint64_t file_block)
 {
 	uint32_t at = first_after(file, file_block);
 
@@ -65,7 +65,7 @@ static const struct file_extent *find_after(const struct inode *file, uint64_t f
 
 bool extents_contain(const struct inode *file, const struct file_extent *e)
 {
-	const struct file_extent *have = find_after(file, e->file_block);
+	const struct file_extent *have = extents_find_after(file, e->file_block);
 
 	return have && have->file_block <= e->file_block && end_of(have) >= end_of(e) &&
 	       have->region == e->region &&
@@ -74,7 +74,7 @@ bool extents_contain(const struct inode *file, const struct file_extent *e)
 
 bool extents_would_split(const struct inode *file, const struct file_extent *e)
 {
-	const struct file_extent *have = find_after(file, e->file_block);
+	const struct file_extent *have = extents_find_after(file, e->file_block);
 
 	return have && have->file_block < e->file_block && end_of(have) > end_of(e);
 }

@@ -10,6 +10,9 @@
 /* Room for `more` further extents. 0 or -ENOMEM. */
 int extents_reserve(struct inode *file, uint32_t more);
 
+/* The first extent that ends after this block of the file; NULL past the last one. */
+const struct file_extent *extents_find_after(const struct inode *file, uint64_t file_block);
+
 /* True if the file has any block in [file_block, file_block + count). */
 bool extents_overlap(const struct inode *file, uint64_t file_block, uint64_t count);
 

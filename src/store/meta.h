@@ -42,7 +42,12 @@ struct inode_attr {
 	uint32_t uid;
 	uint32_t gid;
 	uint32_t links;
+	uint64_t rdev; /* device nodes: INODE_RDEV() */
 };
+
+#define INODE_RDEV(major, minor) ((uint64_t)(major) << 32 | (uint32_t)(minor))
+#define INODE_RDEV_MAJOR(rdev)   ((uint32_t)((rdev) >> 32))
+#define INODE_RDEV_MINOR(rdev)   ((uint32_t)(rdev))
 
 struct file_extent {
 	uint64_t file_block;
@@ -73,6 +78,7 @@ struct inode {
 			uint32_t slot_count; /* used part of slots, holes included */
 			uint32_t slot_capacity;
 		};
+		char *target; /* symlinks: attr.size bytes and a NUL; NULL before its item came */
 	};
 	uint32_t entry_count; /* directories: entries without the holes */
 
@@ -90,6 +96,8 @@ struct meta {
 	uint64_t dirent_bytes; /* of their on-media form */
 	uint64_t dirent_count;
 	uint64_t extent_count;
+	uint64_t target_count;
+	uint64_t target_bytes; /* of their on-media form */
 	uint64_t next_ino;
 	uint64_t mount_number;
 	bool frozen; /* no change is taken */
@@ -116,12 +124,23 @@ struct dirent *meta_next_entry(const struct inode *dir, uint64_t after);
  * meanwhile. */
 struct inode *meta_each_inode(const struct meta *m, size_t *cursor);
 
-/* Blocks that the file owns. */
+/* Blocks that the inode owns: of anything but a file, none. */
 uint64_t inode_blocks(const struct inode *i);
 
 static inline bool inode_is_dir(const struct inode *i)
 {
 	return S_ISDIR(i->attr.mode);
+}
+
+/* Only regular files have extents, and only their memory is ever granted. */
+static inline bool inode_is_file(const struct inode *i)
+{
+	return S_ISREG(i->attr.mode);
+}
+
+static inline bool inode_is_symlink(const struct inode *i)
+{
+	return S_ISLNK(i->attr.mode);
 }
 
 /*

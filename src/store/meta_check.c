@@ -27,6 +27,11 @@ static int check_inode(const struct meta *m, const struct gm_inode *from, struct
 			why, EUCLEAN, "inode %" PRIu64 ": its number was used before", a.ino);
 	if (old && (old->attr.mode & S_IFMT) != (a.mode & S_IFMT))
 		return problem(why, EUCLEAN, "inode %" PRIu64 ": it changes its type", a.ino);
+	if (old &&
+		(old->attr.rdev != a.rdev || (inode_is_symlink(old) && old->attr.size != a.size)))
+		return problem(why, EUCLEAN,
+			"inode %" PRIu64 ": its device number or its target's length changes",
+			a.ino);
 	if (old && a.next_cookie < old->attr.next_cookie)
 		return problem(why, EUCLEAN, "inode %" PRIu64 ": its next cookie goes back", a.ino);
 	return 0;
@@ -40,7 +45,7 @@ static int check_inode_removed(const struct meta *m, uint64_t ino, struct proble
 		return problem(why, EUCLEAN, "inode %" PRIu64 " is removed but not there", ino);
 	if (ino == GM_ROOT_INO)
 		return problem(why, EUCLEAN, "the root directory is removed");
-	if (inode_is_dir(i) ? i->entry_count > 0 : i->extent_count > 0)
+	if ((inode_is_dir(i) && i->entry_count > 0) || (inode_is_file(i) && i->extent_count > 0))
 		return problem(why, EUCLEAN, "inode %" PRIu64 " is removed but not empty", ino);
 	return 0;
 }
@@ -93,6 +98,30 @@ static int check_dirent_removed(
 	return 0;
 }
 
+/* A symlink has one target, from its beginning to its end. */
+static int check_target(
+	const struct meta *m, const void *payload, size_t length, struct problem *why)
+{
+	struct codec_target t = {.ino = 0};
+	const char *wrong = codec_decode_target(&t, payload, length);
+	const struct inode *i;
+
+	if (wrong)
+		return problem(why, EUCLEAN, "target: %s", wrong);
+	i = meta_inode(m, t.ino);
+	if (length != codec_target_bytes(t.length))
+		wrong = "its length does not fit its text";
+	else if (!i || !inode_is_symlink(i))
+		wrong = "its inode is not there or is no symlink";
+	else if (i->target)
+		wrong = "its symlink has one already";
+	else if (i->attr.size != t.length)
+		wrong = "its length is not its symlink's size";
+	if (!wrong)
+		return 0;
+	return problem(why, EUCLEAN, "target of inode %" PRIu64 ": %s", t.ino, wrong);
+}
+
 /* No block ever has two owners, and nothing that somebody may map is ever freed. */
 static int check_extent(
 	const struct meta *m, const struct gm_extent *from, bool removed, struct problem *why)
@@ -103,7 +132,7 @@ static int check_extent(
 	struct alloc_extent a = {.block = e.block, .region = e.region, .count = e.count};
 	const struct inode *file = meta_inode(m, ino);
 
-	if (!wrong && (!file || inode_is_dir(file)))
+	if (!wrong && (!file || !inode_is_file(file)))
 		wrong = "its inode is not there or is no file";
 	if (!wrong && !alloc_is_data(m->alloc, a.region, a.block, a.count))
 		wrong = "it lies outside the data blocks";
@@ -178,6 +207,8 @@ int meta_check(const struct meta *m, const struct gm_item *item, size_t room, st
 		return check_dirent(m, payload, get_le32(item->length) - sizeof(*item), why);
 	case GM_ITEM_DIRENT_REMOVED:
 		return check_dirent_removed(m, payload, why);
+	case GM_ITEM_TARGET:
+		return check_target(m, payload, get_le32(item->length) - sizeof(*item), why);
 	case GM_ITEM_EXTENT:
 	case GM_ITEM_EXTENT_REMOVED:
 		return check_extent(m, payload, type == GM_ITEM_EXTENT_REMOVED, why);
@@ -221,7 +252,6 @@ static int verify_dirent(const struct meta *m, const struct dirent *d, struct pr
 static int verify_inode(const struct inode *i, struct problem *why)
 {
 	uint32_t links = i->seen;
-	const struct file_extent *last;
 
 	if (inode_is_dir(i) && (i->attr.links > 0 || links > 0))
 		links += i->attr.ino == GM_ROOT_INO ? 2 : 1;
@@ -233,11 +263,8 @@ static int verify_inode(const struct inode *i, struct problem *why)
 		return problem(why, EUCLEAN,
 			"inode %" PRIu64 ": its next cookie is %" PRIu64 ", which can't be",
 			i->attr.ino, i->attr.next_cookie);
-	if (inode_is_dir(i) || i->extent_count == 0)
-		return 0;
-	last = &i->extents[i->extent_count - 1];
-	if (last->file_block + last->count > (i->attr.size + GM_BLOCK_SIZE - 1) / GM_BLOCK_SIZE)
-		return problem(why, EUCLEAN, "inode %" PRIu64 ": it has blocks past its size",
+	if (inode_is_symlink(i) && !i->target)
+		return problem(why, EUCLEAN, "inode %" PRIu64 ": it is a symlink without a target",
 			i->attr.ino);
 	return 0;
 }

@@ -274,7 +274,7 @@ static bool splits(const struct meta *m, const struct gm_extent *removed)
 	struct file_extent e;
 	uint64_t ino;
 
-	return file && !inode_is_dir(file) && !codec_decode_extent(&ino, &e, removed) &&
+	return file && inode_is_file(file) && !codec_decode_extent(&ino, &e, removed) &&
 	       extents_would_split(file, &e);
 }
 
@@ -293,7 +293,8 @@ static void growth(const struct store *s, const struct txn *t, uint64_t *bytes, 
 		if (type == GM_ITEM_INODE &&
 			!meta_inode(&s->meta, get_le64(((const struct gm_inode *)(item + 1))->ino)))
 			*inodes += 1;
-		else if (type == GM_ITEM_DIRENT || type == GM_ITEM_EXTENT ||
+		else if (type == GM_ITEM_DIRENT || type == GM_ITEM_TARGET ||
+			 type == GM_ITEM_EXTENT ||
 			 (type == GM_ITEM_EXTENT_REMOVED &&
 				 splits(&s->meta, (const struct gm_extent *)(item + 1))))
 			*bytes += length - sizeof(*item);
@@ -422,7 +423,7 @@ static void remove_orphans(const struct meta *m, struct txn *t, bool other_boot)
 	for (size_t c = 0; (i = meta_each_inode(m, &c));) {
 		if (i->attr.links > 0 || (!other_boot && inode_is_held(i)))
 			continue;
-		for (uint32_t k = 0; !inode_is_dir(i) && k < i->extent_count; k++)
+		for (uint32_t k = 0; inode_is_file(i) && k < i->extent_count; k++)
 			txn_remove_extent(t, i->attr.ino, &i->extents[k]);
 		txn_remove_inode(t, i->attr.ino);
 	}

@@ -89,6 +89,17 @@ void txn_remove_dirent(struct txn *t, uint64_t parent, uint64_t cookie)
 		*k = (struct gm_dirent_key){.parent = put_le64(parent), .cookie = put_le64(cookie)};
 }
 
+void txn_set_target(struct txn *t, uint64_t ino, const char *text, size_t length)
+{
+	struct codec_target target = {.ino = ino, .text = text, .length = (uint32_t)length};
+	void *to;
+
+	assert(length > 0 && length <= GM_TARGET_MAX);
+	to = add_item(t, GM_ITEM_TARGET, codec_target_bytes(length));
+	if (to)
+		codec_encode_target(to, &target);
+}
+
 void txn_add_extent(struct txn *t, uint64_t ino, const struct file_extent *e)
 {
 	struct gm_extent *x = add_item(t, GM_ITEM_EXTENT, sizeof(*x));

@@ -37,6 +37,9 @@ void txn_add_dirent(struct txn *t, uint64_t parent, uint64_t ino, uint64_t cooki
 	const char *name, size_t length);
 void txn_remove_dirent(struct txn *t, uint64_t parent, uint64_t cookie);
 
+/* text: length bytes, 1 to GM_TARGET_MAX, no NUL. After the symlink's inode. */
+void txn_set_target(struct txn *t, uint64_t ino, const char *text, size_t length);
+
 /* Free -> the file's; ino exists already. */
 void txn_add_extent(struct txn *t, uint64_t ino, const struct file_extent *e);
 

@@ -190,17 +190,19 @@ struct section {
 	uint64_t count;
 };
 
-static const uint64_t record_sizes[9] = {0, 192, 0, 32, 0, 0, 0, 0, 32};
+#define SECTIONS 11U /* 1 to 8 are always there, 10 if there are symlinks */
+
+static const uint64_t record_sizes[SECTIONS] = {0, 192, 0, 32, 0, 0, 0, 0, 32, 0, 0};
 
 static bool read_section(struct reader *r, const uint8_t *image, const uint8_t *entry,
-	uint64_t image_length, uint64_t *end, struct section sections[9])
+	uint64_t image_length, uint64_t *end, struct section sections[SECTIONS])
 {
 	uint64_t type = reader_u32(entry), offset = reader_u64(entry + 8);
 	struct section s = {.length = reader_u64(entry + 16), .count = reader_u64(entry + 24)};
 
-	if (type < 1 || type > 8 || sections[type].bytes)
+	if (type < 1 || (type > 8 && type != 10) || sections[type].bytes)
 		return reader_refuse(r, "a section's type");
-	for (uint64_t later = type + 1; later < 9; later++)
+	for (uint64_t later = type + 1; later < SECTIONS; later++)
 		if (sections[later].bytes)
 			return reader_refuse(r, "the sections' order");
 	if (offset % 8 != 0 || offset < *end || offset > image_length ||
@@ -218,7 +220,7 @@ static bool read_section(struct reader *r, const uint8_t *image, const uint8_t *
 	return true;
 }
 
-static bool read_header(struct reader *r, const uint8_t *image, struct section sections[9])
+static bool read_header(struct reader *r, const uint8_t *image, struct section sections[SECTIONS])
 {
 	uint64_t count = reader_u32(image + 104), end = 4096, length = reader_u64(image + 40);
 
@@ -284,6 +286,20 @@ static bool read_extents(struct reader *r, const struct section *s)
 	return true;
 }
 
+static bool read_targets(struct reader *r, const struct section *s)
+{
+	uint64_t at = 0, length, last = 0;
+
+	for (uint64_t n = 0; n < s->count; n++, at += length) {
+		if (!reader_target(r, s->bytes + at, s->length - at, &length))
+			return false;
+		if (reader_u64(s->bytes + at) <= last)
+			return reader_refuse(r, "the targets do not ascend");
+		last = reader_u64(s->bytes + at);
+	}
+	return at == s->length || reader_refuse(r, "bytes behind the last target");
+}
+
 static uint64_t map_bytes(const uint8_t *image, uint32_t region)
 {
 	return (reader_u64(image + 112 + 8 * region) + 63) / 64 * 8;
@@ -345,7 +361,7 @@ static bool read_checkpoint(struct reader *r)
 {
 	const uint8_t *image =
 		r->area + reader_u64(r->super + (r->slot ? SUPER_SLOT_1 : SUPER_SLOT_0));
-	struct section sections[9] = {0};
+	struct section sections[SECTIONS] = {0};
 
 	if (!read_header(r, image, sections) || !read_region_sizes(r, image) ||
 		!read_inodes(r, &sections[1]) || !read_entries(r, &sections[2]) ||
@@ -358,7 +374,7 @@ static bool read_checkpoint(struct reader *r)
 	for (unsigned type = 4; type < 8; type++)
 		if (!read_map(r, image, &sections[type], type))
 			return false;
-	if (!check_maps(r))
+	if (!check_maps(r) || !read_targets(r, &sections[10]))
 		return false;
 	if (reader_u64(image + 48) < r->v->next_ino || reader_u64(image + 48) > 1ULL << 62 ||
 		reader_u64(image + 56) > 1ULL << 31)
@@ -396,7 +412,7 @@ static bool read_record(struct reader *r, const uint8_t *at, uint64_t room, uint
 		return reader_refuse(r, "checksum");
 	if (reader_u64(at + 8) != r->generation || reader_u64(at + 16) != r->sequence + 1)
 		return reader_refuse(r, "generation or sequence");
-	if (reader_u16(at + 40) < 1 || reader_u16(at + 40) > 11 || reader_u16(at + 42) != 0 ||
+	if (reader_u16(at + 40) < 1 || reader_u16(at + 40) > 16 || reader_u16(at + 42) != 0 ||
 		reader_u64(at + 48) != 0)
 		return reader_refuse(r, "type or reserved bytes");
 	if (items > *length - 64 || *length - 64 - items >= 64 ||

@@ -30,9 +30,6 @@ static bool check_blocks(struct reader *r)
 				return reader_refuse(r,
 					"block %" PRIu64 " of inode %" PRIu64 " counts as %s", n,
 					b->ino, b->used ? "quarantined" : "free");
-			if (i && b->file_block >= (get_le64(i->size) + GM_BLOCK_SIZE - 1) >> 21)
-				return reader_refuse(
-					r, "inode %" PRIu64 " has a block past its size", b->ino);
 		}
 	return true;
 }
@@ -61,6 +58,14 @@ static bool check_links(struct reader *r, const struct gm_inode *i)
 		return reader_refuse(r, "inode %" PRIu64 " has %u links, not %" PRIu64, ino,
 			get_le32(i->links), links);
 	return true;
+}
+
+static bool has_target(const struct view *v, const struct gm_inode *i)
+{
+	for (uint32_t n = 0; n < v->target_count; n++)
+		if (v->targets[n].ino == get_le64(i->ino))
+			return true;
+	return !S_ISLNK(get_le32(i->mode));
 }
 
 static bool check_reached(struct reader *r, const struct gm_inode *i)
@@ -93,6 +98,9 @@ bool reader_check(struct reader *r)
 
 		if (!check_links(r, i))
 			return false;
+		if (!has_target(r->v, i))
+			return reader_refuse(
+				r, "symlink %" PRIu64 " has no target", get_le64(i->ino));
 		if (S_ISDIR(get_le32(i->mode)) && get_le32(i->links) > 0 && !check_reached(r, i))
 			return false;
 	}

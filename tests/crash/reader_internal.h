@@ -64,6 +64,7 @@ bool reader_item(struct reader *r, const uint8_t *at, uint64_t room, uint64_t *l
 /* The objects of items and of a checkpoint's sections are the same. */
 bool reader_inode(struct reader *r, const uint8_t *at);
 bool reader_entry(struct reader *r, const uint8_t *at, uint64_t room, uint64_t *length);
+bool reader_target(struct reader *r, const uint8_t *at, uint64_t room, uint64_t *length);
 bool reader_extent(struct reader *r, const uint8_t *at, bool in_checkpoint);
 
 bool reader_journal(struct reader *r);

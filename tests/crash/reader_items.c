@@ -14,7 +14,8 @@ enum { /* offsets in an inode */
 	INODE_NSEC = 80,
 	INODE_FLAGS = 96,
 	INODE_STALE = 104,
-	INODE_RESERVED = 112,
+	INODE_RDEV = 112,
+	INODE_RESERVED = 120,
 	FLAG_HELD = 1,
 	FLAG_EXPORTED = 2,
 };
@@ -34,6 +35,45 @@ static bool is_dir(const uint8_t *inode)
 
 /* ---- inodes ---- */
 
+static bool is_file(const uint8_t *inode)
+{
+	return S_ISREG(reader_u32(inode + INODE_MODE));
+}
+
+static bool is_symlink(const uint8_t *inode)
+{
+	return S_ISLNK(reader_u32(inode + INODE_MODE));
+}
+
+static bool is_device(uint64_t mode)
+{
+	return S_ISCHR(mode) || S_ISBLK(mode);
+}
+
+static const char *check_directory(const uint8_t *at)
+{
+	return reader_u64(at + INODE_SIZE) != 0 || reader_u64(at + INODE_FLAGS) != 0 ||
+			       reader_u64(at + INODE_STALE) != 0 ||
+			       reader_u64(at + INODE_PARENT) == 0 ||
+			       reader_u64(at + INODE_NEXT_COOKIE) < 3 ||
+			       reader_u64(at + INODE_NEXT_COOKIE) > 1ULL << 62
+		       ? "a directory's fields"
+		       : NULL;
+}
+
+/* Symlinks, and what is neither that nor file nor directory. */
+static const char *check_other(const uint8_t *at, uint64_t mode)
+{
+	uint64_t size = reader_u64(at + INODE_SIZE);
+
+	if (!S_ISLNK(mode) && !S_ISFIFO(mode) && !S_ISSOCK(mode) && !is_device(mode))
+		return "type";
+	if (S_ISLNK(mode) ? size < 1 || size > 4095 || (mode & 07777) != 0777 : size != 0)
+		return "size, or permissions of a symlink";
+	return reader_u64(at + INODE_STALE) || reader_u64(at + INODE_FLAGS) ? "a file's fields"
+									    : NULL;
+}
+
 static const char *check_inode(const uint8_t *at)
 {
 	uint64_t flags = reader_u64(at + INODE_FLAGS), mode = reader_u32(at + INODE_MODE);
@@ -42,23 +82,24 @@ static const char *check_inode(const uint8_t *at)
 		return "number";
 	if (!reader_is_zero(at + INODE_RESERVED, INODE_BYTES - INODE_RESERVED))
 		return "reserved bytes";
-	if (mode & ~(uint64_t)(S_IFMT | 07777) || (!S_ISREG(mode) && !S_ISDIR(mode)))
+	if (mode & ~(uint64_t)(S_IFMT | 07777))
 		return "mode";
+	if (is_device(mode) ? reader_u32(at + INODE_RDEV) > 0xfff ||
+				      reader_u32(at + INODE_RDEV + 4) > 0xfffff
+			    : reader_u64(at + INODE_RDEV) != 0)
+		return "device number";
 	if (flags > 3 || flags == FLAG_EXPORTED)
 		return "flags";
 	for (unsigned k = 0; k < 4; k++)
 		if (reader_u32(at + INODE_NSEC + 4 * k) > 999999999)
 			return "nanoseconds";
 	if (S_ISDIR(mode))
-		return reader_u64(at + INODE_SIZE) != 0 || flags != 0 ||
-				       reader_u64(at + INODE_STALE) != 0 ||
-				       reader_u64(at + INODE_PARENT) == 0 ||
-				       reader_u64(at + INODE_NEXT_COOKIE) < 3 ||
-				       reader_u64(at + INODE_NEXT_COOKIE) > 1ULL << 62
-			       ? "a directory's fields"
-			       : NULL;
-	if (reader_u64(at + INODE_PARENT) != 0 || reader_u64(at + INODE_NEXT_COOKIE) != 0 ||
-		reader_u64(at + INODE_SIZE) >> 63 ||
+		return check_directory(at);
+	if (reader_u64(at + INODE_PARENT) != 0 || reader_u64(at + INODE_NEXT_COOKIE) != 0)
+		return "a directory's fields in another";
+	if (!S_ISREG(mode))
+		return check_other(at, mode);
+	if (reader_u64(at + INODE_SIZE) >> 63 ||
 		reader_u64(at + INODE_STALE) > reader_u64(at + INODE_SIZE))
 		return "a file's fields";
 	return NULL;
@@ -77,6 +118,10 @@ bool reader_inode(struct reader *r, const uint8_t *at)
 		return reader_refuse(r, "inode %" PRIu64 " changes its type", ino);
 	if (old && reader_u64(old + INODE_NEXT_COOKIE) > reader_u64(at + INODE_NEXT_COOKIE))
 		return reader_refuse(r, "inode %" PRIu64 ": its next cookie goes back", ino);
+	if (old && (reader_u64(old + INODE_RDEV) != reader_u64(at + INODE_RDEV) ||
+			   (is_symlink(old) &&
+				   reader_u64(old + INODE_SIZE) != reader_u64(at + INODE_SIZE))))
+		return reader_refuse(r, "inode %" PRIu64 " changes its device or target", ino);
 	if (!old) {
 		if (ino < v->next_ino)
 			return reader_refuse(r, "inode number %" PRIu64 " is used again", ino);
@@ -87,6 +132,16 @@ bool reader_inode(struct reader *r, const uint8_t *at)
 	}
 	memcpy(old, at, INODE_BYTES);
 	return true;
+}
+
+static void forget_target(struct view *v, uint64_t ino)
+{
+	for (uint32_t n = 0; n < v->target_count; n++)
+		if (v->targets[n].ino == ino) {
+			memmove(&v->targets[n], &v->targets[n + 1],
+				(v->target_count - n - 1) * sizeof(v->targets[0]));
+			v->target_count--;
+		}
 }
 
 static bool remove_inode(struct reader *r, uint64_t ino)
@@ -108,6 +163,30 @@ static bool remove_inode(struct reader *r, uint64_t ino)
 	n = (uint32_t)((struct gm_inode *)(void *)at - v->inodes);
 	memmove(&v->inodes[n], &v->inodes[n + 1], (v->inode_count - n - 1) * sizeof(v->inodes[0]));
 	v->inode_count--;
+	forget_target(v, ino);
+	return true;
+}
+
+/* ---- targets ---- */
+
+bool reader_target(struct reader *r, const uint8_t *at, uint64_t room, uint64_t *length)
+{
+	uint64_t ino = room < 16 ? 0 : reader_u64(at), bytes = room < 16 ? 0 : reader_u32(at + 8);
+	uint64_t padded = (bytes + 7) / 8 * 8;
+	const uint8_t *inode = find_inode(r->v, ino);
+
+	if (bytes < 1 || bytes > 4095 || room < 16 + padded || reader_u32(at + 12) != 0 ||
+		memchr(at + 16, 0, bytes) || !reader_is_zero(at + 16 + bytes, padded - bytes))
+		return reader_refuse(r, "target");
+	if (!inode || !is_symlink(inode) || reader_u64(inode + INODE_SIZE) != bytes)
+		return reader_refuse(r, "target of inode %" PRIu64, ino);
+	for (uint32_t n = 0; n < r->v->target_count; n++)
+		if (r->v->targets[n].ino == ino)
+			return reader_refuse(r, "inode %" PRIu64 " has two targets", ino);
+	if (r->v->target_count == VIEW_TARGETS)
+		return reader_refuse(r, "more targets than this reader has room for");
+	view_add_target(r->v, ino, at + 16, bytes);
+	*length = 16 + padded;
 	return true;
 }
 
@@ -220,7 +299,7 @@ static struct view_block *extent_blocks(struct reader *r, const uint8_t *at)
 	uint64_t file_block = reader_u64(at + 8), count = reader_u32(at + 24);
 	struct view_block *b = find_blocks(r->v, reader_u16(at + 28), reader_u64(at + 16), count);
 
-	if (!file || is_dir(file) || !b || reader_u16(at + 30) != 0 || file_block >> 42 ||
+	if (!file || !is_file(file) || !b || reader_u16(at + 30) != 0 || file_block >> 42 ||
 		file_block + count > 1ULL << 42) {
 		(void)reader_refuse(r, "extent of inode %" PRIu64, reader_u64(at));
 		return NULL;
@@ -343,15 +422,16 @@ static bool boot(struct reader *r, const uint8_t *at)
 
 bool reader_item(struct reader *r, const uint8_t *at, uint64_t room, uint64_t *length)
 {
-	static const uint64_t payload[9] = {0, INODE_BYTES, 8, 0, 16, 32, 32, 16, 48};
-	uint64_t type, entry_bytes;
+	static const uint64_t payload[12] = {0, INODE_BYTES, 8, 0, 16, 32, 32, 16, 48, 0, 0, 0};
+	uint64_t type, bytes;
 
 	if (room < 8)
 		return reader_refuse(r, "an item is cut off");
 	type = reader_u16(at);
 	*length = reader_u32(at + 4);
-	if (type < 1 || type > 8 || reader_u16(at + 2) != 0 || *length < 8 || *length % 8 != 0 ||
-		*length > room || (payload[type] && *length != 8 + payload[type]))
+	if (type < 1 || (type > 8 && type != 11) || reader_u16(at + 2) != 0 || *length < 8 ||
+		*length % 8 != 0 || *length > room ||
+		(payload[type] && *length != 8 + payload[type]))
 		return reader_refuse(r, "an item of type %u", (unsigned)type);
 	at += 8;
 	switch (type) {
@@ -360,8 +440,8 @@ bool reader_item(struct reader *r, const uint8_t *at, uint64_t room, uint64_t *l
 	case 2:
 		return remove_inode(r, reader_u64(at));
 	case 3:
-		return reader_entry(r, at, *length - 8, &entry_bytes) &&
-		       (entry_bytes == *length - 8 || reader_refuse(r, "length of an entry"));
+		return reader_entry(r, at, *length - 8, &bytes) &&
+		       (bytes == *length - 8 || reader_refuse(r, "length of an entry"));
 	case 4:
 		return remove_entry(r, reader_u64(at), reader_u64(at + 8));
 	case 5:
@@ -370,6 +450,9 @@ bool reader_item(struct reader *r, const uint8_t *at, uint64_t room, uint64_t *l
 		return remove_extent(r, at);
 	case 7:
 		return set_blocks(r, at);
+	case 11:
+		return reader_target(r, at, *length - 8, &bytes) &&
+		       (bytes == *length - 8 || reader_refuse(r, "length of a target"));
 	default:
 		return boot(r, at);
 	}

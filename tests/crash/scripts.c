@@ -21,12 +21,42 @@ const struct crash_script crash_scripts[] = {
 	{"rename over a directory", "mkdir d; create d/f; mkdir e | rename d e"},
 	{"exchange", "create f; mkdir d; create d/g | exchange f d/g; exchange f d"},
 	{"rename without replacing", "create f; create g | noreplace f h; noreplace h g"},
+	/* links, symlinks, nodes */
+	{"link", "create f; size f 2; mkdir d | link f d/g; link f h; link h d/i"},
+	{"unlink one name of several",
+		"create f; size f 2; link f g; link f h | unlink f; unlink g; unlink h"},
+	{"unlink the names of a held file", "create f; size f 2; link f g; hold f | unlink f; "
+					    "unlink g; unhold f"},
+	{"rename between and over links",
+		"create f; size f 2; link f g; create h; size h 1 | rename f g; rename h g; "
+		"exchange f g; rename f g"},
+	{"symlink", "mkdir d | symlink s t; symlink d/s long; unlink s; rename d/s s"},
+	{"mknod", "mkdir d | mknod p p; mknod s s; mknod d/c c; mknod d/b b; mknod f f"},
+	{"every type moves and goes",
+		"mkdir d; symlink d/s t; mknod p p; create f; size f 1 | exchange d/s p; "
+		"rename f d/s; exchange p d; link d/p q; unlink d/p; unlink q; chown p"},
+	{"a checkpoint of every type", "symlink s t; symlink r long; mknod c c; create f; "
+				       "link f g | checkpoint; unlink r; checkpoint; mount"},
+	{"symlinks in use",
+		"symlink s t; open s; unlink s; symlink u v; open u | unlink u; close s; mount"},
 	/* attributes and sizes */
 	{"chmod, chown, times", "create f; mkdir d | chmod f; chown f; times f; chmod d"},
 	{"grow a file", "create f | size f 1; size f 4; size f 4 100; size f 5 7"},
 	{"shrink a file", "create f; size f 5 100 | size f 5; size f 3 9; size f 1; size f 0"},
 	{"shrink and zero",
 		"create f; size f 3; clean f | size f 1 17; stale f; size f 4; clean f"},
+	{"fallocate",
+		"create f | allocate f 0 3; allocate f 5 1; keep f 7 2; allocate f 0 8; size f 8"},
+	{"punch",
+		"create f; size f 6; clean f | punch f 1 1; punch f 4 1; punch f 3 9; punch f 0 9"},
+	{"punch and refill",
+		"create f; size f 3; clean f | punch f 1 1; keep f 0 3; allocate f 1 3"},
+	{"punch blocks", "create f; size f 3; clean f | punch-blocks f 1 1; punch-blocks f 0 800"},
+	{"punch a rest that is to be zeroed",
+		"create f; size f 3; clean f; size f 2 99; size f 3 | punch f 2 1; stale f"},
+	{"a held file gets what was a hole",
+		"create f; size f 3; punch f 1 1; clean f; hold f | punch f 0 1; allocate f 0 3"},
+	{"no space to allocate", "create f; size f 3; punch f 1 1 | keep f 0 40; allocate f 0 40"},
 	{"no space", "create f; size f 9; create g | size g 40; size g 1"},
 	/* grants */
 	{"hold and let go", "create f; size f 3 | clean f; hold f; unhold f"},

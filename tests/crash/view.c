@@ -16,10 +16,26 @@ uint64_t view_hash(const struct view *v)
 
 	h = XXH3_64bits_withSeed(v->inodes, v->inode_count * sizeof(v->inodes[0]), h);
 	h = XXH3_64bits_withSeed(v->entries, v->entry_count * sizeof(v->entries[0]), h);
+	h = XXH3_64bits_withSeed(v->targets, v->target_count * sizeof(v->targets[0]), h);
 	for (uint32_t r = 0; r < v->region_count; r++)
 		h = XXH3_64bits_withSeed(
 			v->blocks[r], v->region_blocks[r] * sizeof(v->blocks[r][0]), h);
 	return h;
+}
+
+void view_add_target(struct view *v, uint64_t ino, const void *text, size_t length)
+{
+	struct view_target t;
+	uint32_t n = v->target_count++;
+
+	memset(&t, 0, sizeof(t));
+	t.ino = ino;
+	t.hash = XXH3_64bits(text, length);
+	t.length = (uint32_t)length;
+	memcpy(t.text, text, length < VIEW_TEXT ? length : VIEW_TEXT);
+	for (; n > 0 && v->targets[n - 1].ino > ino; n--)
+		v->targets[n] = v->targets[n - 1];
+	v->targets[n] = t;
 }
 
 /* ---- in words ---- */
@@ -34,6 +50,9 @@ static bool head_differs(const struct view *is, const struct view *should, char 
 	else if (is->entry_count != should->entry_count)
 		(void)snprintf(text, size, "%" PRIu32 " entries instead of %" PRIu32,
 			is->entry_count, should->entry_count);
+	else if (is->target_count != should->target_count)
+		(void)snprintf(text, size, "%" PRIu32 " symlink targets instead of %" PRIu32,
+			is->target_count, should->target_count);
 	else if (is->mount_number != should->mount_number)
 		(void)snprintf(text, size, "mount number %" PRIu64 " instead of %" PRIu64,
 			is->mount_number, should->mount_number);
@@ -90,6 +109,22 @@ static bool entries_differ(
 	return false;
 }
 
+static bool targets_differ(
+	const struct view *is, const struct view *should, char *text, size_t size)
+{
+	for (uint32_t n = 0; n < is->target_count; n++) {
+		const struct view_target *a = &is->targets[n], *b = &should->targets[n];
+
+		if (memcmp(a, b, sizeof(*a)) == 0)
+			continue;
+		(void)snprintf(text, size,
+			"target \"%s\" of inode %" PRIu64 " instead of \"%s\" of inode %" PRIu64,
+			a->text, a->ino, b->text, b->ino);
+		return true;
+	}
+	return false;
+}
+
 static const char *state_of(const struct view_block *b)
 {
 	return b->used ? "used" : b->quarantined ? "quarantined" : "free";
@@ -120,6 +155,7 @@ void view_describe_difference(
 	const struct view *is, const struct view *should, char *text, size_t size)
 {
 	if (!head_differs(is, should, text, size) && !inodes_differ(is, should, text, size) &&
-		!entries_differ(is, should, text, size) && !blocks_differ(is, should, text, size))
+		!entries_differ(is, should, text, size) &&
+		!targets_differ(is, should, text, size) && !blocks_differ(is, should, text, size))
 		(void)snprintf(text, size, "no difference");
 }

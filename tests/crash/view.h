@@ -18,6 +18,8 @@
 #define VIEW_BLOCKS  2112U /* of a region */
 #define VIEW_INODES  64U
 #define VIEW_ENTRIES 96U
+#define VIEW_TARGETS 16U
+#define VIEW_TEXT    64U /* of a target; what is longer is told apart by its hash */
 
 struct view_entry {
 	uint64_t parent;
@@ -26,6 +28,13 @@ struct view_entry {
 	uint8_t type;
 	uint8_t name_len;
 	char name[GM_NAME_MAX]; /* the rest is zero */
+};
+
+struct view_target {
+	uint64_t ino;
+	uint64_t hash; /* XXH3 of the whole text */
+	uint32_t length;
+	char text[VIEW_TEXT + 4]; /* its beginning; the rest is zero */
 };
 
 struct view_block {
@@ -50,10 +59,16 @@ struct view {
 	uint64_t data_blocks[VIEW_REGIONS];
 	uint32_t inode_count;
 	uint32_t entry_count;
-	struct gm_inode inodes[VIEW_INODES];     /* by ascending number */
-	struct view_entry entries[VIEW_ENTRIES]; /* by ascending (parent, cookie) */
+	uint32_t target_count;
+	uint32_t reserved;
+	struct gm_inode inodes[VIEW_INODES];      /* by ascending number */
+	struct view_entry entries[VIEW_ENTRIES];  /* by ascending (parent, cookie) */
+	struct view_target targets[VIEW_TARGETS]; /* by ascending ino */
 	struct view_block blocks[VIEW_REGIONS][VIEW_BLOCKS];
 };
+
+/* The targets stay in order. There is room for it (VIEW_TARGETS). */
+void view_add_target(struct view *v, uint64_t ino, const void *text, size_t length);
 
 uint64_t view_hash(const struct view *v);
 

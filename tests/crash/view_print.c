@@ -30,6 +30,9 @@ static void print_inode(FILE *to, const struct gm_inode *i)
 		get_le64(i->ino), get_le32(i->mode), get_le32(i->uid), get_le32(i->gid),
 		get_le32(i->links), get_le64(i->size), get_le64(i->parent),
 		get_le64(i->next_cookie), get_le64(i->flags), get_le64(i->stale_from));
+	if (get_le32(i->rdev_major) || get_le32(i->rdev_minor))
+		(void)fprintf(
+			to, " device %u:%u", get_le32(i->rdev_major), get_le32(i->rdev_minor));
 	print_time(to, "a", i->atime, i->atime_nsec);
 	print_time(to, "m", i->mtime, i->mtime_nsec);
 	print_time(to, "c", i->ctime, i->ctime_nsec);
@@ -37,16 +40,28 @@ static void print_inode(FILE *to, const struct gm_inode *i)
 	(void)fputc('\n', to);
 }
 
-static void print_entry(FILE *to, const struct view_entry *e)
+static void print_text(FILE *to, const char *text, size_t length)
 {
-	(void)fprintf(to, "entry %" PRIu64 "/%" PRIu64 " type %u inode %" PRIu64 " name ",
-		e->parent, e->cookie, e->type, e->ino);
-	for (unsigned n = 0; n < e->name_len; n++) {
-		unsigned char c = (unsigned char)e->name[n];
+	for (size_t n = 0; n < length; n++) {
+		unsigned char c = (unsigned char)text[n];
 
 		(void)fprintf(to, isgraph(c) && c != '\\' && c < 0x80 ? "%c" : "\\x%02x", c);
 	}
 	(void)fputc('\n', to);
+}
+
+static void print_entry(FILE *to, const struct view_entry *e)
+{
+	(void)fprintf(to, "entry %" PRIu64 "/%" PRIu64 " type %u inode %" PRIu64 " name ",
+		e->parent, e->cookie, e->type, e->ino);
+	print_text(to, e->name, e->name_len);
+}
+
+static void print_target(FILE *to, const struct view_target *t)
+{
+	(void)fprintf(to, "target of inode %" PRIu64 " length %u hash %016" PRIx64 " text ", t->ino,
+		t->length, t->hash);
+	print_text(to, t->text, t->length < VIEW_TEXT ? t->length : VIEW_TEXT);
 }
 
 static void print_region(FILE *to, const struct view *v, uint32_t region)
@@ -78,6 +93,8 @@ void view_print(FILE *to, const struct view *v)
 		print_inode(to, &v->inodes[n]);
 	for (uint32_t n = 0; n < v->entry_count; n++)
 		print_entry(to, &v->entries[n]);
+	for (uint32_t n = 0; n < v->target_count; n++)
+		print_target(to, &v->targets[n]);
 	for (uint32_t r = 0; r < v->region_count; r++)
 		print_region(to, v, r);
 }

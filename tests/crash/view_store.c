@@ -34,8 +34,12 @@ static void add_inodes(struct view *v, const struct meta *m)
 	for (size_t c = 0; (i = meta_each_inode(m, &c));) {
 		assert(v->inode_count < VIEW_INODES);
 		codec_encode_inode(&v->inodes[v->inode_count++], &i->attr);
-		for (uint32_t k = 0; !inode_is_dir(i) && k < i->extent_count; k++)
+		for (uint32_t k = 0; inode_is_file(i) && k < i->extent_count; k++)
 			add_blocks(v, i->attr.ino, &i->extents[k]);
+		if (!inode_is_symlink(i))
+			continue;
+		assert(v->target_count < VIEW_TARGETS);
+		view_add_target(v, i->attr.ino, i->target, i->attr.size);
 	}
 	qsort(v->inodes, v->inode_count, sizeof(v->inodes[0]), compare_inodes);
 }

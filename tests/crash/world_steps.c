@@ -25,7 +25,7 @@ static void remember(struct world *w, const char *path, uint64_t ino)
 		}
 }
 
-static int find_name(const struct world *w, const char *path, struct ns_name *ret)
+int world_find_name(const struct world *w, const char *path, struct ns_name *ret)
 {
 	const char *slash = strchr(path, '/');
 	struct stat st;
@@ -40,11 +40,11 @@ static int find_name(const struct world *w, const char *path, struct ns_name *re
 	return r;
 }
 
-static int find_ino(const struct world *w, const char *path, uint64_t *ret)
+int world_find_ino(const struct world *w, const char *path, uint64_t *ret)
 {
 	struct ns_name name;
 	struct stat st;
-	int r = find_name(w, path, &name);
+	int r = world_find_name(w, path, &name);
 
 	if (r == 0)
 		r = ns_lookup(&w->ns, name.parent, name.name, name.length, &st);
@@ -64,9 +64,9 @@ struct inode *world_find_file(const struct world *w, const char *path)
 {
 	uint64_t ino;
 	struct inode *i =
-		find_ino(w, path, &ino) == 0 ? meta_inode(store_meta(w->store), ino) : NULL;
+		world_find_ino(w, path, &ino) == 0 ? meta_inode(store_meta(w->store), ino) : NULL;
 
-	return i && !inode_is_dir(i) ? i : NULL;
+	return i && inode_is_file(i) ? i : NULL;
 }
 
 /* A change that a FUSE request world_asked for is remembered with its number, if it was one. */
@@ -86,7 +86,7 @@ static int step_create(struct world *w, char *const args[])
 {
 	struct ns_name n;
 	struct stat st;
-	int r = find_name(w, args[1], &n);
+	int r = world_find_name(w, args[1], &n);
 
 	return r < 0 ? r
 		     : world_asked(
@@ -97,7 +97,7 @@ static int step_mkdir(struct world *w, char *const args[])
 {
 	struct ns_name n;
 	struct stat st;
-	int r = find_name(w, args[1], &n);
+	int r = world_find_name(w, args[1], &n);
 
 	return r < 0 ? r
 		     : world_asked(
@@ -107,7 +107,7 @@ static int step_mkdir(struct world *w, char *const args[])
 static int step_unlink(struct world *w, char *const args[])
 {
 	struct ns_name n;
-	int r = find_name(w, args[1], &n);
+	int r = world_find_name(w, args[1], &n);
 
 	return r < 0 ? r : world_asked(w, ns_unlink(&w->ns, &w->rq, n.parent, n.name, n.length));
 }
@@ -115,7 +115,7 @@ static int step_unlink(struct world *w, char *const args[])
 static int step_rmdir(struct world *w, char *const args[])
 {
 	struct ns_name n;
-	int r = find_name(w, args[1], &n);
+	int r = world_find_name(w, args[1], &n);
 
 	return r < 0 ? r : world_asked(w, ns_rmdir(&w->ns, &w->rq, n.parent, n.name, n.length));
 }
@@ -123,10 +123,10 @@ static int step_rmdir(struct world *w, char *const args[])
 static int rename_with(struct world *w, char *const args[], unsigned flags)
 {
 	struct ns_name from, to;
-	int r = find_name(w, args[1], &from);
+	int r = world_find_name(w, args[1], &from);
 
 	if (r == 0)
-		r = find_name(w, args[2], &to);
+		r = world_find_name(w, args[2], &to);
 	return r < 0 ? r : world_asked(w, ns_rename(&w->ns, &w->rq, &from, &to, flags));
 }
 
@@ -151,7 +151,7 @@ static int change(struct world *w, const char *path, const struct ns_change *c)
 {
 	struct stat st;
 	uint64_t ino;
-	int r = find_ino(w, path, &ino);
+	int r = world_find_ino(w, path, &ino);
 
 	return r < 0 ? r : world_asked(w, ns_setattr(&w->ns, &w->rq, ino, c, &st));
 }
@@ -180,15 +180,52 @@ static int step_times(struct world *w, char *const args[])
 	return change(w, args[1], &c);
 }
 
-/* size PATH BLOCKS [BYTES more]; GiBs where memory is given out by those. */
+/* What scripts count in: GiBs where memory is given out by those. */
+static uint64_t unit_of(const struct world *w)
+{
+	return w->shape == WORLD_GROUPS ? GM_GROUP_SIZE : GM_BLOCK_SIZE;
+}
+
+/* size PATH BLOCKS [BYTES more] */
 static int step_size(struct world *w, char *const args[])
 {
 	const struct ns_change c = {.set = NS_SET_SIZE,
-		.size = strtoull(args[2], NULL, 10) *
-				(w->shape == WORLD_GROUPS ? GM_GROUP_SIZE : GM_BLOCK_SIZE) +
+		.size = strtoull(args[2], NULL, 10) * unit_of(w) +
 			(args[3] ? strtoull(args[3], NULL, 10) : 0)};
 
 	return change(w, args[1], &c);
+}
+
+/* NAME PATH FIRST COUNT */
+static int change_space(struct world *w, char *const args[], enum ns_space what, uint64_t unit)
+{
+	uint64_t ino;
+	int r = world_find_ino(w, args[1], &ino);
+	const struct ns_range range = {
+		strtoull(args[2], NULL, 10) * unit, strtoull(args[3], NULL, 10) * unit};
+
+	return r < 0 ? r : world_asked(w, ns_change_space(&w->ns, &w->rq, ino, what, &range));
+}
+
+static int step_allocate(struct world *w, char *const args[])
+{
+	return change_space(w, args, NS_ALLOCATE, unit_of(w));
+}
+
+static int step_keep(struct world *w, char *const args[])
+{
+	return change_space(w, args, NS_ALLOCATE_KEEP, unit_of(w));
+}
+
+static int step_punch(struct world *w, char *const args[])
+{
+	return change_space(w, args, NS_PUNCH, unit_of(w));
+}
+
+/* Of 2 MiB in any case, so that parts of a GiB are emptied and not freed. */
+static int step_punch_blocks(struct world *w, char *const args[])
+{
+	return change_space(w, args, NS_PUNCH, GM_BLOCK_SIZE);
 }
 
 /* ---- users of a file ---- */
@@ -196,7 +233,7 @@ static int step_size(struct world *w, char *const args[])
 static int step_open(struct world *w, char *const args[])
 {
 	uint64_t ino;
-	int r = find_ino(w, args[1], &ino);
+	int r = world_find_ino(w, args[1], &ino);
 
 	if (r == 0)
 		remember(w, args[1], ino);
@@ -206,7 +243,7 @@ static int step_open(struct world *w, char *const args[])
 static int step_close(struct world *w, char *const args[])
 {
 	uint64_t ino;
-	int r = find_ino(w, args[1], &ino);
+	int r = world_find_ino(w, args[1], &ino);
 
 	return r < 0 ? r : ns_release(&w->ns, ino);
 }
@@ -214,7 +251,7 @@ static int step_close(struct world *w, char *const args[])
 static int step_hold(struct world *w, char *const args[])
 {
 	uint64_t ino;
-	int r = find_ino(w, args[1], &ino);
+	int r = world_find_ino(w, args[1], &ino);
 
 	if (r == 0)
 		remember(w, args[1], ino);
@@ -224,7 +261,7 @@ static int step_hold(struct world *w, char *const args[])
 static int step_unhold(struct world *w, char *const args[])
 {
 	uint64_t ino;
-	int r = find_ino(w, args[1], &ino);
+	int r = world_find_ino(w, args[1], &ino);
 
 	return r < 0 ? r : ns_unhold(&w->ns, ino);
 }
@@ -232,7 +269,7 @@ static int step_unhold(struct world *w, char *const args[])
 static int step_export(struct world *w, char *const args[])
 {
 	uint64_t ino;
-	int r = find_ino(w, args[1], &ino);
+	int r = world_find_ino(w, args[1], &ino);
 
 	return r < 0 ? r : ns_set_exported(&w->ns, ino, true);
 }
@@ -240,7 +277,7 @@ static int step_export(struct world *w, char *const args[])
 static int step_unexport(struct world *w, char *const args[])
 {
 	uint64_t ino;
-	int r = find_ino(w, args[1], &ino);
+	int r = world_find_ino(w, args[1], &ino);
 
 	return r < 0 ? r : ns_set_exported(&w->ns, ino, false);
 }
@@ -431,10 +468,17 @@ static const struct {
 	{"rename", 2, step_rename},
 	{"exchange", 2, step_exchange},
 	{"noreplace", 2, step_noreplace},
+	{"link", 2, world_step_link},
+	{"symlink", 2, world_step_symlink},
+	{"mknod", 2, world_step_mknod},
 	{"chmod", 1, world_step_chmod},
 	{"chown", 1, world_step_chown},
 	{"times", 1, step_times},
 	{"size", 2, step_size},
+	{"allocate", 3, step_allocate},
+	{"keep", 3, step_keep},
+	{"punch", 3, step_punch},
+	{"punch-blocks", 3, step_punch_blocks},
 	{"open", 1, step_open},
 	{"close", 1, step_close},
 	{"hold", 1, step_hold},

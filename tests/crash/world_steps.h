@@ -5,6 +5,9 @@
 
 #include "world.h"
 
+/* A path is "name" or "directory/name". The directory must be there; the name need not. */
+int world_find_name(const struct world *w, const char *path, struct ns_name *ret);
+int world_find_ino(const struct world *w, const char *path, uint64_t *ret);
 struct inode *world_find_file(const struct world *w, const char *path); /* NULL: there is none */
 
 /* A change that a FUSE request asked for is remembered with its number, if it was one. Returns r.
@@ -13,6 +16,12 @@ int world_asked(struct world *w, int r);
 
 int world_step_chmod(struct world *w, char *const args[]);
 int world_step_chown(struct world *w, char *const args[]);
+
+/* ---- world_links.c ---- */
+
+int world_step_link(struct world *w, char *const args[]);
+int world_step_symlink(struct world *w, char *const args[]);
+int world_step_mknod(struct world *w, char *const args[]);
 
 /* ---- world_special.c ---- */
 

@@ -67,9 +67,11 @@ uint64_t edit_section(const struct image *i, unsigned type)
 {
 	uint64_t at = edit_checkpoint(i);
 	const struct gm_checkpoint *h = (const void *)(bytes_of(i) + at);
-	const struct gm_section *s = &h->sections[type - 1];
 
-	return get_le64(s->length) ? at + get_le64(s->offset) : 0;
+	for (uint32_t n = 0; n < get_le32(h->section_count); n++)
+		if (get_le32(h->sections[n].type) == type && get_le64(h->sections[n].length))
+			return at + get_le64(h->sections[n].offset);
+	return 0;
 }
 
 void edit_seal_checkpoint(struct image *i)
@@ -78,7 +80,7 @@ void edit_seal_checkpoint(struct image *i)
 	struct gm_checkpoint h;
 
 	memcpy(&h, bytes_of(i) + at, sizeof(h));
-	for (unsigned n = 0; n < GM_SECTION_RESULTS; n++) {
+	for (unsigned n = 0; n < get_le32(h.section_count) && n < GM_SECTIONS_MAX; n++) {
 		struct gm_section *s = &h.sections[n];
 
 		s->checksum = put_le64(codec_checksum(

@@ -35,8 +35,27 @@ const struct golden golden_images[] = {
 		EVERYTHING "grow 5; mount; size e/h 1; create z; size z 4"},
 	{"two-regions", WORLD_RESERVED, true, false, "create a; size a 15 9; mkdir d; create d/b"},
 	{"reserved-ram", WORLD_RESERVED, false, false, EVERYTHING "reboot; hold a; quarantine 3"},
+	/* every type of inode and several names for one, in the checkpoint and behind it */
+	{"links", WORLD_FILE, false, false,
+		"create a; mkdir d; create f; size f 2; link f g; link f d/h; symlink s ../d/f; "
+		"symlink d/l "
+		"long; "
+		"mknod p p; mknod q s; mknod c c; mknod d/b b; times s; symlink o t; open o; "
+		"unlink o; "
+		"checkpoint; link d/h i; unlink f; symlink t g; symlink u long; unlink s; mknod "
+		"d/c c; "
+		"link p d/p; unlink p; exchange t d/c; rename i g; chown u; mount"},
 	{"groups", WORLD_GROUPS, false, false,
 		"create a; size a 2; clean a; create b; checkpoint; size a 1"},
+	/* holes, and blocks past the end, in the checkpoint and behind it */
+	{"sparse", WORLD_FILE, false, false,
+		"create a; size a 5; clean a; punch a 1 2; create b; keep b 3 2; create c; size c "
+		"1 9; checkpoint; punch a 4 9; keep a 2 1; allocate b 0 1; punch b 4 1; punch c 0 "
+		"2"},
+	/* a part of a GiB is emptied, not freed */
+	{"sparse-groups", WORLD_GROUPS, false, false,
+		"create a; size a 2; clean a; punch a 0 1; create b; keep b 1 1; checkpoint; "
+		"punch-blocks a 600 9; punch b 1 1"},
 };
 
 const size_t golden_image_count = ARRAY_SIZE(golden_images);

@@ -163,9 +163,13 @@ static uint64_t file_inode(const struct image *i)
 	return at;
 }
 
-static void edit_inode_type(struct image *i, uint64_t type)
+/* The types that st_mode has room for, and no meaning. */
+static const uint8_t no_types[] = {0, 3, 5, 7, 9, 11, 13, 14, 15};
+
+static void edit_inode_type(struct image *i, uint64_t index)
 {
-	edit_u32(i, file_inode(i) + offsetof(struct gm_inode, mode), (uint32_t)type << 12 | 0644);
+	edit_u32(i, file_inode(i) + offsetof(struct gm_inode, mode),
+		(uint32_t)no_types[index] << 12 | 0644);
 	edit_seal_checkpoint(i);
 }
 
@@ -183,7 +187,7 @@ static void edit_inode_flag(struct image *i, uint64_t bit)
 
 static void edit_inode_reserved(struct image *i, uint64_t byte)
 {
-	edit_bytes(i, file_inode(i) + offsetof(struct gm_inode, reserved_rdev) + byte, "\1", 1);
+	edit_bytes(i, file_inode(i) + offsetof(struct gm_inode, reserved_policy) + byte, "\1", 1);
 	edit_seal_checkpoint(i);
 }
 
@@ -210,6 +214,41 @@ static void edit_extent_reserved(struct image *i, uint64_t byte)
 		edit_section(i, GM_SECTION_EXTENTS) + offsetof(struct gm_extent, reserved) + byte,
 		"\1", 1);
 	edit_seal_checkpoint(i);
+}
+
+static void edit_rdev(struct image *i, uint64_t bit)
+{
+	uint64_t at = edit_section(i, GM_SECTION_INODES);
+
+	while (!S_ISCHR(get_le32(
+		((const struct gm_inode *)(const void *)((const uint8_t *)i->words + at))->mode)))
+		at += sizeof(struct gm_inode);
+	edit_u64(i, at + offsetof(struct gm_inode, rdev_major), 1ULL << bit);
+	edit_seal_checkpoint(i);
+}
+
+static void edit_target_reserved(struct image *i, uint64_t byte)
+{
+	edit_bytes(i,
+		edit_section(i, GM_SECTION_TARGETS) + offsetof(struct gm_target, reserved) + byte,
+		"\1", 1);
+	edit_seal_checkpoint(i);
+}
+
+static void edit_target_length(struct image *i, uint64_t length)
+{
+	edit_u32(i, edit_section(i, GM_SECTION_TARGETS) + offsetof(struct gm_target, length),
+		(uint32_t)length);
+	edit_seal_checkpoint(i);
+}
+
+static void edit_target_item_reserved(struct image *i, uint64_t byte)
+{
+	uint64_t record, item = edit_find_item(i, GM_ITEM_TARGET, &record);
+
+	edit_bytes(i, item + sizeof(struct gm_item) + offsetof(struct gm_target, reserved) + byte,
+		"\1", 1);
+	edit_seal_record(i, record);
 }
 
 /* ---- journal ---- */
@@ -297,15 +336,16 @@ const struct reserved reserved_numbers[] = {
 	{"byte behind the regions' sizes", edit_checkpoint_reserved2, 0, 143, EUCLEAN, "reserved",
 		NONE},
 	{"byte behind the sections", edit_checkpoint_reserved3, 0, 2039, EUCLEAN, "reserved", NONE},
-	{"section", edit_section_type, 9, 300, EUCLEAN, "type is unknown", NONE},
+	{"section", edit_section_type, 9, 300, EUCLEAN, "type is unknown",
+		{GM_SECTION_TARGETS, UINT64_MAX}},
 	{"field of a section", edit_section_reserved, 0, 7, EUCLEAN, "reserved", NONE},
 	{"unused section", edit_section_unused, 8, 31, EUCLEAN, "section table", NONE},
 	{"byte of a result", edit_result_reserved, 0, 7, EUCLEAN, "reserved", NONE},
-	{"type of inode", edit_inode_type, 0, 15, EUCLEAN, "neither file nor directory",
-		{S_IFDIR >> 12, S_IFREG >> 12}},
+	{"type of inode", edit_inode_type, 0, sizeof(no_types) - 1, EUCLEAN, "none that there is",
+		NONE},
 	{"bit of a mode", edit_inode_mode, 16, 31, EUCLEAN, "unknown bits", NONE},
 	{"flag of an inode", edit_inode_flag, 2, 63, EUCLEAN, "unknown bits", NONE},
-	{"byte of an inode", edit_inode_reserved, 0, 79, EUCLEAN, "reserved", NONE},
+	{"byte of an inode", edit_inode_reserved, 0, 71, EUCLEAN, "reserved", NONE},
 	{"type of entry", edit_entry_type, 0, 255, EUCLEAN, "type is not that",
 		{S_IFDIR >> 12, UINT64_MAX}},
 	{"byte of an entry", edit_entry_reserved, 0, 4, EUCLEAN, "reserved", NONE},
@@ -315,7 +355,8 @@ const struct reserved reserved_numbers[] = {
 	{"type of record", edit_record_type, 0, 0, EUCLEAN, "type is unknown", NONE},
 	{"byte of a record's type", edit_record_reserved1, 0, 1, EUCLEAN, "reserved", NONE},
 	{"byte of a record", edit_record_reserved2, 0, 7, EUCLEAN, "reserved", NONE},
-	{"type of item", edit_item_type, 9, 300, EUCLEAN, "type is unknown", NONE},
+	{"type of item", edit_item_type, 9, 300, EUCLEAN, "type is unknown",
+		{GM_ITEM_TARGET, UINT64_MAX}},
 	{"type of item", edit_item_type, 0, 0, EUCLEAN, "type is unknown", NONE},
 	{"byte of an item", edit_item_reserved, 0, 1, EUCLEAN, "reserved", NONE},
 	{"state of blocks", edit_block_state, 6, 300, EUCLEAN, "state is unknown", NONE},
@@ -324,3 +365,14 @@ const struct reserved reserved_numbers[] = {
 };
 
 const size_t reserved_count = ARRAY_SIZE(reserved_numbers);
+
+const struct reserved reserved_of_links[] = {
+	{"bit of a device's major number", edit_rdev, 12, 31, EUCLEAN, "device number", NONE},
+	{"bit of a device's minor number", edit_rdev, 52, 63, EUCLEAN, "device number", NONE},
+	{"byte of a target", edit_target_reserved, 0, 3, EUCLEAN, "reserved", NONE},
+	{"length of a target", edit_target_length, 4096, 4200, EUCLEAN, "out of range", NONE},
+	{"length of a target", edit_target_length, 0, 0, EUCLEAN, "out of range", NONE},
+	{"byte of a target's item", edit_target_item_reserved, 0, 3, EUCLEAN, "reserved", NONE},
+};
+
+const size_t reserved_of_links_count = ARRAY_SIZE(reserved_of_links);

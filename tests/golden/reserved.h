@@ -22,4 +22,8 @@ struct reserved {
 extern const struct reserved reserved_numbers[];
 extern const size_t reserved_count;
 
+/* Of the image "links". */
+extern const struct reserved reserved_of_links[];
+extern const size_t reserved_of_links_count;
+
 #endif

@@ -195,6 +195,19 @@ static void test_everything_is_there(struct test *t)
 	result(t, "the image \"everything\" has every section and every kind of item");
 }
 
+/* The same of the image that has links, symlinks and nodes. */
+static void test_links_are_there(struct test *t)
+{
+	uint64_t record;
+
+	(void)load_image(t, "links");
+	if (edit_find_item(&t->image, GM_ITEM_TARGET, &record) == 0)
+		(void)wrong(t, "no target is in the journal");
+	if (edit_section(&t->image, GM_SECTION_TARGETS) == 0)
+		(void)wrong(t, "no target is in the checkpoint");
+	result(t, "the image \"links\" has targets in checkpoint and journal");
+}
+
 /* ---- what is refused ---- */
 
 static bool is_refused(struct test *t, const struct reserved *what, uint64_t number)
@@ -340,6 +353,9 @@ int main(int argc, char *argv[])
 	test_stamps(&t);
 	test_compat(&t);
 	test_minor(&t);
+	test_links_are_there(&t);
+	for (size_t n = 0; n < reserved_of_links_count; n++)
+		test_reserved(&t, &reserved_of_links[n]);
 	printf("1..%u\n", t.count);
 	image_deinit(&t.image);
 	return t.failed > 0;

@@ -19,6 +19,40 @@ EXAMPLES = (
 )
 
 
+# What has no memory, with owner and nanoseconds of the mtime; a symlink's permissions are no one's to choose.
+NODES = (
+    ('d/sticky/fifo', stat.S_IFIFO | 0o1640, 0, 1000, 1_111_111_111_111_111_111),
+    ('d/setgid/socket', stat.S_IFSOCK | 0o755, 0, 1, 2**33 * 10**9 + 5),
+    ('d/char', stat.S_IFCHR | 0o666, os.makedev(4095, (1 << 20) - 1), 0, 2),
+    ('d/block', stat.S_IFBLK | 0o2660, os.makedev(259, 70_000), 6, 1_500_000_000_000_000_003),
+)
+SYMLINKS = (
+    ('d/to-a-file', 'sticky/nobodys', 1000, 1_650_000_000_000_000_009),
+    ('d/setgid/long', 'x' * 4095, 0, -1),
+    ('d/sticky/dangling', '/nowhere/\u00fcberhaupt', 65534, 1_000_000_000),
+)
+LINKS = (  # a name, and one more for the same
+    ('d/sticky/nobodys', 'd/setgid/nobodys too'),
+    ('d/sticky/nobodys', 'd/third'),
+    ('d/sticky/fifo', 'd/fifo too'),
+    ('d/sticky/dangling', 'd/dangling too'),
+)
+
+
+def make_nodes(top):
+    for name, mode, device, owner, when in NODES:
+        os.mknod(f'{top}/{name}', mode, device)
+        os.chown(f'{top}/{name}', owner, owner)
+        os.chmod(f'{top}/{name}', stat.S_IMODE(mode))
+        os.utime(f'{top}/{name}', ns=(when, when + 1))
+    for name, target, owner, when in SYMLINKS:
+        os.symlink(target, f'{top}/{name}')
+        os.lchown(f'{top}/{name}', owner, owner)
+        os.utime(f'{top}/{name}', ns=(when, when), follow_symlinks=False)
+    for name, other in LINKS:
+        os.link(f'{top}/{name}', f'{top}/{other}', follow_symlinks=False)
+
+
 def make_tree(top):
     for name, _, _, _, blocks, _ in EXAMPLES:
         path = f'{top}/{name}'
@@ -27,6 +61,7 @@ def make_tree(top):
             continue
         with open(path, 'xb') as f:
             os.truncate(f.fileno(), blocks * BLOCK)
+    make_nodes(top)
     # From the leaves up, for a name that is made in a directory changes its times; the mode last, for chown drops bits.
     for name, owner, group, mode, _, when in reversed(EXAMPLES):
         os.chown(f'{top}/{name}', owner, group)
@@ -38,7 +73,8 @@ def record_of(path):
     """What JSON can carry. The size of a directory means nothing."""
     st = os.lstat(path)
     return [st.st_ino, oct(st.st_mode), st.st_nlink, st.st_uid, st.st_gid,
-            None if stat.S_ISDIR(st.st_mode) else st.st_size, st.st_mtime_ns, st.st_ctime_ns]
+            None if stat.S_ISDIR(st.st_mode) else st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_atime_ns,
+            st.st_rdev, os.readlink(path) if stat.S_ISLNK(st.st_mode) else None]
 
 
 def record_tree(top):

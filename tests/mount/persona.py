@@ -9,6 +9,9 @@ import traceback
 
 RENAME_NOREPLACE = 1
 RENAME_EXCHANGE = 2
+FALLOC_FL_KEEP_SIZE = 1
+FALLOC_FL_PUNCH_HOLE = 2
+PUNCH = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
 AT_FDCWD = -100
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -80,6 +83,12 @@ def make_file(path, size=0, mode=0o600):
     finally:
         os.close(fd)
     return path
+
+
+def fallocate(fd, mode, offset, length):
+    if _libc.fallocate64(fd, mode, ctypes.c_int64(offset), ctypes.c_int64(length)) != 0:
+        e = ctypes.get_errno()
+        raise OSError(e, os.strerror(e))
 
 
 def renameat2(old, new, flags):

@@ -11,7 +11,7 @@ import pytest
 from evidence import BLOCK, assert_clean, must
 
 GOLDEN = os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__))), 'golden')
-NAMES = ['everything', 'checkpoint', 'cut-short', 'frozen', 'grown', 'two-regions']
+NAMES = ['everything', 'checkpoint', 'cut-short', 'frozen', 'grown', 'links', 'two-regions']
 
 
 def read_listing(name):
@@ -65,7 +65,7 @@ def real_tree(mount):
         for name in names + files:
             path = os.path.join(directory, name)
             st = os.lstat(path)
-            size = st.st_size if stat.S_ISREG(st.st_mode) else 0
+            size = 0 if stat.S_ISDIR(st.st_mode) else st.st_size
             tree[os.path.relpath(path, os.fsencode(mount))] = (st.st_ino, st.st_mode, st.st_uid, st.st_gid, st.st_nlink,
                                                                size, st.st_mtime_ns, st.st_atime_ns)
     return tree

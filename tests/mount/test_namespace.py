@@ -7,6 +7,7 @@ tmpfs does is what Linux programs expect.
 import errno
 import os
 import random
+import stat
 import time
 
 import pytest
@@ -21,12 +22,13 @@ COMPARE_EACH = 50
 OPEN_MAX = 6
 NAMES = ['a', 'b', 'c', 'd', 'long' * 20, '\u00e9\u0301']
 SIZES = [0, 1, 4095, 4096, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK]
+TARGETS = ['a', 'b', 'c/a', 'd', 'nowhere', '', 'x' * 4095, 'x' * 4096]  # none leads out of the tree
 MODES = [0o000, 0o600, 0o644, 0o755, 0o2755, 0o1777, 0o4711]
 
 
 def attributes(st):
-    directory = (st.st_mode & 0o170000) == 0o040000
-    return (oct(st.st_mode), st.st_nlink, st.st_uid, st.st_gid, None if directory else st.st_size)
+    directory = stat.S_ISDIR(st.st_mode)
+    return (oct(st.st_mode), st.st_nlink, st.st_uid, st.st_gid, None if directory else st.st_size, st.st_rdev)
 
 
 def tree_of(top):
@@ -35,6 +37,16 @@ def tree_of(top):
         for name in ['', *directories, *files]:
             picture[os.path.relpath(os.path.join(path, name), top)] = attributes(os.lstat(os.path.join(path, name)))
     return picture
+
+
+def inodes_of(top):
+    """Each once, whatever its names are: is it a file, and of what size."""
+    seen = {}
+    for path, directories, files in os.walk(top):
+        for name in ['', *directories, *files]:
+            st = os.lstat(os.path.join(path, name))
+            seen[st.st_ino] = stat.S_ISREG(st.st_mode), st.st_size
+    return seen
 
 
 class Side:
@@ -55,7 +67,11 @@ class Side:
         return os.path.join(self.top, path)
 
     def create(self, path, mode, flags):
-        self.files.append(os.open(self.at(path), flags, mode))
+        fd = os.open(self.at(path), flags | os.O_NONBLOCK, mode)  # no FIFO waits
+        if stat.S_ISREG(os.fstat(fd).st_mode):
+            self.files.append(fd)
+        else:
+            os.close(fd)  # the kernel tells no server of it, so that it is gone with its last name
 
     def close(self, index):
         os.close(self.files.pop(index))
@@ -77,6 +93,24 @@ class Side:
 
     def rename(self, old, new, flags):
         renameat2(self.at(old), self.at(new), flags)
+
+    def link(self, old, new):
+        os.link(self.at(old), self.at(new), follow_symlinks=False)
+
+    def symlink(self, target, path):
+        os.symlink(target, self.at(path))
+
+    def readlink(self, path):
+        return os.readlink(self.at(path))
+
+    def mknod(self, path, mode):
+        os.mknod(self.at(path), mode)
+
+    def lchown(self, path, uid, gid):
+        os.lchown(self.at(path), uid, gid)
+
+    def lstat(self, path):
+        return attributes(os.lstat(self.at(path)))
 
     def truncate(self, path, size):
         os.truncate(self.at(path), size)
@@ -110,8 +144,15 @@ def some_operation(rng, open_count, is_root):
     """Its name and arguments. Only root may give files away, for only root goes on whatever their mode is."""
     path = some_path(rng)
     flags = os.O_CREAT | rng.choice([0, os.O_EXCL, os.O_TRUNC]) | rng.choice([os.O_RDONLY, os.O_RDWR])
+    nodes = [stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFREG]  # whether a device opens depends on how tmpfs is mounted
     choices = [
         (6, 'create', path, rng.choice(MODES) | (0 if is_root else 0o700), flags),
+        (5, 'link', path, some_path(rng)),
+        (3, 'symlink', rng.choice(TARGETS), path),
+        (3, 'mknod', path, rng.choice(nodes) | rng.choice(MODES) | (0 if is_root else 0o700)),
+        (2, 'readlink', path),
+        (2, 'lstat', path),
+        (2, 'lchown', path, rng.choice([-1, 0, 1000]), rng.choice([-1, 0, 1000])),
         (3, 'unlink', path),
         (4, 'mkdir', path, rng.choice(MODES) | (0 if is_root else 0o700)),
         (2, 'rmdir', path),
@@ -166,9 +207,10 @@ def test_random_operations_do_what_they_do_on_tmpfs(make_instance, user, workdir
     assert steps > 500 and successes > steps // 10, 'too little was tried to prove anything'
 
     tree = as_user(user, tree_of, instance.mount)
-    used = sum(-(-seen[4] // BLOCK) for seen in tree.values() if seen[4] is not None)
+    files = as_user(user, inodes_of, instance.mount)
+    used = sum(-(-size // BLOCK) for is_file, size in files.values() if is_file)
     assert instance.wait_status(lambda s: s['orphans'] == 0)['blocks']['used'] == used
-    assert instance.status()['files']['count'] == len(tree)
+    assert instance.status()['files']['count'] == len(files)
     assert instance.stop() == 0
     done = instance.fsck()
     assert done.returncode == 0, done.stdout

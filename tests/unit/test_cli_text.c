@@ -60,7 +60,11 @@ Test(cli_text, modes_are_written_as_ls_does)
 		{S_IFREG | 02701, "-rwx--S--x"},
 		{S_IFLNK | 0777, "lrwxrwxrwx"},
 		{S_IFREG, "----------"},
-		{S_IFSOCK, "?---------"},
+		{S_IFSOCK | 0755, "srwxr-xr-x"},
+		{S_IFIFO | 0644, "prw-r--r--"},
+		{S_IFCHR | 0600, "crw-------"},
+		{S_IFBLK | 0660, "brw-rw----"},
+		{0170000, "?---------"},
 	};
 	char text[TEXT_MODE];
 

@@ -72,6 +72,85 @@ Test(codec, an_inode_comes_back_as_it_was)
 	codec_encode_inode(&raw, &a);
 	cr_assert_null(codec_decode_inode(&b, &raw));
 	cr_assert_eq(memcmp(&a, &b, sizeof(a)), 0);
+	a = (struct inode_attr){
+		.ino = 5, .mode = S_IFBLK | 0600, .rdev = INODE_RDEV(4095, 1048575)};
+	codec_encode_inode(&raw, &a);
+	cr_assert_eq(get_le32(raw.rdev_major), 4095);
+	cr_assert_eq(get_le32(raw.rdev_minor), 1048575);
+	cr_assert_null(codec_decode_inode(&b, &raw));
+	cr_assert_eq(a.rdev, b.rdev);
+}
+
+Test(codec, symlinks_and_nodes_have_only_what_is_theirs)
+{
+	static const struct {
+		uint32_t mode;
+		uint64_t size;
+		size_t offset; /* of what is made 1 in it */
+		bool good;
+	} cases[] = {
+		{S_IFLNK | 0777, 1, 0, true},
+		{S_IFLNK | 0777, GM_TARGET_MAX, 0, true},
+		{S_IFLNK | 0777, 0, 0, false},
+		{S_IFLNK | 0777, GM_TARGET_MAX + 1, 0, false},
+		{S_IFLNK | 0755, 1, 0, false},
+		{S_IFLNK | 01777, 1, 0, false},
+		{S_IFLNK | 0777, 1, offsetof(struct gm_inode, flags), false},
+		{S_IFLNK | 0777, 1, offsetof(struct gm_inode, stale_from), false},
+		{S_IFLNK | 0777, 1, offsetof(struct gm_inode, parent), false},
+		{S_IFLNK | 0777, 1, offsetof(struct gm_inode, rdev_major), false},
+		{S_IFIFO | 0644, 0, 0, true},
+		{S_IFIFO | 0644, 1, 0, false},
+		{S_IFIFO | 0644, 0, offsetof(struct gm_inode, flags), false},
+		{S_IFIFO | 0644, 0, offsetof(struct gm_inode, rdev_minor), false},
+		{S_IFSOCK | 0644, 0, 0, true},
+		{S_IFSOCK | 0644, 0, offsetof(struct gm_inode, next_cookie), false},
+		{S_IFCHR | 0644, 0, offsetof(struct gm_inode, rdev_minor), true},
+		{S_IFCHR | 0644, 0, offsetof(struct gm_inode, rdev_minor) + 3, false},
+		{S_IFBLK | 0644, 0, offsetof(struct gm_inode, rdev_major), true},
+		{S_IFBLK | 0644, 0, offsetof(struct gm_inode, rdev_major) + 2, false},
+		{S_IFBLK | 0644, 1, 0, false},
+	};
+
+	for (size_t n = 0; n < ARRAY_SIZE(cases); n++) {
+		struct inode_attr a = {.ino = 7, .mode = cases[n].mode, .size = cases[n].size}, b;
+		struct gm_inode raw;
+
+		codec_encode_inode(&raw, &a);
+		if (cases[n].offset)
+			((uint8_t *)&raw)[cases[n].offset] = 1;
+		cr_assert_eq(!codec_decode_inode(&b, &raw), cases[n].good, "case %zu", n);
+	}
+}
+
+Test(codec, a_target_comes_back_and_bad_ones_are_refused)
+{
+	struct codec_target t = {.ino = 9, .text = "../vm0", .length = 6}, u;
+	_Alignas(8) uint8_t raw[sizeof(struct gm_target) + GM_TARGET_MAX + 9];
+	struct gm_target *head = (struct gm_target *)(void *)raw;
+	static char text[GM_TARGET_MAX];
+
+	codec_encode_target(raw, &t);
+	cr_assert_null(codec_decode_target(&u, raw, codec_target_bytes(6)));
+	cr_assert(u.ino == 9 && u.length == 6 && memcmp(u.text, "../vm0", 6) == 0);
+	for (size_t n = 0; n < codec_target_bytes(6); n++)
+		cr_assert_not_null(codec_decode_target(&u, raw, n), "cut to %zu bytes", n);
+	raw[sizeof(*head) + 6] = 1;
+	cr_assert_not_null(codec_decode_target(&u, raw, sizeof(raw)), "padding");
+	raw[sizeof(*head) + 6] = 0;
+	raw[sizeof(*head) + 2] = 0;
+	cr_assert_not_null(codec_decode_target(&u, raw, sizeof(raw)), "NUL");
+	codec_encode_target(raw, &t);
+	head->reserved = put_le32(1);
+	cr_assert_not_null(codec_decode_target(&u, raw, sizeof(raw)), "reserved");
+	memset(text, 'x', sizeof(text));
+	t = (struct codec_target){.ino = 9, .text = text, .length = GM_TARGET_MAX};
+	codec_encode_target(raw, &t);
+	cr_assert_null(codec_decode_target(&u, raw, sizeof(raw)));
+	head->length = put_le32(0);
+	cr_assert_not_null(codec_decode_target(&u, raw, sizeof(raw)), "empty");
+	head->length = put_le32(GM_TARGET_MAX + 1);
+	cr_assert_not_null(codec_decode_target(&u, raw, sizeof(raw)), "too long");
 }
 
 Test(codec, an_inode_with_any_field_out_of_range_is_refused)
@@ -95,7 +174,9 @@ Test(codec, an_inode_with_any_field_out_of_range_is_refused)
 		{offsetof(struct gm_inode, btime_nsec), UINT32_MAX, 4},
 		{offsetof(struct gm_inode, flags), 2, 8},
 		{offsetof(struct gm_inode, stale_from), 12346, 8},
-		{offsetof(struct gm_inode, reserved_rdev), 1, 1},
+		{offsetof(struct gm_inode, mode), S_IFSOCK | 01000 | S_IFIFO, 4},
+		{offsetof(struct gm_inode, rdev_major), 1, 1},
+		{offsetof(struct gm_inode, rdev_minor), 1, 1},
 		{offsetof(struct gm_inode, reserved_policy), 1, 1},
 		{offsetof(struct gm_inode, reserved_quota) + 15, 1, 1},
 		{offsetof(struct gm_inode, reserved_subblock), 1, 1},

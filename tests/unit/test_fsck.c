@@ -36,6 +36,48 @@ static void make_tree(struct fixture *f)
 	f->store = store_close(f->store);
 }
 
+/* As make_tree(), and in it symlinks l (inode 7) and m (8), a device (9), and a second name of b.
+ */
+static void make_tree_of_links(struct fixture *f)
+{
+	static const char *const targets[] = {"dir/a", "nowhere/at/all"};
+	struct problem why = PROBLEM_INIT;
+	struct inode_attr root;
+
+	make_tree(f);
+	cr_assert_eq(fixture_open(f, &why), 0);
+	for (unsigned n = 0; n < 3; n++) {
+		_cleanup_(txn_deinit) struct txn t = TXN_INIT(GM_RECORD_SYMLINK, 0);
+		struct inode_attr a = {.ino = 7 + n, .mode = S_IFLNK | 0777, .links = 1};
+
+		root = meta_inode(store_meta(f->store), GM_ROOT_INO)->attr;
+		if (n < 2)
+			a.size = strlen(targets[n]);
+		else
+			a = (struct inode_attr){.ino = 9,
+				.mode = S_IFBLK | 0600,
+				.links = 1,
+				.rdev = INODE_RDEV(8, 1)};
+		txn_put_inode(&t, &a);
+		if (n < 2)
+			txn_set_target(&t, a.ino, targets[n], a.size);
+		txn_add_dirent(&t, GM_ROOT_INO, a.ino, root.next_cookie++, (uint8_t)(a.mode >> 12),
+			&"lmn"[n], 1);
+		txn_put_inode(&t, &root);
+		cr_assert_eq(store_commit(f->store, &t), 0);
+	}
+	_cleanup_(txn_deinit) struct txn t = TXN_INIT(GM_RECORD_LINK, 0);
+	struct inode_attr b = meta_inode(store_meta(f->store), 4)->attr;
+	b.links++;
+	root = meta_inode(store_meta(f->store), GM_ROOT_INO)->attr;
+	txn_put_inode(&t, &b);
+	txn_add_dirent(&t, GM_ROOT_INO, b.ino, root.next_cookie++, S_IFREG >> 12, "o", 1);
+	txn_put_inode(&t, &root);
+	cr_assert_eq(store_commit(f->store, &t), 0);
+	cr_assert_eq(store_checkpoint(f->store), 0);
+	f->store = store_close(f->store);
+}
+
 static void check(struct fsck_report *r, const struct fixture *f)
 {
 	const struct gm_stamp *stamps[2] = {(const void *)(f->media.base + GM_STAMP_OFFSET), NULL};
@@ -161,13 +203,6 @@ static void lose_an_extents_file(struct image *i)
 	e[0].ino = put_le64(500);
 }
 
-static void shrink_a_file_below_its_blocks(struct image *i)
-{
-	struct gm_inode *inode = section(i, GM_SECTION_INODES, NULL);
-
-	inode[2].size = put_le64(1);
-}
-
 static void bend_a_parent(struct image *i)
 {
 	struct gm_inode *inode = section(i, GM_SECTION_INODES, NULL);
@@ -239,6 +274,138 @@ static void next_cookie_at_the_end(struct image *i)
 	inode[0].next_cookie = put_le64(INT64_MAX);
 }
 
+/* ---- the same to symlinks, devices and second names ---- */
+
+static struct gm_inode *inode_numbered(struct image *i, uint64_t ino)
+{
+	struct gm_inode *inode = section(i, GM_SECTION_INODES, NULL);
+
+	while (get_le64(inode->ino) != ino)
+		inode++;
+	return inode;
+}
+
+static void point_a_target_at_a_file(struct image *i)
+{
+	struct gm_target *t = section(i, GM_SECTION_TARGETS, NULL);
+
+	t->ino = put_le64(3);
+}
+
+static void give_a_symlink_two_targets(struct image *i)
+{
+	uint8_t *t = section(i, GM_SECTION_TARGETS, NULL);
+
+	((struct gm_target *)(void *)(t + codec_target_bytes(5)))->ino = put_le64(7);
+}
+
+static void cut_a_target(struct image *i)
+{
+	uint8_t *t = section(i, GM_SECTION_TARGETS, NULL);
+
+	((struct gm_target *)(void *)t)->length = put_le32(4);
+	t[sizeof(struct gm_target) + 4] = 0;
+}
+
+static void lengthen_a_target_past_the_end(struct image *i)
+{
+	uint8_t *t = section(i, GM_SECTION_TARGETS, NULL);
+
+	((struct gm_target *)(void *)(t + codec_target_bytes(5)))->length = put_le32(200);
+}
+
+/* The section of targets is the last one. */
+static void lose_all_targets(struct image *i)
+{
+	uint32_t n = get_le32(i->header.section_count) - 1;
+
+	cr_assert_eq(get_le32(i->header.sections[n].type), GM_SECTION_TARGETS);
+	memset(&i->header.sections[n], 0, sizeof(i->header.sections[n]));
+	i->header.section_count = put_le32(n);
+}
+
+static void lose_a_target(struct image *i)
+{
+	struct gm_section *s = &i->header.sections[get_le32(i->header.section_count) - 1];
+
+	s->count = put_le64(1);
+	s->length = put_le64(codec_target_bytes(5));
+}
+
+static void leave_bytes_behind_the_targets(struct image *i)
+{
+	struct gm_section *s = &i->header.sections[get_le32(i->header.section_count) - 1];
+
+	s->count = put_le64(1);
+}
+
+static void make_a_device_a_fifo(struct image *i)
+{
+	inode_numbered(i, 9)->mode = put_le32(S_IFIFO | 0600);
+}
+
+static void forbid_a_symlink(struct image *i)
+{
+	inode_numbered(i, 7)->mode = put_le32(S_IFLNK | 0700);
+}
+
+static void forget_a_second_name(struct image *i)
+{
+	inode_numbered(i, 4)->links = put_le32(1);
+}
+
+static void give_a_symlink_a_block(struct image *i)
+{
+	struct gm_extent *e = section(i, GM_SECTION_EXTENTS, NULL);
+	uint64_t count;
+
+	(void)section(i, GM_SECTION_EXTENTS, &count);
+	e[count - 1].ino = put_le64(7);
+}
+
+Test(fsck, damage_to_links_is_found_named_and_refused_by_recovery)
+{
+	static const struct {
+		void (*damage)(struct image *);
+		const char *code;
+		const char *text;
+	} cases[] = {
+		{point_a_target_at_a_file, "target-dangling", "inode 3, which is no symlink"},
+		{give_a_symlink_two_targets, "target-twice", "inode 7"},
+		{cut_a_target, "target-length", "has 4 bytes, its size says 5"},
+		{lengthen_a_target_past_the_end, "target-bad", "cut off"},
+		{lose_all_targets, "target-missing", "inode 7"},
+		{lose_a_target, "target-missing", "inode 8"},
+		{leave_bytes_behind_the_targets, "target-bad", "behind the last"},
+		{make_a_device_a_fifo, "inode-bad", "no device"},
+		{forbid_a_symlink, "inode-bad", "0777"},
+		{forget_a_second_name, "links-wrong", "has 1 links, its entries make 2"},
+		{give_a_symlink_a_block, "extent-dangling", "inode 7"},
+	};
+
+	for (size_t n = 0; n < ARRAY_SIZE(cases); n++) {
+		struct problem why = PROBLEM_INIT;
+		struct fsck_report r;
+		struct fixture f;
+
+		make_tree_of_links(&f);
+		check(&r, &f);
+		cr_assert_eq(r.errors, 0, "%s", r.count ? r.findings[0].text : "");
+		fsck_report_deinit(&r);
+		struct image i = open_image(&f);
+		cases[n].damage(&i);
+		seal_image(&i);
+		check(&r, &f);
+		cr_assert(found(&r, cases[n].code, cases[n].text), "case %zu (%s): %s", n,
+			cases[n].code, r.count ? r.findings[0].text : "nothing found");
+		cr_assert_eq(fixture_open(&f, &why), -EUCLEAN, "case %zu (%s) was not refused", n,
+			cases[n].code);
+		cr_assert_gt(strlen(why.text), 20);
+		fsck_report_deinit(&r);
+		fixture_deinit(&f);
+	}
+}
+
 Test(fsck, damage_made_on_purpose_is_found_named_and_refused_by_recovery)
 {
 	static const struct {
@@ -254,7 +421,6 @@ Test(fsck, damage_made_on_purpose_is_found_named_and_refused_by_recovery)
 		{miscount_links, "links-wrong", "has 5 links, its entries make 1"},
 		{move_an_extent_outside, "extent-range", "outside the data blocks"},
 		{lose_an_extents_file, "extent-dangling", "inode 500"},
-		{shrink_a_file_below_its_blocks, "extent-past-size", "inode 3"},
 		{bend_a_parent, "directory-detached", "inode 2"},
 		{give_an_entry_the_wrong_type, "entry-type", "inode 2"},
 		{repeat_a_number, "inode-order", "inode 3"},

@@ -118,6 +118,20 @@ static void on_revoked(void *data, uint64_t id, const struct link_holder *h, int
 	revoked.state = state;
 }
 
+static struct { /* the last call of zeroed() */
+	unsigned count;
+	uint64_t id;
+	int error;
+} zeroed;
+
+static void on_zeroed(void *data, uint64_t id, int error)
+{
+	(void)data;
+	zeroed.count++;
+	zeroed.id = id;
+	zeroed.error = error;
+}
+
 /* ---- the helper ---- */
 
 static bool pump(void)
@@ -299,7 +313,8 @@ static void setup(void)
 		.holder = on_holder,
 		.exported = on_exported,
 		.unexported = on_unexported,
-		.revoked = on_revoked};
+		.revoked = on_revoked,
+		.zeroed = on_zeroed};
 
 	fixture_init(&fixture, 64);
 	ns_init(&ns, fixture.store);
@@ -810,6 +825,207 @@ Test(grants, a_cut_that_moved_meanwhile_is_zeroed_again)
 	cr_assert(pump());
 	cr_assert_eq(next(), LINK_GRANT);
 	cr_assert_eq(get_le64(got.grant.size), 100);
+}
+
+/* ---- zeroing for a punch ---- */
+
+static uint64_t zero(uint64_t ino, const struct ns_range *ranges, unsigned count)
+{
+	uint64_t id = 0;
+
+	cr_assert_eq(grants_zero(grants, ino, ranges, count, &id), 0);
+	cr_assert_neq(id, 0);
+	return id;
+}
+
+static void expect_zero(uint64_t ino, uint64_t offset, uint64_t length)
+{
+	cr_assert_eq(next(), LINK_ZERO);
+	cr_assert_eq(get_le64(got.zero.offset), inode_of(ino)->extents[0].block * BLOCK + offset);
+	cr_assert_eq(get_le32(got.zero.length), length);
+}
+
+/* As if they had been taken from blocks that were not scrubbed yet. */
+static void mark_dirty(uint64_t ino, uint64_t first, uint64_t end)
+{
+	_cleanup_(txn_deinit) struct txn t = TXN_INIT(GM_RECORD_SCRUB, 0);
+	const struct inode *i = inode_of(ino);
+
+	for (uint32_t n = 0; n < i->extent_count; n++)
+		for (uint32_t k = 0; k < i->extents[n].count; k++) {
+			uint64_t at = i->extents[n].file_block + k;
+			struct alloc_extent e = {i->extents[n].block + k, 0, 1};
+
+			if (at >= first && at < end)
+				txn_set_blocks(&t, &e, GM_BLOCKS_DIRTY);
+		}
+	cr_assert_eq(store_commit(fixture.store, &t), 0);
+}
+
+static const struct ns_range both_ends[] = {{100, BLOCK - 100}, {2 * BLOCK, 7}};
+
+Test(grants, bytes_are_zeroed_one_range_after_the_other)
+{
+	uint64_t ino, id;
+
+	clean_everything();
+	ino = make_clean_file("a", 3);
+	id = zero(ino, both_ends, 2);
+	connect_helper();
+	expect_zero(ino, 100, BLOCK - 100);
+	cr_assert_eq(next(), 0);
+	say_done(get_le64(got.header.id), EPROTO); /* of an order that there is not */
+	cr_assert_not(pump());
+	cr_assert_eq(zeroed.count, 0);
+
+	connect_helper();
+	expect_zero(ino, 100, BLOCK - 100);
+	say_done(get_le64(got.header.id), 0);
+	cr_assert(pump());
+	cr_assert_eq(zeroed.count, 0);
+	expect_zero(ino, 2 * BLOCK, 7);
+	say_done(get_le64(got.header.id), 0);
+	cr_assert(pump());
+	cr_assert(zeroed.count == 1 && zeroed.id == id && zeroed.error == 0);
+	cr_assert_eq(next(), 0);
+}
+
+Test(grants, a_file_whose_bytes_are_being_zeroed_is_not_granted)
+{
+	uint64_t ino, other;
+
+	clean_everything();
+	ino = make_clean_file("a", 3);
+	other = make_clean_file("b", 3);
+	connect_helper();
+	(void)zero(ino, both_ends, 2);
+	redeem(1, ino, GM_ACCESS_READ);
+	expect_zero(ino, 100, BLOCK - 100);
+	(void)grant_now(2, other); /* whose answer would come behind that one's */
+	cr_assert_not(is_held(ino));
+}
+
+Test(grants, bytes_that_are_gone_or_dirty_need_no_zeroing)
+{
+	uint64_t ino = make_clean_file("a", 3);
+
+	clean_everything();
+	connect_helper();
+	cr_assert_eq(ns_change_space(&ns, &nobody, ino, NS_PUNCH, &(struct ns_range){0, BLOCK}), 0);
+	(void)zero(ino, both_ends, 1); /* asked for before the block went */
+	cr_assert(pump());
+	cr_assert(zeroed.count == 1 && zeroed.error == 0);
+	ino = make_clean_file("b", 3);
+	mark_dirty(ino, 0, 3);
+	(void)zero(ino, both_ends, 2);
+	cr_assert(pump());
+	cr_assert(zeroed.count == 2 && zeroed.error == 0);
+	(void)zero(4711, both_ends, 2);
+	cr_assert(pump());
+	cr_assert(zeroed.count == 3 && zeroed.error == -ESTALE);
+}
+
+Test(grants, bytes_that_can_not_be_zeroed_are_told_of)
+{
+	_cleanup_(txn_deinit) struct txn t = TXN_INIT(GM_RECORD_SCRUB, 0);
+	struct alloc_extent poisoned = {.count = 1};
+	uint64_t ino;
+
+	clean_everything();
+	ino = make_clean_file("a", 3);
+	connect_helper();
+	(void)zero(ino, both_ends, 2);
+	cr_assert(pump());
+	cr_assert_eq(next(), LINK_ZERO);
+	say_done(get_le64(got.header.id), EUCLEAN);
+	cr_assert(pump());
+	cr_assert(zeroed.count == 1 && zeroed.error == -EUCLEAN);
+	cr_assert_eq(next(), 0, "the second end stays as it is");
+
+	poisoned.block = inode_of(ino)->extents[0].block;
+	txn_set_blocks(&t, &poisoned, GM_BLOCKS_POISONED);
+	cr_assert_eq(store_commit(fixture.store, &t), 0);
+	(void)zero(ino, both_ends, 2);
+	cr_assert(pump());
+	cr_assert(zeroed.count == 2 && zeroed.error == -EIO);
+	cr_assert_eq(store_freeze(fixture.store), 0);
+	(void)zero(ino, both_ends, 2);
+	cr_assert(pump());
+	cr_assert(zeroed.count == 3 && zeroed.error == -EBUSY);
+	cr_assert_eq(next(), 0);
+}
+
+Test(grants, what_is_zeroed_for_nobody_any_more_is_granted_when_it_is_done)
+{
+	uint64_t ino, id, order;
+
+	clean_everything();
+	ino = make_clean_file("a", 3);
+	connect_helper();
+	id = zero(ino, both_ends, 2);
+	cr_assert(pump());
+	cr_assert_eq(next(), LINK_ZERO);
+	order = get_le64(got.header.id);
+	grants_cancel_zero(grants, id);
+	grants_cancel_zero(grants, id + 7);
+	redeem(1, ino, GM_ACCESS_READ);
+	cr_assert_eq(next(), 0);
+	say_done(order, 0);
+	cr_assert(pump());
+	cr_assert_eq(zeroed.count, 0);
+	cr_assert_eq(next(), LINK_GRANT);
+}
+
+/* ---- what of a file is granted and held ---- */
+
+Test(grants, what_was_taken_past_the_end_is_not_granted)
+{
+	struct ns_range range = {0, 5 * BLOCK};
+	uint64_t ino = make_dirty_file("a", 2), blocks = 0;
+
+	resize(ino, BLOCK + 1);
+	cr_assert_eq(ns_change_space(&ns, &nobody, ino, NS_ALLOCATE_KEEP, &range), 0);
+	cr_assert_eq(inode_blocks(inode_of(ino)), 5);
+	cr_assert_eq(fixture_scrub(&fixture, ino), 0);
+	clean_everything();
+	connect_helper();
+	redeem(1, ino, GM_ACCESS_READ);
+	cr_assert_eq(next(), LINK_GRANT);
+	cr_assert_eq(get_le64(got.grant.size), BLOCK + 1);
+	cr_assert_eq(get_le64(got.grant.extent_count), 1);
+	cr_assert_eq(next(), LINK_EXTENTS);
+	for (uint32_t n = 0; n < get_le32(got.extents.count); n++)
+		blocks += get_le32(got.extents.extents[n].count);
+	cr_assert_eq(blocks, 2);
+}
+
+/* A helper that took them for held would refuse to zero them, and the file could not be granted. */
+Test(grants, blocks_that_came_after_the_grant_are_not_told_as_held)
+{
+	struct ns_range middle = {BLOCK, BLOCK};
+	uint64_t ino = make_dirty_file("a", 3), seen = 0;
+
+	cr_assert_eq(ns_change_space(&ns, &nobody, ino, NS_PUNCH, &middle), 0);
+	cr_assert_eq(fixture_scrub(&fixture, ino), 0);
+	clean_everything();
+	connect_helper();
+	(void)grant_now(1, ino);
+	cr_assert_eq(ns_change_space(&ns, &nobody, ino, NS_ALLOCATE, &middle), 0);
+	resize(ino, 6 * BLOCK);
+	mark_dirty(ino, 1, 2);
+	mark_dirty(ino, 3, 6);
+	new_link();
+	cr_assert_eq(next(), LINK_CONFIG);
+	cr_assert_eq(next(), LINK_HELD);
+	cr_assert_eq(get_le64(got.held.extent_count), 2);
+	cr_assert_eq(next(), LINK_EXTENTS);
+	cr_assert_eq(get_le32(got.extents.count), 2);
+	for (uint32_t n = 0; n < 2; n++) {
+		cr_assert_eq(get_le64(got.extents.extents[n].file_block), 2 * n);
+		seen += get_le32(got.extents.extents[n].count);
+	}
+	cr_assert_eq(seen, 2);
+	cr_assert_eq(next(), LINK_RESUMED);
 }
 
 Test(grants, free_blocks_are_scrubbed_in_the_background_one_order_at_a_time)

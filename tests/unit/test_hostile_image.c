@@ -7,8 +7,10 @@
  */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 
 #include "chance.h"
 #include "pool_fixture.h"
@@ -21,11 +23,31 @@
 static struct pool pool;
 static uint8_t *good;
 
+/* Names, symlinks and nodes beside the files; so that there are some in the checkpoint and some in
+ * the journal. */
+static void make_others(const char *prefix)
+{
+	char name[8] = "";
+	struct stat st;
+	struct ns_name where = {.parent = GM_ROOT_INO, .name = name, .length = 2};
+
+	(void)snprintf(name, sizeof(name), "%s1", prefix);
+	cr_assert_eq(ns_symlink(&pool.ns, &pool.rq, &where, "../some/where else", &st), 0);
+	name[1] = '2';
+	cr_assert_eq(
+		ns_mknod(&pool.ns, &pool.rq, &where, S_IFCHR | 0600, makedev(4095, 7), &st), 0);
+	name[1] = '3';
+	cr_assert_eq(ns_link(&pool.ns, &pool.rq, st.st_ino, &where, &st), 0);
+	name[1] = '4';
+	cr_assert_eq(ns_mknod(&pool.ns, &pool.rq, &where, S_IFIFO | 0644, 0, &st), 0);
+}
+
 static void setup(void)
 {
 	char name[2] = "a";
 
 	pool_init(&pool, 60, 40, false);
+	make_others("x");
 	for (; name[0] < 'm'; name[0]++) {
 		uint64_t ino = name[0] % 3 ? pool_create(&pool, GM_ROOT_INO, name)
 					   : pool_mkdir(&pool, GM_ROOT_INO, name);
@@ -39,6 +61,7 @@ static void setup(void)
 		if (name[0] == 'h')
 			cr_assert_eq(ns_hold(&pool.ns, ino), 0);
 	}
+	make_others("y");
 	pool.store = store_close(pool.store);
 	good = malloc(pool.media.size);
 	cr_assert_not_null(good);
@@ -177,6 +200,8 @@ static void use_it(void)
 		(void)pool_resize(&pool, ino, 5);
 	}
 	(void)ns_unlink(&pool.ns, &pool.rq, GM_ROOT_INO, "a", 1);
+	(void)ns_unlink(&pool.ns, &pool.rq, GM_ROOT_INO, "x1", 2);
+	(void)ns_unlink(&pool.ns, &pool.rq, GM_ROOT_INO, "y3", 2);
 	(void)store_checkpoint(pool.store);
 	pool.store = store_close(pool.store);
 	cr_assert_eq(store_open(&pool.store, &pool.media, &pool.super, &why), 0, "%s", why.text);

@@ -267,3 +267,66 @@ Test(large_pages, the_feature_and_the_data_blocks_must_agree)
 	cr_assert(strstr(why.text, "data blocks are not where they must be"), "%s", why.text);
 	pool_deinit(&p);
 }
+
+static int change(
+	struct pool *p, uint64_t ino, enum ns_space what, uint64_t offset, uint64_t length)
+{
+	return ns_change_space(&p->ns, &p->rq, ino, what, &(struct ns_range){offset, length});
+}
+
+/* Clean blocks of the file from this one on, which a guest may have written. */
+static uint64_t clean_from(const struct pool *p, uint64_t ino, uint64_t at)
+{
+	const struct inode *i = pool_inode(p, ino);
+	uint64_t first = at;
+
+	while (ns_has_data(&p->ns, i, at))
+		at++;
+	return at - first;
+}
+
+Test(large_pages, holes_are_whole_gibs_too)
+{
+	struct ns_range edges[2];
+	struct pool p;
+	uint64_t ino;
+
+	setup(&p, &ino);
+	cr_assert_eq(
+		change(&p, ino, NS_ALLOCATE, 0, GIB + 1), -EINVAL, "it would end within a GiB");
+	cr_assert_eq(change(&p, ino, NS_ALLOCATE, 5, 2 * GIB - 5), 0);
+	cr_assert_eq(change(&p, ino, NS_ALLOCATE_KEEP, 2 * GIB, 1), 0);
+	cr_assert_eq(inode_blocks(pool_inode(&p, ino)), 3 * GROUP);
+	cr_assert_eq(pool_inode(&p, ino)->attr.size, 2 * GIB);
+	cr_assert_eq(pool_resize(&p, ino, 3 * GIB), 0);
+	assert_mappable(&p, ino);
+
+	cr_assert_eq(change(&p, ino, NS_PUNCH, GIB, GIB), 0);
+	cr_assert_eq(inode_blocks(pool_inode(&p, ino)), 2 * GROUP);
+	cr_assert_eq(change(&p, ino, NS_ALLOCATE_KEEP, 2 * GIB - 1, 1), 0);
+	pool_clean(&p, ino);
+	assert_mappable(&p, ino);
+
+	/* 3 MiB into the first GiB to 3 MiB into the third. */
+	struct ns_range range = {3 << 20, 2 * GIB};
+	cr_assert_eq(ns_punch_edges(&p.ns, ino, &range, edges), 2);
+	cr_assert(edges[0].offset == 3 << 20 && edges[0].length == 1 << 20);
+	cr_assert(edges[1].offset == 2 * GIB + (2 << 20) && edges[1].length == 1 << 20);
+	cr_assert_eq(change(&p, ino, NS_PUNCH, range.offset, range.length), 0);
+	cr_assert_eq(inode_blocks(pool_inode(&p, ino)), 2 * GROUP, "the second alone is free");
+	cr_assert_eq(clean_from(&p, ino, 0), 2);
+	cr_assert_eq(clean_from(&p, ino, GROUP - 1), 0, "to be zeroed");
+	cr_assert_eq(clean_from(&p, ino, 2 * GROUP), 0);
+	cr_assert_eq(clean_from(&p, ino, 2 * GROUP + 1), GROUP - 1);
+
+	pool_clean(&p, ino);
+	cr_assert_eq(change(&p, ino, NS_PUNCH, 2 << 20, 2 << 20), 0, "nothing to free at all");
+	cr_assert_eq(inode_blocks(pool_inode(&p, ino)), 2 * GROUP);
+	cr_assert_eq(clean_from(&p, ino, 1), 0);
+	cr_assert_eq(clean_from(&p, ino, 2), GROUP - 2);
+	cr_assert_eq(store_checkpoint(p.store), 0);
+	cr_assert_eq(check(&p, NULL), 0);
+	pool_reopen(&p, false);
+	cr_assert_eq(clean_from(&p, ino, 1), 0);
+	pool_deinit(&p);
+}

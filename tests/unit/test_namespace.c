@@ -215,6 +215,7 @@ Test(namespace, changes_the_times_that_a_call_changes)
 		.atime = {.tv_nsec = UTIME_NOW},
 		.mtime = {.tv_sec = -5, .tv_nsec = 6}};
 	struct ns_change nothing = {.set = 0};
+	struct ns_change ctime = {.set = NS_SET_CTIME};
 	struct stat st;
 
 	pool_tick(&pool);
@@ -243,6 +244,9 @@ Test(namespace, changes_the_times_that_a_call_changes)
 	pool_tick(&pool);
 	cr_expect_eq(pool_resize(&pool, f, 0), 0);
 	cr_expect_str_eq(times_of(f), "-mc", "even where the size stays");
+	pool_tick(&pool);
+	cr_expect_eq(ns_setattr(&pool.ns, &pool.rq, f, &ctime, &st), 0);
+	cr_expect_str_eq(times_of(f), "--c");
 	pool_tick(&pool);
 	cr_expect_eq(rename_name(a, "f", b, "f", 0), 0);
 	cr_expect_str_eq(times_of(a), "-mc");

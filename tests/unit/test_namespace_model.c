@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/sysmacros.h>
 #include <time.h>
 
 #include "pool_fixture.h"
@@ -17,6 +18,7 @@
 
 enum {
 	NODES = 200,
+	ENTRIES = 400,
 	DATA_BLOCKS = 40,
 	FILE_BLOCKS = 16,
 	CELLS_PER_BLOCK = 16,
@@ -32,17 +34,26 @@ struct node {
 	bool used;
 	bool is_dir;
 	bool held;
+	uint32_t type; /* of S_IFMT */
+	dev_t rdev;
+	char target[8];
 	uint64_t ino;
 	uint32_t mode, uid, gid;
 	uint64_t size;
 	struct timespec atime, mtime, ctime;
 	unsigned opens;
-	int parent;   /* node; -1: no name */
-	char name[4]; /* in parent */
+	bool owned[FILE_BLOCKS]; /* blocks; others are holes, or past the end */
 	uint32_t cells[FILE_BLOCKS * CELLS_PER_BLOCK];
 };
 
+struct entry {
+	int node;     /* 0: there is none, for nothing names the root */
+	int parent;   /* node */
+	char name[4]; /* in parent */
+};
+
 static struct node nodes[NODES]; /* 0 is the root */
+static struct entry entries[ENTRIES];
 static uint32_t memory[4096][CELLS_PER_BLOCK];
 static struct pool pool;
 static uint32_t last_tag;
@@ -56,34 +67,71 @@ static uint64_t random_below(uint64_t n)
 	return (random_state >> 11) % n;
 }
 
+static struct entry *find_entry(int parent, const char *name)
+{
+	for (int e = 0; e < ENTRIES; e++)
+		if (entries[e].node && entries[e].parent == parent &&
+			strcmp(entries[e].name, name) == 0)
+			return &entries[e];
+	return NULL;
+}
+
 static int find(int parent, const char *name)
 {
-	for (int n = 1; n < NODES; n++)
-		if (nodes[n].used && nodes[n].parent == parent && strcmp(nodes[n].name, name) == 0)
-			return n;
-	return -1;
+	const struct entry *e = find_entry(parent, name);
+
+	return e ? e->node : -1;
 }
 
 static unsigned count_children(int parent, bool dirs_only)
 {
 	unsigned count = 0;
 
-	for (int n = 1; n < NODES; n++)
-		count += nodes[n].used && nodes[n].parent == parent &&
-			 (nodes[n].is_dir || !dirs_only);
+	for (int e = 0; e < ENTRIES; e++)
+		count += entries[e].node && entries[e].parent == parent &&
+			 (nodes[entries[e].node].is_dir || !dirs_only);
 	return count;
+}
+
+static unsigned count_names(int n)
+{
+	unsigned count = 0;
+
+	for (int e = 0; e < ENTRIES; e++)
+		count += entries[e].node && entries[e].node == n;
+	return count;
+}
+
+/* Of a directory, which has one name. */
+static int parent_of(int n)
+{
+	for (int e = 0; e < ENTRIES; e++)
+		if (entries[e].node && entries[e].node == n)
+			return entries[e].parent;
+	return n ? -1 : 0;
 }
 
 static unsigned links_of(int n)
 {
-	if (n != 0 && nodes[n].parent < 0)
-		return 0;
-	return nodes[n].is_dir ? 2 + count_children(n, true) : 1;
+	if (!nodes[n].is_dir)
+		return count_names(n);
+	return n == 0 || count_names(n) ? 2 + count_children(n, true) : 0;
 }
 
 static uint64_t blocks_of(const struct node *n)
 {
+	if (n->type != S_IFREG)
+		return 0;
 	return n->size / GM_BLOCK_SIZE + (n->size % GM_BLOCK_SIZE > 0);
+}
+
+static uint64_t owned_by(const struct node *n)
+{
+	uint64_t sum = 0;
+
+	for (unsigned b = 0; b < FILE_BLOCKS; b++)
+		sum += n->owned[b];
+	return sum;
 }
 
 static uint64_t blocks_in_use(void)
@@ -92,13 +140,27 @@ static uint64_t blocks_in_use(void)
 
 	for (int n = 0; n < NODES; n++)
 		if (nodes[n].used)
-			sum += blocks_of(&nodes[n]);
+			sum += owned_by(&nodes[n]);
 	return sum;
+}
+
+/* The blocks [first, end) get memory, as far as they have none. */
+static int model_fill(struct node *n, uint64_t first, uint64_t end)
+{
+	uint64_t need = 0;
+
+	for (uint64_t b = first; b < end; b++)
+		need += !n->owned[b];
+	if (need > DATA_BLOCKS - blocks_in_use())
+		return -ENOSPC;
+	for (uint64_t b = first; b < end; b++)
+		n->owned[b] = true;
+	return 0;
 }
 
 static bool is_below(int n, int above)
 {
-	for (; n > 0; n = nodes[n].parent)
+	for (; n > 0; n = parent_of(n))
 		if (n == above)
 			return true;
 	return n == above;
@@ -106,15 +168,29 @@ static bool is_below(int n, int above)
 
 static void bury(int n)
 {
-	if (nodes[n].parent < 0 && !nodes[n].opens && !nodes[n].held)
+	if (n > 0 && !count_names(n) && !nodes[n].opens && !nodes[n].held)
 		nodes[n].used = false;
 }
 
-static void lose_name(int n)
+static void lose_name(struct entry *e)
 {
-	nodes[n].parent = -1;
+	int n = e->node;
+
+	e->node = 0;
 	nodes[n].ctime = pool.rq.now;
 	bury(n);
+}
+
+static void gain_name(int n, int dir, const char *name)
+{
+	struct entry *e = entries;
+
+	while (e < entries + ENTRIES && e->node)
+		e++;
+	cr_assert_lt(e, entries + ENTRIES);
+	*e = (struct entry){.node = n, .parent = dir};
+	strcpy(e->name, name);
+	nodes[n].ctime = pool.rq.now;
 }
 
 static int dir_error(int n)
@@ -123,7 +199,7 @@ static int dir_error(int n)
 		return -ENOENT;
 	if (!nodes[n].is_dir)
 		return -ENOTDIR;
-	return n != 0 && nodes[n].parent < 0 ? -ENOENT : 0;
+	return n != 0 && !count_names(n) ? -ENOENT : 0;
 }
 
 static void touch_dir(int n)
@@ -131,8 +207,9 @@ static void touch_dir(int n)
 	nodes[n].mtime = nodes[n].ctime = pool.rq.now;
 }
 
-static int model_make(int dir, const char *name, bool is_dir, uint32_t mode)
+static int model_make(int dir, const char *name, uint32_t type, uint32_t mode)
 {
+	bool is_dir = type == S_IFDIR;
 	struct node *n = NULL;
 	int r = dir_error(dir);
 
@@ -144,17 +221,36 @@ static int model_make(int dir, const char *name, bool is_dir, uint32_t mode)
 		if (!nodes[k].used)
 			n = &nodes[k];
 	cr_assert_not_null(n);
-	*n = (struct node){.used = true, .is_dir = is_dir, .parent = dir, .mode = mode};
-	strcpy(n->name, name);
+	*n = (struct node){.used = true, .is_dir = is_dir, .type = type, .mode = mode};
 	n->uid = pool.rq.uid;
 	n->gid = pool.rq.gid;
 	if (nodes[dir].mode & S_ISGID) {
 		n->gid = nodes[dir].gid;
 		n->mode |= is_dir ? S_ISGID : 0;
 	}
-	n->atime = n->mtime = n->ctime = pool.rq.now;
+	n->atime = n->mtime = pool.rq.now;
+	gain_name((int)(n - nodes), dir, name);
 	touch_dir(dir);
 	return (int)(n - nodes);
+}
+
+static int model_link(int n, int dir, const char *name)
+{
+	int r = dir_error(dir);
+
+	if (r < 0)
+		return r;
+	if (find(dir, name) >= 0)
+		return -EEXIST;
+	if (!nodes[n].used)
+		return -ESTALE;
+	if (nodes[n].is_dir)
+		return -EPERM;
+	if (!count_names(n))
+		return -ENOENT;
+	gain_name(n, dir, name);
+	touch_dir(dir);
+	return 0;
 }
 
 static int model_remove(int dir, const char *name, bool is_dir)
@@ -170,7 +266,7 @@ static int model_remove(int dir, const char *name, bool is_dir)
 		return is_dir ? -ENOTDIR : -EISDIR;
 	if (is_dir && count_children(n, false) > 0)
 		return -ENOTEMPTY;
-	lose_name(n);
+	lose_name(find_entry(dir, name));
 	touch_dir(dir);
 	return 0;
 }
@@ -194,15 +290,9 @@ static int model_rename_error(int a, int to, int b, unsigned flags, int from)
 	return nodes[b].is_dir && count_children(b, false) > 0 ? -ENOTEMPTY : 0;
 }
 
-static void model_place(int n, int dir, const char *name)
-{
-	nodes[n].parent = dir;
-	strcpy(nodes[n].name, name);
-	nodes[n].ctime = pool.rq.now;
-}
-
 static int model_rename(int from, const char *x, int to, const char *y, unsigned flags)
 {
+	struct entry *old, *new;
 	int r = dir_error(from), a, b;
 
 	if (r == 0)
@@ -214,11 +304,19 @@ static int model_rename(int from, const char *x, int to, const char *y, unsigned
 	r = model_rename_error(a, to, b, flags, from);
 	if (r < 0 || a == b)
 		return r;
-	if (b >= 0 && flags == RENAME_EXCHANGE)
-		model_place(b, from, x);
-	else if (b >= 0)
-		lose_name(b);
-	model_place(a, to, y);
+	old = find_entry(from, x);
+	new = find_entry(to, y);
+	if (b >= 0 && flags == RENAME_EXCHANGE) {
+		old->node = b;
+		new->node = a;
+		nodes[b].ctime = pool.rq.now;
+	} else {
+		old->node = 0;
+		if (b >= 0)
+			lose_name(new);
+		gain_name(a, to, y);
+	}
+	nodes[a].ctime = pool.rq.now;
 	touch_dir(from);
 	touch_dir(to);
 	return 0;
@@ -226,14 +324,18 @@ static int model_rename(int from, const char *x, int to, const char *y, unsigned
 
 static int model_resize(struct node *n, uint64_t size)
 {
-	struct node grown = {.size = size};
+	struct node wanted = {.type = S_IFREG, .size = size};
 
 	if (n->is_dir)
 		return -EISDIR;
+	if (n->type != S_IFREG)
+		return -EINVAL;
 	if (size < n->size && n->held)
 		return -EBUSY;
-	if (size > n->size && blocks_of(&grown) - blocks_of(n) > DATA_BLOCKS - blocks_in_use())
+	if (size > n->size && model_fill(n, blocks_of(n), blocks_of(&wanted)) < 0)
 		return -ENOSPC;
+	for (uint64_t b = blocks_of(&wanted); b < FILE_BLOCKS && size <= n->size && !n->held; b++)
+		n->owned[b] = false;
 	for (uint64_t c = size / CELL; c < ARRAY_SIZE(n->cells); c++)
 		n->cells[c] = 0;
 	n->size = size;
@@ -250,6 +352,8 @@ static int model_setattr(int node, const struct ns_change *c)
 		return -ESTALE;
 	if (c->set == 0)
 		return 0;
+	if (n->type == S_IFLNK && (c->set & NS_SET_MODE))
+		return -EOPNOTSUPP;
 	if (c->set & NS_SET_SIZE)
 		r = model_resize(n, c->size);
 	if (r < 0)
@@ -266,6 +370,51 @@ static int model_setattr(int node, const struct ns_change *c)
 		n->mtime = c->mtime.tv_nsec == UTIME_NOW ? pool.rq.now : c->mtime;
 	n->ctime = pool.rq.now;
 	return 0;
+}
+
+static int model_space(struct node *n, enum ns_space what, uint64_t from, uint64_t to)
+{
+	uint64_t first = from / GM_BLOCK_SIZE, end = (to + GM_BLOCK_SIZE - 1) / GM_BLOCK_SIZE;
+	bool grows = what == NS_ALLOCATE && to > n->size;
+
+	if (!n->used)
+		return -ESTALE;
+	if (n->type != S_IFREG)
+		return n->is_dir ? -EISDIR : -ENODEV;
+	if (from == to)
+		return -EINVAL;
+	if (what == NS_PUNCH && n->held)
+		return -EBUSY;
+	if (grows && first > blocks_of(n))
+		first = blocks_of(n);
+	if (what != NS_PUNCH && model_fill(n, first, end) < 0)
+		return -ENOSPC;
+	if (grows)
+		n->size = to;
+	n->mtime = n->ctime = pool.rq.now;
+	if (what != NS_PUNCH)
+		return 0;
+	if (to >= n->size) /* the last block goes with the end of the file */
+		to = end * GM_BLOCK_SIZE;
+	for (uint64_t c = from / CELL; c < to / CELL; c++)
+		n->cells[c] = 0;
+	for (uint64_t b = (from + GM_BLOCK_SIZE - 1) / GM_BLOCK_SIZE; b < to / GM_BLOCK_SIZE; b++)
+		n->owned[b] = false;
+	return 0;
+}
+
+/* Where SEEK_DATA or SEEK_HOLE would find something. */
+static int64_t model_seek(const struct node *n, uint64_t from, bool data)
+{
+	if (!n->used || n->type != S_IFREG)
+		return n->used ? -EINVAL : -ESTALE;
+	if (from >= n->size)
+		return -ENXIO;
+	while (from < n->size && n->owned[from / GM_BLOCK_SIZE] != data)
+		from += GM_BLOCK_SIZE - from % GM_BLOCK_SIZE;
+	if (from >= n->size)
+		return data ? -ENXIO : (int64_t)n->size;
+	return (int64_t)from;
 }
 
 /* ---- the simulated memory ---- */
@@ -285,13 +434,22 @@ static void scrub(uint64_t block, uint32_t count)
 	cr_assert_eq(ns_blocks_clean(&pool.ns, &e, 1), 0);
 }
 
-static uint64_t block_at(const struct inode *i, uint64_t file_block)
+static bool find_block(const struct inode *i, uint64_t file_block, uint64_t *ret)
 {
 	for (uint32_t n = 0; n < i->extent_count; n++)
-		if (file_block - i->extents[n].file_block < i->extents[n].count)
-			return i->extents[n].block + (file_block - i->extents[n].file_block);
-	cr_assert_fail("a hole");
-	return 0;
+		if (file_block - i->extents[n].file_block < i->extents[n].count) {
+			*ret = i->extents[n].block + (file_block - i->extents[n].file_block);
+			return true;
+		}
+	return false;
+}
+
+static uint64_t block_at(const struct inode *i, uint64_t file_block)
+{
+	uint64_t block = 0;
+
+	cr_assert(find_block(i, file_block, &block), "a hole");
+	return block;
 }
 
 /*
@@ -302,10 +460,12 @@ static void prepare_grant(const struct inode *i)
 {
 	uint64_t from = i->attr.stale_from;
 
-	for (uint64_t fb = 0; fb < inode_blocks(i); fb++) {
-		struct alloc_extent one = {.block = block_at(i, fb), .count = 1};
+	for (uint64_t fb = 0; fb < FILE_BLOCKS; fb++) {
+		struct alloc_extent one = {.count = 1};
 		bool clean;
 
+		if (!find_block(i, fb, &one.block))
+			continue;
 		alloc_clean_run(store_meta(pool.store)->alloc, &one, &clean);
 		if (!clean)
 			scrub(one.block, 1);
@@ -328,6 +488,8 @@ static void attach(struct node *n)
 	cr_assert_eq(ns_hold(&pool.ns, n->ino), 0);
 	n->held = true;
 	for (uint64_t c = 0; c < blocks_of(n) * CELLS_PER_BLOCK; c++) {
+		if (!n->owned[c / CELLS_PER_BLOCK])
+			continue;
 		uint32_t *cell = &memory[block_at(i, c / CELLS_PER_BLOCK)][c % CELLS_PER_BLOCK];
 
 		cr_assert_eq(*cell, n->cells[c], "inode %lu cell %lu", (unsigned long)n->ino,
@@ -353,11 +515,18 @@ static void compare_node(int k)
 
 	cr_assert_eq(ns_getattr(&pool.ns, n->ino, &st), 0, "inode %lu", ino);
 	i = pool_inode(&pool, n->ino);
-	cr_assert_eq(st.st_mode, n->mode | (n->is_dir ? S_IFDIR : S_IFREG), "inode %lu", ino);
+	cr_assert_eq(st.st_mode, n->mode | n->type, "inode %lu", ino);
+	cr_assert_eq(st.st_rdev, n->rdev, "inode %lu", ino);
+	if (n->type == S_IFLNK) {
+		const char *target;
+
+		cr_assert_eq(ns_readlink(&pool.ns, n->ino, &target), 0);
+		cr_assert_str_eq(target, n->target);
+	}
 	cr_assert(st.st_uid == n->uid && st.st_gid == n->gid, "inode %lu", ino);
 	cr_assert_eq(st.st_nlink, links_of(k), "inode %lu", ino);
 	cr_assert_eq((uint64_t)st.st_size, n->size, "inode %lu", ino);
-	cr_assert_eq((uint64_t)st.st_blocks, blocks_of(n) * 4096, "inode %lu", ino);
+	cr_assert_eq((uint64_t)st.st_blocks, owned_by(n) * 4096, "inode %lu", ino);
 	cr_assert(same_time(st.st_atim, n->atime), "inode %lu", ino);
 	cr_assert(same_time(st.st_mtim, n->mtime), "inode %lu", ino);
 	cr_assert(same_time(st.st_ctim, n->ctime), "inode %lu", ino);
@@ -380,7 +549,7 @@ static void compare_listing(int dir)
 		memcpy(name, e.name, e.length);
 		n = find(dir, name);
 		cr_assert(n >= 0 && nodes[n].ino == e.ino, "\"%s\"", name);
-		cr_assert_eq(e.type, nodes[n].is_dir ? S_IFDIR : S_IFREG);
+		cr_assert_eq(e.type, nodes[n].type);
 		cr_assert_gt(e.cookie, after);
 		after = e.cookie;
 		found++;
@@ -388,7 +557,7 @@ static void compare_listing(int dir)
 	cr_assert_eq(r, 0);
 	cr_assert_eq(found, count_children(dir, false));
 	cr_assert_eq(ns_lookup(&pool.ns, nodes[dir].ino, "..", 2, &st), 0);
-	cr_assert_eq(st.st_ino, nodes[dir ? nodes[dir].parent : 0].ino);
+	cr_assert_eq(st.st_ino, nodes[parent_of(dir)].ino);
 }
 
 static void compare_all(void)
@@ -408,9 +577,14 @@ static void compare_all(void)
 		if (dir_error(n) == 0)
 			compare_listing(n);
 		i = pool_inode(&pool, nodes[n].ino);
-		for (uint64_t b = 0; b < blocks_of(&nodes[n]); b++) {
-			cr_assert(!owned[block_at(i, b)], "two owners");
-			owned[block_at(i, b)] = true;
+		for (uint64_t b = 0, at = 0; b < FILE_BLOCKS && !nodes[n].is_dir; b++) {
+			cr_assert_eq(find_block(i, b, &at), nodes[n].owned[b],
+				"inode %lu block %lu", (unsigned long)nodes[n].ino,
+				(unsigned long)b);
+			if (!nodes[n].owned[b])
+				continue;
+			cr_assert(!owned[at], "two owners");
+			owned[at] = true;
 		}
 	}
 	cr_assert_eq(store_meta(pool.store)->inode_count, used);
@@ -467,6 +641,62 @@ static int random_node(bool want_dir)
 	return n;
 }
 
+/* Symlinks and nodes; the model has made n already, or says why not. */
+static int make_other(int n, uint64_t dir, const char *name, uint32_t type, uint32_t mode)
+{
+	static const char *const targets[] = {"x", "../a", "a/b/c/d"};
+	const char *target = targets[random_below(ARRAY_SIZE(targets))];
+	struct ns_name where = {.parent = dir, .name = name, .length = strlen(name)};
+	dev_t rdev = makedev((unsigned)random_below(1 << 12), (unsigned)random_below(1 << 20));
+	struct stat st;
+	int r;
+
+	if (type == S_IFLNK) {
+		r = ns_symlink(&pool.ns, &pool.rq, &where, target, &st);
+		if (n >= 0) {
+			strcpy(nodes[n].target, target);
+			nodes[n].size = strlen(target);
+			nodes[n].mode = 0777;
+		}
+	} else {
+		r = ns_mknod(&pool.ns, &pool.rq, &where, type | mode, rdev, &st);
+		if (n >= 0 && (type == S_IFCHR || type == S_IFBLK))
+			nodes[n].rdev = rdev;
+	}
+	if (n >= 0 && r == 0)
+		nodes[n].ino = st.st_ino;
+	return r;
+}
+
+static void make_something_else(void)
+{
+	static const uint32_t types[] = {S_IFLNK, S_IFLNK, S_IFIFO, S_IFSOCK, S_IFCHR, S_IFBLK};
+	uint32_t type = types[random_below(ARRAY_SIZE(types))];
+	uint32_t mode = (uint32_t)random_below(010000);
+	const char *name = random_name();
+	int dir = random_node(true);
+	uint64_t ino = nodes[dir].ino;
+	int n = model_make(dir, name, type, mode);
+
+	cr_assert_eq(make_other(n, ino, name, type, mode), n < 0 ? n : 0);
+	if (n >= 0)
+		compare_node(n);
+}
+
+static void do_link(void)
+{
+	int n = random_node(random_below(8) == 0), dir = random_node(true);
+	const char *name = random_name();
+	struct ns_name where = {.parent = nodes[dir].ino, .name = name, .length = strlen(name)};
+	uint64_t ino = nodes[n].ino;
+	int expected = model_link(n, dir, name);
+	struct stat st;
+
+	cr_assert_eq(ns_link(&pool.ns, &pool.rq, ino, &where, &st), expected);
+	if (expected == 0)
+		compare_node(n);
+}
+
 static void make_something(void)
 {
 	bool is_dir = random_below(3) == 0;
@@ -474,7 +704,7 @@ static void make_something(void)
 	const char *name = random_name();
 	int dir = random_node(true);
 	uint64_t ino = nodes[dir].ino;
-	int n = model_make(dir, name, is_dir, mode);
+	int n = model_make(dir, name, is_dir ? S_IFDIR : S_IFREG, mode);
 	struct stat st;
 	int r;
 
@@ -518,7 +748,7 @@ static void do_setattr(void)
 {
 	int n = random_node(random_below(5) == 0);
 	struct ns_change c = {
-		.set = (unsigned)random_below(64) & (unsigned)random_below(64),
+		.set = (unsigned)random_below(128) & (unsigned)random_below(128),
 		.mode = (uint32_t)random_below(010000),
 		.uid = (uint32_t)random_below(9),
 		.gid = (uint32_t)random_below(9),
@@ -546,6 +776,54 @@ static void do_size(void)
 	cr_assert_eq(ns_setattr(&pool.ns, &pool.rq, nodes[n].ino, &c, &st), expected);
 }
 
+/* What the helper does on the worker's order before a punch. */
+static void zero_edges(uint64_t ino, const struct ns_range *range)
+{
+	struct ns_range edges[2];
+	int count = ns_punch_edges(&pool.ns, ino, range, edges);
+
+	for (int n = 0; n < count; n++) {
+		uint64_t in_block = edges[n].offset % GM_BLOCK_SIZE;
+
+		cr_assert_leq(in_block + edges[n].length, GM_BLOCK_SIZE);
+		zero_cells(block_at(pool_inode(&pool, ino), edges[n].offset / GM_BLOCK_SIZE),
+			in_block / CELL, edges[n].length / CELL);
+	}
+}
+
+static void do_space(void)
+{
+	static const enum ns_space kinds[] = {NS_PUNCH, NS_PUNCH, NS_ALLOCATE, NS_ALLOCATE_KEEP};
+	enum ns_space what = kinds[random_below(ARRAY_SIZE(kinds))];
+	int n = random_node(random_below(20) == 0);
+	uint64_t from = random_below(FILE_BLOCKS * CELLS_PER_BLOCK);
+	uint64_t count = random_below(FILE_BLOCKS * CELLS_PER_BLOCK - from + 1);
+	struct ns_range range;
+	int expected;
+
+	if (random_below(3) == 0) { /* whole blocks */
+		from -= from % CELLS_PER_BLOCK;
+		count -= count % CELLS_PER_BLOCK;
+	}
+	range = (struct ns_range){from * CELL, count * CELL};
+	if (what == NS_PUNCH)
+		zero_edges(nodes[n].ino, &range);
+	expected = model_space(&nodes[n], what, range.offset, range.offset + range.length);
+	cr_assert_eq(ns_change_space(&pool.ns, &pool.rq, nodes[n].ino, what, &range), expected);
+}
+
+static void do_seek(void)
+{
+	int n = random_node(random_below(20) == 0);
+	uint64_t from = random_below(FILE_BLOCKS * CELLS_PER_BLOCK) * CELL, found = 0;
+	bool data = random_below(2);
+	int64_t expected = model_seek(&nodes[n], from, data);
+	int r = ns_seek(&pool.ns, nodes[n].ino, from, data ? SEEK_DATA : SEEK_HOLE, &found);
+
+	cr_assert_eq(r, expected < 0 ? expected : 0);
+	cr_assert(r < 0 || (int64_t)found == expected);
+}
+
 static void do_open(void)
 {
 	int n = random_node(random_below(4) == 0);
@@ -569,10 +847,12 @@ static void do_attach(void)
 {
 	int n = random_node(false);
 
-	if (nodes[n].used && !nodes[n].is_dir)
+	int refused = nodes[n].is_dir ? -EISDIR : -EINVAL;
+
+	if (nodes[n].used && nodes[n].type == S_IFREG)
 		attach(&nodes[n]);
 	else
-		cr_assert_eq(ns_hold(&pool.ns, nodes[n].ino), nodes[n].used ? -EISDIR : -ESTALE);
+		cr_assert_eq(ns_hold(&pool.ns, nodes[n].ino), nodes[n].used ? refused : -ESTALE);
 }
 
 static void do_unhold(void)
@@ -610,6 +890,8 @@ static void do_make(void)
 {
 	if (is_crowded())
 		do_remove();
+	else if (random_below(4) == 0)
+		make_something_else();
 	else
 		make_something();
 }
@@ -617,9 +899,9 @@ static void do_make(void)
 static void step(void)
 {
 	static void (*const operations[])(void) = {do_make, do_make, do_make, do_remove, do_remove,
-		do_rename, do_rename, do_setattr, do_size, do_size, do_size, do_size, do_open,
-		do_release, do_release, do_attach, do_attach, do_unhold, do_unhold, do_unhold,
-		do_background_scrub};
+		do_link, do_rename, do_rename, do_setattr, do_size, do_size, do_size, do_size,
+		do_space, do_space, do_space, do_seek, do_open, do_release, do_release, do_attach,
+		do_attach, do_unhold, do_unhold, do_unhold, do_background_scrub};
 
 	pool_tick(&pool);
 	pool.rq.uid = (uint32_t)random_below(3);
@@ -631,6 +913,7 @@ static void start_model(void)
 	struct stat st;
 
 	memset(nodes, 0, sizeof(nodes));
+	memset(entries, 0, sizeof(entries));
 	for (size_t b = 0; b < ARRAY_SIZE(memory); b++)
 		for (size_t c = 0; c < CELLS_PER_BLOCK; c++)
 			memory[b][c] = 0xdead; /* somebody else's */
@@ -638,6 +921,7 @@ static void start_model(void)
 	nodes[0] = (struct node){
 		.used = true,
 		.is_dir = true,
+		.type = S_IFDIR,
 		.ino = GM_ROOT_INO,
 		.mode = st.st_mode & 07777,
 		.uid = st.st_uid,

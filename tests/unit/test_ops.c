@@ -9,6 +9,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/falloc.h>
 #include <linux/fuse.h>
 #include <stdio.h>
 #include <sys/uio.h>
@@ -67,6 +68,31 @@ int grants_revoke(
 	if (revoked.error == 0)
 		*id = ++revoked.count;
 	return revoked.error;
+}
+
+static struct { /* grants_zero() */
+	unsigned count, cancelled;
+	uint64_t ino;
+	struct ns_range ranges[GRANTS_RANGES_MAX];
+	unsigned range_count;
+} zeroed;
+
+int grants_zero(
+	struct grants *g, uint64_t ino, const struct ns_range *ranges, unsigned count, uint64_t *id)
+{
+	(void)g;
+	zeroed.ino = ino;
+	zeroed.range_count = count;
+	memcpy(zeroed.ranges, ranges, count * sizeof(*ranges));
+	*id = ++zeroed.count;
+	return 0;
+}
+
+void grants_cancel_zero(struct grants *g, uint64_t id)
+{
+	(void)g;
+	cr_assert_eq(id, zeroed.count);
+	zeroed.cancelled++;
 }
 
 void grants_node_changed(struct grants *g, uint64_t ino)
@@ -205,6 +231,9 @@ Test(ops, asks_the_kernel_for_what_it_needs_and_nothing_else)
 	cr_expect_not(out->flags & FUSE_AUTO_INVAL_DATA);
 	cr_expect_not(out->flags & FUSE_DONT_MASK);
 	cr_expect_not(out->flags & FUSE_POSIX_ACL);
+	cr_expect(out->flags & FUSE_CACHE_SYMLINKS);
+	cr_expect_not(out->flags & FUSE_POSIX_LOCKS);
+	cr_expect_not(out->flags & FUSE_FLOCK_LOCKS);
 	cr_expect_eq(out->time_gran, 1);
 }
 
@@ -242,12 +271,7 @@ Test(ops, refuses_data_and_leaves_the_rest_to_the_kernel)
 		{FUSE_WRITE, sizeof(struct fuse_write_in), "x", 1, -EOPNOTSUPP},
 		{FUSE_FLUSH, sizeof(struct fuse_flush_in), NULL, 0, -ENOSYS},
 		{FUSE_FSYNC, sizeof(struct fuse_fsync_in), NULL, 0, -ENOSYS},
-		{FUSE_FALLOCATE, sizeof(struct fuse_fallocate_in), NULL, 0, -ENOSYS},
-		{FUSE_LSEEK, sizeof(struct fuse_lseek_in), NULL, 0, -ENOSYS},
 		{FUSE_REMOVEXATTR, 0, "user.x", 7, -ENOSYS},
-		{FUSE_READLINK, 0, NULL, 0, -ENOSYS},
-		{FUSE_LINK, sizeof(struct fuse_link_in), "x", 2, -ENOSYS},
-		{FUSE_SYMLINK, 0, "x\0y", 4, -ENOSYS},
 	};
 
 	for (size_t n = 0; n < ARRAY_SIZE(cases); n++)
@@ -287,6 +311,47 @@ Test(ops, makes_moves_and_removes)
 	cr_expect_eq(call_name(FUSE_UNLINK, ROOT, "e"), -EISDIR);
 	cr_expect_eq(call_name(FUSE_RMDIR, ROOT, "e"), 0);
 	cr_expect_eq(call_name(FUSE_RMDIR, ROOT, "e"), -ENOENT);
+}
+
+Test(ops, links_symlinks_and_makes_nodes)
+{
+	const struct fuse_entry_out *out = (const void *)reply.data;
+	uint64_t f = pool_create(&pool, ROOT, "f"), s;
+	struct fuse_link_in link = {.oldnodeid = f};
+	struct fuse_mknod_in node = {.mode = S_IFBLK | 0640, .rdev = 8 << 8 | 17 | 1 << 20};
+
+	cr_assert_eq(call(FUSE_LINK, ROOT, &link, sizeof(link), "g", 2), 0);
+	cr_expect(out->nodeid == f && out->attr.nlink == 2 && out->entry_valid == 86400);
+	cr_expect_eq(call(FUSE_LINK, ROOT, &link, sizeof(link), "g", 2), -EEXIST);
+	link.oldnodeid = ROOT;
+	cr_expect_eq(call(FUSE_LINK, ROOT, &link, sizeof(link), "h", 2), -EPERM);
+
+	cr_assert_eq(call(FUSE_SYMLINK, ROOT, "s\0to/there", 11, NULL, 0), 0);
+	s = out->nodeid;
+	cr_expect(out->attr.mode == (S_IFLNK | 0777) && out->attr.size == 8);
+	cr_expect(out->attr.uid == 1000 && out->attr.gid == 100);
+	cr_assert_eq(call(FUSE_READLINK, s, NULL, 0, NULL, 0), 0);
+	cr_expect(reply.size == 8 && memcmp(reply.data, "to/there", 8) == 0);
+	cr_expect_eq(call(FUSE_READLINK, f, NULL, 0, NULL, 0), -EINVAL);
+	cr_expect_eq(call(FUSE_SYMLINK, ROOT, "s\0x", 4, NULL, 0), -EEXIST);
+
+	cr_assert_eq(call(FUSE_MKNOD, ROOT, &node, sizeof(node), "b", 2), 0);
+	cr_expect(out->attr.mode == (S_IFBLK | 0640) && out->attr.rdev == node.rdev);
+	node.mode = S_IFDIR | 0700;
+	cr_expect_eq(call(FUSE_MKNOD, ROOT, &node, sizeof(node), "x", 2), -EINVAL);
+}
+
+Test(ops, a_change_of_nothing_is_for_the_ctime)
+{
+	struct fuse_setattr_in in = {.valid = 0};
+	uint64_t f = pool_create(&pool, ROOT, "f");
+	struct stat before, after;
+
+	cr_assert_eq(ns_getattr(&pool.ns, f, &before), 0);
+	cr_assert_eq(call(FUSE_SETATTR, f, &in, sizeof(in), NULL, 0), 0);
+	cr_assert_eq(ns_getattr(&pool.ns, f, &after), 0);
+	cr_expect(after.st_ctim.tv_sec > before.st_ctim.tv_sec); /* the pool's clock is long past */
+	cr_expect(after.st_mtim.tv_sec == before.st_mtim.tv_sec);
 }
 
 Test(ops, opens_with_the_access_mode_as_the_handle)
@@ -748,6 +813,143 @@ Test(ops, answers_each_of_several_that_wait)
 	cr_expect(reply.count == 2 && reply.unique == third && reply.error == 0);
 	cr_expect_eq(pool_inode(&pool, f)->attr.size, 2 * MIB, "in the order in which they came");
 	cr_expect_lt(first, second);
+}
+
+/* ---- space ---- */
+
+#define PUNCH (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
+
+static void send_fallocate(uint64_t ino, uint32_t mode, uint64_t offset, uint64_t length)
+{
+	struct fuse_fallocate_in in = {.mode = mode, .offset = offset, .length = length};
+
+	send_request(FUSE_FALLOCATE, ino, &in, sizeof(in), NULL, 0);
+}
+
+static int call_lseek(uint64_t ino, uint64_t offset, uint32_t whence)
+{
+	struct fuse_lseek_in in = {.offset = offset, .whence = whence};
+
+	return call(FUSE_LSEEK, ino, &in, sizeof(in), NULL, 0);
+}
+
+static uint64_t make_sized(const char *name, uint64_t size)
+{
+	uint64_t ino = pool_create(&pool, ROOT, name);
+
+	cr_assert_eq(pool_resize(&pool, ino, size), 0);
+	pool_clean(&pool, ino);
+	return ino;
+}
+
+Test(ops, allocates_punches_and_seeks)
+{
+	const struct fuse_lseek_out *found = (const void *)reply.data;
+	uint64_t f = pool_create(&pool, ROOT, "f"), at;
+
+	send_fallocate(f, 0, 0, 8 * MIB);
+	expect_reply(0);
+	cr_expect_eq(pool_inode(&pool, f)->attr.size, 8 * MIB);
+	send_fallocate(f, PUNCH, 2 * MIB, 4 * MIB);
+	expect_reply(0);
+	cr_expect_eq(zeroed.count, 0, "whole blocks");
+	cr_expect_eq(call_lseek(f, 0, SEEK_HOLE), 0);
+	cr_expect_eq(found->offset, 2 * MIB);
+	cr_expect_eq(call_lseek(f, 3 * MIB, SEEK_DATA), 0);
+	cr_expect_eq(found->offset, 6 * MIB);
+	cr_expect_eq(call_lseek(f, 8 * MIB, SEEK_HOLE), -ENXIO);
+	send_fallocate(f, FALLOC_FL_KEEP_SIZE, 0, 10 * MIB);
+	expect_reply(0);
+	cr_expect_eq(inode_blocks(pool_inode(&pool, f)), 5);
+	cr_expect_eq(pool_inode(&pool, f)->attr.size, 8 * MIB);
+	send_fallocate(f, 0, 0, 1ULL << 40);
+	expect_reply(-ENOSPC);
+	cr_expect_not(ops_next_deadline(&ops, &at));
+}
+
+Test(ops, fallocates_in_no_other_way)
+{
+	static const uint32_t modes[] = {FALLOC_FL_ZERO_RANGE, FALLOC_FL_COLLAPSE_RANGE,
+		FALLOC_FL_INSERT_RANGE, FALLOC_FL_UNSHARE_RANGE, FALLOC_FL_PUNCH_HOLE,
+		FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, PUNCH | FALLOC_FL_UNSHARE_RANGE,
+		1U << 31};
+	uint64_t f = make_sized("f", 8 * MIB);
+
+	for (size_t n = 0; n < ARRAY_SIZE(modes); n++) {
+		send_fallocate(f, modes[n], 0, 2 * MIB);
+		expect_reply(-EOPNOTSUPP);
+	}
+	cr_expect_eq(inode_blocks(pool_inode(&pool, f)), 4);
+}
+
+Test(ops, waits_with_a_punch_until_its_ends_are_zeroed)
+{
+	uint64_t f = make_sized("f", 8 * MIB);
+
+	send_fallocate(f, PUNCH, MIB, 6 * MIB);
+	cr_expect_eq(reply.count, 0);
+	cr_expect(zeroed.count == 1 && zeroed.ino == f && zeroed.range_count == 2);
+	cr_expect(zeroed.ranges[0].offset == MIB && zeroed.ranges[0].length == MIB);
+	cr_expect(zeroed.ranges[1].offset == 6 * MIB && zeroed.ranges[1].length == MIB);
+	cr_expect_eq(inode_blocks(pool_inode(&pool, f)), 4, "nothing is freed before");
+	ops_take_zeroed(&ops, 77, 0);
+	cr_expect_eq(reply.count, 0, "not his");
+	ops_take_zeroed(&ops, 1, 0);
+	expect_reply(0);
+	cr_expect_eq(inode_blocks(pool_inode(&pool, f)), 2);
+	cr_expect_eq(zeroed.cancelled, 0);
+}
+
+Test(ops, frees_nothing_when_the_ends_of_a_punch_can_not_be_zeroed)
+{
+	uint64_t f = make_sized("f", 8 * MIB);
+
+	send_fallocate(f, PUNCH, MIB, 7 * MIB);
+	cr_expect_eq(zeroed.range_count, 1, "it ends with the file");
+	ops_take_zeroed(&ops, 1, -EUCLEAN);
+	expect_reply(-EUCLEAN);
+	send_fallocate(f, PUNCH, MIB, 7 * MIB);
+	ops_expire(&ops, deadline());
+	expect_reply(-EIO);
+	cr_expect_eq(zeroed.cancelled, 1);
+	send_fallocate(f, PUNCH, MIB, 7 * MIB);
+	cr_assert_eq(ns_hold(&pool.ns, f), 0); /* which the grants see to that it does not happen */
+	ops_take_zeroed(&ops, 3, 0);
+	expect_reply(-EBUSY);
+	cr_expect_eq(inode_blocks(pool_inode(&pool, f)), 4);
+}
+
+Test(ops, waits_with_a_punch_until_the_helper_has_looked)
+{
+	uint64_t f = make_held("f", 8 * MIB);
+
+	pool_clean(&pool, f);
+	send_fallocate(f, PUNCH, MIB, 6 * MIB);
+	cr_expect(reply.count == 0 && zeroed.count == 0);
+	cr_expect(checked_count == 1 && checked[0] == f && check_flags[0] == LINK_CHECK_TAKE);
+	ops_recheck(&ops, f, true);
+	expect_reply(-EBUSY);
+	send_fallocate(f, PUNCH, MIB, 6 * MIB);
+	cr_assert_eq(ns_unhold(&pool.ns, f), 0);
+	ops_recheck(&ops, f, false);
+	cr_expect(reply.count == 0 && zeroed.count == 1, "the next wait");
+	ops_take_zeroed(&ops, 1, 0);
+	expect_reply(0);
+	cr_expect_eq(inode_blocks(pool_inode(&pool, f)), 2);
+}
+
+Test(ops, waits_with_an_allocation_for_the_blocks_of_the_dead)
+{
+	uint64_t a = make_held("a", 10 * MIB), f = pool_create(&pool, ROOT, "f");
+	uint64_t all = pool_stats(&pool).data * GM_BLOCK_SIZE;
+
+	cr_assert_eq(call_name(FUSE_UNLINK, ROOT, "a"), 0);
+	send_fallocate(f, FALLOC_FL_KEEP_SIZE, 0, all);
+	cr_expect_eq(reply.count, 0);
+	cr_assert_eq(ns_unhold(&pool.ns, a), 0);
+	ops_recheck(&ops, a, false);
+	expect_reply(0);
+	cr_expect_eq(inode_blocks(pool_inode(&pool, f)), all / GM_BLOCK_SIZE);
 }
 
 Test(ops, answers_what_waits_when_it_ends)

@@ -65,6 +65,21 @@ def check_cgroup(lab):
         lab.check(program.wait() == -signal.SIGKILL, 'which can be killed without hitting anybody else')
 
 
+def check_sparse(lab, library, pool):
+    """A file with a hole has devices, but no node; what fills the hole while it is held is granted by any helper."""
+    path = pool.make('sparse', 8 * MIB)
+    lab.run('fallocate', '--punch-hole', '--offset', str(BLOCK), '--length', str(BLOCK), path)
+    error = refusal(pool.export, 'sparse')
+    lab.check(error.errno == errno.ENXIO and 'hole at offset 0x200000' in str(error), 'one with a hole is not exported', str(error))
+    with Attached(library, path) as file:
+        before = joined(pool.extents('sparse'))
+        lab.check(memory_of(file, START) == before, 'but granted around it', f'{before}')
+        lab.run('fallocate', '--length', str(8 * MIB), path)
+        pool.restart_helper()
+    with Attached(library, path) as file:
+        lab.check(memory_of(file, START) == joined(pool.extents('sparse')), 'and what fills it by the next helper')
+
+
 def look(lab):
     check_cgroup(lab)
     library = Library(lab.plan['prefix'])
@@ -114,6 +129,7 @@ def look(lab):
     error = refusal(pool.export, 'grown')
     lab.check(error.errno == errno.EBUSY, 'one that has two devices is not exported', str(error))
     lab.say(str(error))
+    check_sparse(lab, library, pool)
 
 
 CASE = Case(about='exports: a device node with the owner and mode of the file, as long as it is exported',

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Blocks that a file gets: for every gap in a range of it, whether the range lies behind its end
+ * (growing), within it (refilling a hole) or across it. What is there already stays.
+ */
+#include "fuse/ns_internal.h"
+#include "store/extents.h"
+#include "util/cleanup.h"
+
+bool ns_has_data(const struct namespace *ns, const struct inode *i, uint64_t file_block)
+{
+	const struct file_extent *e = extents_find_after(i, file_block);
+	struct alloc_extent one = {.count = 1};
+	bool clean;
+
+	if (!e || e->file_block > file_block)
+		return false;
+	one.block = e->block + (file_block - e->file_block);
+	one.region = e->region;
+	alloc_clean_run(ns_meta(ns)->alloc, &one, &clean);
+	return clean;
+}
+
+/* Moves *at to the next gap and says how long it is, as far as end; 0: there is none. */
+static uint64_t next_gap(const struct inode *i, uint64_t *at, uint64_t end)
+{
+	while (*at < end) {
+		const struct file_extent *e = extents_find_after(i, *at);
+
+		if (!e || e->file_block > *at)
+			return (e && e->file_block < end ? e->file_block : end) - *at;
+		*at = e->file_block + e->count;
+	}
+	return 0;
+}
+
+int ns_plan_fill(const struct namespace *ns, const struct inode *i, uint64_t first, uint64_t end,
+	struct ns_fill *ret)
+{
+	struct ns_fill f = {.first = first, .end = end};
+	uint64_t need = 0, gap;
+	int r;
+
+	for (uint64_t at = first; (gap = next_gap(i, &at, end)) > 0; at += gap)
+		need += gap;
+	if (need > 0) {
+		r = alloc_plan(ns_meta(ns)->alloc, need, ALLOC_UNIT_AUTO, &f.extents, &f.count);
+		if (r < 0)
+			return r;
+	}
+	*ret = f;
+	return 0;
+}
+
+void ns_fill_deinit(struct ns_fill *f)
+{
+	free_pointerp(&f->extents);
+}
+
+void ns_add_fill(struct txn *t, const struct inode *i, const struct ns_fill *f)
+{
+	uint64_t at = f->first, gap = 0;
+
+	for (size_t n = 0; n < f->count; n++)
+		for (struct alloc_extent left = f->extents[n]; left.count > 0;) {
+			struct file_extent added = {.block = left.block, .region = left.region};
+
+			if (gap == 0)
+				gap = next_gap(i, &at, f->end);
+			added.file_block = at;
+			added.count = gap < left.count ? (uint32_t)gap : left.count;
+			txn_add_extent(t, i->attr.ino, &added);
+			at += added.count;
+			gap -= added.count;
+			left.block += added.count;
+			left.count -= added.count;
+		}
+}
