@@ -106,13 +106,28 @@ static void print_scrub(struct json_object *o)
 		limit ? text_size(c, limit) : "as much as goes");
 }
 
+static void print_quarantine(struct json_object *o)
+{
+	uint64_t size = query_number(o, "/blocks/size");
+	uint64_t count = query_number(o, "/blocks/quarantined");
+	uint64_t spare = query_number(o, "/blocks/spare");
+	char a[TEXT_SIZE], b[TEXT_SIZE];
+
+	if (spare)
+		print_line("quarantined",
+			"%s (%" PRIu64 " blocks), %s of it for whom --reuse lets have it",
+			text_size(a, count * size), count, text_size(b, spare * size));
+	else
+		print_blocks_line(o, "quarantined", "/blocks/quarantined", NULL);
+}
+
 static void print_blocks(struct json_object *o)
 {
 	print_blocks_line(o, "data", "/blocks/data", NULL);
 	print_blocks_line(o, "free", "/blocks/free", "/blocks/free_dirty");
 	print_blocks_line(o, "used", "/blocks/used", "/blocks/used_dirty");
 	if (query_number(o, "/blocks/quarantined"))
-		print_blocks_line(o, "quarantined", "/blocks/quarantined", NULL);
+		print_quarantine(o);
 	if (query_number(o, "/blocks/poisoned"))
 		print_blocks_line(o, "poisoned", "/blocks/poisoned", NULL);
 	print_line("whole GiB", "%" PRIu64 " free%s", query_number(o, "/blocks/free_groups"),

@@ -3,6 +3,7 @@
  */
 #include "fuse/grants.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,6 +52,7 @@ static int grant(struct grants *g, uint64_t ino, const struct request *rq)
 			(unsigned long long)ino, strerror(-r));
 		return r;
 	}
+	ns_spare_remove(g->config.ns, ino);
 	inode = meta_inode(g->meta, ino);
 	grants_send_grant(&g->outbox, inode, epochs_next(&g->epochs, ino), rq->id, rq->access);
 	return 0;
@@ -338,6 +340,7 @@ static bool take_free_of(struct grants *g, uint64_t ino, uint64_t epoch)
 		return false;
 	}
 	epochs_forget(&g->epochs, ino);
+	ns_spare_remove(g->config.ns, ino);
 	return true;
 }
 
@@ -351,6 +354,41 @@ int grants_take_free(struct grants *g, const struct link_check *m)
 	is_free = !g->config.after_panic && take_free_of(g, ino, get_le64(m->epoch));
 	g->config.checked(g->config.data, ino, !is_free);
 	return 0;
+}
+
+/* One that has changed since is offered anew when it is asked for. */
+int grants_take_spare(struct grants *g, const struct link_spare *m)
+{
+	const struct ns_spare spare = {.ino = get_le64(m->ino),
+		.uid = get_le32(m->uid),
+		.any = get_le32(m->flags) & LINK_SPARE_ANY};
+	const struct inode *inode = meta_inode(g->meta, spare.ino);
+
+	if (get_le64(m->header.id) || (get_le32(m->flags) & ~LINK_SPARE_ANY))
+		return -EPROTO;
+	if (!inode || g->config.after_panic || store_keeps_held(g->config.ns->store) ||
+		get_le64(m->epoch) != epochs_get(&g->epochs, spare.ino) ||
+		get_le64(m->blocks) != inode_blocks(inode))
+		return 0;
+	int r = ns_spare_add(g->config.ns, &spare);
+	if (r == -ENOMEM)
+		log_warning("inode %llu is not handed over: there is no memory to note it",
+			(unsigned long long)spare.ino);
+	return 0;
+}
+
+void grants_hand_over(struct grants *g)
+{
+	const struct ns_heritage h = g->config.ns->heritage;
+
+	if (h.ino == 0)
+		return;
+	g->config.ns->heritage = (struct ns_heritage){.ino = 0};
+	assert(g->ready); /* spares go with the link that they came over */
+	epochs_forget(&g->epochs, h.from);
+	grants_send_hand_over(&g->outbox, &h, epochs_get(&g->epochs, h.ino));
+	log_info("inode %llu takes over what was inode %llu's", (unsigned long long)h.ino,
+		(unsigned long long)h.from);
 }
 
 int grants_take_busy(struct grants *g, const struct link_check *m)

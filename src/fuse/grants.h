@@ -75,6 +75,9 @@ struct grants *grants_free(struct grants *g); /* NULL is fine; returns NULL */
  */
 void grants_check(struct grants *g, uint64_t ino, unsigned flags);
 
+/* Tells the helper what ns_setattr() has handed over, if anything; the link is up then. */
+void grants_hand_over(struct grants *g);
+
 /*
  * Takes over a new link to the helper, in place of the one before, and begins to tell it what is
  * held. What clients asked of the old one is forgotten: they lost their connection to it. -ENOMEM,

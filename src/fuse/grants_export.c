@@ -63,6 +63,7 @@ void grants_begin_export(struct grants *g, uint64_t ino, const struct asker *ask
 		answer(g, ino, r, grants_reason_of(r), NULL);
 		return;
 	}
+	ns_spare_remove(g->config.ns, ino);
 	*place = (struct transition){.ino = ino, .was_exported = was_exported};
 	grants_send_export(&g->outbox, LINK_EXPORT, meta_inode(g->meta, ino),
 		epochs_next(&g->epochs, ino), ino, asker);

@@ -82,6 +82,7 @@ int grants_take_done(struct grants *g, const struct link_done *m);
 int grants_take_free(struct grants *g, const struct link_check *m);
 int grants_take_exported(struct grants *g, const struct link_exported *m);
 int grants_take_busy(struct grants *g, const struct link_check *m);
+int grants_take_spare(struct grants *g, const struct link_spare *m);
 int grants_take_unexported(struct grants *g, const struct link_done *m);
 void grants_fail_revokes(struct grants *g, int error);
 int grants_take_revoked(struct grants *g, const struct link_revoked *m);

@@ -97,6 +97,7 @@ union link_from_helper {
 	struct link_holder holder;
 	struct link_exported exported;
 	struct link_revoked revoked;
+	struct link_spare spare;
 };
 
 static size_t size_of(unsigned opcode)
@@ -118,6 +119,8 @@ static size_t size_of(unsigned opcode)
 		return sizeof(struct link_exported);
 	case LINK_REVOKED:
 		return sizeof(struct link_revoked);
+	case LINK_SPARE:
+		return sizeof(struct link_spare);
 	default:
 		return 0;
 	}
@@ -148,6 +151,8 @@ static int take_message(struct grants *g, const union link_from_helper *m, size_
 		return grants_take_exported(g, &m->exported);
 	case LINK_REVOKED:
 		return grants_take_revoked(g, &m->revoked);
+	case LINK_SPARE:
+		return grants_take_spare(g, &m->spare);
 	default: /* LINK_HOLDERS_END: size_of() knows no other */
 		return take_holders_end(g);
 	}
@@ -160,6 +165,7 @@ void grants_drop_link(struct grants *g)
 	outbox_deinit(&g->outbox);
 	g->fd = close_fd(g->fd);
 	g->ready = false;
+	ns_spares_forget(g->config.ns);
 	free(g->held);
 	g->held = NULL;
 	grants_lose_exports(g);

@@ -152,6 +152,7 @@ void grants_send_grant(
 		.size = put_le64(inode->attr.size),
 		.extent_count = put_le64(count_parts(p)),
 		.access = put_le32(access),
+		.owner = put_le32(inode->attr.uid),
 	};
 
 	outbox_put(o, &m, sizeof(m));
@@ -215,6 +216,19 @@ void grants_send_revoke(struct outbox *o, uint64_t ino, bool kill, uid_t uid, ui
 		.ino = put_le64(ino),
 		.flags = put_le32(kill ? LINK_REVOKE_KILL : 0),
 		.uid = put_le32(uid),
+	};
+
+	outbox_put(o, &m, sizeof(m));
+}
+
+void grants_send_hand_over(struct outbox *o, const struct ns_heritage *h, uint64_t epoch)
+{
+	struct link_hand_over m = {
+		.header = header(sizeof(m), LINK_HAND_OVER, 0),
+		.from = put_le64(h->from),
+		.ino = put_le64(h->ino),
+		.epoch = put_le64(epoch),
+		.file_block = put_le64(h->file_block),
 	};
 
 	outbox_put(o, &m, sizeof(m));

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "fuse/namespace.h"
 #include "fuse/outbox.h"
 #include "fuse/refusals.h"
 #include "guestmemfs/protocol.h"
@@ -31,6 +32,7 @@ void grants_send_refuse(struct outbox *o, uint64_t id, int error, enum gm_reason
 void grants_send_export(struct outbox *o, unsigned opcode, const struct inode *inode,
 	uint64_t epoch, uint64_t id, const struct asker *asker);
 void grants_send_revoke(struct outbox *o, uint64_t ino, bool kill, uid_t uid, uint64_t id);
+void grants_send_hand_over(struct outbox *o, const struct ns_heritage *h, uint64_t epoch);
 void grants_send_check(struct outbox *o, uint64_t ino, uint64_t epoch, unsigned flags);
 
 #endif

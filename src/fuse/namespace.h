@@ -24,6 +24,20 @@
 
 #include "store/store.h"
 
+/* A removed inode whose blocks may be another file's although they are held. */
+struct ns_spare {
+	uint64_t ino;
+	uint32_t uid; /* of that file, and of this one */
+	bool any;     /* whoever they are */
+};
+
+/* What the last change has made of one of them. */
+struct ns_heritage {
+	uint64_t from; /* it is gone */
+	uint64_t ino;  /* whose its blocks are; 0: nothing was handed over */
+	uint64_t file_block;
+};
+
 struct namespace
 {
 	struct store *store; /* not owned */
@@ -31,6 +45,9 @@ struct namespace
 	/* The one that the last change left to its holders alone (inode_is_held_orphan()); 0: none.
 	 * Whoever takes it up sets it to 0. */
 	uint64_t left;
+	struct ns_heritage heritage; /* likewise */
+	struct ns_spare *spares;     /* owned; ns_spares_forget() frees it */
+	size_t spare_count, spare_room;
 };
 
 /* Who asks, when, and under which number: goes into times, owners and the journal. */
@@ -150,11 +167,12 @@ struct ns_change {
 };
 
 /*
- * All of it or nothing. Growing takes the blocks at once. A size is a change of the contents, also
- * one that the file has already. -EFBIG size beyond any pool; -ENOSPC not enough free blocks;
- * -EBUSY shrinking a held file; -EISDIR the size of a directory; -EINVAL a time that is none, the
- * size of what is neither file nor directory, or a size that is not whole GiBs where memory is
- * given out by those; -EOPNOTSUPP the permissions of a symlink, which are 0777.
+ * All of it or nothing. Growing takes the blocks at once, those of a spare inode (below) if there
+ * are not enough others. A size is a change of the contents, also one that the file has already.
+ * -EFBIG size beyond any pool; -ENOSPC not enough free blocks; -EBUSY shrinking a held file;
+ * -EISDIR the size of a directory; -EINVAL a time that is none, the size of what is neither file
+ * nor directory, or a size that is not whole GiBs where memory is given out by those; -EOPNOTSUPP
+ * the permissions of a symlink, which are 0777.
  */
 int ns_setattr(struct namespace *ns, const struct ns_request *rq, uint64_t ino,
 	const struct ns_change *change, struct stat *ret);
@@ -247,6 +265,20 @@ int ns_blocks_clean(struct namespace *ns, const struct alloc_extent *extents, si
  * something else.
  */
 int ns_stale_done(struct namespace *ns, uint64_t ino, uint64_t from);
+
+/* ---- spares ---- */
+
+/*
+ * The blocks of this inode, which only GM_INODE_HELD keeps alive, may be those of a file that finds
+ * no others: ns_setattr() hands them over, all of them in one record, and the file is held from
+ * then on. -ESTALE there is no such inode; -ENOMEM.
+ */
+int ns_spare_add(struct namespace *ns, const struct ns_spare *spare);
+/* Not any more; no error if it was none. */
+void ns_spare_remove(struct namespace *ns, uint64_t ino);
+void ns_spares_forget(struct namespace *ns);
+/* How many blocks they have. */
+uint64_t ns_spare_blocks(const struct namespace *ns);
 
 /* ---- orphans ---- */
 

@@ -52,6 +52,42 @@ int ns_plan_fill(const struct namespace *ns, const struct inode *i, uint64_t fir
 	return 0;
 }
 
+/* What nobody reaches serves first. A file that is held already has devices of its own, and a
+ * helper that could not tell which of its blocks are to be zeroed. */
+static int plan_with_spare(const struct namespace *ns, const struct inode *i,
+	struct inode_attr *attr, struct ns_fill *ret)
+{
+	struct ns_fill f = {.first = ret->first, .end = ret->end};
+	uint64_t blocks = f.end - f.first, at = f.first;
+
+	if ((attr->flags & GM_INODE_HELD) || next_gap(i, &at, f.end) != blocks)
+		return -ENOSPC;
+	f.from = ns_spare_find(ns, attr->uid, f.first, blocks);
+	if (!f.from)
+		return -ENOSPC;
+	uint64_t rest = blocks - inode_blocks(f.from);
+	int r = rest == 0 ? 0
+			  : alloc_plan(ns_meta(ns)->alloc, rest, ALLOC_UNIT_AUTO, &f.extents,
+				    &f.count);
+	if (r < 0)
+		return r;
+	attr->flags |= GM_INODE_HELD;
+	*ret = f;
+	return 0;
+}
+
+int ns_plan_growth(const struct namespace *ns, const struct inode *i, struct inode_attr *attr,
+	uint64_t first, uint64_t end, struct ns_fill *ret)
+{
+	int r = ns_plan_fill(ns, i, first, end, ret);
+
+	if (r != -ENOSPC)
+		return r;
+	ret->first = first;
+	ret->end = end;
+	return plan_with_spare(ns, i, attr, ret);
+}
+
 void ns_fill_deinit(struct ns_fill *f)
 {
 	free_pointerp(&f->extents);
@@ -61,6 +97,8 @@ void ns_add_fill(struct txn *t, const struct inode *i, const struct ns_fill *f)
 {
 	uint64_t at = f->first, gap = 0;
 
+	if (f->from)
+		at = ns_spare_give(t, f->from, i->attr.ino, at);
 	for (size_t n = 0; n < f->count; n++)
 		for (struct alloc_extent left = f->extents[n]; left.count > 0;) {
 			struct file_extent added = {.block = left.block, .region = left.region};

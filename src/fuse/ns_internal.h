@@ -2,8 +2,8 @@
 /*
  * What the files of the namespace share among themselves: namespace.c (reading, helpers),
  * ns_names.c (create, remove), ns_links.c (links, symlinks, nodes), ns_rename.c, ns_setattr.c,
- * ns_fill.c (blocks that a file gets), ns_space.c (fallocate, seek), ns_users.c (open, held,
- * zeroed).
+ * ns_fill.c (blocks that a file gets), ns_spares.c (those that another one leaves it), ns_space.c
+ * (fallocate, seek), ns_users.c (open, held, zeroed).
  */
 #ifndef GM_FUSE_NS_INTERNAL_H
 #define GM_FUSE_NS_INTERNAL_H
@@ -41,6 +41,8 @@ struct ns_fill {
 	uint64_t first, end;          /* the range, in blocks of the file */
 	struct alloc_extent *extents; /* owned; NULL: it has no gap */
 	size_t count;
+	/* NULL, or a spare inode: the range is one gap, and its blocks come before the extents */
+	const struct inode *from;
 };
 
 #define NS_FILL_NULL ((struct ns_fill){.extents = NULL})
@@ -48,6 +50,14 @@ struct ns_fill {
 /* Chooses them. -ENOSPC; -ENOMEM. */
 int ns_plan_fill(const struct namespace *ns, const struct inode *i, uint64_t first, uint64_t end,
 	struct ns_fill *ret);
+
+/*
+ * Likewise for what a file grows by, in a record that changes it to attr; if there are too few free
+ * blocks, with those of a spare inode, which make the file a held one. The record then has
+ * ns_spare_take() before attr.
+ */
+int ns_plan_growth(const struct namespace *ns, const struct inode *i, struct inode_attr *attr,
+	uint64_t first, uint64_t end, struct ns_fill *ret);
 void ns_fill_deinit(struct ns_fill *f);
 
 /* The items; the inode's extents must be what they were for the plan. */
@@ -96,6 +106,20 @@ static inline void ns_set_changed(struct inode_attr *a, const struct timespec *n
 	ns_set_mtime(a, now);
 	ns_set_ctime(a, now);
 }
+
+/* Can a file take its blocks at this place, as far as pages of 1 GiB go? */
+bool ns_spare_fits_pages(const struct inode *i, uint64_t file_block);
+
+/* The spare inode with the most blocks that a file of this user can take at file_block, where it
+ * needs so many; NULL: none. */
+const struct inode *ns_spare_find(
+	const struct namespace *ns, uint32_t uid, uint64_t file_block, uint64_t blocks);
+
+/* Items that remove it, and that give what it had to the file (returns the file block behind it).
+ * Then, once that is committed: what it means. */
+void ns_spare_take(struct txn *t, const struct inode *from);
+uint64_t ns_spare_give(struct txn *t, const struct inode *from, uint64_t ino, uint64_t file_block);
+void ns_spare_given(struct namespace *ns, uint64_t from, uint64_t ino, uint64_t file_block);
 
 /* Items that free all blocks of the inode and remove it. It has no name and, if a directory, no
  * entries by then. */

@@ -128,7 +128,7 @@ static int change_size(const struct namespace *ns, struct txn *t, const struct i
 	if (size > old && (attr->flags & GM_INODE_EXPORTED))
 		return -EBUSY;
 	attr->size = size;
-	return ns_plan_fill(ns, i, ns_blocks_for(old), ns_blocks_for(size), fill);
+	return ns_plan_growth(ns, i, attr, ns_blocks_for(old), ns_blocks_for(size), fill);
 }
 
 int ns_setattr(struct namespace *ns, const struct ns_request *rq, uint64_t ino,
@@ -154,9 +154,17 @@ int ns_setattr(struct namespace *ns, const struct ns_request *rq, uint64_t ino,
 		if (r < 0)
 			return r;
 	}
+	/* Blocks that go, the inode, blocks that come. */
+	uint64_t from = fill.from ? fill.from->attr.ino : 0;
+	if (from)
+		ns_spare_take(&t, fill.from);
 	txn_put_inode(&t, &attr);
 	ns_add_fill(&t, i, &fill);
 	t.result = ino;
 	r = store_commit(ns->store, &t);
-	return r < 0 ? r : ns_getattr(ns, ino, ret);
+	if (r < 0)
+		return r;
+	if (from)
+		ns_spare_given(ns, from, ino, fill.first);
+	return ns_getattr(ns, ino, ret);
 }

@@ -92,6 +92,7 @@ static void retry_parked(struct ops *o, struct parked *p)
 		r = ops_try_fallocate(o, p);
 	else
 		r = ns_setattr(o->ns, &p->rq, p->ino, &p->change, &st);
+	grants_hand_over(o->grants);
 	if (r == p->error && p->awaited_count > 0)
 		return;          /* another answer may still help */
 	if (r == -EINPROGRESS) { /* the next wait */

@@ -125,7 +125,7 @@ static struct json_object *make_regions(const struct status *s)
 	return finish(&m);
 }
 
-static struct json_object *make_blocks(const struct alloc_stats *stats, uint64_t granule)
+static struct json_object *make_blocks(const struct status *s, const struct alloc_stats *stats)
 {
 	struct maker m = make_object();
 
@@ -138,7 +138,8 @@ static struct json_object *make_blocks(const struct alloc_stats *stats, uint64_t
 	put_number(&m, "quarantined", stats->quarantined);
 	put_number(&m, "poisoned", stats->poisoned);
 	put_number(&m, "free_groups", stats->free_groups);
-	put_number(&m, "granule", granule);
+	put_number(&m, "granule", alloc_granule(store_meta(s->ns->store)->alloc));
+	put_number(&m, "spare", ns_spare_blocks(s->ns));
 	return finish(&m);
 }
 
@@ -283,7 +284,7 @@ struct json_object *status_make(
 	put_store(&m, s);
 	put(&m, "pids", make_pids(s));
 	put(&m, "regions", make_regions(s));
-	put(&m, "blocks", make_blocks(&stats, alloc_granule(store_meta(s->ns->store)->alloc)));
+	put(&m, "blocks", make_blocks(s, &stats));
 	put(&m, "grants", make_grants(s, holders, count));
 	put(&m, "grants_complete", json_object_new_boolean(whole));
 	put_number(&m, "orphans", s->ns->orphans);

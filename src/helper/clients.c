@@ -138,11 +138,12 @@ static const char too_fast[] = "too many messages in a second";
 
 /* Is a grant unread that was sent before? It keeps descriptors on their way, of which the kernel
  * lets the helper have only so many. */
-static bool has_unread_grant(const struct client *c)
+bool client_has_unread_grant(const struct client *c)
 {
 	int unread = 0;
 
-	return c->granted && ioctl(c->source.fd, SIOCOUTQ, &unread) == 0 && unread > 0;
+	return c->granted && c->source.fd >= 0 && ioctl(c->source.fd, SIOCOUTQ, &unread) == 0 &&
+	       unread > 0;
 }
 
 /* True if the client is welcome. */
@@ -194,7 +195,7 @@ static void client_take_attach(struct server *s, struct client *c, const struct 
 			"an attach with an unknown flag");
 		return;
 	}
-	if (has_unread_grant(c)) {
+	if (client_has_unread_grant(c)) {
 		client_dismiss(s, c, serial, EPROTO, GM_REASON_NONE,
 			"attach before the grant before is read");
 		return;

@@ -69,6 +69,9 @@ bool client_grant(
 void client_refuse(
 	struct server *s, struct client *c, uint64_t ino, int error, enum gm_reason reason);
 
+/* Is a grant on its way to the client, so that nobody in /proc has its descriptors? */
+bool client_has_unread_grant(const struct client *c);
+
 /*
  * The pid of a client that has ended while its connection goes on, or 0. Who has the connection now
  * is not known, and what was granted over it may still be on its way there, where no look into

@@ -87,7 +87,8 @@ static int check_device(
 	struct problem why = PROBLEM_INIT;
 	int r = soft_device_check(&device->soft, &why);
 
-	*lost = r == -ESTALE && !h;
+	/* Spare: whom it was given on from may be another than the owner by now. */
+	*lost = r == -ESTALE && !h && !device->user.spare;
 	if (r == 0)
 		return 0;
 	if (r == -ESTALE)
@@ -100,7 +101,7 @@ static int check_device(
 	}
 	o->error = EIO;
 	o->reason = GM_REASON_DEVICE;
-	if (r == -ESTALE)
+	if (r == -ESTALE && h)
 		return problem(&o->why, EIO, "%s, while process %d had it: end that one first",
 			why.text, (int)h->process->pid);
 	return problem(&o->why, EIO,
@@ -135,6 +136,11 @@ static int obstacle(struct obstacle *o, int error, enum gm_reason reason, const 
 	return problem(&o->why, error, "%s", text);
 }
 
+static uid_t owner_of(const struct delivery *d)
+{
+	return d->redeem ? d->order.owner : d->uid;
+}
+
 /* An export is one device over the whole file, so that who opens its node finds all of the file at
  * the file's offsets. */
 static int check_export(
@@ -167,6 +173,10 @@ static int plan(const struct server *s, const struct delivery *d, const struct d
 	bool serves = false;
 
 	*ret = DEVICE_PLAN_NULL;
+	if (!spare_suits(s, record_find(&s->record, d->ino), owner_of(d)))
+		return obstacle(o, EBUSY, GM_REASON_DEVICE,
+			"its memory was that of a removed file whose user is not its owner, and it "
+			"is not shown that nobody of his reaches it");
 	if (!d->redeem) {
 		int r = check_export(d, have, &serves, o);
 		if (r < 0 || serves)
@@ -205,15 +215,20 @@ static int start_making(struct server *s, uint64_t ino, struct inode_devices *de
 	return 0;
 }
 
-/* An export whose file has other devices than it needs: if nobody reaches them, they go. */
+/* Devices that are another user's, or an export whose file has others than it needs: if nobody
+ * reaches them, they go. */
 static bool takes_away_first(
 	struct server *s, struct delivery *d, const struct inode_devices *devices)
 {
-	if (d->redeem || d->tried || devices->working || devices->list.count == 0 ||
-		exports_is_whole(&devices->list, d->extents, d->count))
+	struct record_inode *inode = record_find(&s->record, d->ino);
+
+	if (d->tried || devices->working || devices->list.count == 0)
+		return false;
+	if (spare_suits(s, inode, owner_of(d)) &&
+		(d->redeem || exports_is_whole(&devices->list, d->extents, d->count)))
 		return false;
 	d->tried = true;
-	return takeback_try(s, record_find(&s->record, d->ino));
+	return takeback_try(s, inode);
 }
 
 void deliver(struct server *s, struct delivery *d)
@@ -262,7 +277,9 @@ static void keep_made(struct server *s, struct inode_devices *devices, struct wo
 	for (size_t i = 0; i < job->devices.count; i++) {
 		struct device *d = &job->devices.at[i];
 		log_made(s, job->ino, d);
+		const struct soft_user user = d->user;
 		device_list_add(&devices->list, d->region, &d->soft);
+		devices->list.at[devices->list.count - 1].user = user;
 	}
 }
 

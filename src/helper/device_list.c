@@ -58,6 +58,7 @@ int device_list_copy(struct device_list *ret, const struct device_list *from)
 			memcpy(soft.ranges, from->at[i].soft.ranges,
 				soft.range_count * sizeof(*soft.ranges));
 		device_list_add(ret, from->at[i].region, &soft);
+		ret->at[i].user = from->at[i].user;
 	}
 	return 0;
 }

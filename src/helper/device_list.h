@@ -9,10 +9,12 @@
 #include <stddef.h>
 
 #include "region/soft_device.h"
+#include "region/soft_user.h"
 
 struct device {
 	unsigned region; /* index into the pool's regions */
 	struct soft_device soft;
+	struct soft_user user; /* as it is noted */
 };
 
 struct device_list {
@@ -28,7 +30,8 @@ void device_list_deinit(struct device_list *l);
 /* Makes room, so that the next `more` device_list_add() can't fail. -ENOMEM. */
 int device_list_reserve(struct device_list *l, size_t more);
 
-/* Takes what *soft owns; *soft is null afterwards. There must be room. */
+/* Takes what *soft owns; *soft is null afterwards. There must be room. Whose it was is not known.
+ */
 void device_list_add(struct device_list *l, unsigned region, struct soft_device *soft);
 
 /* The order of the others stays. */

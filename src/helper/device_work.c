@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <sys/sysmacros.h>
 
+#include "helper/cover.h"
 #include "helper/scrub.h"
 #include "util/cleanup.h"
 #include "util/log.h"
@@ -24,6 +25,21 @@ static void unmake(const struct region *regions, struct device_list *made)
 	device_list_deinit(made);
 }
 
+/* What was noted of an earlier device of that number is over. If that fails it is not known whose
+ * the new one will have been: it is never given on. */
+static void note_new(
+	uint64_t start, unsigned region, struct soft_device *device, struct device_list *made)
+{
+	const struct soft_user nobody = {.users = SOFT_USERS_NONE};
+	int r = soft_user_note(&nobody, start, device->id);
+
+	device_list_add(made, region, device);
+	if (r == 0)
+		made->at[made->count - 1].user = nobody;
+	else
+		log_warning("whose a new device will be can't be noted: %s", strerror(-r));
+}
+
 static int make_one(const struct region *regions, const struct planned_device *plan,
 	struct reuse *reuse, struct device_list *made, struct problem *why)
 {
@@ -37,7 +53,7 @@ static int make_one(const struct region *regions, const struct planned_device *p
 	if (r < 0)
 		return r;
 	reuse_learn(reuse, start, &device);
-	device_list_add(made, plan->region, &device);
+	note_new(start, plan->region, &device, made);
 	return 0;
 }
 
@@ -187,7 +203,7 @@ static int zero_window(const struct soft_device *window, uint64_t offset, uint64
 	_cleanup_fd_ int fd = soft_device_open(window, O_RDWR);
 
 	if (fd < 0)
-		return problem_errno(why, -fd, "opening the device");
+		return problem_errno(why, -fd, "opening the device to zero through");
 	char *p = mmap(NULL, window->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (p == MAP_FAILED)
 		return problem_errno(why, errno, "mapping the device");
@@ -196,7 +212,7 @@ static int zero_window(const struct soft_device *window, uint64_t offset, uint64
 	return r < 0 ? problem_errno(why, -r, "writing") : 0;
 }
 
-int device_work_zero(const struct region *region, uint64_t offset, uint64_t length,
+static int zero_by_window(const struct region *region, uint64_t offset, uint64_t length,
 	struct reuse *reuse, const atomic_bool *stop, struct problem *why)
 {
 	uint64_t first = offset >> GM_BLOCK_SHIFT;
@@ -220,4 +236,72 @@ int device_work_zero(const struct region *region, uint64_t offset, uint64_t leng
 	if (k < 0)
 		log_error("a device for zeroing stays: %s", kept.text);
 	return r < 0 ? r : k < 0 ? problem(why, -k, "%s", kept.text) : 0;
+}
+
+/*
+ * It was shown idle, and taken away by us, since the list was made: then its note is cleared
+ * (reuse.c). Over pages of one that root has taken away no device may be made and removed:
+ * somebody may have pinned them.
+ */
+static bool was_taken_away(const struct device *d, uint64_t start, int error)
+{
+	struct soft_user user;
+
+	return (error == -ENOENT || error == -ESTALE || error == -ENXIO) &&
+	       soft_user_load(&user, start, d->soft.id) == 0 && user.users == SOFT_USERS_UNKNOWN &&
+	       !user.spare;
+}
+
+struct zeroing {
+	const struct region *regions;
+	unsigned region;
+	uint64_t offset, end; /* bytes of the region */
+	struct reuse *reuse;
+	const atomic_bool *stop;
+};
+
+static int zero_piece(const struct zeroing *z, const struct cover_piece *piece,
+	const struct device_list *devices, struct problem *why)
+{
+	uint64_t first = piece->block << GM_BLOCK_SHIFT;
+	uint64_t behind = (piece->block + piece->count) << GM_BLOCK_SHIFT;
+	uint64_t from = z->offset > first ? z->offset : first;
+	uint64_t to = z->end < behind ? z->end : behind;
+	const struct region *region = &z->regions[z->region];
+	const struct device *d = piece->range ? &devices->at[piece->range->device] : NULL;
+
+	if (d) {
+		uint64_t at = (piece->device_block << GM_BLOCK_SHIFT) + (from - first);
+		int r = zero_window(&d->soft, at, to - from, z->stop, why);
+		if (!was_taken_away(d, region->physical_start, r))
+			return r;
+	}
+	return zero_by_window(region, from, to - from, z->reuse, z->stop, why);
+}
+
+int device_work_zero(const struct region *regions, unsigned region, uint64_t offset,
+	uint64_t length, const struct device_list *devices, struct reuse *reuse,
+	const atomic_bool *stop, struct problem *why)
+{
+	const struct zeroing z = {.regions = regions,
+		.region = region,
+		.offset = offset,
+		.end = offset + length,
+		.reuse = reuse,
+		.stop = stop};
+	const struct record_extent all = {.region = (uint16_t)region,
+		.block = offset >> GM_BLOCK_SHIFT,
+		.count = (uint32_t)(((offset + length - 1) >> GM_BLOCK_SHIFT) -
+				    (offset >> GM_BLOCK_SHIFT) + 1)};
+	_cleanup_(cover_deinit) struct cover cover = {.ranges = NULL};
+	int r = cover_init(&cover, devices);
+
+	if (r < 0)
+		return problem_errno(why, -r, "zeroing blocks");
+	for (uint64_t done = 0; done < all.count && r >= 0;) {
+		const struct cover_piece piece = cover_next(&cover, &all, done);
+		r = zero_piece(&z, &piece, devices, why);
+		done += piece.count;
+	}
+	return r;
 }

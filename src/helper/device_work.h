@@ -37,10 +37,12 @@ void device_work_remove(const struct region *regions, const struct device_list *
 	const struct scan_result *sought, struct reuse *reuse);
 
 /*
- * Zeroes [offset, offset + length) of a region through a device of its own over these blocks, which
- * is gone again when this returns. -ECANCELED if *stop came.
+ * Zeroes [offset, offset + length) of a region: through those of the devices that are over it, if
+ * they are still there, and the rest through a device of its own, which is gone again when this
+ * returns. -ECANCELED if *stop came.
  */
-int device_work_zero(const struct region *region, uint64_t offset, uint64_t length,
-	struct reuse *reuse, const atomic_bool *stop, struct problem *why);
+int device_work_zero(const struct region *regions, unsigned region, uint64_t offset,
+	uint64_t length, const struct device_list *devices, struct reuse *reuse,
+	const atomic_bool *stop, struct problem *why);
 
 #endif

@@ -53,11 +53,12 @@ int devices_begin(struct server *s)
 static void devices_finish(struct server *s)
 {
 	s->devices_state = DEVICES_READY;
+	spare_adopt(s);
 	if (s->link.state == LINK_STATE_ADOPTING)
 		link_bring_up(s);
 }
 
-static int take_over(struct record_inode *inode, struct device *d)
+static int take_over(const struct server *s, struct record_inode *inode, struct device *d)
 {
 	struct inode_devices *devices = devices_of(inode);
 	char node[SOFT_DEVICE_NODE];
@@ -65,7 +66,13 @@ static int take_over(struct record_inode *inode, struct device *d)
 	if (!devices || device_list_reserve(&devices->list, 1) < 0)
 		return -ENOMEM;
 	log_info("%s is a device of inode %" PRIu64, soft_device_node(node, &d->soft), inode->ino);
+	const unsigned id = d->soft.id;
 	device_list_add(&devices->list, d->region, &d->soft);
+	struct device *added = &devices->list.at[devices->list.count - 1];
+	int r = soft_user_load(&added->user, s->regions[added->region].physical_start, id);
+	if (r < 0)
+		log_warning("whose %s was can't be read, so that it is never given on: %s", node,
+			strerror(-r));
 	return 0;
 }
 
@@ -100,7 +107,7 @@ static int judge(struct server *s, struct device *d, struct doomed *doomed)
 
 	switch (adoption_judge(&s->record, d->region, &d->soft, &inode, &reason)) {
 	case ADOPTION_INODE:
-		return take_over(inode, d);
+		return take_over(s, inode, d);
 	case ADOPTION_WINDOW:
 		device_list_add(&doomed->windows, d->region, &d->soft);
 		return 0;

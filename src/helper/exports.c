@@ -81,7 +81,9 @@ void exports_finish(struct server *s, const struct delivery *d)
 	 * again. */
 	if (!link_is_up(&s->link) || d->link_serial != s->link.serial)
 		return;
-	int r = soft_device_note_exported(s->regions[whole->region].physical_start, device);
+	int r = spare_note_export(s, record_find(&s->record, d->ino));
+	if (r == 0)
+		r = soft_device_note_exported(s->regions[whole->region].physical_start, device);
 	if (r == 0)
 		r = soft_device_set_owner(device, d->uid, d->gid, d->mode & NODE_BITS);
 	if (r < 0) {

@@ -180,6 +180,8 @@ static bool grants_hand_out(struct server *s, struct client *c, const struct gra
 	struct process *process = c->process; /* the client may end with its answer */
 
 	int k = open_devices(s, &h, o, extents, count);
+	if (k >= 0 && s->soft)
+		k = spare_note_grant(s, record_find(&s->record, o->ino), c->peer.uid);
 	if (k < 0) {
 		log_error("grant of inode %" PRIu64 " fails: %s", o->ino, strerror(-k));
 		client_refuse(s, c, o->ino, errno_of(-k), reason_of(-k));

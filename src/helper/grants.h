@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
+#include <sys/types.h>
 
 #include "guestmemfs/protocol.h"
 #include "helper/record.h"
@@ -42,6 +43,7 @@ struct grant_order {
 	uint64_t epoch;
 	uint64_t size;
 	uint32_t access;
+	uid_t owner; /* of the file */
 };
 
 void grants_init(struct grants *g);

@@ -177,8 +177,10 @@ void holders_add(struct server *s, struct watch *w, struct holder *holder, struc
 		known->adopted = known->adopted && adopted;
 		known->seen = true;
 		free(holder);
-		if (!adopted)
+		if (!adopted) {
+			known->since = s->looks.begun;
 			holders_reconsider(s, w);
+		}
 		return;
 	}
 	if (!p->dead)

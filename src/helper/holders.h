@@ -38,7 +38,9 @@ struct holder {
 	bool adopted; /* found in /proc, not granted to */
 	bool seen;    /* by the scan that is being gone through */
 	bool killed;
-	uint64_t since; /* adopted: the look that found it, of server.looks */
+	/* The last look, of server.looks, that could have missed it: adopted: that found it; else
+	 * that began before the last grant was read. */
+	uint64_t since;
 	LIST_ENTRY(holder) by_watch;
 	LIST_ENTRY(holder) by_process;
 };
@@ -58,6 +60,7 @@ struct watch {
 			   found */
 	/* while idle or to be looked at; on soft regions: while it is to be taken back */
 	unsigned take;    /* soft regions: LINK_CHECK_* */
+	uint64_t offered; /* the link that was told that it may be handed over; 0: none */
 	bool quarantined; /* and the audit has a line of it */
 	bool pending;     /* it is in holders.pending */
 	bool scanning;    /* the scan that is under way began after it came in */

@@ -192,6 +192,8 @@ static size_t message_size(uint16_t opcode)
 		return sizeof(struct link_revoke);
 	case LINK_CHECK:
 		return sizeof(struct link_check);
+	case LINK_HAND_OVER:
+		return sizeof(struct link_hand_over);
 	case LINK_EXPORT:
 	case LINK_NODE:
 	case LINK_UNEXPORT:

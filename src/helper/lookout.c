@@ -64,6 +64,18 @@ static int find_targets(const struct server *s, struct work_targets *t)
 	return 0;
 }
 
+/* Who gets his descriptors while the look is under way may have been passed by before. */
+static void note_unread(struct server *s)
+{
+	const struct client *c;
+	struct holder *h;
+
+	TAILQ_FOREACH (c, &s->clients.all, by_server)
+		if (client_has_unread_grant(c))
+			LIST_FOREACH (h, &c->process->holders, by_process)
+				h->since = s->looks.begun;
+}
+
 static void begin(struct server *s, uint64_t now)
 {
 	struct lookout *l = &s->lookout;
@@ -80,6 +92,7 @@ static void begin(struct server *s, uint64_t now)
 	l->wanted = false;
 	l->running = true;
 	s->looks.begun++;
+	note_unread(s);
 	work_submit(s->scanning, job);
 }
 
@@ -118,6 +131,21 @@ static void drop_unseen(struct server *s, struct watch *w)
 		takeback_look_soon(w);
 }
 
+/*
+ * Who was granted it, and had it in no way when a look that began after that was over, has let it
+ * go: he is no more to it than anybody whom it could have been passed to. What looks don't see the
+ * counts do.
+ */
+static void note_let_go(const struct server *s, struct watch *w)
+{
+	struct holder *h;
+
+	LIST_FOREACH (h, &w->holders, by_watch)
+		if (!h->seen && !h->process->dead && h->since < s->looks.ended)
+			h->adopted =
+				true; /* so that it goes like who was found and is not any more */
+}
+
 static void note(struct server *s, uint64_t ino, const struct scan_use *use)
 {
 	const struct record_inode *inode = record_find(&s->record, ino);
@@ -133,9 +161,12 @@ static void go_through(struct server *s, const struct work_job *job)
 	forget_seen(s);
 	for (size_t i = 0; i < job->scan.use_count; i++)
 		note(s, job->targets.ino[job->scan.uses[i].target], &job->scan.uses[i]);
-	LIST_FOREACH (inode, &s->record.inodes, by_record)
+	LIST_FOREACH (inode, &s->record.inodes, by_record) {
+		if (inode->watch && !job->scan.blind)
+			note_let_go(s, inode->watch);
 		if (inode->watch)
 			drop_unseen(s, inode->watch);
+	}
 	if (job->scan.blind && job->scan.blind != s->holders.blind)
 		log_warning("process %d can't be looked into, and may hold memory that is not "
 			    "listed: the helper needs CAP_SYS_PTRACE",

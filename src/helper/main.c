@@ -53,7 +53,7 @@ static const char usage[] =
 	"  --trusted-group GID    whose members may have memory of regions that are not cut up\n"
 	"                         for each file, besides root and the helper's own user\n"
 	"  --reuse WHEN           when memory of a soft region may be another file's in the same\n"
-	"                         boot: shown or never\n"
+	"                         boot: shown, same-owner, trusting or never\n"
 	"  --help, --version\n";
 
 static int __attribute__((format(printf, 1, 2))) usage_error(const char *format, ...)

@@ -124,6 +124,8 @@ static int take_resumed(struct server *s, struct problem *why)
 static int finish_held(struct server *s, const struct link_pending *p, struct problem *why)
 {
 	struct record_inode *inode = NULL;
+
+	spare_inherit(s, p->order.ino, p->order.epoch, p->extents, p->count);
 	int r = record_hold(
 		&s->record, p->order.ino, p->order.epoch, false, p->extents, p->count, &inode, why);
 
@@ -204,14 +206,15 @@ static int take_grant(struct server *s, const struct link_grant *m, struct probl
 		.ino = get_le64(m->ino),
 		.epoch = get_le64(m->epoch),
 		.size = get_le64(m->size),
-		.access = get_le32(m->access)};
+		.access = get_le32(m->access),
+		.owner = get_le32(m->owner)};
 
 	if (!grants_is_asked(s, order.id))
 		return problem(why, EPROTO, "a grant that nobody asked for");
 	if (order.access != GM_ACCESS_READ && order.access != (GM_ACCESS_READ | GM_ACCESS_WRITE))
 		return problem(why, EPROTO, "a grant with access %u", order.access);
-	if (order.size > INT64_MAX || get_le32(m->reserved) != 0)
-		return problem(why, EPROTO, "a grant with a size or reserved field out of range");
+	if (order.size > INT64_MAX)
+		return problem(why, EPROTO, "a grant with a size out of range");
 	const struct link_pending pending = {.opcode = LINK_GRANT, .order = order};
 	return begin_pending(s, &pending, get_le64(m->extent_count), why);
 }
@@ -328,6 +331,15 @@ static void job_blocks(const struct work_job *job, uint64_t *block, uint32_t *co
 	*count = (uint32_t)(((job->offset + job->length - 1) >> GM_BLOCK_SHIFT) - *block + 1);
 }
 
+/* What is handed over is zeroed through the devices that it has. */
+static int add_devices(const struct server *s, struct work_job *job, uint64_t block, uint32_t count)
+{
+	const struct record_inode *owner =
+		record_next_owner(&s->record, job->region, &block, block + count);
+
+	return owner && owner->devices ? device_list_copy(&job->devices, &owner->devices->list) : 0;
+}
+
 /* The range has been checked to make sense by itself; whether it may be zeroed the record knows. */
 static int begin_work(struct server *s, enum work_kind kind, uint64_t id, unsigned region,
 	uint64_t offset, uint64_t length)
@@ -352,6 +364,12 @@ static int begin_work(struct server *s, enum work_kind kind, uint64_t id, unsign
 		audits_worker_refused(
 			s, kind == WORK_SCRUB ? LINK_SCRUB : LINK_ZERO, 0, -r, refused.text);
 		send_done(s, id, -r);
+		work_job_free(job);
+		return 0;
+	}
+	if (add_devices(s, job, block, count) < 0) {
+		record_end_order(&s->record, region, block, count, false);
+		send_done(s, id, ENOMEM);
 		work_job_free(job);
 		return 0;
 	}
@@ -446,8 +464,9 @@ static bool has_needless_id(const struct link_header *h)
 {
 	uint16_t opcode = get_le16(h->opcode);
 
-	return get_le64(h->id) != 0 && (opcode == LINK_CONFIG || opcode == LINK_HELD ||
-					       opcode == LINK_RESUMED || opcode == LINK_NODE);
+	return get_le64(h->id) != 0 &&
+	       (opcode == LINK_CONFIG || opcode == LINK_HELD || opcode == LINK_RESUMED ||
+		       opcode == LINK_NODE || opcode == LINK_HAND_OVER);
 }
 
 int orders_take(struct server *s, const union order_message *m, struct problem *why)
@@ -482,6 +501,8 @@ int orders_take(struct server *s, const union order_message *m, struct problem *
 		return 0;
 	case LINK_REVOKE:
 		return revocations_begin(s, &m->revoke, why);
+	case LINK_HAND_OVER:
+		return spare_take_hand_over(s, &m->hand_over, why);
 	case LINK_EXPORT:
 	case LINK_NODE:
 	case LINK_UNEXPORT:

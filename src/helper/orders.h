@@ -23,6 +23,7 @@ union order_message {
 	struct link_check check;
 	struct link_export export;
 	struct link_revoke revoke;
+	struct link_hand_over hand_over;
 };
 
 /* Negative errno with a sentence: the worker does not keep to the protocol, its link must end. */

@@ -13,6 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "helper/record_internal.h"
+#include "util/cleanup.h"
+
 /* Set in the owner map while one grant is gone through: a block that has it already comes twice. */
 #define OWNER_VISITED 0x80000000U
 #define SLOTS_FIRST   64U
@@ -86,8 +89,7 @@ static int record_grow_slots(struct record *r)
 	return 0;
 }
 
-/* A new inode without extents; NULL for lack of memory. */
-static struct record_inode *record_enter(struct record *r, uint64_t ino)
+struct record_inode *record_enter(struct record *r, uint64_t ino)
 {
 	if (r->free_slot == 0 && record_grow_slots(r) < 0)
 		return NULL;
@@ -107,12 +109,12 @@ static struct record_inode *record_enter(struct record *r, uint64_t ino)
 	return inode;
 }
 
-static uint32_t *record_owners(const struct record *r, unsigned region, uint64_t block)
+uint32_t *record_owners(const struct record *r, unsigned region, uint64_t block)
 {
 	return r->regions[region].owner + (block - r->regions[region].first_data);
 }
 
-static void record_set_owner(
+void record_set_owner(
 	const struct record *r, const struct record_extent *extents, size_t count, uint32_t owner)
 {
 	for (size_t i = 0; i < count; i++) {
@@ -121,55 +123,6 @@ static void record_set_owner(
 			o[j] = owner;
 	}
 }
-
-/* ---- notes ---- */
-
-static struct ledger_entry *record_notes(const struct record *r, unsigned region, uint64_t block)
-{
-	return r->regions[region].notes + block;
-}
-
-/*
- * A helper may be killed between any two stores; the kernel keeps what it has stored. An entry that
- * is held names its inode, so the inode comes first.
- */
-static void note_store(struct ledger_entry *note, uint64_t ino, uint64_t at)
-{
-	__atomic_store_n(&note->ino, ino, __ATOMIC_RELEASE);
-	__atomic_store_n(&note->at, at, __ATOMIC_RELEASE);
-}
-
-static void record_note_held(
-	const struct record *r, uint64_t ino, const struct record_extent *extents, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		struct ledger_entry *n = record_notes(r, extents[i].region, extents[i].block);
-		for (uint32_t j = 0; j < extents[i].count; j++)
-			note_store(&n[j], ino, (extents[i].file_block + j) | LEDGER_HELD);
-	}
-}
-
-static void record_note_clean(
-	const struct record *r, unsigned region, uint64_t block, uint32_t count)
-{
-	struct ledger_entry *n = record_notes(r, region, block);
-
-	for (uint32_t j = 0; j < count; j++)
-		if (n[j].ino != 0)
-			note_store(&n[j], 0, 0);
-}
-
-void record_release(struct record *r, const struct record_inode *inode)
-{
-	for (size_t i = 0; i < inode->extent_count; i++) {
-		const struct record_extent *e = &inode->extents[i];
-		struct ledger_entry *n = record_notes(r, e->region, e->block);
-		for (uint32_t j = 0; j < e->count; j++)
-			note_store(&n[j], n[j].ino, n[j].at & ~LEDGER_HELD);
-	}
-}
-
-/* ---- inodes ---- */
 
 void record_drop(struct record *r, struct record_inode *inode)
 {
@@ -270,43 +223,6 @@ static int record_check_orders(const struct record *r, const struct record_exten
 	return 0;
 }
 
-/*
- * A worker that was taken over could hand one guest's block to the next with its bytes in it, or
- * have the helper killed and tell the next one another story. What was granted in this boot must
- * have been zeroed by a helper before another inode gets it; what never was is the worker's word.
- */
-static int record_check_former(const struct record *r, uint64_t ino,
-	const struct record_extent *extents, size_t count, struct problem *why)
-{
-	for (size_t i = 0; i < count; i++) {
-		const struct record_extent *e = &extents[i];
-		const uint32_t *o = record_owners(r, e->region, e->block);
-		const struct ledger_entry *n = record_notes(r, e->region, e->block);
-		for (uint32_t j = 0; j < e->count; j++)
-			if (o[j] == 0 && n[j].ino != 0 && n[j].ino != ino)
-				return problem(why, EUCLEAN,
-					"block %" PRIu64 " of region %u was granted for inode "
-					"%" PRIu64 " and not zeroed since",
-					e->block + j, e->region, n[j].ino);
-	}
-	return 0;
-}
-
-/* Is one of these, though it has no owner, noted as held? Then what was noted made no sense. */
-static int record_check_notes(const struct record *r, unsigned region, uint64_t block,
-	uint32_t count, struct problem *why)
-{
-	const struct ledger_entry *n = record_notes(r, region, block);
-
-	for (uint32_t j = 0; j < count; j++)
-		if (n[j].at & LEDGER_HELD)
-			return problem(why, EUCLEAN,
-				"block %" PRIu64 " of region %u was granted for inode %" PRIu64
-				" and not shown free since",
-				block + j, region, n[j].ino);
-	return 0;
-}
-
 /* Puts the visited blocks of the first count extents back to what they were. */
 static void record_unvisit(const struct record *r, const struct record_inode *inode,
 	const struct record_extent *extents, size_t count)
@@ -348,7 +264,7 @@ static int record_claim(struct record *r, const struct record_inode *inode,
 	return 0;
 }
 
-static int record_extend(struct record *r, struct record_inode *inode,
+static int record_extend(struct record *r, struct record_inode *inode, bool granted,
 	const struct record_extent *extents, size_t count, struct problem *why)
 {
 	int k = record_check_shape(r, extents, count, why);
@@ -357,7 +273,7 @@ static int record_extend(struct record *r, struct record_inode *inode,
 	if (k >= 0)
 		k = record_check_orders(r, extents, count, why);
 	if (k >= 0)
-		k = record_check_former(r, inode->ino, extents, count, why);
+		k = record_check_former(r, inode->ino, granted, extents, count, why);
 	if (k < 0)
 		return k;
 	struct record_extent *copy = calloc(count ? count : 1, sizeof(*copy));
@@ -373,7 +289,7 @@ static int record_extend(struct record *r, struct record_inode *inode,
 		copy[i] = extents[i];
 		inode->regions |= 1U << extents[i].region;
 	}
-	record_note_held(r, inode->ino, extents, count);
+	record_note_held(r, inode->ino, granted, extents, count);
 	free(inode->extents);
 	inode->extents = copy;
 	inode->extent_count = count;
@@ -393,7 +309,7 @@ int record_hold(struct record *r, uint64_t ino, uint64_t epoch, bool newer,
 	struct record_inode *inode = known ? known : record_enter(r, ino);
 	if (!inode)
 		return problem_errno(why, ENOMEM, "recording inode %" PRIu64, ino);
-	int k = record_extend(r, inode, extents, count, why);
+	int k = record_extend(r, inode, newer, extents, count, why);
 	if (k < 0) {
 		if (!known)
 			record_drop(r, inode);
@@ -401,7 +317,65 @@ int record_hold(struct record *r, uint64_t ino, uint64_t epoch, bool newer,
 	}
 	inode->epoch = epoch;
 	inode->contradicted = inode->overlaid;
+	inode->spare = inode->spare && !newer;
 	*ret = inode;
+	return 0;
+}
+
+struct record_inode *record_find_heir(const struct record *r, uint64_t ino)
+{
+	struct record_inode *inode = record_find(r, ino);
+
+	if (inode)
+		return inode;
+	LIST_FOREACH (inode, &r->inodes, by_record)
+		if (inode->was == ino)
+			break;
+	return inode;
+}
+
+static int record_check_heir(const struct record *r, const struct record_inode *from, uint64_t ino,
+	uint64_t file_block, struct problem *why)
+{
+	uint64_t sum = 0;
+
+	if (record_find(r, ino))
+		return problem(why, EUCLEAN,
+			"inode %" PRIu64 " is held already, and can't take over what inode %" PRIu64
+			" had",
+			ino, from->ino);
+	for (size_t i = 0; i < from->extent_count; i++)
+		sum += from->extents[i].count;
+	if (sum > FILE_BLOCKS_MAX || file_block > FILE_BLOCKS_MAX - sum)
+		return problem(
+			why, EUCLEAN, "file block %" PRIu64 " is beyond every file", file_block);
+	return 0;
+}
+
+int record_hand_over(struct record *r, struct record_inode *from, uint64_t ino, uint64_t epoch,
+	uint64_t file_block, struct record_inode **ret, struct problem *why)
+{
+	int k = record_check_heir(r, from, ino, file_block, why);
+
+	if (k < 0)
+		return k;
+	struct record_inode *heir = record_enter(r, ino);
+	if (!heir)
+		return problem_errno(why, ENOMEM, "recording inode %" PRIu64, ino);
+	heir->epoch = epoch;
+	heir->was = from->ino;
+	heir->spare = true;
+	heir->extents = steal_pointer(from->extents);
+	heir->extent_count = from->extent_count;
+	heir->regions = from->regions;
+	from->extent_count = 0;
+	from->regions = 0;
+	for (size_t i = 0; i < heir->extent_count; i++) {
+		heir->extents[i].file_block = file_block;
+		file_block += heir->extents[i].count;
+	}
+	record_set_owner(r, heir->extents, heir->extent_count, heir->slot);
+	*ret = heir;
 	return 0;
 }
 
@@ -433,6 +407,8 @@ int record_begin_order(
 		return k;
 	uint64_t at = block;
 	const struct record_inode *owner = record_next_owner(r, region, &at, block + count);
+	while (owner && owner->spare)
+		owner = record_next_owner(r, region, &at, block + count);
 	if (owner)
 		return problem(why, EUCLEAN,
 			"blocks %" PRIu64 "+%" PRIu32

@@ -38,7 +38,11 @@ struct record_inode {
 	/* The worker told something of it that can't be true, so that what it owns is not known, or
 	 * it is overlaid: it is not shown free. */
 	bool contradicted;
-	bool overlaid;                      /* somebody else's device is over its memory */
+	bool overlaid; /* somebody else's device is over its memory */
+	/* Nobody needs what its memory holds: it was handed over from a removed file, or will be,
+	 * and was granted to nobody since. It may be zeroed. */
+	bool spare;
+	uint64_t was;                       /* the inode from which it was; 0: none */
 	uint64_t told_by;                   /* serial of the last link that told it */
 	struct watch *watch;                /* owned by holders.c */
 	struct inode_devices *devices;      /* owned by devices.c; NULL: none yet */
@@ -126,6 +130,28 @@ struct record_inode *record_contradict(struct record *r, uint64_t ino, uint64_t 
  * on, it is never shown free. */
 void record_overlay(struct record_inode *inode);
 
+/*
+ * All blocks of the inode `from` are those of `ino` now, which must not be known: one after the
+ * other in its file, from file_block on. `from` stays, with none. They may not be granted before
+ * they are zeroed, as with every block of another inode. -EUCLEAN with a sentence, -ENOMEM; then
+ * nothing has changed.
+ */
+int record_hand_over(struct record *r, struct record_inode *from, uint64_t ino, uint64_t epoch,
+	uint64_t file_block, struct record_inode **ret, struct problem *why);
+
+/* The inode of this number, or the one that it was handed over to; NULL: neither is there. */
+struct record_inode *record_find_heir(const struct record *r, uint64_t ino);
+
+/*
+ * What a helper before this one has noted of the spare inode `from` is that of `ino`, as a new
+ * worker says; that one is made if it is not known. Its extents are record_hold()'s to enter.
+ * `from` stays, with none. -ENOMEM; then nothing has changed.
+ */
+int record_inherit(struct record *r, struct record_inode *from, uint64_t ino);
+
+/* Notes that the inode is spare, for the next helper. */
+void record_note_spare(const struct record *r, const struct record_inode *inode);
+
 /* Nobody reaches the inode's memory any more: notes that, before anybody hears of it. Then
  * record_drop(). */
 void record_release(struct record *r, const struct record_inode *inode);
@@ -137,8 +163,8 @@ void record_drop(struct record *r, struct record_inode *inode);
 /*
  * May these blocks be zeroed? Notes that they are being zeroed; record_end_order() takes the same
  * numbers, and whether whole blocks were zeroed, so that nobody's bytes are left in them. -EUCLEAN
- * with a sentence if one is outside the data blocks or held, -EBUSY if too many orders are under
- * way.
+ * with a sentence if one is outside the data blocks or held, unless spare, -EBUSY if too many
+ * orders are under way.
  */
 int record_begin_order(
 	struct record *r, unsigned region, uint64_t block, uint32_t count, struct problem *why);

@@ -4,13 +4,14 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "helper/record.h"
+#include "helper/record_internal.h"
 #include "util/cleanup.h"
 #include "util/log.h"
 
 /* Consecutive blocks of one file. */
 struct run {
 	uint64_t ino;
+	bool spare;
 	struct record_extent extent;
 };
 
@@ -29,8 +30,9 @@ static bool continues(
 {
 	const struct record_extent *e = &last->extent;
 
-	return last->ino == note->ino && e->region == region && e->block + e->count == block &&
-	       e->file_block + e->count == (note->at & ~LEDGER_HELD) && e->count < UINT32_MAX;
+	return last->ino == note->ino && last->spare == !!(note->at & LEDGER_SPARE) &&
+	       e->region == region && e->block + e->count == block &&
+	       e->file_block + e->count == (note->at & LEDGER_PLACE) && e->count < UINT32_MAX;
 }
 
 static int runs_add(
@@ -49,7 +51,8 @@ static int runs_add(
 		r->room = room;
 	}
 	r->at[r->count++] = (struct run){.ino = note->ino,
-		.extent = {.file_block = note->at & ~LEDGER_HELD,
+		.spare = note->at & LEDGER_SPARE,
+		.extent = {.file_block = note->at & LEDGER_PLACE,
 			.block = block,
 			.count = 1,
 			.region = (uint16_t)region}};
@@ -94,9 +97,14 @@ static int enter(struct record *r, const struct run *runs, size_t count, struct 
 
 	if (!extents)
 		return problem_errno(why, ENOMEM, "restoring inode %" PRIu64, runs[0].ino);
-	for (size_t i = 0; i < count; i++)
+	bool spare = true;
+	for (size_t i = 0; i < count; i++) {
 		extents[i] = runs[i].extent;
+		spare = spare && runs[i].spare;
+	}
 	int k = record_hold(r, runs[0].ino, 0, false, extents, count, &inode, why);
+	if (k >= 0)
+		inode->spare = spare;
 	if (k != -EUCLEAN)
 		return k;
 	log_error("what was noted of inode %" PRIu64
@@ -125,4 +133,22 @@ int record_restore(struct record *r, struct problem *why)
 		k = enter(r, &runs.at[i], n, why);
 	}
 	return k;
+}
+
+int record_inherit(struct record *r, struct record_inode *from, uint64_t ino)
+{
+	struct record_inode *heir = record_find(r, ino);
+
+	if (!heir) {
+		heir = record_enter(r, ino);
+		if (!heir)
+			return -ENOMEM;
+		heir->spare = true;
+	}
+	record_set_owner(r, from->extents, from->extent_count, heir->slot);
+	free(from->extents);
+	from->extents = NULL;
+	from->extent_count = 0;
+	from->regions = 0;
+	return 0;
 }

@@ -257,6 +257,8 @@ static int remove_all(
 		int r = soft_device_remove(regions[d->region].physical_start, &d->soft, why);
 		if (r < 0)
 			return r;
+		(void)soft_user_note(&(struct soft_user){.users = SOFT_USERS_UNKNOWN},
+			regions[d->region].physical_start, d->soft.id);
 		soft_device_deinit(&d->soft);
 		devices->count--;
 	}

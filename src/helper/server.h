@@ -24,6 +24,7 @@
 #include "helper/record.h"
 #include "helper/revoke.h"
 #include "helper/source.h"
+#include "helper/spare.h"
 #include "helper/takeback.h"
 #include "helper/trust.h"
 #include "helper/users.h"

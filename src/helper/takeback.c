@@ -21,9 +21,21 @@ void takeback_deinit(struct server *s)
 
 /* ---- what is possible ---- */
 
-static void say_never(const char *why)
+static void say_never(const struct server *s, const char *why)
 {
-	log_warning("what was granted once is nobody else's until the next boot: %s", why);
+	switch (s->takeback.policy) {
+	case REUSE_SAME_OWNER:
+		log_warning(
+			"what was granted once is only its user's until the next boot: %s", why);
+		break;
+	case REUSE_TRUSTING:
+		log_warning("what was granted once can only be handed over as a whole until the "
+			    "next boot: %s",
+			why);
+		break;
+	default:
+		log_warning("what was granted once is nobody else's until the next boot: %s", why);
+	}
 }
 
 void takeback_start(struct server *s, const struct helper_options *o)
@@ -32,14 +44,15 @@ void takeback_start(struct server *s, const struct helper_options *o)
 	struct problem why = PROBLEM_INIT;
 	struct counts *counts = NULL;
 
+	t->policy = o->reuse;
 	if (!s->soft)
 		return;
 	if (o->reuse == REUSE_NEVER) {
-		say_never("--reuse=never");
+		say_never(s, "--reuse=never");
 		return;
 	}
 	if (counts_start(&counts, o->counts_program, &why) < 0) {
-		say_never(why.text);
+		say_never(s, why.text);
 		return;
 	}
 	reuse_init(&t->reuse, counts, s->regions[0].physical_start);
@@ -135,6 +148,13 @@ static void put_off(struct server *s, struct watch *w, pid_t pid)
 	w->delay = w->delay * 2 < HOLDERS_DELAY_MAX ? w->delay * 2 : HOLDERS_DELAY_MAX;
 }
 
+/* Is there any use in looking? What is removed may be handed over where nothing can be shown. */
+static bool can_look(const struct server *s, unsigned flags)
+{
+	return (flags & LINK_CHECK_TAKE) &&
+	       (s->takeback.possible || (spare_is_wanted(s) && (flags & LINK_CHECK_KEEP)));
+}
+
 void takeback_check(struct server *s, uint64_t id, struct record_inode *inode, unsigned flags)
 {
 	struct watch *w = inode->watch;
@@ -150,7 +170,7 @@ void takeback_check(struct server *s, uint64_t id, struct record_inode *inode, u
 		release(s, w);
 		return;
 	}
-	if ((flags & LINK_CHECK_TAKE) && s->takeback.possible)
+	if (can_look(s, flags))
 		want(s, w, flags);
 	if (live || !w->pending || !(flags & LINK_CHECK_TAKE)) {
 		live = live ? live : watch_find_live(w, true);
@@ -214,6 +234,20 @@ static bool may_be_looked_at(const struct server *s, const struct watch *w)
 	       !inode->devices->working && !is_waited_for(s, inode);
 }
 
+/* Somebody may reach it: it waits, for that to end or for another file that may have it so. Where
+ * nothing can be shown there is nothing to look at again. */
+static void quarantine(struct server *s, struct watch *w, const char *why)
+{
+	/* Once: whoever asks for space again and again has it looked at as often. */
+	if (w->pending && !w->quarantined)
+		audits_quarantine(w->inode, why);
+	w->quarantined |= w->pending;
+	spare_offer(s, w);
+	put_off(s, w, 0);
+	if (!s->takeback.possible && w->pending)
+		w->due = SERVER_NEVER;
+}
+
 /* Its turn has come. True if that takes a job, after whose end the next one has its turn. */
 static bool look(struct server *s, struct watch *w)
 {
@@ -225,6 +259,10 @@ static bool look(struct server *s, struct watch *w)
 	if (seen) { /* a process that was seen to have it: it may have let go since */
 		put_off(s, w, seen->process->pid);
 		lookout_want(s);
+		return false;
+	}
+	if (!s->takeback.possible) {
+		quarantine(s, w, "the kernel's counts can't be relied on");
 		return false;
 	}
 	if (start(s, w->inode) < 0) {
@@ -243,6 +281,15 @@ bool takeback_try(struct server *s, struct record_inode *inode)
 	       start(s, inode) == 0;
 }
 
+/* It is removed, and somebody who was granted it lives: that he has let it go nobody tells. */
+static void watch_out(struct server *s, struct watch *w, uint64_t now)
+{
+	if (w->due > now)
+		return;
+	lookout_want(s);
+	w->due = now + HOLDERS_DELAY_MAX;
+}
+
 uint64_t takeback_check_time(struct server *s, uint64_t now)
 {
 	uint64_t next = SERVER_NEVER;
@@ -252,9 +299,14 @@ uint64_t takeback_check_time(struct server *s, uint64_t now)
 		return SERVER_NEVER;
 	for (w = TAILQ_FIRST(&s->holders.pending); w; w = following) {
 		following = TAILQ_NEXT(w, entry);
+		if (watch_find_live(w, false))
+			watch_out(s, w, now);
 		/* The end of what is in the way brings us back here. */
-		if (!may_be_looked_at(s, w))
+		if (!may_be_looked_at(s, w)) {
+			if (watch_find_live(w, false) && w->due < next)
+				next = w->due;
 			continue;
+		}
 		if (w->due <= now && look(s, w))
 			return SERVER_NEVER;
 		if (w->pending && w->due > now && w->due < next)
@@ -280,15 +332,16 @@ static void judge(struct server *s, struct watch *w, const struct work_job *job)
 		release(s, w);
 		return;
 	case EBUSY:
-		/* Once: whoever asks for space again and again has it looked at as often. */
-		if (w->pending && !w->quarantined)
-			audits_quarantine(inode, job->why.text);
-		w->quarantined |= w->pending;
-		break;
+		quarantine(s, w, job->why.text);
+		return;
 	case EOPNOTSUPP:
 		if (s->takeback.possible)
-			say_never(job->why.text);
+			say_never(s, job->why.text);
 		s->takeback.possible = false;
+		if (can_look(s, w->take)) {
+			quarantine(s, w, job->why.text);
+			return;
+		}
 		w->take = 0;
 		break;
 	default:
@@ -302,7 +355,8 @@ static void judge(struct server *s, struct watch *w, const struct work_job *job)
 
 int takeback_take_result(struct server *s, struct work_job *job, struct problem *why)
 {
-	struct record_inode *inode = record_find(&s->record, job->ino);
+	/* Under way it may have been handed over. */
+	struct record_inode *inode = record_find_heir(&s->record, job->ino);
 	struct device_list before = inode->devices->list;
 
 	if (job->error == -EPIPE || job->error == -ETIMEDOUT)
@@ -312,7 +366,8 @@ int takeback_take_result(struct server *s, struct work_job *job, struct problem 
 	inode->devices->working = false;
 	if (s->takeback.looking == job->ino)
 		s->takeback.looking = 0;
+	const uint64_t ino = inode->ino; /* it may be let go now */
 	judge(s, inode->watch, job);
-	deliver_resume(s, job->ino);
+	deliver_resume(s, ino);
 	return 0;
 }

@@ -17,6 +17,7 @@
 
 #include "helper/helper.h"
 #include "helper/reuse.h"
+#include "proto/reuse.h"
 #include "helper/source.h"
 #include "util/problem.h"
 
@@ -30,7 +31,8 @@ struct takeback {
 	struct reuse reuse;   /* the background thread's */
 	pid_t reader;         /* the process that reads the counts; 0: none */
 	bool possible;        /* something can be shown; only ever becomes false */
-	uint64_t looking;     /* the inode whose turn it is; 0: none */
+	enum reuse_policy policy;
+	uint64_t looking; /* the inode whose turn it is; 0: none */
 };
 
 void takeback_init(struct takeback *t);

@@ -83,8 +83,8 @@ static int work_zero(struct work *w, struct work_job *job)
 	uint64_t at = job->offset, end = job->offset + job->length;
 
 	if (region->kind == GM_REGION_SOFT)
-		return device_work_zero(
-			region, job->offset, job->length, w->reuse, &w->stop, &job->why);
+		return device_work_zero(w->regions, job->region, job->offset, job->length,
+			&job->devices, w->reuse, &w->stop, &job->why);
 	while (at < end) {
 		uint64_t next = (at & ~(GM_BLOCK_SIZE - 1)) + GM_BLOCK_SIZE;
 		if (next > end)

@@ -39,7 +39,7 @@ struct work_job {
 	enum work_kind kind;
 	uint64_t id;          /* of the order */
 	uint64_t link_serial; /* the link that it came over */
-	/* SCRUB, ZERO: */
+	/* SCRUB, ZERO; of soft regions devices has those that may be over the blocks */
 	unsigned region;
 	uint64_t offset;
 	uint64_t length;

@@ -55,6 +55,8 @@ enum link_worker_opcode {
 	LINK_UNEXPORT = 25,
 	/* Who holds this inode? -> HOLDER for each, then REVOKED. With KILL they are killed first. */
 	LINK_REVOKE = 27,
+	/* Soft regions: the memory of a removed inode that SPARE named is another inode's, as it is; no answer. */
+	LINK_HAND_OVER = 29,
 };
 
 struct link_config {
@@ -89,7 +91,7 @@ struct link_grant {
 	gm_le64 size;  /* of the file, bytes */
 	gm_le64 extent_count;
 	gm_le32 access; /* GM_ACCESS_* */
-	gm_le32 reserved;
+	gm_le32 owner;	/* uid of the file */
 };
 static_assert(sizeof(struct link_grant) == 56, "link");
 
@@ -175,6 +177,15 @@ struct link_revoke {
 };
 static_assert(sizeof(struct link_revoke) == 32, "link");
 
+struct link_hand_over {
+	struct link_header header; /* id: 0 */
+	gm_le64 from;		   /* the inode that SPARE named; it is gone */
+	gm_le64 ino;		   /* whose its blocks are, in their order; held from now on */
+	gm_le64 epoch;		   /* of that one */
+	gm_le64 file_block;	   /* where in it they begin; they have no hole */
+};
+static_assert(sizeof(struct link_hand_over) == 48, "link");
+
 /* ---- helper -> worker ---- */
 
 enum link_helper_opcode {
@@ -187,6 +198,7 @@ enum link_helper_opcode {
 	LINK_HOLDERS_END = 14,
 	LINK_EXPORTED = 16, /* answer to EXPORT */
 	LINK_REVOKED = 18,  /* answer to REVOKE */
+	LINK_SPARE = 20,    /* before BUSY or unasked: what HAND_OVER may take as it is */
 };
 
 struct link_exported {
@@ -196,6 +208,18 @@ struct link_exported {
 	char node[64];	/* "/dev/dax0.3", NUL-padded; empty with error */
 };
 static_assert(sizeof(struct link_exported) == 88, "link");
+
+#define LINK_SPARE_ANY 1U /* for any file; else for one of this user, if the removed one was his */
+
+struct link_spare {
+	struct link_header header; /* id: 0 */
+	gm_le64 ino;		   /* of a CHECK with KEEP */
+	gm_le64 epoch;		   /* as in FREE */
+	gm_le64 blocks;		   /* that its devices have: it must have no others */
+	gm_le32 uid;
+	gm_le32 flags; /* LINK_SPARE_* */
+};
+static_assert(sizeof(struct link_spare) == 48, "link");
 
 struct link_redeem {
 	struct link_header header;

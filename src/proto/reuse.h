@@ -11,14 +11,24 @@
 
 enum reuse_policy {
 	REUSE_SHOWN, /* once the kernel's own counts show that nobody reaches it */
+	/* and, as long as they don't, as it is: */
+	REUSE_SAME_OWNER, /* for a file of the same user, if nobody else's processes had it */
+	REUSE_TRUSTING,   /* for any file */
 	REUSE_NEVER,
 };
 
-#define REUSE_POLICIES "shown or never"
+#define REUSE_POLICIES "shown, same-owner, trusting or never"
 
 static inline const char *reuse_policy_name(enum reuse_policy policy)
 {
-	return policy == REUSE_SHOWN ? "shown" : "never";
+	static const char *const names[] = {
+		[REUSE_SHOWN] = "shown",
+		[REUSE_SAME_OWNER] = "same-owner",
+		[REUSE_TRUSTING] = "trusting",
+		[REUSE_NEVER] = "never",
+	};
+
+	return names[policy];
 }
 
 static inline bool reuse_policy_parse(enum reuse_policy *ret, const char *text)

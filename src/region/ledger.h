@@ -20,10 +20,13 @@
 /* Both zero: not granted in this boot, or zeroed since. */
 struct ledger_entry {
 	uint64_t ino; /* whose bytes the block may hold */
-	uint64_t at;  /* its place in the file, in blocks; LEDGER_HELD */
+	uint64_t at;  /* its place in the file, in blocks, and LEDGER_* */
 };
 
-#define LEDGER_HELD (1ULL << 63) /* it was not shown since that nobody reaches it */
+#define LEDGER_HELD  (1ULL << 63) /* it was not shown since that nobody reaches it */
+#define LEDGER_SPARE (1ULL << 62) /* held, and may be handed over to another file */
+#define LEDGER_CLEAN (1ULL << 61) /* it was zeroed since, all the same */
+#define LEDGER_PLACE (LEDGER_CLEAN - 1)
 
 struct ledger {
 	struct ledger_entry *entries; /* one for each block of the region, from its start */

@@ -61,6 +61,9 @@ int __wrap_procscan_run(const struct scan_options *options, struct scan_result *
 int __wrap_soft_device_has_lost(uint64_t region_start, struct problem *why);
 int __wrap_soft_device_check(const struct soft_device *d, struct problem *why);
 int __wrap_soft_device_open(const struct soft_device *d, int access);
+void __wrap_procscan_identify_device(struct scan_target *ret, dev_t rdev, const char *node);
+int __wrap_soft_user_load(struct soft_user *ret, uint64_t region_start, unsigned id);
+int __wrap_soft_user_note(const struct soft_user *u, uint64_t region_start, unsigned id);
 int __wrap_soft_device_set_owner(const struct soft_device *d, uid_t uid, gid_t gid, mode_t mode);
 int __wrap_soft_device_note_exported(uint64_t region_start, struct soft_device *d);
 int __wrap_soft_device_note_window(uint64_t region_start, struct soft_device *d);
@@ -466,4 +469,49 @@ int __wrap_soft_device_set_owner(const struct soft_device *d, uid_t uid, gid_t g
 	found->gid = gid;
 	found->mode = mode;
 	return 0;
+}
+
+/* Of a device that is gone, too: nobody has cleared it yet. */
+static struct fake_device *find_noted(unsigned id)
+{
+	for (unsigned i = 0; i < FAKE_DEVICES; i++)
+		if (id > 0 && fake_soft->devices[i].id == id)
+			return &fake_soft->devices[i];
+	return NULL;
+}
+
+int __wrap_soft_user_load(struct soft_user *ret, uint64_t region_start, unsigned id)
+{
+	const struct fake_device *found = find_noted(id);
+
+	(void)region_start;
+	*ret = found ? found->user : SOFT_USER_NULL;
+	return 0;
+}
+
+int __wrap_soft_user_note(const struct soft_user *u, uint64_t region_start, unsigned id)
+{
+	struct fake_device *found = find_noted(id);
+	int r = atomic_load(&fake_soft->no_room);
+
+	(void)region_start;
+	if (found && r == 0)
+		found->user = *u;
+	return r;
+}
+
+/* /proc shows the file in the device's place. */
+void __wrap_procscan_identify_device(struct scan_target *ret, dev_t rdev, const char *node)
+{
+	char path[128];
+	_cleanup_fd_ int fd = open(path_of(path, minor(rdev)), O_RDONLY | O_CLOEXEC);
+	void *p = fd < 0 ? MAP_FAILED : mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+
+	(void)node;
+	*ret = (struct scan_target){.is_device = true};
+	if (p == MAP_FAILED)
+		return;
+	if (procscan_identify(ret, fd, p) < 0)
+		*ret = (struct scan_target){.is_device = true};
+	(void)munmap(p, 4096);
 }

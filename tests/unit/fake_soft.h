@@ -16,6 +16,7 @@
 #include "helper_rig.h"
 #include "region/soft_device.h"
 #include "region/soft_idle.h"
+#include "region/soft_user.h"
 
 #define FAKE_DEVICES 128U
 #define FAKE_RANGES  8U
@@ -31,6 +32,7 @@ struct fake_device {
 	mode_t mode;
 	size_t range_count;
 	struct soft_range ranges[FAKE_RANGES];
+	struct soft_user user; /* as it is noted */
 	/* what the test wants the kernel to count beside what is idle (fake_counts.c) */
 	bool exported;
 	atomic_uint open_elsewhere;
@@ -51,6 +53,7 @@ struct fake_soft {
 	atomic_bool hold_scan; /* looks into /proc wait as long as this is set */
 	atomic_int fail_in;    /* the device after this many more can't be made; negative: none */
 	atomic_int keep;       /* this many removals fail */
+	atomic_int no_room;    /* 0, or a negative errno of every note of a user */
 	/* fake_counts.c: */
 	bool lost;             /* root has taken away one of ours */
 	bool no_counts;        /* they can't be read here */

@@ -342,7 +342,8 @@ struct link_redeem rig_grant(struct rig *r, uint64_t ino, uint32_t access,
 		.epoch = put_le64(++r->epoch),
 		.size = put_le64(rig_size(extents, count)),
 		.extent_count = put_le64(count),
-		.access = put_le32(access)};
+		.access = put_le32(access),
+		.owner = put_le32(r->owner)};
 	rig_send(r, &m, sizeof(m), LINK_GRANT, id);
 	rig_send_extents(r, id, ino, extents, count);
 	return asked;
@@ -521,8 +522,9 @@ static _Noreturn void run_child(const struct rig *r, bool keep_fd, int out, int 
 	int protection = PROT_READ;
 	if (get_le32(grant.access) & GM_ACCESS_WRITE)
 		protection |= PROT_WRITE;
-	if (mmap(NULL, get_le64(grant.extents[0].length), protection, MAP_SHARED, fds[0], offset) ==
-		MAP_FAILED)
+	size_t length = get_le64(grant.extents[0].length);
+	void *map = mmap(NULL, length, protection, MAP_SHARED, fds[0], offset);
+	if (map == MAP_FAILED)
 		_exit(2);
 	if (!keep_fd)
 		fds[0] = close_fd(fds[0]);
@@ -531,6 +533,10 @@ static _Noreturn void run_child(const struct rig *r, bool keep_fd, int out, int 
 	while (packet_receive(sock, &command, 1, NULL, NULL, true) == 1) {
 		if (command == RIG_FORK)
 			child_fork(sock);
+		else if (command == RIG_UNMAP && munmap(map, length) == 0)
+			(void)packet_send(sock, "u", 1, NULL, 0, true);
+		else if (command == RIG_CLOSE && close(fds[0]) == 0)
+			(void)packet_send(sock, "c", 1, NULL, 0, true);
 		else if (command == RIG_PASS)
 			(void)packet_send(sock, "p", 1, fds, 1, true);
 	}

@@ -32,6 +32,7 @@ struct rig {
 	int control;    /* the supervisor's end of its link to the helper */
 	int worker;     /* the worker's end of its link to the helper; -1: none */
 	uint64_t epoch; /* of the last grant */
+	uid_t owner;    /* of the files that are granted */
 };
 
 /* Makes the region, too. */
@@ -139,9 +140,11 @@ struct rig_child {
 
 /* What a child can be told over its socket. */
 enum rig_command {
-	RIG_FORK = 'f', /* have a child of its own that keeps the mapping; it answers with that
-			   one's pid */
-	RIG_PASS = 'p', /* send the region's descriptor back over the socket */
+	RIG_FORK = 'f',  /* have a child of its own that keeps the mapping; it answers with that
+			    one's pid */
+	RIG_UNMAP = 'u', /* give up the mapping; it answers with a byte */
+	RIG_CLOSE = 'c', /* close the descriptor; it answers with a byte */
+	RIG_PASS = 'p',  /* send the region's descriptor back over the socket */
 };
 
 /* It has asked for a grant when this returns; rig_child_wait() returns once it has mapped it. */

@@ -37,6 +37,7 @@ static inline void pool_open(struct pool *p)
 /* What a worker does that dies and comes back; under another kernel if new_boot. */
 static inline void pool_reopen(struct pool *p, bool new_boot)
 {
+	ns_spares_forget(&p->ns);
 	p->store = store_close(p->store);
 	p->boot_id[0] = (uint8_t)(p->boot_id[0] + new_boot);
 	pool_open(p);
@@ -81,6 +82,7 @@ static inline void pool_init(struct pool *p, uint64_t data_blocks, uint64_t max_
 
 static inline void pool_deinit(struct pool *p)
 {
+	ns_spares_forget(&p->ns);
 	p->store = store_close(p->store);
 	free(p->media.base);
 }

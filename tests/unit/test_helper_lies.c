@@ -56,6 +56,7 @@ union message {
 	struct link_check check;
 	struct link_export export;
 	struct link_revoke revoke;
+	struct link_hand_over hand_over;
 };
 
 /* How far the talk is when a message comes. */
@@ -180,6 +181,15 @@ static struct truth true_revoke(void)
 	struct truth t = truth(LINK_REVOKE, STAGE_UP, sizeof(t.m.revoke));
 
 	t.m.revoke = (struct link_revoke){.ino = put_le64(LIED_ONLY)};
+	return t;
+}
+
+static struct truth true_hand_over(void)
+{
+	struct truth t = truth(LINK_HAND_OVER, STAGE_UP, sizeof(t.m.hand_over));
+
+	t.m.hand_over =
+		(struct link_hand_over){.from = put_le64(GRANTED), .ino = put_le64(LIED_ONLY)};
 	return t;
 }
 
@@ -406,7 +416,6 @@ static const struct lie lies[] = {
 	{"GRANT no access", true_grant, FIELD(link_grant, access), 0, END_LINK},
 	{"GRANT write only", true_grant, FIELD(link_grant, access), GM_ACCESS_WRITE, END_LINK},
 	{"GRANT more access", true_grant, FIELD(link_grant, access), 7, END_LINK},
-	{"GRANT reserved", true_grant, FIELD(link_grant, reserved), 1, END_LINK},
 	{"REFUSE id", true_refuse, FIELD(link_header, id), 1ULL << 60, END_LINK},
 	{"REFUSE without an error", true_refuse, FIELD(link_refuse, error), 0, END_LINK},
 	{"REFUSE no errno", true_refuse, FIELD(link_refuse, error), 4096, END_LINK},
@@ -482,6 +491,12 @@ static const struct lie lies[] = {
 	{"REVOKE inode 0", true_revoke, FIELD(link_revoke, ino), 0, END_LINK},
 	{"REVOKE unknown flags", true_revoke, FIELD(link_revoke, flags), 2, END_LINK},
 	{"REVOKE of nobody", true_revoke, FIELD(link_revoke, uid), UINT32_MAX, END_LINK},
+	{"HAND_OVER id", true_hand_over, FIELD(link_header, id), 1, END_LINK},
+	{"HAND_OVER from inode 0", true_hand_over, FIELD(link_hand_over, from), 0, END_LINK},
+	{"HAND_OVER to inode 0", true_hand_over, FIELD(link_hand_over, ino), 0, END_LINK},
+	{"HAND_OVER to itself", true_hand_over, FIELD(link_hand_over, ino), GRANTED, END_LINK},
+	{"HAND_OVER of what is granted", true_hand_over, FIELD(link_hand_over, file_block), 1,
+		END_NOTHING},
 	{"EXPORT that takes away what was granted", export_of_nothing, FIELD(link_export, ino),
 		GRANTED, END_EXPORT},
 	{"EXPORT with an old number", export_of_nothing, FIELD(link_export, epoch), 1, END_EXPORT},

@@ -398,6 +398,86 @@ Test(helper_record, data_blocks_that_are_none_any_more_are_refused)
 	cr_expect(strstr(why.text, "inode 7"), "%s", why.text);
 }
 
+/* Nobody has said yet, or lived to say, to whom it has gone: the worker tells. */
+static void inherit(uint64_t from_ino, uint64_t ino)
+{
+	struct record_inode *from = record_find(&record, from_ino);
+
+	cr_assert(from && from->spare);
+	cr_assert_eq(record_inherit(&record, from, ino), 0);
+	record_drop(&record, from);
+}
+
+Test(helper_record, the_next_helper_knows_what_may_be_handed_over_and_whose_bytes_it_has)
+{
+	static const struct record_extent e[] = {{0, 20, 4, 0}};
+
+	cr_assert_eq(hold(7, 1, e, 1), 0);
+	cr_assert_eq(restart(), 0);
+	cr_expect_not(record_find(&record, 7)->spare);
+	record_note_spare(&record, record_find(&record, 7));
+	cr_assert_eq(restart(), 0);
+	inherit(7, 8);
+	cr_expect_eq(told(8, e, 1), 0, "%s", why.text);
+	cr_expect_eq(owner_of(0, 23), 8);
+	cr_expect_eq(hold(8, 10, e, 1), -EUCLEAN, "it has another's bytes");
+	zero(20, 2, true);
+	cr_assert_eq(restart(), 0);
+	inherit(7, 8);
+	cr_expect_eq(told(8, e, 1), 0, "%s", why.text);
+	cr_expect_eq(hold(8, 10, e, 1), -EUCLEAN, "half of it has");
+	zero(22, 2, true);
+	cr_expect_eq(hold(8, 10, e, 1), 0);
+	cr_assert_eq(restart(), 0);
+	cr_expect_null(record_find(&record, 7));
+	cr_assert_not_null(record_find(&record, 8));
+	cr_expect_not(record_find(&record, 8)->spare);
+	cr_expect_eq(told(8, e, 1), 0);
+}
+
+/* The helper has died while it noted the first grant of what was handed over. */
+Test(helper_record, a_grant_of_what_was_handed_over_may_be_half_noted)
+{
+	static const struct record_extent e[] = {{5, 20, 4, 0}};
+	const struct ledger_entry states[] = {
+		{7, 2 | LEDGER_HELD | LEDGER_SPARE | LEDGER_CLEAN},
+		{7, LEDGER_CLEAN},
+		{8, LEDGER_CLEAN},
+		{8, 7 | LEDGER_HELD},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(states); i++) {
+		setup();
+		notes[0][20] = (struct ledger_entry){8, 5 | LEDGER_HELD};
+		notes[0][21] = (struct ledger_entry){8, 6 | LEDGER_HELD};
+		notes[0][22] = states[i];
+		notes[0][23] =
+			(struct ledger_entry){7, 3 | LEDGER_HELD | LEDGER_SPARE | LEDGER_CLEAN};
+		cr_assert_eq(restart(), 0, "%s", why.text);
+		inherit(7, 8);
+		cr_expect_eq(told(8, e, 1), 0, "state %zu: %s", i, why.text);
+		cr_expect_eq(hold(8, 10, e, 1), 0, "state %zu", i);
+		record_deinit(&record);
+	}
+	record_init(&record);
+}
+
+Test(helper_record, what_was_handed_over_is_released_with_nothing_left)
+{
+	static const struct record_extent e[] = {{0, 20, 2, 0}};
+
+	cr_assert_eq(hold(7, 1, e, 1), 0);
+	record_find(&record, 7)->spare = true;
+	record_note_spare(&record, record_find(&record, 7));
+	zero(20, 1, true);
+	release(7);
+	cr_assert_eq(restart(), 0);
+	cr_expect_eq(record.inode_count, 0);
+	cr_expect_eq(notes[0][20].ino, 0);
+	cr_expect_eq(notes[0][21].ino, 7, "its bytes are still there");
+	cr_expect_eq(record_begin_order(&record, 0, 20, 2, NULL), 0);
+}
+
 /* Two blocks for one place of a file: no helper has noted that. */
 Test(helper_record, notes_that_make_no_sense_keep_their_blocks_out_of_use)
 {

@@ -190,6 +190,30 @@ Test(helper_reuse, a_holder_that_lives_is_waited_for)
 	rig_expect_free(&rig, 11, rig.epoch);
 }
 
+static void tell(const struct rig_child *c, enum rig_command command)
+{
+	char word = (char)command, answer = 0;
+
+	cr_assert_eq(write(c->sock, &word, 1), 1);
+	cr_assert_eq(read(c->sock, &answer, 1), 1);
+}
+
+Test(helper_reuse, who_has_let_it_go_is_waited_for_no_more)
+{
+	learn();
+	struct rig_child c = rig_child_start(&rig, true);
+	(void)rig_grant(&rig, 11, RW, small, 2);
+	rig_child_wait(&c);
+	unsigned id = fake_soft->last_id;
+	tell(&c, RIG_UNMAP);
+	expect_answer(11, REMOVED, LINK_BUSY);
+	rig_expect_nothing(&rig, 1500); /* it has its descriptor */
+	tell(&c, RIG_CLOSE);
+	rig_expect_free(&rig, 11, rig.epoch);
+	cr_expect_null(fake_soft_find(id));
+	rig_child_end(&c);
+}
+
 Test(helper_reuse, a_grant_of_meanwhile_gets_new_devices)
 {
 	unsigned id;

@@ -110,8 +110,10 @@ static void expect_no_fault(unsigned step)
 	uint64_t bytes = pool.region.blocks * GM_BLOCK_SIZE;
 	struct fsck_report report;
 
-	store_make_stamp(&stamps[0], pool.super.uuid, 0, GM_STAMP_FIRST, pool.region.blocks, no_token);
-	store_make_stamp(&stamps[1], pool.super.uuid, 0, GM_STAMP_LAST, pool.region.blocks, no_token);
+	store_make_stamp(
+		&stamps[0], pool.super.uuid, 0, GM_STAMP_FIRST, pool.region.blocks, no_token);
+	store_make_stamp(
+		&stamps[1], pool.super.uuid, 0, GM_STAMP_LAST, pool.region.blocks, no_token);
 	const struct fsck_input in = {.area = pool.media.base,
 		.area_bytes = pool.media.size,
 		.region_count = 1,
@@ -169,11 +171,23 @@ static void remove_any(void)
 		(void)ns_rmdir(&pool.ns, &pool.rq, n.parent, n.name, n.length);
 }
 
+/* At times with the blocks of removed files that somebody may still reach. */
 static void resize_any(void)
 {
 	static const uint64_t units[] = {1, 512, 4096, GM_BLOCK_SIZE / 2, GM_BLOCK_SIZE};
+	bool spares = chance_below(2);
+	uint64_t *inos = NULL;
+	size_t count = 0;
 
+	cr_assert_eq(ns_list_held_orphans(&pool.ns, &inos, &count), 0);
+	for (size_t n = 0; spares && n < count; n++) {
+		const struct ns_spare spare = {.ino = inos[n], .any = true};
+
+		cr_assert_eq(ns_spare_add(&pool.ns, &spare), 0);
+	}
 	(void)pool_resize(&pool, any(), chance_below(80) * units[chance_below(5)]);
+	ns_spares_forget(&pool.ns);
+	free(inos);
 }
 
 /* Some of the blocks, as scrubbing goes; all of it at times. */

@@ -69,11 +69,16 @@ Test(options, defaults_change_nothing_on_the_region)
 Test(options, memory_comes_back_when_it_is_shown_free_unless_it_is_never_to)
 {
 	_cleanup_(options_deinit) struct options o = OPTIONS_NULL, never = OPTIONS_NULL;
+	_cleanup_(options_deinit) struct options owner = OPTIONS_NULL, trusting = OPTIONS_NULL;
 
 	cr_assert_eq(parse(&o, "x /mnt", true), 0);
 	cr_expect_eq(o.reuse, REUSE_SHOWN);
 	cr_assert_eq(parse(&never, "x --reuse never /mnt", true), 0);
 	cr_expect_eq(never.reuse, REUSE_NEVER);
+	cr_assert_eq(parse(&owner, "x --reuse=same-owner /mnt", true), 0);
+	cr_expect_eq(owner.reuse, REUSE_SAME_OWNER);
+	cr_assert_eq(parse(&trusting, "x --reuse=trusting /mnt", true), 0);
+	cr_expect_eq(trusting.reuse, REUSE_TRUSTING);
 }
 
 Test(options, help_and_version_need_nothing_else)
@@ -117,9 +122,9 @@ Test(options, refuses_with_a_sentence)
 		{"x -fz /mnt", "-z is not an option", true},
 		{"x /mnt -o", "-o needs a value", true},
 		{"x --format=maybe /mnt", "never, blank or force", true},
-		{"x --reuse=sometimes /mnt", "shown or never", true},
-		{"x --reuse=same-owner /mnt", "shown or never", true},
-		{"x --reuse= /mnt", "shown or never", true},
+		{"x --reuse=sometimes /mnt", "trusting or never", true},
+		{"x --reuse=same_owner /mnt", "shown, same-owner, trusting or never", true},
+		{"x --reuse= /mnt", "trusting or never", true},
 		{"x --name a/b /mnt", "--name a/b", true},
 		{"x --name .. /mnt", "--name ..", true},
 		{"x --name= /mnt", "--name", true},

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What the next helper finds (region/ledger.h). A helper may be killed between any two stores; the
+ * kernel keeps what it has stored. So whatever is half done must still be a part of what an honest
+ * worker tells, and an entry that is held always names its inode.
+ */
+#include <errno.h>
+#include <inttypes.h>
+
+#include "helper/record_internal.h"
+
+static struct ledger_entry *notes_of(const struct record *r, unsigned region, uint64_t block)
+{
+	return r->regions[region].notes + block;
+}
+
+static void store(uint64_t *word, uint64_t value)
+{
+	__atomic_store_n(word, value, __ATOMIC_RELEASE);
+}
+
+/* Whose bytes the block may have; 0: nobody's. */
+static uint64_t former(const struct ledger_entry *note)
+{
+	return note->at & LEDGER_CLEAN ? 0 : note->ino;
+}
+
+static void note_held(struct ledger_entry *note, uint64_t ino, uint64_t file_block)
+{
+	if (note->ino != ino) {
+		/* It was handed over, and zeroed since: first it is nobody's. */
+		if (note->ino != 0)
+			store(&note->at, LEDGER_CLEAN);
+		store(&note->ino, ino);
+	}
+	store(&note->at, file_block | LEDGER_HELD);
+}
+
+void record_note_held(const struct record *r, uint64_t ino, bool granted,
+	const struct record_extent *extents, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct ledger_entry *n = notes_of(r, extents[i].region, extents[i].block);
+		for (uint32_t j = 0; j < extents[i].count; j++)
+			if (granted || !(n[j].at & LEDGER_HELD))
+				note_held(&n[j], ino, extents[i].file_block + j);
+	}
+}
+
+static void note_nothing(struct ledger_entry *note)
+{
+	store(&note->ino, 0);
+	store(&note->at, 0);
+}
+
+void record_note_clean(const struct record *r, unsigned region, uint64_t block, uint32_t count)
+{
+	struct ledger_entry *n = notes_of(r, region, block);
+
+	for (uint32_t j = 0; j < count; j++) {
+		if (n[j].at & LEDGER_HELD) /* spare: it stays whose it is */
+			store(&n[j].at, n[j].at | LEDGER_CLEAN);
+		else if (n[j].ino != 0)
+			note_nothing(&n[j]);
+	}
+}
+
+void record_note_spare(const struct record *r, const struct record_inode *inode)
+{
+	for (size_t i = 0; i < inode->extent_count; i++) {
+		const struct record_extent *e = &inode->extents[i];
+		struct ledger_entry *n = notes_of(r, e->region, e->block);
+		for (uint32_t j = 0; j < e->count; j++)
+			store(&n[j].at, n[j].at | LEDGER_SPARE);
+	}
+}
+
+void record_release(struct record *r, const struct record_inode *inode)
+{
+	for (size_t i = 0; i < inode->extent_count; i++) {
+		const struct record_extent *e = &inode->extents[i];
+		struct ledger_entry *n = notes_of(r, e->region, e->block);
+		for (uint32_t j = 0; j < e->count; j++) {
+			store(&n[j].at, n[j].at & ~(LEDGER_HELD | LEDGER_SPARE));
+			if (n[j].at & LEDGER_CLEAN)
+				note_nothing(&n[j]);
+		}
+	}
+}
+
+/*
+ * A worker that was taken over could hand one guest's block to the next with its bytes in it, or
+ * have the helper killed and tell the next one another story. What was granted in this boot must
+ * have been zeroed by a helper before another inode gets it; what never was is the worker's word.
+ * Whoever is told to be held may have blocks that are not zeroed yet, if they were handed over.
+ */
+int record_check_former(const struct record *r, uint64_t ino, bool granted,
+	const struct record_extent *extents, size_t count, struct problem *why)
+{
+	for (size_t i = 0; i < count; i++) {
+		const struct record_extent *e = &extents[i];
+		const uint32_t *o = record_owners(r, e->region, e->block);
+		const struct ledger_entry *n = notes_of(r, e->region, e->block);
+		for (uint32_t j = 0; j < e->count; j++)
+			if ((granted || o[j] == 0) && former(&n[j]) != 0 && former(&n[j]) != ino)
+				return problem(why, EUCLEAN,
+					"block %" PRIu64 " of region %u was granted for inode "
+					"%" PRIu64 " and not zeroed since",
+					e->block + j, e->region, n[j].ino);
+	}
+	return 0;
+}
+
+int record_check_notes(const struct record *r, unsigned region, uint64_t block, uint32_t count,
+	struct problem *why)
+{
+	const uint32_t *o = record_owners(r, region, block);
+	const struct ledger_entry *n = notes_of(r, region, block);
+
+	for (uint32_t j = 0; j < count; j++)
+		if (o[j] == 0 && (n[j].at & LEDGER_HELD))
+			return problem(why, EUCLEAN,
+				"block %" PRIu64 " of region %u was granted for inode %" PRIu64
+				" and not shown free since",
+				block + j, region, n[j].ino);
+	return 0;
+}
