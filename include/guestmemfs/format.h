@@ -149,8 +149,8 @@ struct gm_inode {
 	gm_le64 stale_from; /* file offset from which the rest of its block must be zeroed before a grant; 0: none */
 	gm_le32 rdev_major; /* device nodes: at most GM_RDEV_MAJOR_MAX; else 0 */
 	gm_le32 rdev_minor; /* device nodes: at most GM_RDEV_MINOR_MAX; else 0 */
-	uint8_t reserved_policy[8]; /* page size, NUMA policy, node */
-	uint8_t reserved_quota[16]; /* bytes, files */
+	uint8_t reserved_policy[8]; /* NUMA policy, node */
+	uint8_t reserved_quota[16]; /* limits of other things than bytes, which are an attribute */
 	uint8_t reserved_subblock[16]; /* 4 KiB sub-block storage of small I/O files */
 	uint8_t reserved[32];
 };
@@ -173,6 +173,18 @@ struct gm_dirent {
 	/* name_len bytes of name follow, then zeros up to a multiple of 8; no NUL, no '/' in it */
 };
 static_assert(sizeof(struct gm_dirent) == 32, "format");
+
+/* An extended attribute. Names, and what a value may be: docs/format.md. */
+struct gm_xattr {
+	gm_le64 ino;
+	gm_le32 value_len; /* 0 to GM_XATTR_VALUE_MAX */
+	gm_le16 name_len;  /* 1 to GM_NAME_MAX */
+	gm_le16 reserved;
+	/* name_len bytes of name with its namespace ("user.x"), value_len bytes of value, then zeros up to a multiple of 8 */
+};
+static_assert(sizeof(struct gm_xattr) == 16, "format");
+
+#define GM_XATTR_VALUE_MAX 65536U
 
 struct gm_extent {
 	gm_le64 ino;
@@ -207,9 +219,9 @@ enum gm_section_type {
 	GM_SECTION_QUARANTINED = 7, /* block map: unowned blocks that somebody might still reach */
 	GM_SECTION_RESULTS = 8,	    /* struct gm_result: changes whose replies may not have been sent */
 	/* from here on only if they have records */
+	GM_SECTION_XATTRS = 9,	 /* struct gm_xattr with name and value, by ascending (ino, name) */
 	GM_SECTION_TARGETS = 10, /* struct gm_target with text, by ascending ino */
-	/* numbers for what is to come; refused by this version */
-	GM_SECTION_XATTRS = 9,
+	/* number for what is to come; refused by this version */
 	GM_SECTION_EXPORTS = 11,
 };
 
@@ -280,6 +292,7 @@ enum gm_record_type { /* what the change was; its effect is in the items alone *
 	GM_RECORD_LINK = 12,
 	GM_RECORD_SYMLINK = 13,
 	GM_RECORD_MKNOD = 14,
+	GM_RECORD_XATTR = 15,
 	GM_RECORD_FALLOCATE = 16,
 	GM_RECORD_TYPE_LAST = GM_RECORD_FALLOCATE,
 };
@@ -308,10 +321,10 @@ enum gm_item_type {
 	GM_ITEM_EXTENT_REMOVED = 6,  /* struct gm_extent: the blocks are now free and dirty */
 	GM_ITEM_BLOCKS = 7,	     /* struct gm_blocks: a state of blocks */
 	GM_ITEM_BOOT = 8,	     /* struct gm_boot */
+	GM_ITEM_XATTR = 9,	     /* struct gm_xattr with name and value: made, or replaced whole */
+	GM_ITEM_XATTR_REMOVED = 10,  /* struct gm_xattr with name and no value */
 	GM_ITEM_TARGET = 11,	     /* struct gm_target and text, once for each symlink */
 	/* numbers for what is to come; refused by this version */
-	GM_ITEM_XATTR = 9,
-	GM_ITEM_XATTR_REMOVED = 10,
 	GM_ITEM_EXPORT = 12,
 	GM_ITEM_EXPORT_REMOVED = 13,
 	GM_ITEM_FREEZE = 14,

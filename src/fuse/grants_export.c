@@ -42,6 +42,14 @@ static void answer(
 	g->config.exported(g->config.data, ino, error, reason, node);
 }
 
+static void send_node(struct grants *g, unsigned opcode, uint64_t ino, uint64_t epoch, uint64_t id,
+	const struct asker *asker)
+{
+	const struct inode *i = meta_inode(g->meta, ino);
+
+	grants_send_export(&g->outbox, opcode, i, ns_node_mode(g->meta, i), epoch, id, asker);
+}
+
 /* The file is clean. Held and exported first, by a committed record, as with a grant. */
 void grants_begin_export(struct grants *g, uint64_t ino, const struct asker *asker)
 {
@@ -65,8 +73,7 @@ void grants_begin_export(struct grants *g, uint64_t ino, const struct asker *ask
 	}
 	ns_spare_remove(g->config.ns, ino);
 	*place = (struct transition){.ino = ino, .was_exported = was_exported};
-	grants_send_export(&g->outbox, LINK_EXPORT, meta_inode(g->meta, ino),
-		epochs_next(&g->epochs, ino), ino, asker);
+	send_node(g, LINK_EXPORT, ino, epochs_next(&g->epochs, ino), ino, asker);
 }
 
 /* A node that could not be made is no export; the inode stays held, since that is what the journal
@@ -106,8 +113,7 @@ static void answer_end(struct grants *g, const struct transition *t, int error)
 
 static void send_end(struct grants *g, uint64_t ino, const struct asker *asker)
 {
-	grants_send_export(&g->outbox, LINK_UNEXPORT, meta_inode(g->meta, ino), 0,
-		GRANTS_UNEXPORT_ID | ino, asker);
+	send_node(g, LINK_UNEXPORT, ino, 0, GRANTS_UNEXPORT_ID | ino, asker);
 }
 
 int grants_unexport(struct grants *g, uint64_t ino, const struct asker *asker)
@@ -155,7 +161,7 @@ void grants_node_changed(struct grants *g, uint64_t ino)
 
 	/* One that is about to end must not open once more. */
 	if (g->ready && is_exported(g, ino) && !(place && place->ends))
-		grants_send_export(&g->outbox, LINK_NODE, meta_inode(g->meta, ino), 0, 0, NULL);
+		send_node(g, LINK_NODE, ino, 0, 0, NULL);
 }
 
 /* ---- the link ---- */

@@ -159,7 +159,7 @@ void grants_send_grant(
 	send_extents(o, p, id);
 }
 
-void grants_send_export(struct outbox *o, unsigned opcode, const struct inode *inode,
+void grants_send_export(struct outbox *o, unsigned opcode, const struct inode *inode, uint32_t mode,
 	uint64_t epoch, uint64_t id, const struct asker *asker)
 {
 	struct parts p = {.inode = inode};
@@ -175,7 +175,7 @@ void grants_send_export(struct outbox *o, unsigned opcode, const struct inode *i
 	if (opcode != LINK_UNEXPORT) {
 		m.uid = put_le32(inode->attr.uid);
 		m.gid = put_le32(inode->attr.gid);
-		m.mode = put_le32(inode->attr.mode & 0777);
+		m.mode = put_le32(mode);
 	}
 	if (opcode == LINK_EXPORT) {
 		m.epoch = put_le64(epoch);

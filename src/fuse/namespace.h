@@ -9,8 +9,10 @@
  *
  * Errors that any function may give beside its own: -ENOENT there is no such directory (any more),
  * -ESTALE there is no such inode (any more); for changes also -ENOSPC the metadata area or the
- * number of files is exhausted, -ENOMEM. Functions that take a name: -ENOENT empty, -ENAMETOOLONG
- * more than GM_NAME_MAX bytes, -EINVAL '/' or NUL in it, -ENOTDIR the parent is a file.
+ * number of files is exhausted, -EDQUOT a quota is (or the change moves more under
+ * it than it has left), -EXDEV a file would have names under different quotas, -ENOMEM. Functions
+ * that take a name: -ENOENT empty, -ENAMETOOLONG more than GM_NAME_MAX bytes, -EINVAL '/' or NUL in
+ * it, -ENOTDIR the parent is a file.
  */
 #ifndef GM_FUSE_NAMESPACE_H
 #define GM_FUSE_NAMESPACE_H
@@ -48,6 +50,7 @@ struct namespace
 	struct ns_heritage heritage; /* likewise */
 	struct ns_spare *spares;     /* owned; ns_spares_forget() frees it */
 	size_t spare_count, spare_room;
+	uint32_t owner; /* of the instance: he sets quotas, as root does; root at first */
 };
 
 /* Who asks, when, and under which number: goes into times, owners and the journal. */
@@ -56,6 +59,7 @@ struct ns_request {
 	uint64_t unique;     /* of the FUSE request; 0 if none asks */
 	uint32_t uid;
 	uint32_t gid;
+	uint32_t umask; /* of who creates something: a default list takes its place */
 };
 
 /* store must have its mount begun (store_begin_mount()) and must outlive ns. */
@@ -89,6 +93,9 @@ int ns_dir_end(const struct namespace *ns, uint64_t dir, uint64_t *ret);
 
 /* Blocks of GM_BLOCK_SIZE; files: max_files. */
 void ns_statfs(const struct namespace *ns, struct statvfs *ret);
+
+/* The same below a quota: no more than it allows. */
+void ns_statfs_at(const struct namespace *ns, uint64_t ino, struct statvfs *ret);
 
 /* ---- names ---- */
 
@@ -176,6 +183,45 @@ struct ns_change {
  */
 int ns_setattr(struct namespace *ns, const struct ns_request *rq, uint64_t ino,
 	const struct ns_change *change, struct stat *ret);
+
+/* ---- extended attributes ---- */
+
+#define NS_XATTR_BYTES_MAX (128U << 10) /* of one inode, as they lie on the media */
+
+struct ns_xattr {
+	const char *name; /* with its namespace */
+	const void *value;
+	size_t value_len;
+	int flags; /* XATTR_CREATE, XATTR_REPLACE or 0 */
+};
+
+/*
+ * "user." on files and directories, "trusted." and "security." on everything, the two access
+ * control lists, and of "user.guestmemfs." what has a meaning: pagesize and quota. -EOPNOTSUPP
+ * another name; -ERANGE a name too long; -E2BIG a value too long; -EINVAL a value that is none for
+ * its name; -EEXIST and -ENODATA by the flags; -EPERM "user." on what is neither file nor
+ * directory, or a quota by somebody else than root and the instance's owner; -EACCES a default
+ * list, -ENOTDIR a quota on what is no directory; -ENOSPC the inode's names or bytes, or all
+ * attributes together, have reached their limit.
+ */
+int ns_setxattr(
+	struct namespace *ns, const struct ns_request *rq, uint64_t ino, const struct ns_xattr *x);
+
+/* -ENODATA there is none; a list that is not there is removed all the same. */
+int ns_removexattr(
+	struct namespace *ns, const struct ns_request *rq, uint64_t ino, const char *name);
+
+/* *ret is valid until the next change. -ENODATA. */
+int ns_getxattr(const struct namespace *ns, uint64_t ino, const char *name, const void **ret,
+	size_t *length);
+
+/* Each with its NUL, malloc'ed. privileged: "trusted." names as well. Quotas are never listed. */
+int ns_listxattr(
+	const struct namespace *ns, uint64_t ino, bool privileged, char **ret, size_t *size);
+
+/* The permission bits of a device node over the file, where an access list means nothing: nobody
+ * gets there what the list denies him. */
+uint32_t ns_node_mode(const struct meta *m, const struct inode *i);
 
 /* ---- space: fallocate(2) and lseek(2) ---- */
 

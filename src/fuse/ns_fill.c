@@ -44,7 +44,7 @@ int ns_plan_fill(const struct namespace *ns, const struct inode *i, uint64_t fir
 	for (uint64_t at = first; (gap = next_gap(i, &at, end)) > 0; at += gap)
 		need += gap;
 	if (need > 0) {
-		r = alloc_plan(ns_meta(ns)->alloc, need, ALLOC_UNIT_AUTO, &f.extents, &f.count);
+		r = alloc_plan(ns_meta(ns)->alloc, need, ns_unit_of(ns, i), &f.extents, &f.count);
 		if (r < 0)
 			return r;
 	}
@@ -53,21 +53,23 @@ int ns_plan_fill(const struct namespace *ns, const struct inode *i, uint64_t fir
 }
 
 /* What nobody reaches serves first. A file that is held already has devices of its own, and a
- * helper that could not tell which of its blocks are to be zeroed. */
+ * helper that could not tell which of its blocks are to be zeroed. One that insists on 1 GiB units
+ * takes free ones only. */
 static int plan_with_spare(const struct namespace *ns, const struct inode *i,
 	struct inode_attr *attr, struct ns_fill *ret)
 {
 	struct ns_fill f = {.first = ret->first, .end = ret->end};
 	uint64_t blocks = f.end - f.first, at = f.first;
 
-	if ((attr->flags & GM_INODE_HELD) || next_gap(i, &at, f.end) != blocks)
+	if ((attr->flags & GM_INODE_HELD) || ns_unit_of(ns, i) == ALLOC_UNIT_1G ||
+		next_gap(i, &at, f.end) != blocks)
 		return -ENOSPC;
 	f.from = ns_spare_find(ns, attr->uid, f.first, blocks);
 	if (!f.from)
 		return -ENOSPC;
 	uint64_t rest = blocks - inode_blocks(f.from);
 	int r = rest == 0 ? 0
-			  : alloc_plan(ns_meta(ns)->alloc, rest, ALLOC_UNIT_AUTO, &f.extents,
+			  : alloc_plan(ns_meta(ns)->alloc, rest, ns_unit_of(ns, i), &f.extents,
 				    &f.count);
 	if (r < 0)
 		return r;

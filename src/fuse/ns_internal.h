@@ -3,7 +3,8 @@
  * What the files of the namespace share among themselves: namespace.c (reading, helpers),
  * ns_names.c (create, remove), ns_links.c (links, symlinks, nodes), ns_rename.c, ns_setattr.c,
  * ns_fill.c (blocks that a file gets), ns_spares.c (those that another one leaves it), ns_space.c
- * (fallocate, seek), ns_users.c (open, held, zeroed).
+ * (fallocate, seek), ns_users.c (open, held, zeroed), ns_xattr.c, ns_acl.c, ns_policy.c and
+ * ns_quota.c.
  */
 #ifndef GM_FUSE_NS_INTERNAL_H
 #define GM_FUSE_NS_INTERNAL_H
@@ -145,5 +146,45 @@ struct ns_kind {
 
 int ns_make(struct namespace *ns, const struct ns_request *rq, const struct ns_name *where,
 	const struct ns_kind *kind, struct stat *ret);
+
+/* ---- attributes (ns_xattr.c, ns_acl.c, ns_policy.c, ns_quota.c): items for a change ---- */
+
+/* -ENOSPC the inode has too many. */
+int ns_put_xattr(const struct namespace *ns, struct txn *t, uint64_t ino, const char *name,
+	const void *value, size_t value_len);
+
+/* Nothing if there is none. */
+void ns_take_xattr(const struct namespace *ns, struct txn *t, uint64_t ino, const char *name);
+
+/* Sets attr's permission bits too; attr is put by the caller. -EINVAL it is no list. */
+int ns_put_access_acl(const struct namespace *ns, struct txn *t, struct inode_attr *attr,
+	const void *acl, size_t size);
+
+/* The inode's access list, if it has one, follows its new permission bits. */
+int ns_follow_mode(const struct namespace *ns, struct txn *t, const struct inode_attr *attr);
+
+/*
+ * Puts a new inode, with all that it inherits from its directory. Of the permission bits that were
+ * asked for, the default list or else the umask leaves what it allows.
+ */
+int ns_inherit(const struct namespace *ns, struct txn *t, const struct inode *dir,
+	struct inode_attr *attr, uint32_t umask);
+
+/* -EINVAL no page size, or none that this file or pool can have. */
+int ns_put_page_size(const struct namespace *ns, struct txn *t, const struct inode *i,
+	const void *value, size_t value_len);
+void ns_inherit_page_size(const struct namespace *ns, struct txn *t, const struct inode *dir,
+	const struct inode_attr *attr);
+
+/* What a file's memory is made of: the unit to ask the allocator for, the blocks of which it comes
+ * and goes at the least, and whether it can be so large. */
+enum alloc_unit ns_unit_of(const struct namespace *ns, const struct inode *i);
+uint64_t ns_granule_of(const struct namespace *ns, const struct inode *i);
+bool ns_size_fits(const struct namespace *ns, const struct inode *i, uint64_t size);
+
+/* -EPERM, -EINVAL no number of bytes, -EXDEV a file below has a name outside. */
+int ns_put_quota(const struct namespace *ns, const struct ns_request *rq, struct txn *t,
+	const struct inode *dir, const void *value, size_t value_len);
+bool ns_may_set_quota(const struct namespace *ns, const struct ns_request *rq);
 
 #endif

@@ -65,11 +65,13 @@ int ns_make(struct namespace *ns, const struct ns_request *rq, const struct ns_n
 	if (r < 0)
 		return r;
 	attr = new_attr(ns_meta(ns)->next_ino, dir, rq, kind);
+	r = ns_inherit(ns, &t, dir, &attr, rq->umask);
+	if (r < 0)
+		return r;
 	up = dir->attr;
 	ns_set_changed(&up, &rq->now);
 	up.links += S_ISDIR(attr.mode);
 	up.next_cookie++;
-	txn_put_inode(&t, &attr);
 	if (kind->target)
 		txn_set_target(&t, attr.ino, kind->target, kind->target_length);
 	txn_put_inode(&t, &up);

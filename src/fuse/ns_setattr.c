@@ -118,7 +118,7 @@ static int change_size(const struct namespace *ns, struct txn *t, const struct i
 	if (size > NS_SIZE_LIMIT)
 		return -EFBIG;
 	/* As on hugetlbfs: what is mapped by whole pages can't end within one. */
-	if (alloc_granule(ns_meta(ns)->alloc) > 1 && size % GM_GROUP_SIZE != 0)
+	if (!ns_size_fits(ns, i, size))
 		return -EINVAL;
 	/* The size that it has: what fallocate(2) took beyond it goes, if nobody may map the file.
 	 */
@@ -159,6 +159,10 @@ int ns_setattr(struct namespace *ns, const struct ns_request *rq, uint64_t ino,
 	if (from)
 		ns_spare_take(&t, fill.from);
 	txn_put_inode(&t, &attr);
+	if (change->set & NS_SET_MODE)
+		r = ns_follow_mode(ns, &t, &attr);
+	if (r < 0)
+		return r;
 	ns_add_fill(&t, i, &fill);
 	t.result = ino;
 	r = store_commit(ns->store, &t);

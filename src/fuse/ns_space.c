@@ -29,18 +29,13 @@ static bool is_too_far(const struct ns_range *range)
 	return range->offset > NS_SIZE_LIMIT || range->length > NS_SIZE_LIMIT - range->offset;
 }
 
-static uint64_t granule_of(const struct namespace *ns)
-{
-	return alloc_granule(ns_meta(ns)->alloc);
-}
-
 /* ---- allocating ---- */
 
 /* Whatever makes a file longer leaves no hole behind: one comes by punching only. */
 static struct span span_to_fill(
 	const struct namespace *ns, const struct inode *i, const struct ns_range *range, bool grows)
 {
-	uint64_t granule = granule_of(ns), old_end = ns_blocks_for(i->attr.size);
+	uint64_t granule = ns_granule_of(ns, i), old_end = ns_blocks_for(i->attr.size);
 	struct span s = {
 		.first = range->offset >> GM_BLOCK_SHIFT,
 		.end = ns_blocks_for(range->offset + range->length),
@@ -64,7 +59,7 @@ static int allocate(const struct namespace *ns, struct txn *t, const struct inod
 
 	if (is_too_far(range))
 		return -EFBIG;
-	if (grows && granule_of(ns) > 1 && end % GM_GROUP_SIZE != 0)
+	if (grows && ns_granule_of(ns, i) > 1 && end % GM_GROUP_SIZE != 0)
 		return -EINVAL;
 	s = span_to_fill(ns, i, range, grows);
 	r = ns_plan_fill(ns, i, s.first, s.end, &fill);
@@ -143,7 +138,7 @@ static void empty_blocks(struct txn *t, const struct inode *i, const struct span
 static int punch(const struct namespace *ns, struct txn *t, const struct inode *i,
 	struct inode_attr *attr, const struct ns_range *range)
 {
-	struct span whole = whole_in(i, range, 1), freed = whole_in(i, range, granule_of(ns));
+	struct span whole = whole_in(i, range, 1), freed = whole_in(i, range, ns_granule_of(ns, i));
 	uint64_t stale = attr->stale_from >> GM_BLOCK_SHIFT;
 
 	if (inode_is_held(i))

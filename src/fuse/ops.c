@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * Operations that are not in the table get ENOSYS from libfuse. That is the right answer for flush,
- * fsync, fsyncdir, access, setxattr and removexattr: the kernel remembers it, does what is due by
- * itself (nothing; or EOPNOTSUPP to the caller) and asks no more. FORGET needs
+ * fsync, fsyncdir and access: the kernel remembers it, does what is due by itself (nothing; or
+ * EOPNOTSUPP to the caller) and asks no more. FORGET needs
  * no answer and is nothing to us: nodes are not counted.
  */
 #include "fuse/ops.h"
@@ -264,8 +264,7 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 {
 	struct statvfs st;
 
-	(void)ino;
-	ns_statfs(ops_of(req)->ns, &st);
+	ns_statfs_at(ops_of(req)->ns, ino, &st);
 	fuse_reply_statfs(req, &st);
 }
 
@@ -279,7 +278,7 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 	reply_attr(req, ns_getattr(ops_of(req)->ns, ino, &st), &st);
 }
 
-/* ---- what is ours: tickets and the places of the sockets ---- */
+/* ---- what is ours: tickets ---- */
 
 static int access_of(uint64_t handle, uint32_t *ret)
 {
@@ -353,52 +352,22 @@ static void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg,
 		fuse_reply_ioctl(req, 0, &answer, size);
 }
 
-static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
-{
-	const struct ops *o = ops_of(req);
-	const char *value = NULL;
-
-	(void)ino;
-	if (strcmp(name, GM_XATTR_SOCKET) == 0)
-		value = o->grant_socket;
-	else if (strcmp(name, GM_XATTR_CONTROL) == 0)
-		value = o->control_socket;
-
-	if (!value)
-		fuse_reply_err(req, ENODATA);
-	else if (size == 0)
-		fuse_reply_xattr(req, strlen(value));
-	else if (size < strlen(value))
-		fuse_reply_err(req, ERANGE);
-	else
-		fuse_reply_buf(req, value, strlen(value));
-}
-
-/* The two that there are say something about the mount, not about the file: not listed, so that
- * nobody copies them. */
-static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
-{
-	(void)ino;
-	if (size == 0)
-		fuse_reply_xattr(req, 0);
-	else
-		fuse_reply_buf(req, NULL, 0);
-}
-
 /* ---- the session ---- */
 
 /*
  * Only what is asked for here. A symlink's target never changes, so the kernel may keep it. Locks
  * are the kernel's alone (nobody else has this mount). No write-back cache and no splicing (there
  * is no data), and the kernel clears set-user-ID bits and truncates for O_TRUNC by setattr, as it
- * does for filesystems that have no such wishes.
+ * does for filesystems that have no such wishes. It checks access control lists, and leaves the
+ * umask to us, because a directory's default list takes its place.
  */
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
 	(void)userdata;
 	conn->want = conn->capable &
 		     (FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
-			     FUSE_CAP_IOCTL_DIR | FUSE_CAP_CACHE_SYMLINKS);
+			     FUSE_CAP_IOCTL_DIR | FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_POSIX_ACL |
+			     FUSE_CAP_DONT_MASK);
 	conn->time_gran = 1;
 }
 
@@ -426,6 +395,8 @@ const struct fuse_lowlevel_ops ops_table = {
 	.statfs = op_statfs,
 	.getxattr = op_getxattr,
 	.listxattr = op_listxattr,
+	.setxattr = op_setxattr,
+	.removexattr = op_removexattr,
 	.create = op_create,
 	.ioctl = op_ioctl,
 	.fallocate = op_fallocate,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the files of the operations share: ops.c and ops_links.c, and ops_setattr.c, ops_space.c and
- * ops_revoke.c with the requests that may be answered later, the first two's by ops_parked.c.
+ * What the files of the operations share: ops.c, ops_links.c and ops_xattr.c, and ops_setattr.c,
+ * ops_space.c and ops_revoke.c with the requests that may be answered later, the first two's by
+ * ops_parked.c.
  */
 #ifndef GM_FUSE_OPS_INTERNAL_H
 #define GM_FUSE_OPS_INTERNAL_H
@@ -23,6 +24,7 @@ static inline struct ns_request request_of(fuse_req_t req)
 		.unique = ops_of(req)->unique,
 		.uid = ctx->uid,
 		.gid = ctx->gid,
+		.umask = ctx->umask,
 	};
 
 	clock_gettime(CLOCK_REALTIME, &rq.now);
@@ -55,6 +57,12 @@ void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct f
 
 void op_setattr(
 	fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struct fuse_file_info *fi);
+
+void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);
+void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size);
+void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,
+	int flags);
+void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name);
 
 /* What the kernel may remember of an inode that it was told of. */
 struct fuse_entry_param ops_entry_of(const struct stat *st);

@@ -38,7 +38,8 @@ static bool find_awaited(struct ops *o, struct parked *p)
 	p->deadline = clock_milliseconds() + PARK_MS;
 	if (p->error == -EBUSY)
 		return await_file(o, p);
-	if (p->error != -ENOSPC || !(p->is_fallocate || (p->change.set & NS_SET_SIZE)))
+	if ((p->error != -ENOSPC && p->error != -EDQUOT) ||
+		!(p->is_fallocate || (p->change.set & NS_SET_SIZE)))
 		return false;
 	return ns_list_held_orphans(o->ns, &p->awaited, &p->awaited_count) == 0 &&
 	       p->awaited_count > 0;
@@ -47,7 +48,7 @@ static bool find_awaited(struct ops *o, struct parked *p)
 /* A file that is to shrink is wanted back once; removed ones as soon as it can be. */
 static unsigned check_flags_of(const struct parked *p)
 {
-	return LINK_CHECK_TAKE | (p->error == -ENOSPC ? LINK_CHECK_KEEP : 0);
+	return LINK_CHECK_TAKE | (p->error == -EBUSY ? 0 : LINK_CHECK_KEEP);
 }
 
 bool ops_park(struct ops *o, struct parked *p)

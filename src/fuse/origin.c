@@ -104,7 +104,8 @@ const char *origin_format_token(char buffer[ORIGIN_TOKEN_TEXT], const uint8_t to
 
 int origin_read(struct origin_texts *ret, struct problem *why)
 {
-	int r = read_text("/proc/sys/kernel/random/boot_id", ret->boot_id, sizeof(ret->boot_id), why);
+	int r = read_text(
+		"/proc/sys/kernel/random/boot_id", ret->boot_id, sizeof(ret->boot_id), why);
 
 	if (r == 0)
 		r = read_text("/proc/cmdline", ret->cmdline, sizeof(ret->cmdline), why);

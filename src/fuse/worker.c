@@ -216,6 +216,7 @@ static int begin_store(struct worker *w, struct problem *why)
 	if (r < 0)
 		return r;
 	ns_init(&w->ns, w->store);
+	w->ns.owner = w->owner;
 	return 0;
 }
 

@@ -15,15 +15,16 @@ static const struct {
 	size_t record_size;
 	bool varies; /* records of more than one size */
 } section_kinds[CHECKPOINT_SECTIONS] = {
-	[GM_SECTION_INODES] = {"inodes", sizeof(struct gm_inode), false},
-	[GM_SECTION_DIRENTS] = {"entries", 0, true},
-	[GM_SECTION_EXTENTS] = {"extents", sizeof(struct gm_extent), false},
-	[GM_SECTION_USED] = {"used blocks", 0, false},
-	[GM_SECTION_CLEAN] = {"clean blocks", 0, false},
-	[GM_SECTION_POISONED] = {"poisoned blocks", 0, false},
-	[GM_SECTION_QUARANTINED] = {"quarantined blocks", 0, false},
-	[GM_SECTION_RESULTS] = {"results", sizeof(struct gm_result), false},
-	[GM_SECTION_TARGETS] = {"symlink targets", 0, true},
+	[GM_SECTION_INODES] = {.name = "inodes", .record_size = sizeof(struct gm_inode)},
+	[GM_SECTION_DIRENTS] = {.name = "entries", .varies = true},
+	[GM_SECTION_EXTENTS] = {.name = "extents", .record_size = sizeof(struct gm_extent)},
+	[GM_SECTION_USED] = {.name = "used blocks"},
+	[GM_SECTION_CLEAN] = {.name = "clean blocks"},
+	[GM_SECTION_POISONED] = {.name = "poisoned blocks"},
+	[GM_SECTION_QUARANTINED] = {.name = "quarantined blocks"},
+	[GM_SECTION_RESULTS] = {.name = "results", .record_size = sizeof(struct gm_result)},
+	[GM_SECTION_XATTRS] = {.name = "attributes", .varies = true},
+	[GM_SECTION_TARGETS] = {.name = "symlink targets", .varies = true},
 };
 
 static bool is_known(uint32_t type)
@@ -154,18 +155,16 @@ struct loader {
 	struct problem *why;
 };
 
-/* One object of a section, made into an item and applied. */
-static int load_object(struct loader *l, enum gm_item_type type, const void *payload, size_t length)
+/* One object of a section, made into an item in `bytes` and applied. */
+static int load_item(struct loader *l, enum gm_item_type type, const void *payload, size_t length,
+	uint8_t *bytes)
 {
-	_Alignas(8) uint8_t
-		bytes[sizeof(struct gm_item) + sizeof(struct gm_target) + GM_TARGET_MAX + 8];
 	struct gm_item item = {.type = put_le16((uint16_t)type),
 		.length = put_le32((uint32_t)(sizeof(item) + length))};
 	const struct gm_item *p = (const struct gm_item *)(const void *)bytes;
 	struct meta_reserve reserve;
 	int r;
 
-	assert(sizeof(item) + length <= sizeof(bytes));
 	memcpy(bytes, &item, sizeof(item));
 	memcpy(bytes + sizeof(item), payload, length);
 	r = meta_check(l->meta, p, sizeof(item) + length, l->why);
@@ -177,6 +176,15 @@ static int load_object(struct loader *l, enum gm_item_type type, const void *pay
 		meta_apply(l->meta, &reserve, p);
 	meta_reserve_deinit(&reserve);
 	return r == -ENOMEM ? problem(l->why, ENOMEM, "out of memory") : r;
+}
+
+static int load_object(struct loader *l, enum gm_item_type type, const void *payload, size_t length)
+{
+	_Alignas(8) uint8_t
+		bytes[sizeof(struct gm_item) + sizeof(struct gm_target) + GM_TARGET_MAX + 8];
+
+	assert(sizeof(struct gm_item) + length <= sizeof(bytes));
+	return load_item(l, type, payload, length, bytes);
 }
 
 /* That none overlap has been seen when they were applied; the order is the format's. */
@@ -234,6 +242,36 @@ static int load_dirents(struct loader *l)
 	if (at != s->length)
 		return problem(
 			l->why, EUCLEAN, "section entries: it goes on after its last record");
+	return 0;
+}
+
+static int load_xattrs(struct loader *l)
+{
+	const struct checkpoint_section *s = &l->sections[GM_SECTION_XATTRS];
+	_cleanup_free_ uint8_t *item = malloc(sizeof(struct gm_item) + CODEC_XATTR_BYTES_MAX);
+	struct codec_xattr last = {.ino = 0};
+	uint64_t at = 0;
+
+	if (!item)
+		return problem(l->why, ENOMEM, "out of memory");
+	for (uint64_t n = 0; n < s->count; n++) {
+		struct codec_xattr x;
+		const char *wrong = codec_decode_xattr(&x, s->bytes + at, s->length - at, false);
+		size_t bytes = wrong ? 0 : codec_xattr_bytes(x.name_len, x.value_len);
+		int r;
+
+		if (!wrong && !codec_xattr_follows(&last, &x))
+			wrong = "it is there twice or out of order";
+		r = wrong ? problem(l->why, EUCLEAN, "%s", wrong)
+			  : load_item(l, GM_ITEM_XATTR, s->bytes + at, bytes, item);
+		if (r < 0)
+			return problem_prefix(l->why, r, "section attributes: record %" PRIu64, n);
+		last = x;
+		at += bytes;
+	}
+	if (at != s->length)
+		return problem(
+			l->why, EUCLEAN, "section attributes: it goes on after its last record");
 	return 0;
 }
 
@@ -387,6 +425,8 @@ static int load_sections(struct loader *l)
 		r = load_map(l, GM_SECTION_CLEAN, GM_BLOCKS_CLEAN);
 	if (r == 0)
 		r = load_map(l, GM_SECTION_POISONED, GM_BLOCKS_POISONED);
+	if (r == 0)
+		r = load_xattrs(l);
 	if (r == 0)
 		r = load_targets(l);
 	return r;

@@ -9,6 +9,7 @@
 #include "store/checkpoint.h"
 #include "store/codec.h"
 #include "store/dir.h"
+#include "store/xattrs.h"
 
 struct checkpoint_place {
 	uint64_t ino;
@@ -65,8 +66,9 @@ struct writer {
 	struct gm_section *section; /* the open one */
 	XXH3_state_t sum;
 	size_t buffered;
-	uint8_t buffer[16384];
+	uint8_t buffer[CODEC_XATTR_BYTES_MAX]; /* the largest record */
 };
+static_assert(CODEC_XATTR_BYTES_MAX % 8 == 0, "sections begin at multiples of 8");
 
 static void flush(struct writer *w)
 {
@@ -182,6 +184,24 @@ static void write_results(struct writer *w, const struct gm_result *result)
 	end_section(w, any);
 }
 
+/* Not there if there are none, as in most pools. */
+static void write_xattrs(struct writer *w, const struct meta *m, const struct checkpoint_order *o)
+{
+	if (m->xattr_count == 0)
+		return;
+	begin_section(w, GM_SECTION_XATTRS, 0);
+	for (uint64_t n = 0; n < m->inode_count; n++)
+		for (const struct xattr *x = xattrs_first(m, o->places[n].ino); x; x = x->next)
+			codec_encode_xattr(
+				room_for(w, codec_xattr_bytes(x->name_len, x->value_len)),
+				&(struct codec_xattr){.ino = x->ino,
+					.name = x->name,
+					.value = xattr_value(x),
+					.value_len = x->value_len,
+					.name_len = x->name_len});
+	end_section(w, m->xattr_count);
+}
+
 /* Not there if there are none: most pools have no symlink. */
 static void write_targets(struct writer *w, const struct meta *m, const struct checkpoint_order *o)
 {
@@ -238,6 +258,7 @@ void checkpoint_write(struct media *media, const struct store_super *super, cons
 	write_map(&w, m, GM_SECTION_POISONED, ALLOC_MAP_POISONED);
 	write_map(&w, m, GM_SECTION_QUARANTINED, ALLOC_MAP_QUARANTINED);
 	write_results(&w, &info->result);
+	write_xattrs(&w, m, o);
 	write_targets(&w, m, o);
 	write_header(&w, super, m, info);
 	media_fence(media);

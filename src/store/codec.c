@@ -4,6 +4,8 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "store/xattrs.h"
+
 /* ---- words: 48 bits of content under 16 bits of check ---- */
 
 #define WORD_CONTENT ((1ULL << 48) - 1)
@@ -291,6 +293,69 @@ const char *codec_decode_dirent(struct codec_dirent *to, const void *from, size_
 	return NULL;
 }
 
+/* ---- attributes ---- */
+
+void codec_encode_xattr(void *to, const struct codec_xattr *from)
+{
+	struct gm_xattr x = {
+		.ino = put_le64(from->ino),
+		.value_len = put_le32(from->value_len),
+		.name_len = put_le16(from->name_len),
+	};
+	size_t text = (size_t)from->name_len + from->value_len;
+	uint8_t *at = to;
+
+	memcpy(at, &x, sizeof(x));
+	at += sizeof(x);
+	memcpy(at, from->name, from->name_len);
+	if (from->value_len)
+		memcpy(at + from->name_len, from->value, from->value_len);
+	memset(at + text, 0, codec_xattr_bytes(from->name_len, from->value_len) - sizeof(x) - text);
+}
+
+const char *codec_decode_xattr(
+	struct codec_xattr *to, const void *from, size_t length, bool removed)
+{
+	const char *name = (const char *)from + sizeof(struct gm_xattr), *wrong;
+	struct gm_xattr x;
+
+	if (length < sizeof(x))
+		return "it is cut off";
+	memcpy(&x, from, sizeof(x));
+	size_t n = get_le16(x.name_len), v = get_le32(x.value_len);
+	if (n == 0 || n > GM_NAME_MAX)
+		return "its name's length is out of range";
+	if (v > (removed ? 0 : GM_XATTR_VALUE_MAX))
+		return "its value's length is out of range";
+	if (length < codec_xattr_bytes(n, v))
+		return "its name or value is cut off";
+	if (get_le16(x.reserved) != 0 ||
+		!codec_is_zero(name + n + v, codec_xattr_bytes(n, v) - sizeof(x) - n - v))
+		return "its reserved bytes are not zero";
+	wrong = xattr_check_name(name, n);
+	if (!wrong && !removed)
+		wrong = xattr_check_value(name, n, name + n, v);
+	if (wrong)
+		return wrong;
+	*to = (struct codec_xattr){.ino = get_le64(x.ino),
+		.name = name,
+		.value = name + n,
+		.value_len = (uint32_t)v,
+		.name_len = (uint8_t)n};
+	return NULL;
+}
+
+bool codec_xattr_follows(const struct codec_xattr *last, const struct codec_xattr *x)
+{
+	size_t shorter = last->name_len < x->name_len ? last->name_len : x->name_len;
+	int k;
+
+	if (last->ino != x->ino)
+		return last->ino < x->ino;
+	k = memcmp(last->name, x->name, shorter);
+	return k < 0 || (k == 0 && last->name_len < x->name_len);
+}
+
 /* ---- targets of symlinks ---- */
 
 void codec_encode_target(void *to, const struct codec_target *from)
@@ -365,7 +430,8 @@ const char *codec_decode_extent(uint64_t *ino, struct file_extent *to, const str
 /* Those whose length is told by their own fields. */
 static bool is_varying(unsigned type)
 {
-	return type == GM_ITEM_DIRENT || type == GM_ITEM_TARGET;
+	return type == GM_ITEM_DIRENT || type == GM_ITEM_TARGET || type == GM_ITEM_XATTR ||
+	       type == GM_ITEM_XATTR_REMOVED;
 }
 
 static size_t payload_size(unsigned type)

@@ -72,6 +72,34 @@ void codec_encode_dirent(
 const char *codec_decode_dirent(
 	struct codec_dirent *to, const void *from, size_t length); /* length: all there is */
 
+/* Bytes of an attribute with name and value of these lengths, padding included. */
+static inline size_t codec_xattr_bytes(size_t name_len, size_t value_len)
+{
+	return sizeof(struct gm_xattr) + ((name_len + value_len + 7) & ~(size_t)7);
+}
+
+#define CODEC_XATTR_BYTES_MAX                                                                      \
+	(sizeof(struct gm_xattr) + GM_NAME_MAX + 1 + GM_XATTR_VALUE_MAX) /* a multiple of 8 */
+
+/* A decoded attribute: name and value point into the bytes it was decoded from. */
+struct codec_xattr {
+	uint64_t ino;
+	const char *name;
+	const void *value;
+	uint32_t value_len;
+	uint8_t name_len;
+};
+
+void codec_encode_xattr(void *to, const struct codec_xattr *from); /* codec_xattr_bytes() bytes */
+
+/* Of a removed one the value is not looked at, but that there is none. length: all there is. */
+const char *codec_decode_xattr(
+	struct codec_xattr *to, const void *from, size_t length, bool removed);
+
+/* The order in a checkpoint: by ascending inode, and within one by ascending name, so that each is
+ * there once. */
+bool codec_xattr_follows(const struct codec_xattr *last, const struct codec_xattr *x);
+
 /* Bytes of a symlink's target of this length, padding included. */
 static inline size_t codec_target_bytes(size_t length)
 {

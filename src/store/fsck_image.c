@@ -464,6 +464,8 @@ static int check_all(struct checker *c, const struct gm_checkpoint *header)
 		r = read_extents(c);
 	if (r < 0)
 		return r;
+	fsck_check_xattrs(
+		c->report, &c->sections[GM_SECTION_XATTRS], &c->sections[GM_SECTION_INODES]);
 	read_targets(c);
 	check_names(c);
 	check_maps(c);

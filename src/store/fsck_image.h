@@ -19,4 +19,8 @@ int fsck_check_image(struct fsck_report *r, const struct store_super *super,
 	const struct gm_checkpoint *header,
 	const struct checkpoint_section sections[CHECKPOINT_SECTIONS]);
 
+/* Its attributes, which may be none at all (bytes NULL); part of fsck_check_image(). */
+void fsck_check_xattrs(struct fsck_report *r, const struct checkpoint_section *xattrs,
+	const struct checkpoint_section *inodes);
+
 #endif

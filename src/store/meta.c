@@ -11,6 +11,7 @@
 #include "store/dir.h"
 #include "store/extents.h"
 #include "store/hash.h"
+#include "store/xattrs.h"
 
 int meta_init(struct meta *m, struct alloc *alloc)
 {
@@ -38,6 +39,8 @@ void meta_deinit(struct meta *m)
 		free(d);
 	for (size_t c = 0; (i = table_each(&m->inodes, &c));)
 		inode_free(i);
+	quotas_deinit(&m->quotas);
+	xattrs_deinit(m);
 	table_deinit(&m->dirents);
 	table_deinit(&m->inodes);
 	m->alloc = alloc_free(m->alloc);
@@ -110,8 +113,8 @@ uint64_t meta_image_bytes(const struct meta *m)
 	for (uint32_t r = 0; r < alloc_region_count(m->alloc); r++)
 		maps += alloc_map_bytes(m->alloc, r);
 	return sizeof(struct gm_checkpoint) + m->inode_count * sizeof(struct gm_inode) +
-	       m->dirent_bytes + m->extent_count * sizeof(struct gm_extent) + m->target_bytes +
-	       4 * maps + sizeof(struct gm_result);
+	       m->dirent_bytes + m->extent_count * sizeof(struct gm_extent) + m->xattr_bytes +
+	       m->target_bytes + 4 * maps + sizeof(struct gm_result);
 }
 
 /* ---- memory for a change ---- */
@@ -183,6 +186,18 @@ static int reserve_dirent(struct meta *m, struct meta_reserve *r, const struct g
 	return k < 0 ? k : add_spare(r, sizeof(struct dirent) + get_le16(d->name_len));
 }
 
+/* Its inode may be one that the same change makes. */
+static int reserve_xattr(struct meta *m, struct meta_reserve *r, const struct gm_xattr *x)
+{
+	int k = table_reserve(&m->xattrs, ++r->xattrs);
+
+	if (k == 0)
+		k = quotas_reserve(m, 1); /* in case that it is one */
+	return k < 0 ? k
+		     : add_spare(r, sizeof(struct xattr) + get_le16(x->name_len) +
+					    get_le32(x->value_len));
+}
+
 /* Removing needs room only where it splits an extent in two. */
 static int reserve_extent(
 	struct meta *m, struct meta_reserve *r, const struct gm_extent *from, bool removed)
@@ -207,6 +222,8 @@ int meta_reserve_item(struct meta *m, struct meta_reserve *r, const struct gm_it
 		return reserve_inode(m, r, payload);
 	case GM_ITEM_DIRENT:
 		return reserve_dirent(m, r, payload);
+	case GM_ITEM_XATTR:
+		return reserve_xattr(m, r, payload);
 	case GM_ITEM_TARGET:
 		return add_spare(r, get_le32(((const struct gm_target *)payload)->length) + 1);
 	case GM_ITEM_EXTENT:
@@ -244,6 +261,8 @@ static void apply_inode_removed(struct meta *m, uint64_t ino)
 {
 	struct inode *i = meta_inode(m, ino);
 
+	m->quotas.stale |= XATTRS_GET(m, ino, XATTR_QUOTA) != NULL;
+	xattrs_drop(m, ino);
 	table_remove(&m->inodes, hash_ino(ino), i);
 	m->inode_count--;
 	if (inode_is_symlink(i) && i->target) {
@@ -270,6 +289,7 @@ static void apply_dirent(struct meta *m, struct meta_reserve *r, const struct gm
 	memcpy(d->name, c.name, c.name_len);
 	table_insert(&m->dirents, hash_name(m->name_seed, d->parent, d->name, d->name_len), d);
 	dir_append(meta_inode(m, d->parent), d);
+	quotas_place(m, meta_inode(m, d->ino), meta_inode(m, d->parent));
 	m->dirent_count++;
 	m->dirent_bytes += codec_dirent_bytes(d->name_len);
 }
@@ -282,6 +302,28 @@ static void apply_dirent_removed(struct meta *m, const struct gm_dirent_key *key
 	m->dirent_count--;
 	m->dirent_bytes -= codec_dirent_bytes(d->name_len);
 	free(d);
+}
+
+static void apply_xattr(
+	struct meta *m, struct meta_reserve *r, const struct gm_item *item, bool removed)
+{
+	struct codec_xattr c;
+	const char *wrong =
+		codec_decode_xattr(&c, item + 1, get_le32(item->length) - sizeof(*item), removed);
+	struct xattr *x;
+
+	assert(!wrong);
+	(void)wrong;
+	m->quotas.stale |= c.name_len == sizeof(XATTR_QUOTA) - 1 &&
+			   memcmp(c.name, XATTR_QUOTA, c.name_len) == 0;
+	if (removed) {
+		xattrs_remove(m, c.ino, c.name, c.name_len);
+		return;
+	}
+	x = take_spare(r);
+	*x = (struct xattr){.ino = c.ino, .value_len = c.value_len, .name_len = c.name_len};
+	memcpy(x->name, c.name, (size_t)c.name_len + c.value_len); /* they adjoin */
+	xattrs_put(m, x);
 }
 
 static void apply_target(struct meta *m, struct meta_reserve *r, const struct gm_item *item)
@@ -313,9 +355,11 @@ static void apply_extent(struct meta *m, const struct gm_extent *from, bool remo
 	file = meta_inode(m, ino);
 	if (removed) {
 		m->extent_count += (uint64_t)(int64_t)extents_remove(file, &e);
+		quotas_count(m, file, -(int64_t)e.count);
 		alloc_release(m->alloc, &a);
 	} else {
 		m->extent_count += (uint64_t)(int64_t)extents_insert(file, &e);
+		quotas_count(m, file, e.count);
 		alloc_claim_any(m->alloc, &a);
 	}
 }
@@ -391,6 +435,10 @@ void meta_apply(struct meta *m, struct meta_reserve *r, const struct gm_item *it
 		break;
 	case GM_ITEM_DIRENT_REMOVED:
 		apply_dirent_removed(m, payload);
+		break;
+	case GM_ITEM_XATTR:
+	case GM_ITEM_XATTR_REMOVED:
+		apply_xattr(m, r, item, get_le16(item->type) == GM_ITEM_XATTR_REMOVED);
 		break;
 	case GM_ITEM_TARGET:
 		apply_target(m, r, item);

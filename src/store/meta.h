@@ -18,6 +18,7 @@
 
 #include "alloc/alloc.h"
 #include "guestmemfs/format.h"
+#include "store/quota.h"
 #include "store/table.h"
 #include "util/problem.h"
 
@@ -84,18 +85,26 @@ struct inode {
 
 	/* Not on media, kept by the namespace and the worker. */
 	uint32_t opens; /* open files and directory streams */
-	uint32_t seen;  /* scratch of meta_verify() */
+	union {
+		uint32_t seen;  /* scratch of meta_verify(), which ends before quotas are counted */
+		uint32_t quota; /* files, directories: the nearest one above, in meta.quotas; 0:
+				   none */
+	};
 };
 
 struct meta {
 	struct alloc *alloc;  /* owned */
 	struct table inodes;  /* struct inode by ino; owned */
 	struct table dirents; /* struct dirent by (parent, name); owned */
+	struct table xattrs;  /* struct xattr by ino, each inode's first one; owned: xattrs.h */
+	struct quotas quotas; /* owned */
 	uint64_t name_seed;   /* of their hash, drawn at random, so that no user can know it */
 	uint64_t inode_count;
 	uint64_t dirent_bytes; /* of their on-media form */
 	uint64_t dirent_count;
 	uint64_t extent_count;
+	uint64_t xattr_count;
+	uint64_t xattr_bytes; /* of their on-media form */
 	uint64_t target_count;
 	uint64_t target_bytes; /* of their on-media form */
 	uint64_t next_ino;
@@ -184,6 +193,7 @@ struct meta_reserve {
 	uint32_t inodes;
 	uint32_t dirents;
 	uint32_t extents;
+	uint32_t xattrs;
 };
 
 void meta_reserve_init(struct meta_reserve *r);

@@ -12,6 +12,7 @@
 #include "store/dir.h"
 #include "store/extents.h"
 #include "store/meta.h"
+#include "store/xattrs.h"
 
 static int check_inode(const struct meta *m, const struct gm_inode *from, struct problem *why)
 {
@@ -96,6 +97,38 @@ static int check_dirent_removed(
 			"entry %" PRIu64 " of inode %" PRIu64 " is removed but not there", cookie,
 			parent);
 	return 0;
+}
+
+static const char *check_xattr_fits(
+	const struct meta *m, const struct codec_xattr *x, size_t length, bool removed)
+{
+	const struct inode *i = meta_inode(m, x->ino);
+
+	if (length != codec_xattr_bytes(x->name_len, x->value_len))
+		return "its length does not fit its name and value";
+	if (!i)
+		return "its inode is not there";
+	if (removed)
+		return xattrs_find(m, x->ino, x->name, x->name_len) ? NULL
+								    : "it is removed but not there";
+	if (!xattr_is_for(x->name, x->name_len, i->attr.mode))
+		return "it is none for an inode of its type";
+	return NULL;
+}
+
+static int check_xattr(
+	const struct meta *m, const void *payload, size_t length, bool removed, struct problem *why)
+{
+	struct codec_xattr x;
+	const char *wrong = codec_decode_xattr(&x, payload, length, removed);
+
+	if (wrong)
+		return problem(why, EUCLEAN, "attribute: %s", wrong);
+	wrong = check_xattr_fits(m, &x, length, removed);
+	if (!wrong)
+		return 0;
+	return problem(why, EUCLEAN, "attribute \"%.*s\" of inode %" PRIu64 ": %s", x.name_len,
+		x.name, x.ino, wrong);
 }
 
 /* A symlink has one target, from its beginning to its end. */
@@ -207,6 +240,10 @@ int meta_check(const struct meta *m, const struct gm_item *item, size_t room, st
 		return check_dirent(m, payload, get_le32(item->length) - sizeof(*item), why);
 	case GM_ITEM_DIRENT_REMOVED:
 		return check_dirent_removed(m, payload, why);
+	case GM_ITEM_XATTR:
+	case GM_ITEM_XATTR_REMOVED:
+		return check_xattr(m, payload, get_le32(item->length) - sizeof(*item),
+			type == GM_ITEM_XATTR_REMOVED, why);
 	case GM_ITEM_TARGET:
 		return check_target(m, payload, get_le32(item->length) - sizeof(*item), why);
 	case GM_ITEM_EXTENT:

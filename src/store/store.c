@@ -14,6 +14,7 @@
 #include "store/extents.h"
 #include "store/journal.h"
 #include "store/super.h"
+#include "store/xattrs.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
 #include "util/log.h"
@@ -80,6 +81,8 @@ static int recover(struct store *s, struct problem *why)
 		&s->meta, s->media, &s->super.plan, &s->journal, &s->replayed, &s->result, why);
 	if (r == 0)
 		r = meta_verify(&s->meta, why);
+	if (r == 0 && quotas_init(&s->meta) < 0)
+		r = problem(why, ENOMEM, "out of memory");
 	if (r == 0 && meta_image_bytes(&s->meta) > s->super.plan.slot_size)
 		r = problem(why, EUCLEAN,
 			"the metadata have grown to %" PRIu64 " bytes, more than the %" PRIu64
@@ -278,11 +281,26 @@ static bool splits(const struct meta *m, const struct gm_extent *removed)
 	       extents_would_split(file, &e);
 }
 
-/* By how much the items can make the checkpoint's image grow at the most, and how many inodes they
- * add. */
-static void growth(const struct store *s, const struct txn *t, uint64_t *bytes, uint64_t *inodes)
+/* The bytes of an attribute that this one replaces. */
+static uint64_t replaced_bytes(const struct meta *m, const struct gm_item *item)
 {
-	*bytes = *inodes = 0;
+	struct codec_xattr x;
+	const struct xattr *old = NULL;
+
+	if (!codec_decode_xattr(&x, item + 1, get_le32(item->length) - sizeof(*item), false))
+		old = xattrs_find(m, x.ino, x.name, x.name_len);
+	return old ? codec_xattr_bytes(old->name_len, old->value_len) : 0;
+}
+
+struct growth { /* by how much the items of a change can make the image grow at the most */
+	uint64_t bytes;
+	uint64_t inodes;
+	uint64_t xattr_bytes; /* counted in bytes as well */
+};
+
+static void measure_growth(const struct store *s, const struct txn *t, struct growth *g)
+{
+	*g = (struct growth){.bytes = 0};
 	for (size_t at = 0; at < t->size;) {
 		const struct gm_item *item =
 			(const struct gm_item *)(const void *)(t->items + sizeof(struct gm_record) +
@@ -292,15 +310,21 @@ static void growth(const struct store *s, const struct txn *t, uint64_t *bytes, 
 
 		if (type == GM_ITEM_INODE &&
 			!meta_inode(&s->meta, get_le64(((const struct gm_inode *)(item + 1))->ino)))
-			*inodes += 1;
+			g->inodes++;
 		else if (type == GM_ITEM_DIRENT || type == GM_ITEM_TARGET ||
 			 type == GM_ITEM_EXTENT ||
 			 (type == GM_ITEM_EXTENT_REMOVED &&
 				 splits(&s->meta, (const struct gm_extent *)(item + 1))))
-			*bytes += length - sizeof(*item);
+			g->bytes += length - sizeof(*item);
+		else if (type == GM_ITEM_XATTR) {
+			uint64_t more = length - sizeof(*item),
+				 less = replaced_bytes(&s->meta, item);
+
+			g->xattr_bytes += more > less ? more - less : 0;
+		}
 		at += length;
 	}
-	*bytes += *inodes * sizeof(struct gm_inode);
+	g->bytes += g->xattr_bytes + g->inodes * sizeof(struct gm_inode);
 }
 
 static void log_full(struct store *s, const char *full)
@@ -314,16 +338,24 @@ static void log_full(struct store *s, const char *full)
 		s->super.plan.max_files);
 }
 
+/* Attributes may have a part of the metadata area, so that they can't keep files from being made.
+ */
 static int check_room(struct store *s, const struct txn *t, uint64_t *inodes)
 {
+	uint64_t slot = s->super.plan.slot_size;
 	const char *full = NULL;
-	uint64_t bytes;
+	struct growth g;
 
-	growth(s, t, &bytes, inodes);
-	if (*inodes > 0 && s->meta.inode_count + *inodes > s->super.plan.max_files)
+	measure_growth(s, t, &g);
+	*inodes = g.inodes;
+	if (g.inodes > 0 && s->meta.inode_count + g.inodes > s->super.plan.max_files)
 		full = "the number of files has reached the limit that was set at format "
 		       "(--max-files)";
-	else if (bytes > 0 && meta_image_bytes(&s->meta) + bytes > s->super.plan.slot_size)
+	else if (g.xattr_bytes > 0 &&
+		 s->meta.xattr_bytes + g.xattr_bytes > slot / STORE_XATTR_SHARE)
+		full = "extended attributes have taken their quarter of the metadata area; a "
+		       "format with more --max-files makes room";
+	else if (g.bytes > 0 && meta_image_bytes(&s->meta) + g.bytes > slot)
 		full = "the metadata area is full; fewer or shorter names, or a format with more "
 		       "--max-files, make room";
 	if (!full)
@@ -365,18 +397,21 @@ static int commit_reserved(
 static int commit(struct store *s, struct txn *t)
 {
 	struct meta_reserve reserve;
-	uint64_t new_inodes;
+	uint64_t new_inodes = 0;
 	int r;
 
 	if (t->failed)
 		return -ENOMEM;
 	assert(t->size > 0);
-	r = check_room(s, t, &new_inodes);
+	r = quotas_check(&s->meta, t);
+	if (r == 0)
+		r = check_room(s, t, &new_inodes);
 	if (r < 0)
 		return r;
 	meta_reserve_init(&reserve);
 	r = commit_reserved(s, t, &reserve, new_inodes);
 	meta_reserve_deinit(&reserve);
+	quotas_refresh(&s->meta);
 	/* The change is safe already; should memory be short for the checkpoint now, the next
 	 * change tries again. */
 	if (r == 0 && s->journal.tail > s->super.plan.journal_size / 2 && checkpoint(s) < 0)

@@ -44,6 +44,9 @@ struct store_plan { /* what a format would make: sizes in bytes, places from the
 
 #define STORE_MAX_FILES_DEFAULT 65536U
 
+/* All extended attributes together may take one in so many bytes of a checkpoint slot. */
+#define STORE_XATTR_SHARE 4U
+
 /*
  * -EINVAL with a sentence: a region too small for its metadata and one data block (says how much is
  * needed), max_files out of range, too many regions, no whole GiB where blocks are given out by
@@ -164,7 +167,8 @@ const struct store_super *store_get_super(const struct store *s);
 /*
  * Commits a transaction: on the media and in meta before it returns. May write a checkpoint (the
  * journal is half full, or the record is too large for it). On error nothing has changed: -ENOSPC
- * the metadata area is full or max_files is reached (logged); -ENOMEM. A transaction that
+ * the metadata area is full or max_files is reached (logged); -EDQUOT, -EXDEV as quotas_check()
+ * says; -ENOMEM. A transaction that
  * contradicts meta aborts the process: nothing of it has reached the media.
  */
 int store_commit(struct store *s, struct txn *t);

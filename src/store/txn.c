@@ -17,13 +17,12 @@ void txn_deinit(struct txn *t)
 	t->size = t->capacity = 0;
 }
 
-/* Room for one more item of this payload; NULL once memory has run out. Room for the padding is
+/* Room for so many more bytes of items; NULL once memory has run out. Room for the padding is
  * always kept. */
-static void *add_item(struct txn *t, enum gm_item_type type, size_t payload)
+static void *add_bytes(struct txn *t, size_t length)
 {
-	size_t length = sizeof(struct gm_item) + payload;
 	size_t need = sizeof(struct gm_record) + t->size + length + GM_TAIL_UNIT;
-	struct gm_item *item;
+	void *at;
 
 	if (t->failed)
 		return NULL;
@@ -41,11 +40,39 @@ static void *add_item(struct txn *t, enum gm_item_type type, size_t payload)
 		t->items = bigger;
 		t->capacity = capacity;
 	}
-	item = (struct gm_item *)(void *)(t->items + sizeof(struct gm_record) + t->size);
+	at = t->items + sizeof(struct gm_record) + t->size;
+	t->size += length;
+	return at;
+}
+
+static void *add_item(struct txn *t, enum gm_item_type type, size_t payload)
+{
+	size_t length = sizeof(struct gm_item) + payload;
+	struct gm_item *item = add_bytes(t, length);
+
+	if (!item)
+		return NULL;
 	*item = (struct gm_item){
 		.type = put_le16((uint16_t)type), .length = put_le32((uint32_t)length)};
-	t->size += length;
 	return item + 1;
+}
+
+const struct gm_item *txn_next_item(const struct txn *t, const struct gm_item *last)
+{
+	const uint8_t *end = t->items + sizeof(struct gm_record) + t->size;
+	const uint8_t *at = last ? (const uint8_t *)last + get_le32(last->length)
+				 : t->items + sizeof(struct gm_record);
+
+	return t->size > 0 && at < end ? (const struct gm_item *)(const void *)at : NULL;
+}
+
+void txn_append(struct txn *t, const struct txn *from)
+{
+	void *to = from->size > 0 ? add_bytes(t, from->size) : NULL;
+
+	if (to)
+		memcpy(to, from->items + sizeof(struct gm_record), from->size);
+	t->failed |= from->failed;
 }
 
 void txn_put_inode(struct txn *t, const struct inode_attr *a)
@@ -87,6 +114,33 @@ void txn_remove_dirent(struct txn *t, uint64_t parent, uint64_t cookie)
 
 	if (k)
 		*k = (struct gm_dirent_key){.parent = put_le64(parent), .cookie = put_le64(cookie)};
+}
+
+static void put_xattr(struct txn *t, enum gm_item_type type, const struct codec_xattr *x)
+{
+	void *to = add_item(t, type, codec_xattr_bytes(x->name_len, x->value_len));
+
+	if (to)
+		codec_encode_xattr(to, x);
+}
+
+void txn_set_xattr(struct txn *t, uint64_t ino, const char *name, size_t name_len,
+	const void *value, size_t value_len)
+{
+	assert(name_len > 0 && name_len <= GM_NAME_MAX && value_len <= GM_XATTR_VALUE_MAX);
+	put_xattr(t, GM_ITEM_XATTR,
+		&(struct codec_xattr){.ino = ino,
+			.name = name,
+			.value = value,
+			.value_len = (uint32_t)value_len,
+			.name_len = (uint8_t)name_len});
+}
+
+void txn_remove_xattr(struct txn *t, uint64_t ino, const char *name, size_t name_len)
+{
+	assert(name_len > 0 && name_len <= GM_NAME_MAX);
+	put_xattr(t, GM_ITEM_XATTR_REMOVED,
+		&(struct codec_xattr){.ino = ino, .name = name, .name_len = (uint8_t)name_len});
 }
 
 void txn_set_target(struct txn *t, uint64_t ino, const char *text, size_t length)

@@ -37,6 +37,11 @@ void txn_add_dirent(struct txn *t, uint64_t parent, uint64_t ino, uint64_t cooki
 	const char *name, size_t length);
 void txn_remove_dirent(struct txn *t, uint64_t parent, uint64_t cookie);
 
+/* Made or replaced; after its inode. The attributes of an inode that is removed go with it. */
+void txn_set_xattr(struct txn *t, uint64_t ino, const char *name, size_t name_len,
+	const void *value, size_t value_len);
+void txn_remove_xattr(struct txn *t, uint64_t ino, const char *name, size_t name_len);
+
 /* text: length bytes, 1 to GM_TARGET_MAX, no NUL. After the symlink's inode. */
 void txn_set_target(struct txn *t, uint64_t ino, const char *text, size_t length);
 
@@ -45,6 +50,12 @@ void txn_add_extent(struct txn *t, uint64_t ino, const struct file_extent *e);
 
 /* All or part of one extent -> free, dirty. */
 void txn_remove_extent(struct txn *t, uint64_t ino, const struct file_extent *e);
+
+/* The item after `last`, the first one for NULL; NULL at the end. */
+const struct gm_item *txn_next_item(const struct txn *t, const struct gm_item *last);
+
+/* All items of the other one, behind those that are there. */
+void txn_append(struct txn *t, const struct txn *from);
 
 void txn_set_blocks(struct txn *t, const struct alloc_extent *e, enum gm_block_state state);
 void txn_boot(

@@ -190,7 +190,8 @@ struct section {
 	uint64_t count;
 };
 
-#define SECTIONS 11U /* 1 to 8 are always there, 10 if there are symlinks */
+#define SECTIONS                                                                                   \
+	11U /* 1 to 8 are always there, 9 if there are attributes, 10 if there are symlinks */
 
 static const uint64_t record_sizes[SECTIONS] = {0, 192, 0, 32, 0, 0, 0, 0, 32, 0, 0};
 
@@ -200,7 +201,7 @@ static bool read_section(struct reader *r, const uint8_t *image, const uint8_t *
 	uint64_t type = reader_u32(entry), offset = reader_u64(entry + 8);
 	struct section s = {.length = reader_u64(entry + 16), .count = reader_u64(entry + 24)};
 
-	if (type < 1 || (type > 8 && type != 10) || sections[type].bytes)
+	if (type < 1 || type >= SECTIONS || sections[type].bytes)
 		return reader_refuse(r, "a section's type");
 	for (uint64_t later = type + 1; later < SECTIONS; later++)
 		if (sections[later].bytes)
@@ -284,6 +285,24 @@ static bool read_extents(struct reader *r, const struct section *s)
 		end = reader_u64(at + 8) + reader_u32(at + 24);
 	}
 	return true;
+}
+
+static bool read_xattrs(struct reader *r, const struct section *s)
+{
+	uint64_t at = 0, length;
+
+	for (uint64_t n = 0; n < s->count; n++, at += length) {
+		const struct view_xattr *last;
+		uint32_t before = r->v->xattr_count;
+
+		if (!reader_xattr(r, s->bytes + at, s->length - at, &length))
+			return false;
+		last = &r->v->xattrs[before];
+		if (r->v->xattr_count == before || last->ino != reader_u64(s->bytes + at) ||
+			memcmp(last->name, s->bytes + at + 16, last->name_len) != 0)
+			return reader_refuse(r, "the attributes do not ascend");
+	}
+	return at == s->length || reader_refuse(r, "bytes behind the last attribute");
 }
 
 static bool read_targets(struct reader *r, const struct section *s)
@@ -374,7 +393,7 @@ static bool read_checkpoint(struct reader *r)
 	for (unsigned type = 4; type < 8; type++)
 		if (!read_map(r, image, &sections[type], type))
 			return false;
-	if (!check_maps(r) || !read_targets(r, &sections[10]))
+	if (!check_maps(r) || !read_xattrs(r, &sections[9]) || !read_targets(r, &sections[10]))
 		return false;
 	if (reader_u64(image + 48) < r->v->next_ino || reader_u64(image + 48) > 1ULL << 62 ||
 		reader_u64(image + 56) > 1ULL << 31)

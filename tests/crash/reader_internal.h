@@ -67,6 +67,10 @@ bool reader_entry(struct reader *r, const uint8_t *at, uint64_t room, uint64_t *
 bool reader_target(struct reader *r, const uint8_t *at, uint64_t room, uint64_t *length);
 bool reader_extent(struct reader *r, const uint8_t *at, bool in_checkpoint);
 
+bool reader_xattr(struct reader *r, const uint8_t *at, uint64_t room, uint64_t *length);
+bool reader_remove_xattr(struct reader *r, const uint8_t *at, uint64_t room);
+void reader_drop_xattrs(struct reader *r, uint64_t ino);
+
 bool reader_journal(struct reader *r);
 
 /* Do all objects fit each other? */

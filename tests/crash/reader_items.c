@@ -160,6 +160,7 @@ static bool remove_inode(struct reader *r, uint64_t ino)
 			if (v->blocks[region][b].ino == ino)
 				return reader_refuse(
 					r, "inode %" PRIu64 " is removed and owns a block", ino);
+	reader_drop_xattrs(r, ino);
 	n = (uint32_t)((struct gm_inode *)(void *)at - v->inodes);
 	memmove(&v->inodes[n], &v->inodes[n + 1], (v->inode_count - n - 1) * sizeof(v->inodes[0]));
 	v->inode_count--;
@@ -429,9 +430,8 @@ bool reader_item(struct reader *r, const uint8_t *at, uint64_t room, uint64_t *l
 		return reader_refuse(r, "an item is cut off");
 	type = reader_u16(at);
 	*length = reader_u32(at + 4);
-	if (type < 1 || (type > 8 && type != 11) || reader_u16(at + 2) != 0 || *length < 8 ||
-		*length % 8 != 0 || *length > room ||
-		(payload[type] && *length != 8 + payload[type]))
+	if (type < 1 || type > 11 || reader_u16(at + 2) != 0 || *length < 8 || *length % 8 != 0 ||
+		*length > room || (payload[type] && *length != 8 + payload[type]))
 		return reader_refuse(r, "an item of type %u", (unsigned)type);
 	at += 8;
 	switch (type) {
@@ -453,7 +453,12 @@ bool reader_item(struct reader *r, const uint8_t *at, uint64_t room, uint64_t *l
 	case 11:
 		return reader_target(r, at, *length - 8, &bytes) &&
 		       (bytes == *length - 8 || reader_refuse(r, "length of a target"));
-	default:
+	case 8:
 		return boot(r, at);
+	case 9:
+		return reader_xattr(r, at, *length - 8, &bytes) &&
+		       (bytes == *length - 8 || reader_refuse(r, "length of an attribute"));
+	default:
+		return reader_remove_xattr(r, at, *length - 8);
 	}
 }

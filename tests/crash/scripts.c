@@ -41,6 +41,20 @@ const struct crash_script crash_scripts[] = {
 		"symlink s t; open s; unlink s; symlink u v; open u | unlink u; close s; mount"},
 	/* attributes and sizes */
 	{"chmod, chown, times", "create f; mkdir d | chmod f; chown f; times f; chmod d"},
+	{"attributes",
+		"create f; mkdir d; attribute f y | attribute f x; attribute f x; attribute d x; "
+		"no-attribute f y; no-attribute f x; attribute f trusted; unlink f"},
+	{"access lists",
+		"mkdir d; create f | attribute f acl; chmod f; attribute d default; create d/g; "
+		"mkdir d/e; chmod d/g; no-attribute f acl; unlink d/g"},
+	{"page size",
+		"mkdir d; attribute d pages 2M | create d/f; size d/f 2; attribute d/f pages auto"},
+	{"quota", "mkdir d; create d/f; size d/f 2; create g; size g 1 | attribute d quota 4M; "
+		  "size d/f 3; rename g d/g; size d/f 1; rename g d/g; attribute d quota 2M; "
+		  "no-attribute d quota; size d/f 3; checkpoint; mount"},
+	{"attributes in a checkpoint",
+		"create f; attribute f x; attribute f acl; mkdir d; attribute d default | "
+		"checkpoint; attribute f x; checkpoint; mount"},
 	{"grow a file", "create f | size f 1; size f 4; size f 4 100; size f 5 7"},
 	{"shrink a file", "create f; size f 5 100 | size f 5; size f 3 9; size f 1; size f 0"},
 	{"shrink and zero",

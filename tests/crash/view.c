@@ -16,6 +16,7 @@ uint64_t view_hash(const struct view *v)
 
 	h = XXH3_64bits_withSeed(v->inodes, v->inode_count * sizeof(v->inodes[0]), h);
 	h = XXH3_64bits_withSeed(v->entries, v->entry_count * sizeof(v->entries[0]), h);
+	h = XXH3_64bits_withSeed(v->xattrs, v->xattr_count * sizeof(v->xattrs[0]), h);
 	h = XXH3_64bits_withSeed(v->targets, v->target_count * sizeof(v->targets[0]), h);
 	for (uint32_t r = 0; r < v->region_count; r++)
 		h = XXH3_64bits_withSeed(
@@ -50,6 +51,9 @@ static bool head_differs(const struct view *is, const struct view *should, char 
 	else if (is->entry_count != should->entry_count)
 		(void)snprintf(text, size, "%" PRIu32 " entries instead of %" PRIu32,
 			is->entry_count, should->entry_count);
+	else if (is->xattr_count != should->xattr_count)
+		(void)snprintf(text, size, "%" PRIu32 " attributes instead of %" PRIu32,
+			is->xattr_count, should->xattr_count);
 	else if (is->target_count != should->target_count)
 		(void)snprintf(text, size, "%" PRIu32 " symlink targets instead of %" PRIu32,
 			is->target_count, should->target_count);
@@ -109,6 +113,23 @@ static bool entries_differ(
 	return false;
 }
 
+static bool xattrs_differ(const struct view *is, const struct view *should, char *text, size_t size)
+{
+	for (uint32_t n = 0; n < is->xattr_count; n++) {
+		const struct view_xattr *a = &is->xattrs[n], *b = &should->xattrs[n];
+
+		if (memcmp(a, b, sizeof(*a)) == 0)
+			continue;
+		(void)snprintf(text, size,
+			"attribute \"%.*s\" of inode %" PRIu64 " (%" PRIu32
+			" bytes) instead of \"%.*s\" of inode %" PRIu64 " (%" PRIu32 " bytes)",
+			a->name_len, a->name, a->ino, a->value_len, b->name_len, b->name, b->ino,
+			b->value_len);
+		return true;
+	}
+	return false;
+}
+
 static bool targets_differ(
 	const struct view *is, const struct view *should, char *text, size_t size)
 {
@@ -155,7 +176,7 @@ void view_describe_difference(
 	const struct view *is, const struct view *should, char *text, size_t size)
 {
 	if (!head_differs(is, should, text, size) && !inodes_differ(is, should, text, size) &&
-		!entries_differ(is, should, text, size) &&
+		!entries_differ(is, should, text, size) && !xattrs_differ(is, should, text, size) &&
 		!targets_differ(is, should, text, size) && !blocks_differ(is, should, text, size))
 		(void)snprintf(text, size, "no difference");
 }

@@ -18,6 +18,8 @@
 #define VIEW_BLOCKS  2112U /* of a region */
 #define VIEW_INODES  64U
 #define VIEW_ENTRIES 96U
+#define VIEW_XATTRS  96U
+#define VIEW_VALUE   256U /* bytes of an attribute's value */
 #define VIEW_TARGETS 16U
 #define VIEW_TEXT    64U /* of a target; what is longer is told apart by its hash */
 
@@ -28,6 +30,14 @@ struct view_entry {
 	uint8_t type;
 	uint8_t name_len;
 	char name[GM_NAME_MAX]; /* the rest is zero */
+};
+
+struct view_xattr {
+	uint64_t ino;
+	uint32_t value_len;
+	uint8_t name_len;
+	char name[GM_NAME_MAX]; /* the rest is zero, of the value too */
+	uint8_t value[VIEW_VALUE];
 };
 
 struct view_target {
@@ -59,10 +69,11 @@ struct view {
 	uint64_t data_blocks[VIEW_REGIONS];
 	uint32_t inode_count;
 	uint32_t entry_count;
+	uint32_t xattr_count;
 	uint32_t target_count;
-	uint32_t reserved;
 	struct gm_inode inodes[VIEW_INODES];      /* by ascending number */
 	struct view_entry entries[VIEW_ENTRIES];  /* by ascending (parent, cookie) */
+	struct view_xattr xattrs[VIEW_XATTRS];    /* by ascending (inode, name) */
 	struct view_target targets[VIEW_TARGETS]; /* by ascending ino */
 	struct view_block blocks[VIEW_REGIONS][VIEW_BLOCKS];
 };

@@ -40,13 +40,27 @@ static void print_inode(FILE *to, const struct gm_inode *i)
 	(void)fputc('\n', to);
 }
 
+static void put_text(FILE *to, const void *text, size_t length)
+{
+	const unsigned char *c = text;
+
+	for (size_t n = 0; n < length; n++)
+		(void)fprintf(
+			to, isgraph(c[n]) && c[n] != '\\' && c[n] < 0x80 ? "%c" : "\\x%02x", c[n]);
+}
+
+static void print_xattr(FILE *to, const struct view_xattr *x)
+{
+	(void)fprintf(to, "attribute %" PRIu64 " ", x->ino);
+	put_text(to, x->name, x->name_len);
+	(void)fputc(' ', to);
+	put_text(to, x->value, x->value_len);
+	(void)fputc('\n', to);
+}
+
 static void print_text(FILE *to, const char *text, size_t length)
 {
-	for (size_t n = 0; n < length; n++) {
-		unsigned char c = (unsigned char)text[n];
-
-		(void)fprintf(to, isgraph(c) && c != '\\' && c < 0x80 ? "%c" : "\\x%02x", c);
-	}
+	put_text(to, text, length);
 	(void)fputc('\n', to);
 }
 
@@ -93,6 +107,8 @@ void view_print(FILE *to, const struct view *v)
 		print_inode(to, &v->inodes[n]);
 	for (uint32_t n = 0; n < v->entry_count; n++)
 		print_entry(to, &v->entries[n]);
+	for (uint32_t n = 0; n < v->xattr_count; n++)
+		print_xattr(to, &v->xattrs[n]);
 	for (uint32_t n = 0; n < v->target_count; n++)
 		print_target(to, &v->targets[n]);
 	for (uint32_t r = 0; r < v->region_count; r++)

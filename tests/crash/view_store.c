@@ -8,6 +8,7 @@
 
 #include "store/codec.h"
 #include "store/store.h"
+#include "store/xattrs.h"
 
 static int compare_inodes(const void *a, const void *b)
 {
@@ -62,6 +63,21 @@ static void add_entries(struct view *v, const struct inode *dir)
 	}
 }
 
+static void add_xattrs(struct view *v, const struct meta *m, uint64_t ino)
+{
+	for (const struct xattr *x = xattrs_first(m, ino); x; x = x->next) {
+		struct view_xattr *to = &v->xattrs[v->xattr_count++];
+
+		assert(v->xattr_count <= VIEW_XATTRS && x->value_len <= VIEW_VALUE);
+		memset(to, 0, sizeof(*to));
+		to->ino = ino;
+		to->value_len = x->value_len;
+		to->name_len = x->name_len;
+		memcpy(to->name, x->name, x->name_len);
+		memcpy(to->value, xattr_value(x), x->value_len);
+	}
+}
+
 static void add_states(struct view *v, const struct alloc *a, uint32_t region)
 {
 	uint8_t maps[4][VIEW_BLOCKS / 8];
@@ -106,6 +122,7 @@ void view_of_store(struct view *v, struct store *s)
 
 		if (inode_is_dir(i))
 			add_entries(v, i);
+		add_xattrs(v, m, i->attr.ino);
 	}
 	for (uint32_t r = 0; r < v->region_count; r++)
 		add_states(v, m->alloc, r);

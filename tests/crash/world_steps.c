@@ -474,6 +474,8 @@ static const struct {
 	{"chmod", 1, world_step_chmod},
 	{"chown", 1, world_step_chown},
 	{"times", 1, step_times},
+	{"attribute", 2, world_step_attribute},
+	{"no-attribute", 2, world_step_no_attribute},
 	{"size", 2, step_size},
 	{"allocate", 3, step_allocate},
 	{"keep", 3, step_keep},

@@ -32,4 +32,11 @@ int world_step_chmod_in_two_records(struct world *w, char *const args[]);
 int world_step_chmod_later(struct world *w, char *const args[]);
 int world_step_chown_two_in_one_record(struct world *w, char *const args[]);
 
+/* Also of what is remembered (open, hold) and has no name any more. */
+int world_find_ino(const struct world *w, const char *path, uint64_t *ret);
+
+/* world_xattrs.c: access lists, user attributes, quota and page size. */
+int world_step_attribute(struct world *w, char *const args[]);
+int world_step_no_attribute(struct world *w, char *const args[]);
+
 #endif

@@ -35,6 +35,15 @@ const struct golden golden_images[] = {
 		EVERYTHING "grow 5; mount; size e/h 1; create z; size z 4"},
 	{"two-regions", WORLD_RESERVED, true, false, "create a; size a 15 9; mkdir d; create d/b"},
 	{"reserved-ram", WORLD_RESERVED, false, false, EVERYTHING "reboot; hold a; quarantine 3"},
+	/* every kind of attribute, in the checkpoint and behind it */
+	{"attributes", WORLD_FILE, false, false,
+		"create a; mkdir d; attribute a x; attribute a acl; attribute a trusted; attribute "
+		"d "
+		"default; create d/b; mkdir d/e; attribute d quota 6M; attribute d pages 2M; "
+		"create "
+		"d/f; size d/f 2; attribute a y; checkpoint; attribute a x; no-attribute a y; "
+		"chmod "
+		"a; create d/g; create h; attribute h x; unlink h; no-attribute d default"},
 	/* every type of inode and several names for one, in the checkpoint and behind it */
 	{"links", WORLD_FILE, false, false,
 		"create a; mkdir d; create f; size f 2; link f g; link f d/h; symlink s ../d/f; "

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: MIT
 """A tree of files as stat tells of it: making one that has something of everything, recording one, telling two apart."""
 
+import errno
+import hashlib
 import os
 import stat
+import struct
 
 from dax import BLOCK
 
@@ -53,6 +56,27 @@ def make_nodes(top):
         os.link(f'{top}/{name}', f'{top}/{other}', follow_symlinks=False)
 
 
+def access_list(*entries):
+    """As the kernel takes it: (tag, permissions, id) each."""
+    return struct.pack('<I', 2) + b''.join(struct.pack('<HHI', *entry) for entry in entries)
+
+
+NOBODY = 0xffffffff
+QUOTA = 'user.guestmemfs.quota'  # is there, and is not listed
+LIST = access_list((1, 7, NOBODY), (2, 5, 4_000_000_000), (4, 0, NOBODY), (8, 7, 100), (0x10, 5, NOBODY),
+                   (0x20, 0, NOBODY))
+ATTRIBUTES = (
+    ('d', QUOTA, b'1099511627776'),
+    ('d', 'user.guestmemfs.pagesize', b'2M'),
+    ('d/setgid', 'system.posix_acl_default', LIST),
+    ('d/sticky/nobodys', 'system.posix_acl_access', LIST),
+    ('d/sticky/nobodys', 'user.empty', b''),
+    ('d/sticky/nobodys', f'user.{"n" * 250}', bytes(range(256)) * 256),
+    ('d/sticky/empty', 'trusted.overlay.opaque', b'y'),
+    ('d/sticky/empty', 'security.something', b'\0'),
+)
+
+
 def make_tree(top):
     for name, _, _, _, blocks, _ in EXAMPLES:
         path = f'{top}/{name}'
@@ -62,6 +86,8 @@ def make_tree(top):
         with open(path, 'xb') as f:
             os.truncate(f.fileno(), blocks * BLOCK)
     make_nodes(top)
+    for name, attribute, value in ATTRIBUTES:
+        os.setxattr(f'{top}/{name}', attribute, value)
     # From the leaves up, for a name that is made in a directory changes its times; the mode last, for chown drops bits.
     for name, owner, group, mode, _, when in reversed(EXAMPLES):
         os.chown(f'{top}/{name}', owner, group)
@@ -69,12 +95,28 @@ def make_tree(top):
         os.utime(f'{top}/{name}', ns=(when, when))
 
 
+def value_of(path, attribute):
+    """Its length and sum; None if there is none."""
+    try:
+        value = os.getxattr(path, attribute, follow_symlinks=False)
+    except OSError as e:
+        if e.errno != errno.ENODATA:
+            raise
+        return None
+    return [len(value), hashlib.sha256(value).hexdigest()]
+
+
+def attributes_of(path):
+    names = sorted(os.listxattr(path, follow_symlinks=False)) + [QUOTA]
+    return {name: value_of(path, name) for name in names}
+
+
 def record_of(path):
     """What JSON can carry. The size of a directory means nothing."""
     st = os.lstat(path)
     return [st.st_ino, oct(st.st_mode), st.st_nlink, st.st_uid, st.st_gid,
             None if stat.S_ISDIR(st.st_mode) else st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_atime_ns,
-            st.st_rdev, os.readlink(path) if stat.S_ISLNK(st.st_mode) else None]
+            st.st_rdev, os.readlink(path) if stat.S_ISLNK(st.st_mode) else None, attributes_of(path)]
 
 
 def record_tree(top):

@@ -10,12 +10,21 @@
 #include "store/checkpoint.h"
 #include "store/codec.h"
 #include "store/fsck.h"
+#include "store/xattrs.h"
 #include "store_fixture.h"
 #include "util/cleanup.h"
 
+static void set_attribute(struct fixture *f, uint64_t ino, const char *name, const char *value)
+{
+	_cleanup_(txn_deinit) struct txn t = TXN_INIT(GM_RECORD_XATTR, 0);
+
+	txn_set_xattr(&t, ino, name, strlen(name), value, strlen(value));
+	cr_assert_eq(store_commit(f->store, &t), 0);
+}
+
 /*
  * A tree with a directory, three files with blocks and an unlinked one, all
- * of it in the checkpoint.
+ * of it in the checkpoint. Three attributes: two of a (inode 3), one of b.
  */
 static void make_tree(struct fixture *f)
 {
@@ -32,6 +41,9 @@ static void make_tree(struct fixture *f)
 	cr_assert_eq(fixture_make(f, GM_ROOT_INO, "gone", S_IFREG | 0600, &gone), 0);
 	cr_assert_eq(fixture_flags(f, gone, GM_INODE_HELD), 0);
 	cr_assert_eq(fixture_unlink(f, GM_ROOT_INO, "gone", true), 0);
+	set_attribute(f, a, "user.a", "1");
+	set_attribute(f, a, "user.b", "2");
+	set_attribute(f, b, "user.a", "3");
 	cr_assert_eq(store_checkpoint(f->store), 0);
 	f->store = store_close(f->store);
 }
@@ -274,6 +286,65 @@ static void next_cookie_at_the_end(struct image *i)
 	inode[0].next_cookie = put_le64(INT64_MAX);
 }
 
+/* 24 bytes each: header, name of six bytes, value of one, padding. */
+static struct gm_xattr *attribute(struct image *i, unsigned n)
+{
+	uint8_t *x = section(i, GM_SECTION_XATTRS, NULL);
+
+	return (struct gm_xattr *)(void *)(x + (sizeof(struct gm_xattr) + 8) * n);
+}
+
+static void dangle_an_attribute(struct image *i)
+{
+	attribute(i, 2)->ino = put_le64(777);
+}
+
+static void put_attributes_out_of_order(struct image *i)
+{
+	attribute(i, 0)->ino = put_le64(5);
+}
+
+static void name_an_attribute_twice(struct image *i)
+{
+	memcpy(attribute(i, 1) + 1, "user.a", 6);
+}
+
+static void give_an_attribute_a_name_of_nobody(struct image *i)
+{
+	memcpy(attribute(i, 1) + 1, "usar.a", 6);
+}
+
+static void make_an_attribute_longer_than_it_is(struct image *i)
+{
+	attribute(i, 2)->value_len = put_le32(3);
+}
+
+/* One of 48 bytes takes the place of the first two. */
+static void replace_two(struct image *i, const char *quota)
+{
+	struct gm_xattr *x = attribute(i, 0);
+
+	for (uint32_t n = 0; n < get_le32(i->header.section_count); n++)
+		if (get_le32(i->header.sections[n].type) == GM_SECTION_XATTRS)
+			i->header.sections[n].count = put_le64(2);
+	memset(x, 0, 48);
+	x->ino = put_le64(3);
+	x->name_len = put_le16(sizeof(XATTR_QUOTA) - 1);
+	x->value_len = put_le32((uint32_t)strlen(quota));
+	memcpy(x + 1, XATTR_QUOTA, sizeof(XATTR_QUOTA) - 1);
+	memcpy((char *)(x + 1) + sizeof(XATTR_QUOTA) - 1, quota, strlen(quota));
+}
+
+static void put_a_quota_on_a_file(struct image *i)
+{
+	replace_two(i, "4194304");
+}
+
+static void make_a_quota_no_number(struct image *i)
+{
+	replace_two(i, "04M");
+}
+
 /* ---- the same to symlinks, devices and second names ---- */
 
 static struct gm_inode *inode_numbered(struct image *i, uint64_t ino)
@@ -427,6 +498,13 @@ Test(fsck, damage_made_on_purpose_is_found_named_and_refused_by_recovery)
 		{name_an_entry_twice, "entry-twice", "inode 2"},
 		{spoil_a_cookie, "entry-cookie", "still to come"},
 		{take_the_root_away, "root-missing", "root"},
+		{dangle_an_attribute, "attribute-dangling", "names inode 777"},
+		{put_attributes_out_of_order, "attribute-order", "of inode 3"},
+		{name_an_attribute_twice, "attribute-order", "\"user.a\" of inode 3"},
+		{give_an_attribute_a_name_of_nobody, "attribute-bad", "no namespace"},
+		{make_an_attribute_longer_than_it_is, "attribute-bad", "record 2"},
+		{put_a_quota_on_a_file, "attribute-place", "inode 3 is none for an inode"},
+		{make_a_quota_no_number, "attribute-bad", "no quota"},
 		{stray_bit, "map-stray-bit", "block 0"},
 		{next_number_at_the_end, "checkpoint", "next inode number is out of range"},
 		{next_cookie_at_the_end, "recovery", "next cookie is 9223372036854775807"},

@@ -23,6 +23,26 @@
 static struct pool pool;
 static uint8_t *good;
 
+static void set_attribute(uint64_t ino, const char *name, const char *value, size_t length)
+{
+	const struct ns_xattr x = {.name = name, .value = value, .value_len = length};
+
+	cr_assert_eq(ns_setxattr(&pool.ns, &(struct ns_request){.unique = 1}, ino, &x), 0);
+}
+
+static void set_attributes(uint64_t ino, bool dir)
+{
+	static const char list[] = "\2\0\0\0\1\0\7\0\377\377\377\377\4\0\7\0\377\377\377\377"
+				   "\20\0\5\0\377\377\377\377\40\0\5\0\377\377\377\377";
+
+	set_attribute(ino, "user.x", "something", 9);
+	set_attribute(ino, "system.posix_acl_access", list, sizeof(list) - 1);
+	if (!dir)
+		return;
+	set_attribute(ino, "system.posix_acl_default", list, sizeof(list) - 1);
+	set_attribute(ino, "user.guestmemfs.quota", "20M", 3);
+}
+
 /* Names, symlinks and nodes beside the files; so that there are some in the checkpoint and some in
  * the journal. */
 static void make_others(const char *prefix)
@@ -56,6 +76,7 @@ static void setup(void)
 			pool_create(&pool, ino, "inside");
 		else
 			cr_assert_eq(pool_resize(&pool, ino, 3 * GM_BLOCK_SIZE - 5), 0);
+		set_attributes(ino, name[0] % 3 == 0);
 		if (name[0] == 'f')
 			cr_assert_eq(store_checkpoint(pool.store), 0);
 		if (name[0] == 'h')

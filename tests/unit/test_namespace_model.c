@@ -377,10 +377,10 @@ static int model_space(struct node *n, enum ns_space what, uint64_t from, uint64
 	uint64_t first = from / GM_BLOCK_SIZE, end = (to + GM_BLOCK_SIZE - 1) / GM_BLOCK_SIZE;
 	bool grows = what == NS_ALLOCATE && to > n->size;
 
-	if (!n->used)
-		return -ESTALE;
+	if (!n->used || n->is_dir)
+		return n->used ? -EISDIR : -ESTALE;
 	if (n->type != S_IFREG)
-		return n->is_dir ? -EISDIR : -ENODEV;
+		return -ENODEV;
 	if (from == to)
 		return -EINVAL;
 	if (what == NS_PUNCH && n->held)

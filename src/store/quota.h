@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Quotas: how many blocks the files below a directory may own, from its attribute XATTR_QUOTA. What
+ * is below several such directories counts on each of them.
+ *
+ * All of it is in memory: each directory and file knows the nearest quota above it (inode.quota),
+ * each quota the next one above, and meta_apply() counts what comes and goes. A file counts in one
+ * place only, so its names must all lie under the same quota: that is kept by refusing links, as
+ * project quotas do elsewhere. Where a whole subtree changes sides, everything is counted anew.
+ */
+#ifndef GM_STORE_QUOTA_H
+#define GM_STORE_QUOTA_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct meta;
+struct inode;
+struct txn;
+
+struct quota {
+	uint64_t ino;   /* its directory; 0: the place is free */
+	uint64_t limit; /* bytes */
+	uint64_t used;  /* blocks of all files below */
+	int64_t delta;  /* scratch of quotas_check() */
+	uint32_t up;    /* the next quota above; 0: none */
+};
+
+struct quotas {
+	struct quota *list; /* [0] is none: the number 0 means no quota */
+	uint32_t capacity;
+	uint32_t count; /* quotas that there are */
+	bool touched;   /* some delta is not 0: scratch of quotas_check() */
+	bool stale;     /* to be counted anew: quotas_refresh() */
+};
+
+void quotas_deinit(struct quotas *q);
+
+/* Room for `more` quotas. 0 or -ENOMEM. */
+int quotas_reserve(struct meta *m, uint32_t more);
+
+/* Finds all quotas and counts everything: at the end of recovery. 0 or -ENOMEM. */
+int quotas_init(struct meta *m);
+
+/*
+ * May the change be? -EDQUOT more blocks than a quota has left would count on it; -EXDEV a file
+ * would have names under different quotas, or a directory can't go to another one because of such a
+ * file; -ENOMEM. meta is as it was in any case.
+ */
+int quotas_check(struct meta *m, const struct txn *t);
+
+/* After a change: counts anew if it moved a subtree, or made or removed a quota. */
+void quotas_refresh(struct meta *m);
+
+/* ---- for meta_apply() ---- */
+
+/* So many blocks more (or less) are the inode's. */
+void quotas_count(struct meta *m, const struct inode *i, int64_t blocks);
+
+/* The inode has a name in dir from now on. */
+void quotas_place(struct meta *m, struct inode *i, const struct inode *dir);
+
+/* ---- reading ---- */
+
+/* What is left below the inode's quotas: the least of all that count. False: it has none. */
+struct quota_room {
+	uint64_t limit; /* bytes */
+	uint64_t left;  /* blocks */
+};
+
+bool quotas_room(const struct meta *m, const struct inode *i, struct quota_room *ret);
+
+#endif
