@@ -178,9 +178,9 @@ void spare_offer(struct server *s, struct watch *w)
 	struct record_inode *inode = w->inode;
 
 	if (!spare_is_wanted(s) || !(w->take & LINK_CHECK_KEEP) || !link_is_up(&s->link) ||
-		w->offered == s->link.serial || inode->contradicted || watch_find_live(w, true) ||
-		!is_all_in_devices(inode) || !may_be_given_on(s, &inode->devices->list) ||
-		!are_there(&inode->devices->list))
+		inode->told_by != s->link.serial || w->offered == s->link.serial ||
+		inode->contradicted || watch_find_live(w, true) || !is_all_in_devices(inode) ||
+		!may_be_given_on(s, &inode->devices->list) || !are_there(&inode->devices->list))
 		return;
 	int r = note_spare(s, &inode->devices->list);
 	if (r < 0) {
@@ -303,6 +303,36 @@ void spare_inherit(struct server *s, uint64_t ino, uint64_t epoch,
 	if (r < 0)
 		log_warning(
 			"inode %" PRIu64 " does not take over the devices of a removed file", ino);
+}
+
+static void claim(struct server *s, struct record_inode *from, uint64_t ino)
+{
+	struct record_inode *heir = record_find(&s->record, ino);
+
+	if (heir && heir->devices && (heir->devices->working || heir->devices->list.count > 0))
+		return; /* it was granted before, so none of it was handed over since */
+	if (record_inherit(&s->record, from, ino) < 0)
+		return; /* the grant will be refused */
+	heir = record_find(&s->record, ino);
+	devices_forget(heir);
+	if (move_devices(s, from, heir) < 0)
+		log_warning(
+			"inode %" PRIu64 " does not take over the devices of a removed file", ino);
+	else
+		log_info("inode %" PRIu64 " takes over the devices of a removed file", ino);
+}
+
+void spare_claim(struct server *s, uint64_t ino, const struct record_extent *extents, size_t count)
+{
+	struct record_inode *from, *next;
+	uint64_t file_block;
+
+	for (from = LIST_FIRST(&s->record.inodes); from; from = next) {
+		next = LIST_NEXT(from, by_record);
+		if (from->ino != ino && may_have_gone(s, from) &&
+			find_place(from, extents, count, &file_block))
+			claim(s, from, ino);
+	}
 }
 
 int spare_take_hand_over(struct server *s, const struct link_hand_over *m, struct problem *why)

@@ -472,6 +472,37 @@ Test(helper_spare, the_next_helper_takes_it_over_with_its_new_file)
 	cr_expect(device(id)->bound && !device(id)->user.spare);
 }
 
+/* What is not zeroed yet is not named by HELD. */
+Test(helper_spare, the_next_helper_learns_by_the_grant_whose_it_is)
+{
+	learn();
+	unsigned id = leave_pinned(11);
+	fill(id);
+	remove_file(11);
+	rig.epoch++;
+	restart(12, NULL, 0);
+	expect_refused(12, next, 3, EUCLEAN, GM_REASON_RECORD); /* it has another's bytes */
+	scrub_small();
+	cr_expect_eq(count_filled(id), 0);
+	cr_expect_eq(expect_granted(12, next, 3), id);
+	cr_expect(device(id)->bound && !device(id)->user.spare);
+	restart(12, next, 3);
+	cr_expect_eq(expect_granted(12, next, 3), id);
+}
+
+Test(helper_spare, the_next_helper_learns_by_the_grant_of_zeroed_memory_whose_it_is)
+{
+	learn();
+	unsigned id = leave_pinned(11);
+	remove_file(11);
+	rig.epoch++;
+	restart(12, NULL, 0);
+	scrub_small();
+	restart(12, moved, 2); /* now it is named */
+	cr_expect_eq(expect_granted(12, next, 3), id);
+	cr_expect(device(id)->bound && !device(id)->user.spare);
+}
+
 Test(helper_spare, the_next_helper_offers_it_anew)
 {
 	learn();
