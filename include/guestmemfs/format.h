@@ -126,7 +126,10 @@ static_assert(sizeof(struct gm_stamp) == 128, "format");
 
 #define GM_INODE_HELD (1ULL << 0)     /* its memory was granted under the boot id in force */
 #define GM_INODE_EXPORTED (1ULL << 1) /* it has a device node with its owner and mode; held as well */
-#define GM_INODE_FLAGS_KNOWN (GM_INODE_HELD | GM_INODE_EXPORTED)
+/* it has memory that was another file's in this boot, which may be dirty although devices are over it; held as well */
+#define GM_INODE_INHERITED (1ULL << 2)
+#define GM_INODE_FLAGS_KNOWN (GM_INODE_HELD | GM_INODE_EXPORTED | GM_INODE_INHERITED)
+#define GM_INODE_FLAGS_OF_BOOT GM_INODE_FLAGS_KNOWN /* none outlives the boot */
 
 struct gm_inode {
 	gm_le64 ino; /* also the FUSE node id; 1 is the root; never used twice */

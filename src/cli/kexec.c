@@ -6,9 +6,11 @@
 #include "cli/kexec.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -16,6 +18,8 @@
 #include "doctor/doctor.h"
 #include "util/cleanup.h"
 #include "util/log.h"
+
+#define LOCK "/run/guestmemfs-kexec.lock"
 
 /* ---- checks ---- */
 
@@ -94,6 +98,24 @@ static int check_all(const struct kexec_options *o, struct instances *all, const
 
 /* ---- all of it ---- */
 
+/*
+ * Two at once would undo each other's freeze, and one would unload what the other is about to jump
+ * into. The lock ends with the process.
+ */
+static int lock_kexec(int *ret, struct problem *why)
+{
+	int fd = open(LOCK, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	if (fd < 0)
+		return problem_errno(why, errno, "opening %s", LOCK);
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		(void)close_fd(fd);
+		return problem(why, EBUSY, "another guestmemfs kexec is under way");
+	}
+	*ret = fd;
+	return 0;
+}
+
 static int check_interrupted(struct problem *why)
 {
 	return interrupt_held() ? problem(why, EINTR, "interrupted") : 0;
@@ -119,11 +141,14 @@ static int do_kexec(const struct kexec_options *o, struct problem *why)
 {
 	_cleanup_(instances_deinit) struct instances all = INSTANCES_NULL;
 	_cleanup_free_ char *command_line = NULL;
+	_cleanup_fd_ int lock = -1;
 	int r;
 
 	if (geteuid() != 0)
 		return problem(why, EPERM, "only root can load a kernel");
-	r = instances_find(&all, why);
+	r = lock_kexec(&lock, why);
+	if (r == 0)
+		r = instances_find(&all, why);
 	if (r == 0)
 		r = allow(o, check_silent(&all, why), why);
 	if (r == 0 && all.count == 0)

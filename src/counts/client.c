@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
+#include <sys/sysmacros.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 
@@ -24,6 +25,8 @@
 #define READ_SECONDS  20
 #define STOP_SECONDS  5
 #define ERRNO_END     4096
+
+static_assert(COUNTS_CLOSE_MAX == COUNTS_GATE_DEVICES, "the gate has room for what is promised");
 
 extern char **environ;
 
@@ -150,8 +153,11 @@ struct counts *counts_stop(struct counts *c)
 
 		if (poll(&poll_fd, 1, STOP_SECONDS * 1000) == 0)
 			(void)pidfd_send_signal(c->pidfd, SIGKILL, NULL, 0);
-		while (waitpid(c->pid, NULL, 0) < 0 && errno == EINTR)
-			;
+		/* In its end the kernel may wait for as long as others keep a process from running.
+		 */
+		if (poll(&poll_fd, 1, STOP_SECONDS * 1000) > 0)
+			while (waitpid(c->pid, NULL, 0) < 0 && errno == EINTR)
+				;
 	}
 	(void)close_fd(c->pidfd);
 	free(c);
@@ -179,6 +185,7 @@ union answer {
 	struct counts_header header;
 	struct counts_ready ready;
 	struct counts_answer reading;
+	struct counts_closed closed;
 	struct counts_failed failed;
 };
 
@@ -360,4 +367,27 @@ int counts_read(struct counts *c, int device_fd, const struct counts_range *rang
 		.first_busy = get_le64(answer.reading.first_busy),
 	};
 	return 0;
+}
+
+/* ---- the gate ---- */
+
+int counts_close(struct counts *c, const dev_t *devices, size_t count, struct problem *why)
+{
+	struct counts_close m = {.header = {put_le32(sizeof(m)), put_le16(COUNTS_CLOSE),
+					 put_le16(0), put_le64(c->id + 1)},
+		.count = put_le32((uint32_t)count)};
+	union answer answer;
+	int r;
+
+	if (count > COUNTS_CLOSE_MAX)
+		return problem(why, EINVAL, "%zu devices can't be closed at a time", count);
+	if (c->broken)
+		return problem(why, EPIPE, "guestmemfs-counts has ended");
+	for (size_t i = 0; i < count; i++) {
+		m.devices[i].major = put_le32(major(devices[i]));
+		m.devices[i].minor = put_le32(minor(devices[i]));
+	}
+	c->id++;
+	r = send_message(c, &m, sizeof(m), -1, why);
+	return r < 0 ? r : receive(c, &answer, COUNTS_CLOSED, sizeof(answer.closed), why);
 }

@@ -68,4 +68,17 @@ int counts_read(struct counts *c, int device_fd, const struct counts_range *rang
 	uint64_t align, const struct counts_idle *idle, struct counts_reading *ret,
 	struct problem *why);
 
+/*
+ * From the return of this on nobody opens any of these devices, by whatever node of theirs, and
+ * whoever was about to is through: the counts have him, or nothing came of it. All others can be
+ * opened, as before. It holds until the next call (count 0: everything is open again) or until the
+ * process ends. The caller can't open them either. Blocks, for two seconds at most.
+ *
+ * -EOPNOTSUPP nothing can be closed on this machine; -EAGAIN some process may still be on its way
+ * to a device, for as long as others keep it from running. Nothing is closed after an error.
+ * -EPIPE, -ETIMEDOUT as above.
+ */
+#define COUNTS_CLOSE_MAX 16U
+int counts_close(struct counts *c, const dev_t *devices, size_t count, struct problem *why);
+
 #endif

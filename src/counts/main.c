@@ -22,7 +22,8 @@ static const char usage[] =
 	"usage: guestmemfs-counts --check | --serve\n"
 	"\n"
 	"Reads the kernel's reference counts of devdax devices, by BPF: they tell when memory\n"
-	"that one file had can be given to another. guestmemfs-helper starts it.\n"
+	"that one file had can be given to another. And keeps everybody from opening devices\n"
+	"that are to be taken back. guestmemfs-helper starts it.\n"
 	"\n"
 	"  --check            says whether that works on this host: exit status 0 or 1\n"
 	"  --serve            answers the helper at the other end of descriptor 3, a socket\n"
@@ -30,13 +31,16 @@ static const char usage[] =
 
 static int check(void)
 {
-	struct problem why = PROBLEM_INIT;
+	struct problem why = PROBLEM_INIT, gate_why = PROBLEM_INIT;
+	int gate = 0;
 
-	if (counts_check(&why) < 0) {
+	if (counts_check(&why, &gate, &gate_why) < 0) {
 		(void)printf("The kernel's reference counts can't be read: %s.\n", why.text);
 		return 1;
 	}
 	(void)printf("The kernel's reference counts can be read.\n");
+	if (gate < 0)
+		(void)printf("Devices that were exported can't be closed: %s.\n", gate_why.text);
 	return 0;
 }
 

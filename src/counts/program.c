@@ -18,7 +18,7 @@
 #define LOCKDOWN_PATH "/sys/kernel/security/lockdown"
 
 /* The object file that clang has made of counts.bpf.c, as the array counts_object. */
-#include "counts/object.h"
+#include "counts/counts_object.h"
 
 /* What libbpf has to say is for those who look for a fault here: lines of the verifier, mostly. */
 static int __attribute__((format(printf, 2, 0)))

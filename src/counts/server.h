@@ -14,7 +14,10 @@
  */
 int counts_serve(struct problem *why);
 
-/* Can counts be read here? 0, or -EOPNOTSUPP with the reason. */
-int counts_check(struct problem *why);
+/*
+ * Can counts be read here? 0, or -EOPNOTSUPP with the reason. *gate: 0 if devices can be closed as
+ * well, else why they can't.
+ */
+int counts_check(struct problem *why, int *gate, struct problem *gate_why);
 
 #endif

@@ -80,6 +80,28 @@ static int take_ranges(struct counts_session *s, const struct counts_ranges *m, 
 	return COUNTS_NEXT_RUN;
 }
 
+static int take_close(
+	struct counts_session *s, const struct counts_close *m, int fd, struct problem *why)
+{
+	uint32_t count = get_le32(m->count);
+
+	if (fd >= 0)
+		return refuse(why, "devices to be closed with a descriptor");
+	if (s->device_fd >= 0)
+		return refuse(why, "devices to be closed before the last one was through");
+	if (count > COUNTS_GATE_DEVICES || get_le32(m->reserved) != 0)
+		return refuse(why, "too many devices to be closed");
+	for (uint32_t i = 0; i < COUNTS_GATE_DEVICES; i++) {
+		s->closing[i] = (struct counts_gate_device){
+			get_le32(m->devices[i].major), get_le32(m->devices[i].minor)};
+		if (i >= count && (s->closing[i].major != 0 || s->closing[i].minor != 0))
+			return refuse(why, "more devices to be closed than are announced");
+	}
+	s->closing_count = count;
+	s->id = get_le64(m->header.id);
+	return COUNTS_NEXT_CLOSE;
+}
+
 int counts_session_take(struct counts_session *s, const void *message, size_t size, int fd,
 	struct counts_job *job, struct problem *why)
 {
@@ -95,6 +117,8 @@ int counts_session_take(struct counts_session *s, const void *message, size_t si
 		return take_device(s, message, &device_fd, why);
 	if (get_le16(header.opcode) == COUNTS_RANGES && size == sizeof(struct counts_ranges))
 		return take_ranges(s, message, device_fd, job, why);
+	if (get_le16(header.opcode) == COUNTS_CLOSE && size == sizeof(struct counts_close))
+		return take_close(s, message, device_fd, why);
 	return refuse(why, "a message of an unknown kind or a wrong size");
 }
 
@@ -154,6 +178,18 @@ size_t counts_session_answer(struct counts_session *s, union counts_reply *reply
 		.busy_pages = put_le64(s->reading.busy_pages),
 		.first_busy = put_le64(s->reading.first_busy),
 	};
+	return sizeof(*m);
+}
+
+size_t counts_session_closed(const struct counts_session *s, int error, const struct problem *why,
+	union counts_reply *reply)
+{
+	struct counts_closed *m = &reply->closed;
+
+	if (error < 0)
+		return counts_failed_init(&reply->failed, s->id, error, why->text);
+	*m = (struct counts_closed){.header = {put_le32(sizeof(*m)), put_le16(COUNTS_CLOSED),
+					    put_le16(0), put_le64(s->id)}};
 	return sizeof(*m);
 }
 

@@ -21,6 +21,9 @@ struct counts_session {
 	struct counts_reading reading; /* so far */
 	int error;                     /* the first one, negative; then nothing more is run */
 	struct problem why;
+	/* Of the last CLOSE. */
+	struct counts_gate_device closing[COUNTS_GATE_DEVICES];
+	uint32_t closing_count;
 };
 
 #define COUNTS_SESSION_INIT ((struct counts_session){.device_fd = -1})
@@ -30,6 +33,7 @@ void counts_session_deinit(struct counts_session *s);
 enum counts_next {
 	COUNTS_NEXT_MESSAGE, /* nothing to do yet */
 	COUNTS_NEXT_RUN,     /* run the program on the job, then counts_session_add() */
+	COUNTS_NEXT_CLOSE,   /* close .closing, then answer with counts_session_closed() */
 	COUNTS_NEXT_ANSWER,
 };
 
@@ -49,11 +53,16 @@ enum counts_next counts_session_add(struct counts_session *s, int error,
 
 union counts_reply {
 	struct counts_answer answer;
+	struct counts_closed closed;
 	struct counts_failed failed;
 };
 
 /* Closes the device, writes the answer into reply and returns its length. */
 size_t counts_session_answer(struct counts_session *s, union counts_reply *reply);
+
+/* The answer to CLOSE: error 0, or negative and its sentence. Returns its length. */
+size_t counts_session_closed(const struct counts_session *s, int error, const struct problem *why,
+	union counts_reply *reply);
 
 /* The message FAILED; error is negative. Safe in a signal handler. Returns its length. */
 size_t counts_failed_init(struct counts_failed *m, uint64_t id, int error, const char *text);

@@ -7,6 +7,8 @@
  *	counts -> helper	READY
  *	helper -> counts	DEVICE (with one descriptor), RANGES until range_count have come
  *	counts -> helper	READING or FAILED, once for each DEVICE
+ *	helper -> counts	CLOSE
+ *	counts -> helper	CLOSED or FAILED, once for each CLOSE
  *	counts -> helper	FAILED with the id 0, at any time: the process ends, for this reason
  */
 #ifndef GM_COUNTS_WIRE_H
@@ -15,10 +17,11 @@
 #include <assert.h>
 #include <stdbool.h>
 
+#include "counts/gate_job.h"
 #include "counts/job.h"
 #include "guestmemfs/types.h"
 
-#define COUNTS_WIRE_VERSION 1U
+#define COUNTS_WIRE_VERSION 2U
 #define COUNTS_FD           3          /* of the socket in the process */
 #define COUNTS_RANGES_TOTAL (1U << 23) /* of a device, at most: a 16 TiB file of single blocks */
 
@@ -36,14 +39,16 @@ enum counts_opcode {
 	COUNTS_RANGES = 3,
 	COUNTS_READY = 2,
 	COUNTS_READING = 4,
+	COUNTS_CLOSE = 5,
 	COUNTS_FAILED = 6,
+	COUNTS_CLOSED = 8,
 };
 
 struct counts_header {
 	gm_le32 size; /* of the whole message */
 	gm_le16 opcode;
 	gm_le16 reserved;
-	gm_le64 id; /* of the DEVICE, not 0; of READY, and of a process that ends: 0 */
+	gm_le64 id; /* of the DEVICE or CLOSE, not 0; of READY, and of a process that ends: 0 */
 };
 static_assert(sizeof(struct counts_header) == 16, "wire");
 
@@ -72,6 +77,21 @@ struct counts_ranges {
 	} ranges[COUNTS_JOB_RANGES];
 };
 static_assert(sizeof(struct counts_ranges) == 24 + 16 * COUNTS_JOB_RANGES, "wire");
+
+struct counts_close { /* nobody opens these, until the next one of these messages */
+	struct counts_header header;
+	gm_le32 count; /* 0: everything is open again */
+	gm_le32 reserved;
+	struct {
+		gm_le32 major, minor; /* of the device's number; behind the last: zero */
+	} devices[COUNTS_GATE_DEVICES];
+};
+static_assert(sizeof(struct counts_close) == 24 + 8 * COUNTS_GATE_DEVICES, "wire");
+
+struct counts_closed {
+	struct counts_header header;
+};
+static_assert(sizeof(struct counts_closed) == 16, "wire");
 
 struct counts_answer { /* READING */
 	struct counts_header header;

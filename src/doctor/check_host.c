@@ -95,6 +95,17 @@ static void check_regions(struct doctor_report *report, const struct doctor_regi
 	}
 }
 
+/* Of a device that was exported somebody may have made a node of his own. */
+static void check_gate(struct doctor_report *report, const struct doctor_facts *facts)
+{
+	if (!facts->gate_no[0])
+		return;
+	struct doctor_finding *f = doctor_report_add(report, "exports", DOCTOR_WARNING,
+		"memory of files that were exported comes back only at the next boot: %s",
+		facts->gate_no);
+	doctor_finding_remedy(f, "docs/counts.md says what it takes");
+}
+
 /* A guest's memory is another's only when nobody reaches it any more, and only the kernel knows
  * that. */
 static void check_reuse(struct doctor_report *report, const struct doctor_facts *facts)
@@ -108,6 +119,7 @@ static void check_reuse(struct doctor_report *report, const struct doctor_facts 
 		(void)doctor_report_add(report, "reuse", DOCTOR_OK,
 			"the kernel's reference counts can be read: freed memory of soft regions "
 			"is used again");
+		check_gate(report, facts);
 		return;
 	}
 	f = doctor_report_add(report, "reuse", DOCTOR_WARNING,
@@ -115,6 +127,27 @@ static void check_reuse(struct doctor_report *report, const struct doctor_facts 
 		"boot: %s",
 		facts->counts_no);
 	doctor_finding_remedy(f, "docs/counts.md says what it takes");
+}
+
+/* So many are no burden, and a sign of how files are used here. */
+#define RETIRED_MANY 10000U
+
+/* Each has a number that the kernel gives to nobody else in this boot, and some ordinary memory. */
+static void check_retired(struct doctor_report *report, const struct doctor_facts *facts)
+{
+	size_t retired = 0;
+
+	for (size_t n = 0; n < facts->device_count; n++)
+		retired += facts->devices[n].retired;
+	if (retired == 0)
+		return;
+	struct doctor_finding *f = doctor_report_add(report, "retired",
+		retired < RETIRED_MANY ? DOCTOR_OK : DOCTOR_WARNING,
+		"%zu device%s of files that were exported: empty, and kept until the next boot",
+		retired, retired == 1 ? "" : "s");
+	if (retired >= RETIRED_MANY)
+		doctor_finding_remedy(f, "files that come and go should be attached, not exported "
+					 "(docs/reuse.md)");
 }
 
 int doctor_check_host(struct doctor_report *report, const struct doctor_facts *facts,
@@ -126,6 +159,7 @@ int doctor_check_host(struct doctor_report *report, const struct doctor_facts *f
 	check_memory(report, facts, regions);
 	check_kexec(report, facts, regions);
 	check_reuse(report, facts);
+	check_retired(report, facts);
 	return report->failed ? -ENOMEM : 0;
 }
 

@@ -32,6 +32,7 @@ struct fact_device {     /* of /sys/bus/dax */
 	char region[64]; /* the directory that it shares with the others of its region */
 	char driver[24]; /* "device_dax", "kmem", or empty */
 	bool soft;       /* its region can be cut into devices */
+	bool retired;    /* exported in this boot, without memory now */
 	uint64_t start;  /* physical, of its first byte; UINT64_MAX: not known */
 	uint64_t size, align;
 	uint64_t region_size;
@@ -94,6 +95,7 @@ struct doctor_facts {
 
 	enum fact counts;    /* the kernel's reference counts can be read */
 	char counts_no[256]; /* why they can't */
+	char gate_no[256];   /* why devices that were exported can't be closed; empty: they can */
 };
 
 #define DOCTOR_FACTS_NULL ((struct doctor_facts){.cmdline = NULL})

@@ -8,9 +8,20 @@
 #include "doctor/read.h"
 #include "util/cleanup.h"
 
-#define REFUSAL "The kernel's reference counts can't be read: "
+#define REFUSAL      "The kernel's reference counts can't be read: "
+#define GATE_REFUSAL "Devices that were exported can't be closed: "
 
-/* Its answer is one line; libraries may say something beside it. */
+static void take_reason(char *to, size_t size, const char *line, const char *refusal)
+{
+	if (strncmp(line, refusal, strlen(refusal)) != 0)
+		return;
+	(void)snprintf(to, size, "%s", line + strlen(refusal));
+	size_t length = strlen(to);
+	if (length > 0 && to[length - 1] == '.')
+		to[length - 1] = '\0';
+}
+
+/* Its answer is a line or two; libraries may say something beside it. */
 static void take_answer(struct doctor_facts *f, FILE *from)
 {
 	_cleanup_free_ char *line = NULL;
@@ -19,12 +30,8 @@ static void take_answer(struct doctor_facts *f, FILE *from)
 
 	while ((n = getline(&line, &size, from)) > 0) {
 		line[strcspn(line, "\n")] = '\0';
-		if (strncmp(line, REFUSAL, strlen(REFUSAL)) != 0)
-			continue;
-		(void)snprintf(f->counts_no, sizeof(f->counts_no), "%s", line + strlen(REFUSAL));
-		size_t length = strlen(f->counts_no);
-		if (length > 0 && f->counts_no[length - 1] == '.')
-			f->counts_no[length - 1] = '\0';
+		take_reason(f->counts_no, sizeof(f->counts_no), line, REFUSAL);
+		take_reason(f->gate_no, sizeof(f->gate_no), line, GATE_REFUSAL);
 	}
 }
 

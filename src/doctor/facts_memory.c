@@ -15,6 +15,7 @@
 #include "doctor/facts_internal.h"
 #include "doctor/read.h"
 #include "guestmemfs/format.h"
+#include "region/soft_record.h"
 #include "util/cleanup.h"
 
 static void close_filep(FILE **f)
@@ -182,6 +183,22 @@ static enum fact find_pool(const char *path, uint64_t align)
 	return found;
 }
 
+/* As the helper has noted it. An empty device tells where its region begins, by which the note is
+ * called (region/soft_record.h). */
+static void read_retired(struct fact_device *d, const char *root)
+{
+	char path[PATH_MAX];
+	unsigned region = 0, id = 0;
+
+	if (!d->soft || d->size != 0 || *d->driver ||
+		sscanf(d->name, "dax%u.%u", &region, &id) != 2 || id == 0)
+		return;
+	_cleanup_fd_ int fd =
+		open(read_path(path, root, "/run/guestmemfs/.soft-%#" PRIx64, d->start),
+			O_RDONLY | O_CLOEXEC);
+	d->retired = fd >= 0 && soft_record_names_retired(fd, id);
+}
+
 static void read_node(struct fact_device *d, const char *root)
 {
 	char path[PATH_MAX];
@@ -204,6 +221,7 @@ static int read_device(struct fact_device *d, const char *root, const char *name
 	(void)read_link(d->driver, sizeof(d->driver), root, "/sys/bus/dax/devices/%s/driver", name);
 	read_ranges(d, root);
 	read_region(d, root);
+	read_retired(d, root);
 	read_node(d, root);
 	return d->ranges.failed ? -ENOMEM : 0;
 }

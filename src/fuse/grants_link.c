@@ -204,7 +204,8 @@ static void tell_held(struct grants *g)
 			/* Nothing is read from the helper yet, so that none can have been let go.
 			 */
 			assert(inode && (inode->attr.flags & GM_INODE_HELD));
-			grants_send_held(&g->outbox, inode, g->meta->alloc,
+			bool inherited = inode->attr.flags & GM_INODE_INHERITED;
+			grants_send_held(&g->outbox, inode, inherited ? NULL : g->meta->alloc,
 				epochs_get(&g->epochs, inode->attr.ino));
 			continue;
 		}

@@ -73,7 +73,7 @@ static int plan_with_spare(const struct namespace *ns, const struct inode *i,
 				    &f.count);
 	if (r < 0)
 		return r;
-	attr->flags |= GM_INODE_HELD;
+	attr->flags |= GM_INODE_HELD | GM_INODE_INHERITED;
 	*ret = f;
 	return 0;
 }

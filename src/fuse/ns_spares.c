@@ -146,7 +146,7 @@ void ns_spare_take(struct txn *t, const struct inode *from)
 	struct inode_attr attr = from->attr;
 
 	/* First: no block of a held inode is ever freed. */
-	attr.flags &= ~(GM_INODE_HELD | GM_INODE_EXPORTED);
+	attr.flags &= ~GM_INODE_FLAGS_OF_BOOT;
 	txn_put_inode(t, &attr);
 	ns_drop_inode(t, from);
 }

@@ -67,10 +67,11 @@ int ns_hold(struct namespace *ns, uint64_t ino)
 
 	if (r < 0)
 		return r;
-	if (i->attr.flags & GM_INODE_HELD)
-		return 0;
 	attr = i->attr;
 	attr.flags |= GM_INODE_HELD;
+	attr.flags &= ~GM_INODE_INHERITED; /* all of it is clean now */
+	if (attr.flags == i->attr.flags)
+		return 0;
 	t.result = ino;
 	txn_put_inode(&t, &attr);
 	return store_commit(ns->store, &t);
@@ -91,7 +92,7 @@ int ns_unhold(struct namespace *ns, uint64_t ino)
 	if (!drop && (i->attr.flags & GM_INODE_EXPORTED))
 		return -EBUSY;
 	attr = i->attr;
-	attr.flags &= ~(GM_INODE_HELD | GM_INODE_EXPORTED);
+	attr.flags &= ~GM_INODE_FLAGS_OF_BOOT;
 	t.result = ino;
 	txn_put_inode(&t, &attr); /* first: no block of a held inode is ever freed */
 	if (drop)
@@ -114,7 +115,7 @@ int ns_set_exported(struct namespace *ns, uint64_t ino, bool exported)
 		return r;
 	attr = i->attr;
 	if (exported) /* whoever opens the node from now on is not seen by us */
-		attr.flags |= GM_INODE_HELD | GM_INODE_EXPORTED;
+		attr.flags = GM_INODE_HELD | GM_INODE_EXPORTED;
 	else
 		attr.flags &= ~GM_INODE_EXPORTED;
 	if (attr.flags == i->attr.flags)

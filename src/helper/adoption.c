@@ -69,7 +69,7 @@ static enum adoption judge_bound(const struct soft_device *d, const struct censu
 enum adoption adoption_judge(const struct record *record, unsigned region,
 	const struct soft_device *d, struct record_inode **inode, struct problem *why)
 {
-	if ((d->seed || d->exported) && d->range_count == 0)
+	if (d->retired || (d->seed && d->range_count == 0))
 		return ADOPTION_SYSTEM;
 	if (d->kmem || !d->ours) {
 		(void)problem(why, EBUSY, "%s",

@@ -27,7 +27,7 @@ enum adoption {
 	ADOPTION_INODE,   /* wholly over blocks of one held inode: its device */
 	ADOPTION_WINDOW,  /* remove it if nobody has it open */
 	ADOPTION_ORPHAN,  /* remove it if the counts show that nobody reaches it */
-	ADOPTION_SYSTEM,  /* the seed, one that was exported and is empty, or over blocks that are
+	ADOPTION_SYSTEM,  /* the seed, one that is retired, or over blocks that are
 			     no data: not ours to touch */
 	ADOPTION_FOREIGN, /* leave it alone and say why; its blocks can't be granted */
 };

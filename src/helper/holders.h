@@ -62,6 +62,7 @@ struct watch {
 	unsigned take;    /* soft regions: LINK_CHECK_* */
 	uint64_t offered; /* the link that was told that it may be handed over; 0: none */
 	bool quarantined; /* and the audit has a line of it */
+	bool never;       /* soft regions: what it has does not come back in this boot */
 	bool pending;     /* it is in holders.pending */
 	bool scanning;    /* the scan that is under way began after it came in */
 	bool checked;     /* CHECK with this id is to be answered */

@@ -19,6 +19,9 @@
 #define PASSING_NS     10000000L
 #define LEARNING_TRIES 4U
 
+/* How long nobody is waited for again who was about to open a device and was not through soon. */
+#define GATE_REST_MS 20000U
+
 static enum soft_idle_pages pages_of(const struct soft_device *d)
 {
 	return d->align == GM_BLOCK_SIZE ? SOFT_IDLE_2M : SOFT_IDLE_1G;
@@ -42,11 +45,13 @@ static bool is_lost(const struct soft_device *d, struct problem *why)
 	return soft_device_check(d, why) < 0;
 }
 
-/* descriptor: of the device, the only one there is; it is closed. */
+/* device_fd: of the device, and the only one that we have; it is closed. -1: it is opened here. */
 static int read_counts(const struct reuse *u, uint64_t start, const struct soft_device *d,
-	const struct counts_idle *idle, struct counts_reading *ret, struct problem *why)
+	int device_fd, const struct counts_idle *idle, struct counts_reading *ret,
+	struct problem *why)
 {
 	_cleanup_free_ struct counts_range *ranges = calloc(d->range_count, sizeof(*ranges));
+	_cleanup_fd_ int fd = device_fd;
 	char node[SOFT_DEVICE_NODE];
 
 	if (!ranges)
@@ -55,12 +60,14 @@ static int read_counts(const struct reuse *u, uint64_t start, const struct soft_
 		ranges[i] =
 			(struct counts_range){.start = start + d->ranges[i].block * GM_BLOCK_SIZE,
 				.size = d->ranges[i].count * GM_BLOCK_SIZE};
-	int fd = soft_device_open(d, O_RDONLY);
+	if (fd < 0)
+		fd = soft_device_open(d, O_RDONLY);
 	if (fd < 0 && is_lost(d, why))
 		return -EBUSY;
 	if (fd < 0)
 		return problem_errno(why, -fd, "opening %s", soft_device_node(node, d));
-	return counts_read(u->counts, fd, ranges, d->range_count, d->align, idle, ret, why);
+	return counts_read(
+		u->counts, steal_fd(&fd), ranges, d->range_count, d->align, idle, ret, why);
 }
 
 /* ---- learning ---- */
@@ -132,7 +139,7 @@ static int read_new(const struct reuse *u, uint64_t start, const struct soft_dev
 	int r;
 
 	for (;;) {
-		r = read_counts(u, start, d, NULL, &found, why);
+		r = read_counts(u, start, d, -1, NULL, &found, why);
 		if (r >= 0)
 			r = add_reading(&idle, pages, &found, why);
 		if (r < 0)
@@ -186,13 +193,14 @@ static int check_known(
 	return 0;
 }
 
-static int show_idle(
-	const struct reuse *u, uint64_t start, const struct soft_device *d, struct problem *why)
+/* fd: as above. */
+static int show_idle(const struct reuse *u, uint64_t start, const struct soft_device *d, int fd,
+	struct problem *why)
 {
 	const struct counts_idle idle = {.cdev = u->idle.cdev, .page = u->idle.page[pages_of(d)]};
 	struct counts_reading found;
 	char node[SOFT_DEVICE_NODE];
-	int r = read_counts(u, start, d, &idle, &found, why);
+	int r = read_counts(u, start, d, fd, &idle, &found, why);
 
 	if (r < 0)
 		return r;
@@ -231,30 +239,14 @@ static int close_nodes(const struct device_list *devices, struct problem *why)
 	return 0;
 }
 
-/*
- * The counts show that nobody has a device open, not that nobody is about to open it. Where its
- * node was never anybody's but root's, only root could be. Of one that was exported somebody may
- * have a copy of the node, which no mode of ours closes: he can open and pin it between the
- * counting and the unbinding, as often as he likes to try.
- */
-static int check_never_exported(const struct device_list *devices, struct problem *why)
-{
-	char node[SOFT_DEVICE_NODE];
-
-	for (size_t i = 0; i < devices->count; i++)
-		if (devices->at[i].soft.exported)
-			return problem(why, EBUSY,
-				"%s was exported in this boot: a copy of its node can't be closed",
-				soft_device_node(node, &devices->at[i].soft));
-	return 0;
-}
-
 static int remove_all(
 	const struct region *regions, struct device_list *devices, struct problem *why)
 {
 	while (devices->count > 0) {
 		struct device *d = &devices->at[devices->count - 1];
-		int r = soft_device_remove(regions[d->region].physical_start, &d->soft, why);
+		uint64_t start = regions[d->region].physical_start;
+		int r = d->soft.exported ? soft_device_retire(start, &d->soft, why)
+					 : soft_device_remove(start, &d->soft, why);
 		if (r < 0)
 			return r;
 		(void)soft_user_note(&(struct soft_user){.users = SOFT_USERS_UNKNOWN},
@@ -265,17 +257,146 @@ static int remove_all(
 	return 0;
 }
 
+/* ---- what was exported ---- */
+
+/*
+ * The counts show that nobody has a device open, not that nobody is about to open it. Where its
+ * node was never anybody's but root's, only root could be. Of one that was exported somebody may
+ * have a copy of the node, which no mode of ours closes: he could open and pin it between the
+ * counting and the unbinding. So such a device is closed by its number before it is counted once
+ * more; and since it can't be opened by us either, we have it open by then.
+ */
+struct gate {
+	const struct device *devices[COUNTS_CLOSE_MAX];
+	dev_t numbers[COUNTS_CLOSE_MAX];
+	int fds[COUNTS_CLOSE_MAX]; /* owned */
+	size_t count;
+};
+
+static void gate_deinit(struct gate *g)
+{
+	for (size_t i = 0; i < g->count; i++)
+		(void)close_fd(g->fds[i]);
+}
+
+static int gate_add(struct gate *g, const struct device *d, struct problem *why)
+{
+	char node[SOFT_DEVICE_NODE];
+
+	(void)soft_device_node(node, &d->soft);
+	if (g->count == COUNTS_CLOSE_MAX)
+		return problem(why, EBUSY, "more devices were exported than can be closed at once");
+	int fd = soft_device_open(&d->soft, O_RDONLY);
+	if (fd < 0 && is_lost(&d->soft, why))
+		return -EBUSY;
+	if (fd < 0)
+		return problem_errno(why, -fd, "opening %s", node);
+	g->devices[g->count] = d;
+	g->numbers[g->count] = d->soft.rdev;
+	g->fds[g->count++] = fd;
+	return 0;
+}
+
+static int gate_init(struct gate *g, const struct device_list *devices, struct problem *why)
+{
+	int r = 0;
+
+	*g = (struct gate){.count = 0};
+	for (size_t i = 0; i < devices->count && r >= 0; i++)
+		if (devices->at[i].soft.exported)
+			r = gate_add(g, &devices->at[i], why);
+	return r;
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static int gate_close(struct reuse *u, const struct gate *g, struct problem *why)
+{
+	int r = counts_close(u->counts, g->numbers, g->count, why);
+
+	if (r == -EOPNOTSUPP) {
+		log_warning("what was exported once is nobody else's until the next boot: %s",
+			why->text);
+		u->ungated = true;
+		return -EPERM;
+	}
+	if (r == -EAGAIN) {
+		/* Who has himself waited for keeps this thread from other work for less. */
+		u->gate_rest = now_ms() + GATE_REST_MS;
+		return -EBUSY;
+	}
+	return r;
+}
+
+static int check_gate(const struct reuse *u, const struct device_list *devices, struct problem *why)
+{
+	char node[SOFT_DEVICE_NODE];
+
+	for (size_t i = 0; i < devices->count; i++) {
+		if (!devices->at[i].soft.exported)
+			continue;
+		(void)soft_device_node(node, &devices->at[i].soft);
+		if (u->ungated)
+			return problem(why, EPERM,
+				"%s was exported in this boot: a copy of its node can't be closed",
+				node);
+		if (now_ms() < u->gate_rest)
+			return problem(why, EBUSY,
+				"%s was exported in this boot, and a process that has been kept "
+				"from running for long may be about to open it",
+				node);
+	}
+	return 0;
+}
+
+static int show_closed(
+	const struct reuse *u, const struct region *regions, struct gate *g, struct problem *why)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < g->count && r >= 0; i++)
+		r = show_idle(u, regions[g->devices[i]->region].physical_start,
+			&g->devices[i]->soft, steal_fd(&g->fds[i]), why);
+	return r;
+}
+
+/* They are idle as far as can be told while some of them can be opened. */
+static int take_exported(struct reuse *u, const struct region *regions, struct device_list *devices,
+	struct problem *why)
+{
+	_cleanup_(gate_deinit) struct gate gate;
+	int r = gate_init(&gate, devices, why);
+
+	if (r < 0 || gate.count == 0)
+		return r < 0 ? r : remove_all(regions, devices, why);
+	r = gate_close(u, &gate, why);
+	if (r < 0)
+		return r;
+	r = show_closed(u, regions, &gate, why);
+	if (r >= 0)
+		r = remove_all(regions, devices, why);
+	/* A process that can't be asked has ended, and its gate with it. */
+	(void)counts_close(u->counts, NULL, 0, NULL);
+	return r;
+}
+
 int reuse_take(struct reuse *u, const struct region *regions, struct device_list *devices,
 	struct problem *why)
 {
 	int r = close_nodes(devices, why);
 
 	if (r >= 0)
-		r = check_never_exported(devices, why);
-	if (r >= 0)
 		r = check_known(u, devices, why);
+	if (r >= 0)
+		r = check_gate(u, devices, why);
 	for (size_t i = 0; i < devices->count && r >= 0; i++)
 		r = show_idle(u, regions[devices->at[i].region].physical_start,
-			&devices->at[i].soft, why);
-	return r < 0 ? r : remove_all(regions, devices, why);
+			&devices->at[i].soft, -1, why);
+	return r < 0 ? r : take_exported(u, regions, devices, why);
 }

@@ -24,6 +24,8 @@ struct reuse {
 	struct soft_idle idle; /* of all regions: the kernel is the same */
 	uint64_t record_start; /* the region with whose record it is kept */
 	bool off;              /* what was learned contradicts itself, or nothing can be read */
+	bool ungated;          /* what was exported can't be closed; said in the log */
+	uint64_t gate_rest;    /* CLOCK_MONOTONIC, ms: before that nobody is waited for again */
 };
 
 #define REUSE_NULL ((struct reuse){.counts = NULL})
@@ -36,13 +38,14 @@ void reuse_learn(struct reuse *u, uint64_t region_start, const struct soft_devic
 
 /*
  * Closes the devices' nodes to everybody, shows that nobody reaches any of them, and only then
- * removes them all; those that are gone are off the list when this returns. Whoever had a node open
- * before can't be given it back.
+ * removes them all; those that are gone are off the list when this returns. One that was exported
+ * is closed to whoever has a copy of its node as well, shown once more, and retired. Whoever had a
+ * node open before can't be given it back.
  *
- * -EBUSY with a sentence: somebody reaches one, or could reach one that was exported in this boot
- * without anybody's leave, and none was touched but its node. -EOPNOTSUPP nothing can be shown in
- * this boot; -EPIPE, -ETIMEDOUT what reads the counts is of no use any more; others: trouble with a
- * device, those that are left stay.
+ * -EBUSY with a sentence: somebody reaches one, and none was touched but its node. -EPERM the same
+ * until the next boot: one was exported, and copies of its node can't be closed on this machine.
+ * -EOPNOTSUPP nothing can be shown in this boot; -EPIPE, -ETIMEDOUT what reads the counts is of no
+ * use any more; others: trouble with a device, those that are left stay.
  */
 int reuse_take(struct reuse *u, const struct region *regions, struct device_list *devices,
 	struct problem *why);

@@ -170,9 +170,9 @@ void takeback_check(struct server *s, uint64_t id, struct record_inode *inode, u
 		release(s, w);
 		return;
 	}
-	if (can_look(s, flags))
+	if (can_look(s, flags) && (!w->never || (spare_is_wanted(s) && !w->pending)))
 		want(s, w, flags);
-	if (live || !w->pending || !(flags & LINK_CHECK_TAKE)) {
+	if (live || !w->pending || w->never || !(flags & LINK_CHECK_TAKE)) {
 		live = live ? live : watch_find_live(w, true);
 		answer_check(s, LINK_BUSY, id, inode, live ? live->process->pid : 0);
 		if (live)
@@ -194,7 +194,7 @@ bool takeback_revoke(struct server *s, struct watch *w)
 		release(s, w);
 		return true;
 	}
-	if (!s->takeback.possible)
+	if (!s->takeback.possible || w->never)
 		return false;
 	if (!(w->take & TAKE_REVOKED))
 		want(s, w, LINK_CHECK_TAKE | TAKE_REVOKED);
@@ -244,7 +244,7 @@ static void quarantine(struct server *s, struct watch *w, const char *why)
 	w->quarantined |= w->pending;
 	spare_offer(s, w);
 	put_off(s, w, 0);
-	if (!s->takeback.possible && w->pending)
+	if ((!s->takeback.possible || w->never) && w->pending)
 		w->due = SERVER_NEVER;
 }
 
@@ -277,8 +277,8 @@ bool takeback_try(struct server *s, struct record_inode *inode)
 {
 	const struct watch *w = inode->watch;
 
-	return s->takeback.possible && w && !watch_find_live(w, true) && !inode->contradicted &&
-	       start(s, inode) == 0;
+	return s->takeback.possible && w && !w->never && !watch_find_live(w, true) &&
+	       !inode->contradicted && start(s, inode) == 0;
 }
 
 /* It is removed, and somebody who was granted it lives: that he has let it go nobody tells. */
@@ -332,6 +332,10 @@ static void judge(struct server *s, struct watch *w, const struct work_job *job)
 		release(s, w);
 		return;
 	case EBUSY:
+		quarantine(s, w, job->why.text);
+		return;
+	case EPERM:
+		w->never = true;
 		quarantine(s, w, job->why.text);
 		return;
 	case EOPNOTSUPP:

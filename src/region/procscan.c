@@ -259,7 +259,8 @@ static int scan_maps(struct scan *s, int task, bool *seen)
 
 /* ---- descriptors ---- */
 
-/* The inode number that fdinfo tells of a descriptor; asks no file system. -ENODATA: none. */
+/* The inode number that fdinfo tells of a descriptor; asks no file system. -ENODATA: none; -ENXIO:
+ * nothing is open by it (O_PATH). */
 static int read_fdinfo_ino(int task, const char *name, uint64_t *ret)
 {
 	char path[64], text[512];
@@ -272,6 +273,10 @@ static int read_fdinfo_ino(int task, const char *name, uint64_t *ret)
 	if (n < 0)
 		return -errno;
 	text[n] = '\0';
+	/* A name, not an open file: to open it in earnest asks for permission as any other name. */
+	const char *flags = strstr(text, "flags:\t");
+	if (flags && (strtoul(flags + strlen("flags:\t"), NULL, 8) & O_PATH))
+		return -ENXIO;
 	const char *at = strstr(text, "\nino:\t");
 	if (!at)
 		return -ENODATA;
@@ -298,6 +303,8 @@ static int scan_is_candidate(const struct scan *s, int task, const char *name)
 	int r = read_fdinfo_ino(task, name, &ino);
 	if (r == -ENODATA)
 		return 1;
+	if (r == -ENXIO)
+		return 0;
 	if (r < 0)
 		return r;
 	for (unsigned i = 0; i < s->options->target_count; i++)

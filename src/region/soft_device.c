@@ -2,19 +2,16 @@
 /*
  * Making and removing devices of a soft region. What a crash can leave: a device without all of its
  * memory, or without a driver. It was never given to anybody, or was shown to be nobody's, and the
- * next one to hold the lock removes it.
+ * next one to hold the lock removes it; or retires it, if that was what it was about.
  */
 #include "region/soft_device.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/xattr.h>
 
 #include "guestmemfs/types.h"
 #include "region/region.h"
@@ -126,8 +123,7 @@ static bool is_part_of(const struct soft_device *d, const struct soft_work *w)
 
 static bool is_work(const struct soft_device *d, const struct soft_work *w)
 {
-	return d->id == w->id && d->instance == w->instance && !d->seed && !d->exported &&
-	       is_part_of(d, w);
+	return d->id == w->id && d->instance == w->instance && !d->seed && is_part_of(d, w);
 }
 
 /* Of what is noted to be in work. Each step leaves something that the next holder of the lock goes
@@ -140,7 +136,7 @@ static int take_away(const struct hold *h, const struct soft_work *w, struct pro
 	int r = hold_read(h, w->id, &now, why);
 
 	assert(w->id != 0);
-	if (r == 0 && !is_work(&now, w))
+	if (r == 0 && (!is_work(&now, w) || now.exported || now.retiring))
 		return problem(why, EBUSY,
 			"device %s is not what was made: somebody else has changed it",
 			dax_name(name, d));
@@ -159,7 +155,36 @@ static int take_away(const struct hold *h, const struct soft_work *w, struct pro
 	return 0;
 }
 
-/* Takes away what a crash has left half made. One that is bound was whole. */
+/*
+ * Of what is noted to be in work, and to be retired. Each step leaves something that the next
+ * holder of the lock goes on with: once it is unbound nobody can reach it any more; as long as it
+ * is not, what was shown is not true for ever.
+ */
+static int retire(const struct hold *h, const struct soft_work *w, struct problem *why)
+{
+	const struct dax_id d = {.region = h->region.id, .id = w->id};
+	_cleanup_(soft_device_deinit) struct soft_device now = SOFT_DEVICE_NULL;
+	char name[DAX_NAME];
+	int r = hold_read(h, w->id, &now, why);
+
+	if (r == 0 && (!is_work(&now, w) || !now.retiring))
+		return problem(why, EBUSY,
+			"device %s is not what was made: somebody else has changed it",
+			dax_name(name, d));
+	if (r == 0)
+		r = empty_device(d, &now, why);
+	return r < 0 ? r : soft_record_end_retired(&h->record, w->id, w->instance, why);
+}
+
+static int clear_one(const struct hold *h, const struct soft_device *d, const struct soft_work *w,
+	struct problem *why)
+{
+	if (d->bound || (d->exported && !d->retiring))
+		return soft_record_set_retired(&h->record, d->id, 0, why);
+	return d->retiring ? retire(h, w, why) : take_away(h, w, why);
+}
+
+/* Goes on with what a crash has left half done. One that is bound is whole. */
 static int clear_work(
 	const struct hold *h, const struct device_array *all, bool *removed, struct problem *why)
 {
@@ -167,9 +192,9 @@ static int clear_work(
 	int r = soft_record_load(&h->record, &w, why);
 
 	for (size_t i = 0; i < all->count && r == 0; i++)
-		if (!all->at[i].bound && is_work(&all->at[i], &w)) {
+		if (is_work(&all->at[i], &w)) {
 			*removed = true;
-			r = take_away(h, &w, why);
+			r = clear_one(h, &all->at[i], &w, why);
 		}
 	return r < 0 ? r : soft_record_end(&h->record, why);
 }
@@ -243,7 +268,8 @@ static bool is_same(const struct soft_device *a, const struct soft_device *b)
 }
 
 /* Is it still what the caller knows, and ours? */
-static int check_known(const struct hold *h, const struct soft_device *d, struct problem *why)
+static int check_known(
+	const struct hold *h, const struct soft_device *d, bool exported, struct problem *why)
 {
 	_cleanup_(soft_device_deinit) struct soft_device now = SOFT_DEVICE_NULL;
 	char node[SOFT_DEVICE_NODE];
@@ -256,9 +282,12 @@ static int check_known(const struct hold *h, const struct soft_device *d, struct
 			node);
 	if (!now.ours)
 		return problem(why, EPERM, "%s was not made by guestmemfs and is left alone", node);
-	if (now.exported)
+	if (now.exported != exported)
 		return problem(why, EBUSY,
-			"%s was exported in this boot: a copy of its node can't be closed", node);
+			exported ? "%s was not exported, and need not stay"
+				 : "%s was exported in this boot: somebody may have a copy of its "
+				   "node, and it must stay",
+			node);
 	return 0;
 }
 
@@ -280,13 +309,46 @@ int soft_device_remove(uint64_t region_start, const struct soft_device *d, struc
 	int r = hold_init(&h, region_start, why);
 
 	if (r == 0)
-		r = check_known(&h, d, why);
+		r = check_known(&h, d, false, why);
 	if (r == 0)
 		r = soft_record_begin(&h.record, &w, why);
 	if (r == 0)
 		r = take_away(&h, &w, why);
 	if (r == 0)
 		r = check_removed(&h, d, why);
+	return r < 0 ? r : soft_record_end(&h.record, why);
+}
+
+/* The kernel takes some writes with success and does something else. */
+static int check_retired(const struct hold *h, const struct soft_device *d, struct problem *why)
+{
+	_cleanup_(soft_device_deinit) struct soft_device now = SOFT_DEVICE_NULL;
+	char node[SOFT_DEVICE_NODE];
+	int r = hold_read(h, d->id, &now, why);
+
+	if (r < 0 || (now.retired && now.range_count == 0))
+		return r;
+	return problem(why, EIO, "%s still has %s after it was retired", soft_device_node(node, d),
+		now.bound ? "a driver" : "memory");
+}
+
+int soft_device_retire(uint64_t region_start, const struct soft_device *d, struct problem *why)
+{
+	_cleanup_(hold_deinit) struct hold h = HOLD_NULL;
+	const struct soft_work w = {
+		.instance = d->instance, .id = d->id, .ranges = d->ranges, .count = d->range_count};
+	int r = hold_init(&h, region_start, why);
+
+	if (r == 0)
+		r = check_known(&h, d, true, why);
+	if (r == 0)
+		r = soft_record_begin(&h.record, &w, why);
+	if (r == 0)
+		r = soft_record_set_retired(&h.record, d->id, d->instance, why);
+	if (r == 0)
+		r = retire(&h, &w, why);
+	if (r == 0)
+		r = check_retired(&h, d, why);
 	return r < 0 ? r : soft_record_end(&h.record, why);
 }
 
@@ -459,102 +521,4 @@ int soft_device_create(uint64_t region_start, const struct soft_range *ranges, s
 		.ranges = joined, .count = soft_ranges_join(joined, range_count), .align = align};
 	r = soft_ranges_check(w.ranges, w.count, region_start, h.region.blocks, align, why);
 	return r < 0 ? r : make_device(&h, &w, ret, why);
-}
-
-/* ---- nodes ---- */
-
-int soft_device_check(const struct soft_device *d, struct problem *why)
-{
-	const struct dax_id id = {.region = d->region_id, .id = d->id};
-	uint64_t instance = 0, identity = 0;
-	char driver[DAX_NAME], node[SOFT_DEVICE_NODE];
-
-	soft_device_node(node, d);
-	if (dax_get_instance(id, &instance) < 0)
-		return problem(why, ESTALE, "%s is gone: somebody has removed it", node);
-	if (instance != d->instance)
-		return problem(why, ESTALE,
-			"%s is another device now: somebody has removed ours and made one of its "
-			"name",
-			node);
-	if (dax_get_identity(id, &identity) < 0 || identity != d->identity)
-		return problem(why, ESTALE,
-			"%s is not what it was made as: somebody has changed its ranges", node);
-	if (dax_get_driver(id, driver) < 0 || driver[0] == '\0')
-		return problem(why, ENXIO, "%s has no driver: somebody has unbound it", node);
-	return 0;
-}
-
-/*
- * The number of what was opened is that of a device that was there before, and is there after: so
- * it was its number in between, whatever the name has led to.
- */
-static int open_node(const struct soft_device *d, int flags)
-{
-	const struct dax_id id = {.region = d->region_id, .id = d->id};
-	char node[SOFT_DEVICE_NODE];
-	uint64_t identity = 0;
-	struct stat st;
-	_cleanup_fd_ int fd = open(soft_device_node(node, d), flags | O_NOFOLLOW | O_CLOEXEC);
-
-	if (fd < 0)
-		return -errno;
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	if (!S_ISCHR(st.st_mode) || st.st_rdev != d->rdev)
-		return -ESTALE;
-	if (dax_get_identity(id, &identity) < 0 || identity != d->identity)
-		return -ESTALE;
-	return steal_fd(&fd);
-}
-
-int soft_device_open(const struct soft_device *d, int access)
-{
-	return open_node(d, access);
-}
-
-int soft_device_note_exported(uint64_t region_start, struct soft_device *d)
-{
-	int r = d->exported ? 0 : soft_record_note_exported(region_start, d->id, d->identity);
-
-	if (r == 0)
-		d->exported = true;
-	return r;
-}
-
-int soft_device_note_window(uint64_t region_start, struct soft_device *d)
-{
-	int r = soft_record_note_window(region_start, d->id, d->identity);
-
-	if (r == 0)
-		d->window = true;
-	return r;
-}
-
-/* chmod(2) gives the entries of an access list no more than the group's bits, but leaves them: with
- * the next owner's bits, those whom the last one let in would be back. */
-static int drop_acl(const char *path)
-{
-	if (removexattr(path, "system.posix_acl_access") == 0)
-		return 0;
-	return errno == ENODATA || errno == EOPNOTSUPP ? 0 : -errno;
-}
-
-int soft_device_set_owner(const struct soft_device *d, uid_t uid, gid_t gid, mode_t mode)
-{
-	_cleanup_fd_ int fd = open_node(d, O_PATH);
-	char path[64];
-
-	if (fd < 0)
-		return fd;
-	/* The right of the new owner begins with the new mode: nobody gets in between. */
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	if (chmod(path, 0) < 0)
-		return -errno;
-	int r = drop_acl(path);
-	if (r < 0)
-		return r;
-	if (chown(path, uid, gid) < 0 || chmod(path, mode & 0777) < 0)
-		return -errno;
-	return 0;
 }

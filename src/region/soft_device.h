@@ -51,6 +51,8 @@ struct soft_device {
 	bool kmem;              /* its memory is the kernel's System RAM, or about to be */
 	bool ours;              /* made by soft_device_create() in this boot, and as it was made */
 	bool exported;          /* others could open its node in this boot: never removed in it */
+	bool retiring;          /* exported once, and to be retired, or retired */
+	bool retired;           /* unbound, without memory, of no more use */
 	bool window;            /* no descriptor of it ever leaves who made it */
 	bool seed;              /* the region's first device */
 	bool metadata;          /* over the region's first or last block, which no file owns */
@@ -93,11 +95,19 @@ int soft_device_create(uint64_t region_start, const struct soft_range *ranges, s
 
 /*
  * Unbinds, empties and deletes it: mappings that are left get SIGBUS. Only when nobody reaches its
- * pages any more: the kernel does not wait for pins. One that was exported stays as it is until the
- * next boot, since nothing keeps whoever has a copy of its node from opening it: -EBUSY. So does a
- * device of that id that is not this one any more; -EPERM not ours.
+ * pages any more: the kernel does not wait for pins. Not for one that was exported: -EBUSY. So does
+ * a device of that id that is not this one any more; -EPERM not ours.
  */
 int soft_device_remove(uint64_t region_start, const struct soft_device *d, struct problem *why);
+
+/*
+ * The same for one that was exported, but it is not deleted: until the next boot it stays without a
+ * driver and without memory, so that neither its name nor its number is another device's one day,
+ * which somebody would open by a copy of the node. Only while nobody can open it, either: once it
+ * is unbound a copy of the node opens nothing. -EBUSY, -EPERM as above; -EIO the kernel still gives
+ * it memory or a driver.
+ */
+int soft_device_retire(uint64_t region_start, const struct soft_device *d, struct problem *why);
 
 /*
  * Is it there as it was when d was read, and bound? -ESTALE somebody has removed it, put another in

@@ -22,8 +22,8 @@
 
 /* The file stays on this host and in this boot: natural types. */
 struct slot {
-	uint64_t ours, exported, window;
-	uint64_t reserved;
+	uint64_t ours, exported, window; /* identities */
+	uint64_t retired;                /* instance */
 };
 
 struct header { /* in the place of slot 0 */
@@ -156,6 +156,31 @@ bool soft_record_is_exported(const struct soft_record *r, unsigned id, uint64_t 
 bool soft_record_is_window(const struct soft_record *r, unsigned id, uint64_t identity)
 {
 	return identity != 0 && record_slot(r, id).window == identity;
+}
+
+bool soft_record_is_retired(const struct soft_record *r, unsigned id, uint64_t instance)
+{
+	return instance != 0 && record_slot(r, id).retired == instance;
+}
+
+bool soft_record_names_retired(int fd, unsigned id)
+{
+	return record_slot(&(struct soft_record){.fd = fd}, id).retired != 0;
+}
+
+int soft_record_set_retired(
+	const struct soft_record *r, unsigned id, uint64_t instance, struct problem *why)
+{
+	return record_put(r, slot_at(id) + (off_t)offsetof(struct slot, retired), &instance,
+		sizeof(instance), why);
+}
+
+int soft_record_end_retired(
+	const struct soft_record *r, unsigned id, uint64_t instance, struct problem *why)
+{
+	const struct slot s = {.retired = instance};
+
+	return record_put(r, slot_at(id), &s, sizeof(s), why);
 }
 
 bool soft_record_has_lost(const struct soft_record *r)

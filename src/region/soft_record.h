@@ -8,7 +8,8 @@
  * has its name and number. So what is noted of a device is its identity (dax_sysfs.h): a note never
  * holds of another device, nor of the same one with other ranges.
  *
- * Slots of 32 bytes, one an id, each of three identities (0: none): ours, exported, window. Slot 0,
+ * Slots of 32 bytes, one an id, each of three identities (0: none): ours, exported, window; and of
+ * the instance of one that is retired, or is to be: it is to lose its ranges. Slot 0,
  * the seed's, which is never ours, is the header: it says whether a device is being made or taken
  * away, and the ranges that it is to have, or had, lie behind the last slot. The last slot says
  * whether a device of ours has ever gone without us. Each fact is one write within a page, so that
@@ -37,11 +38,24 @@ void soft_record_close(struct soft_record *r);
 bool soft_record_is_ours(const struct soft_record *r, unsigned id, uint64_t identity);
 bool soft_record_is_exported(const struct soft_record *r, unsigned id, uint64_t identity);
 bool soft_record_is_window(const struct soft_record *r, unsigned id, uint64_t identity);
+bool soft_record_is_retired(const struct soft_record *r, unsigned id, uint64_t instance);
 
 /* Whatever was noted of the id before is forgotten. If that was of another device, it has gone
  * without us. */
 int soft_record_set_ours(
 	const struct soft_record *r, unsigned id, uint64_t identity, struct problem *why);
+
+/* Of a device of ours that is to be retired; 0: it is not after all. What else is noted of it holds
+ * as before. */
+int soft_record_set_retired(
+	const struct soft_record *r, unsigned id, uint64_t instance, struct problem *why);
+
+/* Of that one when it has lost its ranges: what else is noted of it holds no more. */
+int soft_record_end_retired(
+	const struct soft_record *r, unsigned id, uint64_t instance, struct problem *why);
+
+/* For who only looks, and does not lock it: is a device of this id retired, or was one? */
+bool soft_record_names_retired(int fd, unsigned id);
 
 /* Forgets what is noted of devices that are not in the list, which has all of them: they have gone
  * without us. */

@@ -290,6 +290,8 @@ static void device_read_record(struct soft_device *d, const struct soft_record *
 	d->ours = !d->seed && record && soft_record_is_ours(record, d->id, d->identity);
 	d->exported = d->ours && soft_record_is_exported(record, d->id, d->identity);
 	d->window = d->ours && soft_record_is_window(record, d->id, d->identity);
+	d->retiring = !d->seed && record && soft_record_is_retired(record, d->id, d->instance);
+	d->retired = d->retiring && !d->bound && d->size == 0;
 }
 
 /* Numbers and ranges of one and the same device: while it changes it is nobody's that we know. */

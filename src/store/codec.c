@@ -222,6 +222,8 @@ const char *codec_decode_inode(struct inode_attr *to, const struct gm_inode *fro
 		return "its flags have unknown bits";
 	if ((a.flags & GM_INODE_EXPORTED) && !(a.flags & GM_INODE_HELD))
 		return "it is exported but not held";
+	if ((a.flags & GM_INODE_INHERITED) && !(a.flags & GM_INODE_HELD))
+		return "it has inherited memory but is not held";
 	if (a.atime_nsec > 999999999 || a.mtime_nsec > 999999999 || a.ctime_nsec > 999999999 ||
 		a.btime_nsec > 999999999)
 		return "a time's nanoseconds are out of range";

@@ -397,7 +397,7 @@ static void forget_last_boot(struct meta *m)
 	struct inode *i;
 
 	for (size_t c = 0; (i = meta_each_inode(m, &c));)
-		i->attr.flags &= ~(GM_INODE_HELD | GM_INODE_EXPORTED);
+		i->attr.flags &= ~GM_INODE_FLAGS_OF_BOOT;
 	m->frozen = false;
 	alloc_get_stats(m->alloc, &stats);
 	for (uint32_t r = 0; stats.quarantined > 0 && r < alloc_region_count(m->alloc); r++) {

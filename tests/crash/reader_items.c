@@ -17,7 +17,6 @@ enum { /* offsets in an inode */
 	INODE_RDEV = 112,
 	INODE_RESERVED = 120,
 	FLAG_HELD = 1,
-	FLAG_EXPORTED = 2,
 };
 
 static uint8_t *find_inode(const struct view *v, uint64_t ino)
@@ -88,7 +87,7 @@ static const char *check_inode(const uint8_t *at)
 				      reader_u32(at + INODE_RDEV + 4) > 0xfffff
 			    : reader_u64(at + INODE_RDEV) != 0)
 		return "device number";
-	if (flags > 3 || flags == FLAG_EXPORTED)
+	if (flags > 7 || (flags != 0 && !(flags & FLAG_HELD)))
 		return "flags";
 	for (unsigned k = 0; k < 4; k++)
 		if (reader_u32(at + INODE_NSEC + 4 * k) > 999999999)

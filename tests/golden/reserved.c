@@ -343,7 +343,7 @@ const struct reserved reserved_numbers[] = {
 	{"type of inode", edit_inode_type, 0, sizeof(no_types) - 1, EUCLEAN, "none that there is",
 		NONE},
 	{"bit of a mode", edit_inode_mode, 16, 31, EUCLEAN, "unknown bits", NONE},
-	{"flag of an inode", edit_inode_flag, 2, 63, EUCLEAN, "unknown bits", NONE},
+	{"flag of an inode", edit_inode_flag, 3, 63, EUCLEAN, "unknown bits", NONE},
 	{"byte of an inode", edit_inode_reserved, 0, 71, EUCLEAN, "reserved", NONE},
 	{"type of entry", edit_entry_type, 0, 255, EUCLEAN, "type is not that",
 		{S_IFDIR >> 12, UINT64_MAX}},

@@ -9,7 +9,8 @@ import subprocess
 
 from dax import device_number, ranges_of
 
-DEVICE, RANGES, READY, READING, FAILED = 1, 3, 2, 4, 6
+DEVICE, RANGES, READY, READING, CLOSE, FAILED, CLOSED = 1, 3, 2, 4, 5, 6, 8
+CLOSE_MAX = 16
 RANGES_EACH = 256
 ANY = 0xffffffff
 
@@ -54,6 +55,20 @@ class Counts:
         assert size == len(packet)
         return opcode, ident, packet[16:]
 
+    def _answer(self):
+        opcode, ident, body = self._receive()
+        assert ident == self.id
+        if opcode == FAILED:
+            raise OSError(struct.unpack_from('<I', body)[0], body[8:].split(b'\0')[0].decode())
+        return body
+
+    def close(self, *devices):
+        """Nobody opens these (st_rdev) until the next call."""
+        self.id += 1
+        numbers = b''.join(struct.pack('<II', os.major(device), os.minor(device)) for device in devices)
+        self.sock.send(struct.pack('<IHHQII', 24 + 8 * CLOSE_MAX, CLOSE, 0, self.id, len(devices), 0) + numbers.ljust(8 * CLOSE_MAX, b'\0'))
+        assert self._answer() == b''
+
     def read_ranges(self, fd, ranges, align, idle=ANY):
         """fd is closed before anything is read."""
         self.id += 1
@@ -64,11 +79,7 @@ class Counts:
             body = b''.join(struct.pack('<QQ', *r) for r in part)
             self.sock.send(struct.pack('<IHHQII', 24 + 16 * RANGES_EACH, RANGES, 0, self.id, len(part), 0) +
                            body.ljust(16 * RANGES_EACH, b'\0'))
-        opcode, ident, body = self._receive()
-        assert ident == self.id
-        if opcode == FAILED:
-            raise OSError(struct.unpack_from('<I', body)[0], body[8:].split(b'\0')[0].decode())
-        cdev, page_min, page_max, _, busy, first = struct.unpack('<IIIIQQ', body)
+        cdev, page_min, page_max, _, busy, first = struct.unpack('<IIIIQQ', self._answer())
         return Reading(cdev, page_min, page_max, busy, first)
 
     def read(self, name, idle=ANY):

@@ -61,10 +61,15 @@ def soft_region():
     return os.path.realpath(f'{DEVICES}/{first}/../dax_region')
 
 
+def put_device(region):
+    """An empty device, bound to nothing; its name."""
+    put(f'{region}/create', '1')
+    return read_text(f'{region}/create').strip()
+
+
 def make_device(region, ranges, align=BLOCK):
     """A bound device over these ranges, (start, length) each, in this order; its name."""
-    put(f'{region}/create', '1')
-    name = read_text(f'{region}/create').strip()
+    name = put_device(region)
     put(f'{DEVICES}/{name}/align', str(align))
     for start, length in ranges:
         put(f'{DEVICES}/{name}/mapping', f'{start:x}-{start + length - 1:x}')

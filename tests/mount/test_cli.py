@@ -6,6 +6,7 @@ import os
 import random
 import re
 import signal
+import stat
 import subprocess
 import time
 
@@ -192,6 +193,8 @@ def used_keys(value, prefix=''):
 def test_json_has_the_documented_keys_and_no_others(instance, command, make_agent):
     assert command('load', instance.path('f'), stdin=b'x').returncode == 0
     hold(make_agent(), instance.path('f'))
+    os.symlink('f', instance.path('s'))
+    os.mknod(instance.path('n'), stat.S_IFCHR | 0o600, os.makedev(1, 3))
     for section, argv in (('STATUS', ('status', instance.mount)), ('FILES', ('ls', instance.mount)),
                           ('EXTENTS', ('extents', instance.path('f')))):
         answer = json.loads(command(*argv, '--json').stdout)

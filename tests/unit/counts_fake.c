@@ -2,6 +2,7 @@
 /* In the place of guestmemfs-counts: what it says and when it ends is told by $COUNTS_FAKE. */
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -80,6 +81,19 @@ static void answer(struct counts_session *s)
 	say(&reply, size);
 }
 
+/* The numbers come back in the sentence. */
+static void answer_close(const struct counts_session *s)
+{
+	union counts_reply reply;
+	struct problem why = PROBLEM_INIT;
+	size_t used = 0;
+
+	for (uint32_t i = 0; i < s->closing_count; i++)
+		used += (size_t)snprintf(why.text + used, sizeof(why.text) - used, "%u:%u ",
+			s->closing[i].major, s->closing[i].minor);
+	say(&reply, counts_session_closed(s, s->closing_count > 1 ? -EAGAIN : 0, &why, &reply));
+}
+
 static void converse(void)
 {
 	static _Alignas(8) char message[sizeof(struct counts_ranges)];
@@ -115,6 +129,8 @@ static void converse(void)
 		}
 		if (next == COUNTS_NEXT_ANSWER)
 			answer(&s);
+		if (next == COUNTS_NEXT_CLOSE)
+			answer_close(&s);
 	}
 }
 

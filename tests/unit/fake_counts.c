@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "counts/counts.h"
@@ -19,6 +20,7 @@ int __wrap_counts_get_fd(const struct counts *c);
 int __wrap_counts_read(struct counts *c, int device_fd, const struct counts_range *ranges,
 	size_t count, uint64_t align, const struct counts_idle *idle, struct counts_reading *ret,
 	struct problem *why);
+int __wrap_counts_close(struct counts *c, const dev_t *devices, size_t count, struct problem *why);
 int __wrap_soft_idle_load(struct soft_idle *ret, uint64_t region_start, struct problem *why);
 int __wrap_soft_idle_store(
 	const struct soft_idle *idle, uint64_t region_start, struct problem *why);
@@ -100,6 +102,27 @@ int __wrap_counts_read(struct counts *c, int device_fd, const struct counts_rang
 	count_pages(d, ranges, count, ret);
 	if (!idle)
 		ret->busy_pages = 0;
+	return 0;
+}
+
+int __wrap_counts_close(struct counts *c, const dev_t *devices, size_t count, struct problem *why)
+{
+	(void)c;
+	atomic_store(&fake_soft->closed, 0);
+	if (count == 0)
+		return 0;
+	if (count > 1)
+		abort();
+	fake_soft->closings++;
+	if (fake_soft->no_gate)
+		return problem(why, EOPNOTSUPP, "the test wants that there is no gate");
+	if (atomic_load(&fake_soft->late) > 0) {
+		atomic_fetch_sub(&fake_soft->late, 1);
+		return problem(why, EAGAIN, "the test wants somebody to be on his way");
+	}
+	struct fake_device *d = (struct fake_device *)fake_soft_find(minor(devices[0]));
+	atomic_fetch_add(&d->open_elsewhere, atomic_exchange(&fake_soft->arrivals, 0));
+	atomic_store(&fake_soft->closed, d->id);
 	return 0;
 }
 

@@ -65,6 +65,8 @@ void __wrap_procscan_identify_device(struct scan_target *ret, dev_t rdev, const 
 int __wrap_soft_user_load(struct soft_user *ret, uint64_t region_start, unsigned id);
 int __wrap_soft_user_note(const struct soft_user *u, uint64_t region_start, unsigned id);
 int __wrap_soft_device_set_owner(const struct soft_device *d, uid_t uid, gid_t gid, mode_t mode);
+int __wrap_soft_device_retire(
+	uint64_t region_start, const struct soft_device *d, struct problem *why);
 int __wrap_soft_device_note_exported(uint64_t region_start, struct soft_device *d);
 int __wrap_soft_device_note_window(uint64_t region_start, struct soft_device *d);
 
@@ -138,6 +140,29 @@ static void remove_file(const struct fake_device *d)
 	(void)unlink(path);
 }
 
+/* A helper that is killed in between leaves it to the next one. */
+static void begin_look(void)
+{
+	if (pthread_mutex_lock(&fake_soft->looking) == EOWNERDEAD)
+		(void)pthread_mutex_consistent(&fake_soft->looking);
+}
+
+static void end_look(void)
+{
+	(void)pthread_mutex_unlock(&fake_soft->looking);
+}
+
+static void init_looking(void)
+{
+	pthread_mutexattr_t shared;
+
+	(void)pthread_mutexattr_init(&shared);
+	(void)pthread_mutexattr_setpshared(&shared, PTHREAD_PROCESS_SHARED);
+	(void)pthread_mutexattr_setrobust(&shared, PTHREAD_MUTEX_ROBUST);
+	(void)pthread_mutex_init(&fake_soft->looking, &shared);
+	(void)pthread_mutexattr_destroy(&shared);
+}
+
 /* ---- the table ---- */
 
 static struct fake_device *find(unsigned id)
@@ -200,14 +225,19 @@ unsigned fake_soft_add(bool ours, bool bound, uint64_t block, uint32_t count)
 		.range_count = 1,
 		.ranges = {{block, count}}};
 
-	return insert(&d)->id;
+	begin_look();
+	unsigned id = insert(&d)->id;
+	end_look();
+	return id;
 }
 
 void fake_soft_take_away(unsigned id)
 {
+	begin_look();
 	fake_soft->lost |= find(id)->ours;
 	remove_file(find(id));
 	find(id)->used = false;
+	end_look();
 }
 
 void fake_soft_replace(unsigned id, uint64_t block, uint32_t count)
@@ -219,7 +249,9 @@ void fake_soft_replace(unsigned id, uint64_t block, uint32_t count)
 		.ranges = {{block, count}}};
 
 	fake_soft_take_away(id);
+	begin_look();
 	(void)insert(&d);
+	end_look();
 }
 
 void fake_soft_unbind(unsigned id)
@@ -258,6 +290,7 @@ void fake_soft_init(struct rig *r)
 	memcpy(fake_soft->directory, r->directory, sizeof(r->directory));
 	memcpy(fake_soft->region, r->region, sizeof(r->region));
 	fake_soft->fail_in = -1;
+	init_looking();
 	fake_soft->idle_cdev = 2;
 	fake_soft->idle_page = 1;
 	/* The empty seed, and the metadata: the blocks that are no data. */
@@ -312,6 +345,7 @@ static void describe(struct soft_device *ret, const struct fake_device *d)
 		.ours = d->ours,
 		.seed = d->seed,
 		.exported = d->exported,
+		.retired = d->retired,
 		.window = d->window,
 		.ranges = calloc(d->range_count + 1, sizeof(*ret->ranges)),
 		.range_count = d->range_count};
@@ -343,7 +377,10 @@ int __wrap_procscan_run(const struct scan_options *options, struct scan_result *
 
 	while (fake_soft && atomic_load(&fake_soft->hold_scan))
 		(void)nanosleep(&step, NULL);
-	return __real_procscan_run(options, ret);
+	begin_look();
+	int r = __real_procscan_run(options, ret);
+	end_look();
+	return r;
 }
 
 int __wrap_soft_device_has_lost(uint64_t region_start, struct problem *why)
@@ -422,6 +459,23 @@ int __wrap_soft_device_remove(
 	return 0;
 }
 
+int __wrap_soft_device_retire(
+	uint64_t region_start, const struct soft_device *d, struct problem *why)
+{
+	struct fake_device *found = find(d->id);
+
+	(void)region_start;
+	if (!found || !found->ours || !found->exported)
+		return problem(why, EBUSY, "it was not exported, or is gone");
+	if (atomic_load(&fake_soft->closed) != d->id || found->open_elsewhere || found->pinned)
+		abort(); /* somebody can reach it */
+	remove_file(found);
+	found->bound = false;
+	found->retired = true;
+	found->range_count = 0;
+	return 0;
+}
+
 int __wrap_soft_device_note_exported(uint64_t region_start, struct soft_device *d)
 {
 	struct fake_device *found = find_same(d);
@@ -454,6 +508,8 @@ int __wrap_soft_device_open(const struct soft_device *d, int access)
 		return -ESTALE;
 	if (!found->bound)
 		return -ENXIO;
+	if (atomic_load(&fake_soft->closed) == d->id)
+		return -EPERM;
 	int fd = open(path_of(path, d->id), access | O_CLOEXEC);
 
 	return fd < 0 ? -ESTALE : fd;

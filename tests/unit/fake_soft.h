@@ -8,6 +8,7 @@
 #ifndef GM_TESTS_FAKE_SOFT_H
 #define GM_TESTS_FAKE_SOFT_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -34,7 +35,7 @@ struct fake_device {
 	struct soft_range ranges[FAKE_RANGES];
 	struct soft_user user; /* as it is noted */
 	/* what the test wants the kernel to count beside what is idle (fake_counts.c) */
-	bool exported;
+	bool exported, retired;
 	atomic_uint open_elsewhere;
 	atomic_uint pinned; /* block of the region; 0: none */
 };
@@ -45,15 +46,17 @@ struct fake_soft {
 	struct fake_device devices[FAKE_DEVICES];
 	unsigned last_id; /* numbers come back in the kernel, but a test tells devices apart by them
 			   */
-	uint64_t identities;   /* how many ever */
-	unsigned made;         /* ... by the helper */
-	unsigned windows;      /* ... and noted as windows */
-	atomic_bool hold;      /* making waits as long as this is set */
-	atomic_bool waits;     /* ... and one does */
-	atomic_bool hold_scan; /* looks into /proc wait as long as this is set */
-	atomic_int fail_in;    /* the device after this many more can't be made; negative: none */
-	atomic_int keep;       /* this many removals fail */
-	atomic_int no_room;    /* 0, or a negative errno of every note of a user */
+	uint64_t identities;     /* how many ever */
+	unsigned made;           /* ... by the helper */
+	unsigned windows;        /* ... and noted as windows */
+	atomic_bool hold;        /* making waits as long as this is set */
+	atomic_bool waits;       /* ... and one does */
+	atomic_bool hold_scan;   /* looks into /proc wait as long as this is set */
+	pthread_mutex_t looking; /* held while the helper looks into /proc, where it must not see
+				    the test itself with a device's file */
+	atomic_int fail_in;      /* the device after this many more can't be made; negative: none */
+	atomic_int keep;         /* this many removals fail */
+	atomic_int no_room;      /* 0, or a negative errno of every note of a user */
 	/* fake_counts.c: */
 	bool lost;             /* root has taken away one of ours */
 	bool no_counts;        /* they can't be read here */
@@ -62,7 +65,12 @@ struct fake_soft {
 	atomic_uint readings;   /* how many ever */
 	atomic_uint passing;    /* as many readings from now on find one more that has it open */
 	atomic_int counts_fail; /* 0, or a negative errno of every reading */
-	struct soft_idle idle;  /* what is kept for the boot */
+	bool no_gate;           /* nothing can be closed here */
+	atomic_int late;        /* as many times somebody is on his way for too long */
+	atomic_uint arrivals;  /* who was on his way to a device when it was closed, and opens it */
+	atomic_uint closings;  /* how many ever */
+	atomic_uint closed;    /* id of the device that nobody can open now; 0: none */
+	struct soft_idle idle; /* what is kept for the boot */
 };
 
 /* The table; one for the process, since the functions in whose place it stands take no context. */

@@ -468,7 +468,10 @@ size_t rig_expect_grant(int sock, uint64_t serial, struct gm_grant *grant, int *
 {
 	ssize_t n = receive(sock, grant, sizeof(*grant), fds, &room);
 
-	cr_assert_eq(n, (ssize_t)sizeof(*grant), "%zd", n);
+	cr_assert_eq(n, (ssize_t)sizeof(*grant),
+		"%zd bytes came; of a refusal: errno %u, reason %u", n,
+		get_le32(((struct gm_refused *)grant)->error),
+		get_le32(((struct gm_refused *)grant)->reason));
 	check_header(&grant->header, sizeof(*grant), GM_OP_GRANT, serial);
 	return room;
 }

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/sysmacros.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -175,6 +176,28 @@ Test(counts_client, a_device_that_is_refused_does_not_end_the_process, .timeout 
 	cr_expect_str_eq(why.text, "no such thing");
 	cr_expect_eq(ask(c, &got, &why), 0, "%s", why.text);
 	cr_expect_null(counts_stop(c));
+}
+
+Test(counts_client, devices_are_closed_by_their_numbers, .timeout = 120)
+{
+	dev_t devices[COUNTS_CLOSE_MAX + 1] = {makedev(252, 3), makedev(4000, 1048575)};
+	struct problem why = PROBLEM_INIT;
+	struct counts_reading got;
+	struct counts *c = NULL;
+
+	cr_assert_eq(start(&c, "", &why), 0, "%s", why.text);
+	cr_expect_eq(counts_close(c, devices, 1, &why), 0);
+	cr_expect_eq(counts_close(c, devices, 2, &why), -EAGAIN);
+	cr_expect_str_eq(why.text, "252:3 4000:1048575 ");
+	cr_expect_eq(counts_close(c, NULL, 0, &why), 0);
+	cr_expect_eq(counts_close(c, devices, COUNTS_CLOSE_MAX, &why), -EAGAIN);
+	cr_expect_eq(counts_close(c, devices, COUNTS_CLOSE_MAX + 1, &why), -EINVAL);
+	cr_expect_eq(ask(c, &got, &why), 0, "and it goes on");
+	counts_stop(c);
+	cr_assert_eq(start(&c, "dead at a question", &why), 0, "%s", why.text);
+	cr_expect_eq(counts_close(c, devices, 1, &why), -EPIPE);
+	cr_expect_eq(counts_close(c, NULL, 0, NULL), -EPIPE);
+	counts_stop(c);
 }
 
 Test(counts_client, a_question_that_makes_no_sense_is_not_asked, .timeout = 120)

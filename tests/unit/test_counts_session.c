@@ -263,6 +263,74 @@ Test(counts_session, ranges_out_of_turn_are_refused)
 	cr_expect_eq(take(&s, &m, sizeof(m), -1), -EPROTO, "after all of them");
 }
 
+static struct counts_close close_of(uint32_t count)
+{
+	struct counts_close m = {
+		.header = {put_le32(sizeof(m)), put_le16(COUNTS_CLOSE), put_le16(0), put_le64(ID)},
+		.count = put_le32(count),
+	};
+
+	for (uint32_t i = 0; i < count && i < COUNTS_GATE_DEVICES; i++) {
+		m.devices[i].major = put_le32(250 + i);
+		m.devices[i].minor = put_le32(i);
+	}
+	return m;
+}
+
+Test(counts_session, devices_to_be_closed_are_taken_and_answered)
+{
+	static const uint32_t counts[] = {0, 1, COUNTS_GATE_DEVICES};
+	_cleanup_(counts_session_deinit) struct counts_session s = COUNTS_SESSION_INIT;
+	struct problem why = PROBLEM_INIT;
+	union counts_reply reply;
+
+	for (size_t n = 0; n < ARRAY_SIZE(counts); n++) {
+		struct counts_close m = close_of(counts[n]);
+		cr_assert_eq(take(&s, &m, sizeof(m), -1), COUNTS_NEXT_CLOSE);
+		cr_assert_eq(s.closing_count, counts[n]);
+		for (uint32_t i = 0; i < counts[n]; i++)
+			cr_expect(s.closing[i].major == 250 + i && s.closing[i].minor == i);
+	}
+	cr_expect_eq(counts_session_closed(&s, 0, &why, &reply), sizeof(reply.closed));
+	cr_expect_eq(get_le16(reply.closed.header.opcode), COUNTS_CLOSED);
+	cr_expect_eq(get_le64(reply.closed.header.id), ID);
+	(void)problem(&why, EAGAIN, "not yet");
+	cr_expect_eq(counts_session_closed(&s, -EAGAIN, &why, &reply), sizeof(reply.failed));
+	cr_expect_eq(get_le32(reply.failed.error), EAGAIN);
+	cr_expect_str_eq(reply.failed.text, "not yet");
+}
+
+Test(counts_session, a_close_with_any_field_wrong_is_refused)
+{
+	struct counts_close m[5];
+
+	for (size_t i = 0; i < ARRAY_SIZE(m); i++) {
+		_cleanup_(counts_session_deinit) struct counts_session s = COUNTS_SESSION_INIT;
+		m[i] = close_of(1);
+		if (i == 0)
+			m[i].count = put_le32(COUNTS_GATE_DEVICES + 1);
+		if (i == 1)
+			m[i].reserved = put_le32(1);
+		if (i == 2)
+			m[i].devices[1].major = put_le32(1);
+		if (i == 3)
+			m[i].devices[COUNTS_GATE_DEVICES - 1].minor = put_le32(1);
+		int fd = i == 4 ? open_device() : -1;
+		cr_expect_eq(take(&s, &m[i], sizeof(m[i]), fd), -EPROTO, "case %zu", i);
+		cr_expect(fd < 0 || !is_open(fd));
+	}
+}
+
+Test(counts_session, a_close_in_the_middle_of_a_device_is_refused)
+{
+	_cleanup_(counts_session_deinit) struct counts_session s = COUNTS_SESSION_INIT;
+	struct counts_device device = device_of(1);
+	struct counts_close m = close_of(1);
+
+	cr_assert_eq(take(&s, &device, sizeof(device), open_device()), COUNTS_NEXT_MESSAGE);
+	cr_expect_eq(take(&s, &m, sizeof(m), -1), -EPROTO);
+}
+
 Test(counts_session, messages_of_every_other_length_are_refused)
 {
 	static _Alignas(8) char bytes[sizeof(struct counts_ranges) + 64];

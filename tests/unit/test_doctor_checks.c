@@ -588,6 +588,17 @@ static void lack_counts(struct host *h)
 	(void)strcpy(h->facts.counts_no, "there is no BTF");
 }
 
+static void lack_gate(struct host *h)
+{
+	h->facts.counts = FACT_YES;
+	(void)strcpy(h->facts.gate_no, "there is no cgroup2");
+}
+
+static void retire(struct host *h)
+{
+	h->facts.devices[0].retired = true;
+}
+
 Test(doctor_host, each_check_finds_what_it_is_for)
 {
 	static const struct {
@@ -632,6 +643,8 @@ Test(doctor_host, each_check_finds_what_it_is_for)
 		{load_crash_image, "image", DOCTOR_OK, "one is loaded for a crash"},
 		/* Way 5. */
 		{lack_counts, "reuse", DOCTOR_WARNING, "only at the next boot: there is no BTF"},
+		{lack_gate, "exports", DOCTOR_WARNING, "at the next boot: there is no cgroup2"},
+		{retire, "retired", DOCTOR_OK, "1 device of files"},
 	};
 
 	for (size_t n = 0; n < ARRAY_SIZE(cases); n++) {

@@ -12,6 +12,7 @@
 #include "doctor/facts.h"
 #include "doctor/regions.h"
 #include "guestmemfs/format.h"
+#include "region/soft_record.h"
 #include "util/cleanup.h"
 
 #define GIB (UINT64_C(1) << 30)
@@ -254,15 +255,19 @@ Test(doctor_facts, counts_are_what_the_program_for_them_says, .init = make_root,
 		const char *program; /* NULL: there is none */
 		enum fact expected;
 		const char *why;
+		const char *gate;
 	} cases[] = {
-		{NULL, FACT_NO, "guestmemfs-counts is not installed"},
+		{NULL, FACT_NO, "guestmemfs-counts is not installed", ""},
 		{"#!/bin/sh\ntest \"$1\" = --check && echo \"The kernel's reference counts can be "
 		 "read.\"\n",
-			FACT_YES, ""},
+			FACT_YES, "", ""},
+		{"#!/bin/sh\necho \"The kernel's reference counts can be read.\"\n"
+		 "echo \"Devices that were exported can't be closed: there is no cgroup2.\"\n",
+			FACT_YES, "", "there is no cgroup2"},
 		{"#!/bin/sh\necho 'libfoo: odd' >&2\n"
 		 "echo \"The kernel's reference counts can't be read: there is no BTF.\"\nexit 1\n",
-			FACT_NO, "there is no BTF"},
-		{"#!/bin/sh\nkill -9 $$\n", FACT_NO, "guestmemfs-counts does not work"},
+			FACT_NO, "there is no BTF", ""},
+		{"#!/bin/sh\nkill -9 $$\n", FACT_NO, "guestmemfs-counts does not work", ""},
 	};
 
 	for (size_t n = 0; n < ARRAY_SIZE(cases); n++) {
@@ -273,6 +278,7 @@ Test(doctor_facts, counts_are_what_the_program_for_them_says, .init = make_root,
 		facts_gather_counts(&f, root, PROGRAM);
 		cr_expect_eq(f.counts, cases[n].expected, "case %zu", n);
 		cr_expect_str_eq(f.counts_no, cases[n].why, "case %zu", n);
+		cr_expect_str_eq(f.gate_no, cases[n].gate, "case %zu", n);
 	}
 }
 
@@ -335,6 +341,38 @@ Test(doctor_facts, memory_and_devices, .init = make_root, .fini = remove_root)
 	cr_expect_eq(f.devices[1].mode, 0600);
 	cr_expect_eq(f.devices[3].pool, FACT_NO);
 	cr_expect_eq(f.devices[2].pool, FACT_UNKNOWN);
+}
+
+Test(doctor_facts, devices_that_are_retired, .init = make_root, .fini = remove_root)
+{
+	_cleanup_(facts_deinit) struct doctor_facts f = DOCTOR_FACTS_NULL;
+	const uint64_t instance = 77;
+	char path[512];
+
+	put_soft_region("hmem.0", 2 * GIB);
+	path_of(path, "/run");
+	(void)mkdir(path, 0755);
+	path_of(path, "/run/guestmemfs");
+	(void)mkdir(path, 0755);
+	path_of(path, "/run/guestmemfs/.soft-0x100000000");
+	const struct soft_record record = {
+		.fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)};
+	cr_assert_geq(record.fd, 0);
+	cr_assert_eq(soft_record_set_ours(&record, 2, 5, NULL), 0);
+	for (unsigned id = 0; id < 6; id++)
+		if (id != 2 && id != 3)
+			cr_assert_eq(soft_record_end_retired(&record, id, instance, NULL), 0);
+	close(record.fd);
+	put_device("hmem.0", "dax0.0", 4 * GIB, 0, 2U << 20, "");
+	put_device("hmem.0", "dax0.1", 4 * GIB, 0, 2U << 20, "");
+	put_device("hmem.0", "dax0.2", 4 * GIB, 0, 2U << 20, "");
+	put_device("hmem.0", "dax0.3", 4 * GIB, 0, 2U << 20, "");
+	put_device("hmem.0", "dax0.4", 4 * GIB, GM_BLOCK_SIZE, 2U << 20, "device_dax");
+	put_device("hmem.0", "dax0.5", 4 * GIB, 0, 2U << 20, "");
+	gather(&f);
+	cr_assert_eq(f.device_count, 6);
+	for (size_t i = 0; i < f.device_count; i++)
+		cr_expect_eq(f.devices[i].retired, i == 1 || i == 5, "%s", f.devices[i].name);
 }
 
 static void expect_regions(const struct doctor_facts *f)

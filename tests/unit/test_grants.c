@@ -1209,6 +1209,26 @@ Test(grants, what_the_helper_offers_is_handed_over_and_it_is_told_to_whom)
 	cr_expect_eq(get_le32(got.grant.owner), inode_of(next_one)->attr.uid);
 }
 
+/* There are devices over it, which are not to be taken for nobody's. */
+Test(grants, a_new_helper_is_told_all_that_was_handed_over_dirty_or_not)
+{
+	uint64_t ino = make_removed_file(3), blocks = inode_blocks(inode_of(ino));
+	uint64_t next_one = make_file("b"), told = 0;
+
+	say_spare(ino, free_epoch, blocks, 0);
+	cr_assert(pump());
+	cr_assert_eq(try_to_resize(next_one, blocks + 3), 0);
+	cr_expect(inode_of(next_one)->attr.flags & GM_INODE_INHERITED);
+	new_link();
+	cr_assert_eq(next(), LINK_CONFIG);
+	cr_assert_eq(next(), LINK_HELD);
+	cr_expect_eq(get_le64(got.held.ino), next_one);
+	cr_assert_eq(next(), LINK_EXTENTS);
+	for (uint32_t n = 0; n < get_le32(got.extents.count); n++)
+		told += get_le32(got.extents.extents[n].count);
+	cr_expect_eq(told, blocks + 3);
+}
+
 Test(grants, an_offer_that_is_out_of_date_is_none)
 {
 	uint64_t ino = make_removed_file(0), blocks = inode_blocks(inode_of(ino));

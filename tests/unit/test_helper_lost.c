@@ -42,7 +42,8 @@ static const struct rig_extent small[] = {{0, 10, 3}, {3, 100, 2}};
 
 /* ---- what happens to a device, and to what stands in its place ---- */
 
-/* Grants to a process that ends at once; the id of the device. */
+/* Grants to a process that ends at once, and is known to have ended: a look tells. The id of the
+ * device. */
 static unsigned grant_and_end(void)
 {
 	struct rig_child c = rig_child_start(&rig, false);
@@ -50,6 +51,7 @@ static unsigned grant_and_end(void)
 	(void)rig_grant(&rig, 11, RW, small, 2);
 	rig_child_wait(&c);
 	rig_child_end(&c);
+	(void)rig_check(&rig, 11);
 	return fake_soft->last_id;
 }
 

@@ -485,12 +485,12 @@ Test(helper_reuse, what_a_former_pool_has_left_is_taken_back_if_it_is_idle)
 	cr_expect_null(fake_soft_find(idle_id));
 	cr_expect_eq(rig_scrub(&rig, 20, 1), EBUSY);
 	cr_expect_eq(fake_soft_find(pinned_id), pinned, "somebody has its page in a pipe");
-	cr_expect_eq(rig_scrub(&rig, 30, 1), EBUSY);
+	cr_expect_eq(rig_scrub(&rig, 30, 1), 0);
+	cr_expect(exported->used && exported->retired, "this one stays, without its memory");
 	atomic_store(&pinned->pinned, 0);
 	restart(11, NULL, 0);
 	cr_expect_eq(rig_scrub(&rig, 20, 1), 0, "the next start looks again");
 	cr_expect_null(fake_soft_find(pinned_id));
-	cr_expect_eq(rig_scrub(&rig, 30, 1), EBUSY);
 }
 
 Test(helper_reuse, what_a_former_pool_has_left_stays_without_counts, .init = set_up_without)
@@ -519,30 +519,132 @@ static void send_export(uint64_t ino, const struct rig_extent *extents, size_t c
 	rig_send_extents(&rig, 5, ino, extents, count);
 }
 
-Test(helper_reuse, what_was_exported_is_not_taken_back_in_this_boot)
+/* Exports the file and returns its device. */
+static struct fake_device *export(uint64_t ino, const struct rig_extent *extents, size_t count)
 {
 	struct link_exported answer;
+
+	send_export(ino, extents, count);
+	rig_expect(&rig, &answer, sizeof(answer), LINK_EXPORTED);
+	cr_assert_eq(get_le32(answer.error), 0);
+	return (struct fake_device *)fake_soft_find(fake_soft->last_id);
+}
+
+static void expect_retired(const struct fake_device *d, unsigned id)
+{
+	cr_expect(d == fake_soft_find(id), "it is there, so that its name and number are taken");
+	cr_expect(d->retired && !d->bound && d->range_count == 0);
+	cr_expect_eq(fake_soft->closed, 0, "nothing stays closed");
+}
+
+Test(helper_reuse, what_was_exported_is_closed_shown_and_retired)
+{
+	learn();
+	struct fake_device *d = export(11, small, 2);
+	unsigned id = d->id;
+	cr_expect_eq(d->mode, 0640);
+	expect_answer(11, REMOVED, LINK_FREE);
+	cr_expect_eq(fake_soft->closings, 1);
+	expect_retired(d, id);
+	cr_expect_eq(rig_scrub(&rig, 10, 3), 0);
+	cr_expect_eq(rig_scrub(&rig, 100, 2), 0);
+	restart(0, NULL, 0);
+	cr_expect_eq(rig_scrub(&rig, 10, 3), 0);
+	expect_retired(d, id);
+	cr_expect_neq(export(12, small, 2)->id, id);
+}
+
+Test(helper_reuse, an_exported_one_that_somebody_reaches_is_not_even_closed)
+{
+	learn();
+	struct fake_device *d = export(11, small, 2);
+	unsigned id = d->id;
+	atomic_store(&d->pinned, 11);
+	expect_answer(11, REMOVED, LINK_BUSY);
+	wait_for_readings(3);
+	cr_expect_eq(fake_soft->closings, 0);
+	restart(11, small, 2);
+	expect_answer(11, REMOVED, LINK_BUSY);
+	cr_expect(d == fake_soft_find(id) && d->bound, "by the next helper neither");
+	cr_expect_eq(rig_scrub(&rig, 10, 3), EUCLEAN);
+	atomic_store(&d->pinned, 0);
+	rig_expect_free(&rig, 11, rig.epoch);
+	expect_retired(d, id);
+}
+
+Test(helper_reuse, who_was_about_to_open_it_is_counted)
+{
+	const struct timespec step = {.tv_nsec = 2000000};
+
+	learn();
+	struct fake_device *d = export(11, small, 2);
+	atomic_store(&fake_soft->arrivals, 1);
+	expect_answer(11, REMOVED, LINK_BUSY);
+	for (int i = 0; i < 10000 && (atomic_load(&fake_soft->arrivals) || fake_soft->closed); i++)
+		(void)nanosleep(&step, NULL);
+	cr_expect(d->bound);
+	cr_expect_eq(fake_soft->closed, 0, "it is open again");
+	atomic_store(&d->open_elsewhere, 0);
+	rig_expect_free(&rig, 11, rig.epoch);
+	expect_retired(d, d->id);
+}
+
+Test(helper_reuse, who_has_himself_waited_for_is_not_waited_for_again_soon)
+{
 	unsigned id;
 
 	learn();
-	send_export(11, small, 2);
-	rig_expect(&rig, &answer, sizeof(answer), LINK_EXPORTED);
-	cr_assert_eq(get_le32(answer.error), 0);
-	id = fake_soft->last_id;
-	const struct fake_device *d = fake_soft_find(id);
-	cr_expect_eq(d->mode, 0640);
-	unsigned readings = fake_soft->readings;
+	struct fake_device *d = export(11, small, 2);
+	atomic_store(&fake_soft->late, 1);
+	expect_answer(11, REMOVED, LINK_BUSY);
+	rig_expect_nothing(&rig, 500);
+	cr_expect_eq(fake_soft->closings, 1);
+	cr_expect(d->bound);
+	grant_and_end(12, (const struct rig_extent[]){{0, 30, 2}}, 1, &id, 1);
+	expect_answer(12, REMOVED, LINK_FREE);
+	cr_expect_null(fake_soft_find(id), "others are not kept waiting");
+}
+
+static void set_up_ungated(void)
+{
+	set_up();
+	fake_soft->no_gate = true;
+}
+
+Test(helper_reuse, what_can_not_be_closed_stays_until_the_next_boot, .init = set_up_ungated)
+{
+	unsigned id;
+
+	learn();
+	const struct fake_device *d = export(11, small, 2);
 	expect_answer(11, REMOVED, LINK_BUSY);
 	cr_expect_eq(d->mode, 0, "nobody opens it any more, but by a copy of its node");
+	unsigned readings = fake_soft->readings;
 	rig_expect_nothing(&rig, 300);
-	cr_expect_eq(fake_soft->readings, readings, "idle or not, that shows nothing");
-	cr_expect(d == fake_soft_find(id) && d->bound);
+	cr_expect_eq(fake_soft->readings, readings, "and it is not looked at again in vain");
+	cr_expect(d->bound);
 	cr_expect_eq(rig_scrub(&rig, 10, 3), EUCLEAN);
-	cr_expect_eq(rig_scrub(&rig, 20, 1), 0, "other blocks are scrubbed");
-	restart(11, small, 2);
 	expect_answer(11, REMOVED, LINK_BUSY);
-	cr_expect(d == fake_soft_find(id) && d->bound, "also for the next helper");
-	cr_expect_eq(rig_scrub(&rig, 10, 3), EUCLEAN);
+	grant_and_end(12, (const struct rig_extent[]){{0, 30, 2}}, 1, &id, 1);
+	expect_answer(12, REMOVED, LINK_FREE);
+	cr_expect_eq(fake_soft->closings, 1, "it was tried once");
+}
+
+Test(helper_reuse, an_export_of_a_file_that_has_grown_retires_the_one_before)
+{
+	static const struct rig_extent grown[] = {{0, 10, 3}, {3, 100, 2}, {5, 200, 4}};
+	struct link_exported answer;
+
+	learn();
+	struct fake_device *d = export(11, small, 2);
+	unsigned id = d->id;
+	atomic_store(&d->open_elsewhere, 1);
+	send_export(11, grown, 3);
+	rig_expect(&rig, &answer, sizeof(answer), LINK_EXPORTED);
+	cr_expect_eq(get_le32(answer.error), EBUSY);
+	atomic_store(&d->open_elsewhere, 0);
+	cr_expect_neq(export(11, grown, 3)->id, id);
+	expect_retired(d, id);
 }
 
 Test(helper_reuse, an_exported_device_that_somebody_has_unbound_shows_nothing)

@@ -512,6 +512,13 @@ static void open_second_node(void)
 	say_ready_and_wait();
 }
 
+static void open_as_a_name(void)
+{
+	if (open("/dev/full", O_PATH) < 0)
+		_exit(1);
+	say_ready_and_wait();
+}
+
 static void open_nothing(void)
 {
 	say_ready_and_wait();
@@ -536,6 +543,7 @@ Test(procscan_real, finds_a_device_by_its_number)
 	cr_expect_eq(count_device_uses(open_device, full, "/dev/no-such-node"), 1);
 	cr_expect_eq(count_device_uses(open_device, zero, "/dev/zero"), 0);
 	cr_expect_eq(count_device_uses(open_nothing, full, "/dev/full"), 0);
+	cr_expect_eq(count_device_uses(open_as_a_name, full, "/dev/full"), 0, "not opened by it");
 }
 
 Test(procscan_real, finds_a_device_by_another_node_of_it)

@@ -484,3 +484,111 @@ Test(soft_device, nothing_that_was_not_noted_is_half_made)
 	make_device(4, NULL, 0);
 	expect_left();
 }
+
+/* ---- retired ---- */
+
+/* As a process leaves it that dies while it retires dax7.3. */
+static void begin_retiring(void)
+{
+	struct soft_record r = SOFT_RECORD_NULL;
+	const struct soft_work w = {.id = 3,
+		.instance = device.instance,
+		.ranges = device.ranges,
+		.count = device.range_count};
+
+	cr_assert_eq(soft_device_note_exported(START, &device), 0);
+	cr_assert_eq(soft_record_open(&r, START, NULL), 0);
+	cr_assert_eq(soft_record_begin(&r, &w, NULL), 0);
+	cr_assert_eq(soft_record_set_retired(&r, 3, device.instance, NULL), 0);
+	soft_record_close(&r);
+}
+
+static void empty(void)
+{
+	remove_tree(REGION "/dax7.3/mapping0");
+	remove_tree(REGION "/dax7.3/mapping1");
+	write_number(REGION "/dax7.3", "size", 0);
+}
+
+static void expect_retired(void)
+{
+	struct soft_device found = find(3);
+
+	cr_expect(found.retired && !found.ours && !found.bound && found.range_count == 0);
+	cr_expect(was_written(REGION "/dax_region/delete", ""), "its name stays taken");
+	cr_expect_eq(soft_device_has_lost(START, NULL), 0);
+	soft_device_deinit(&found);
+}
+
+Test(soft_device, retired_it_stays_and_is_ours_no_more)
+{
+	begin_retiring();
+	cr_assert_eq(unlink(REGION "/dax7.3/driver"), 0);
+	empty();
+	expect_retired();
+	expect_retired();
+	struct soft_device found = find(3);
+	cr_expect_eq(soft_device_remove(START, &found, NULL), -EPERM);
+	cr_expect_eq(soft_device_retire(START, &found, NULL), -EPERM);
+	soft_device_deinit(&found);
+	remove_device(3);
+	make_device(3, NULL, 0);
+	found = find(3);
+	cr_expect_not(found.retired, "another of its name is not");
+	soft_device_deinit(&found);
+}
+
+Test(soft_device, unbound_but_not_empty_it_is_gone_on_with)
+{
+	begin_retiring();
+	cr_assert_eq(unlink(REGION "/dax7.3/driver"), 0);
+	struct soft_device found = find(3);
+	/* The kernel of this test keeps its memory. */
+	cr_expect(found.retiring && !found.retired && !found.ours);
+	cr_expect(was_written(REGION "/dax_region/delete", ""));
+	soft_device_deinit(&found);
+	empty();
+	expect_retired();
+}
+
+Test(soft_device, what_is_bound_is_retired_by_nobody_who_has_not_shown_it_idle)
+{
+	begin_retiring();
+	struct soft_device found = find(3);
+	cr_expect(found.ours && found.exported && found.bound && !found.retiring);
+	cr_expect(was_written(BUS "/drivers/device_dax/unbind", ""));
+	soft_device_deinit(&found);
+	cr_assert_eq(unlink(REGION "/dax7.3/driver"), 0);
+	found = find(3);
+	cr_expect(found.ours && !found.retiring, "somebody else has unbound it");
+	soft_device_deinit(&found);
+}
+
+Test(soft_device, with_other_memory_it_is_not_retired)
+{
+	begin_retiring();
+	cr_assert_eq(unlink(REGION "/dax7.3/driver"), 0);
+	empty();
+	add_mapping(3, 0, &other[0], 0);
+	write_number(REGION "/dax7.3", "size", 6 * BLOCK);
+	struct soft_device found = find(3);
+	cr_expect(!found.retired && !found.ours);
+	cr_expect_eq(soft_device_has_lost(START, NULL), 1);
+	soft_device_deinit(&found);
+}
+
+Test(soft_device, only_what_was_exported_is_retired)
+{
+	struct problem why = PROBLEM_INIT;
+
+	cr_expect_eq(soft_device_retire(START, &device, &why), -EBUSY);
+	cr_expect_not_null(strstr(why.text, "was not exported"), "%s", why.text);
+	cr_assert_eq(soft_device_note_exported(START, &device), 0);
+	cr_expect_eq(soft_device_remove(START, &device, &why), -EBUSY);
+	cr_expect_not_null(strstr(why.text, "must stay"), "%s", why.text);
+	/* Still bound, says the kernel of this test. */
+	cr_expect_eq(soft_device_retire(START, &device, &why), -EIO);
+	cr_expect_not_null(strstr(why.text, "still has a driver"), "%s", why.text);
+	cr_expect(was_written(BUS "/drivers/device_dax/unbind", "dax7.3"));
+	cr_expect(was_written(REGION "/dax_region/delete", ""));
+}

@@ -183,6 +183,9 @@ def interrupted_jump(lab, pool):
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         with instead_of(lab, 'kexec', script), kexec_under_way(lab, marker) as child:
             lab.check(pool.status()['frozen'] and image_is_loaded(), 'the pool is frozen, the kernel is loaded')
+            text = kexec(lab)
+            lab.check('another guestmemfs kexec' in text and image_is_loaded(), 'a second one is refused, and undoes nothing',
+                      text)
             child.send_signal(number)
             text = child.communicate(timeout=HANGS)[1]
             lab.check(child.returncode == -number and 'interrupted' in text, f'{number.name} ends it in good order',

@@ -7,6 +7,7 @@ soon after. The region is so small that the next file needs these very blocks.
 import ctypes
 import errno
 import json
+import mmap
 import os
 import signal
 import socket
@@ -16,14 +17,16 @@ import time
 
 from actors import PINNED, Actor, become, pin_of_node, vmm, vmsplice
 from case import Case
-from dax import BLOCK, GIB, device_names, is_bound
+from dax import BLOCK, DEVICES, GIB, device_names, device_number, is_bound, put, put_device, soft_region
 from lab import HANGS, read_text
 from product import Attached, Library, Pool
 
 START = 4 * GIB
 OWNER, NEXT = 1000, 2000  # the user of the first file, and of the one that wants its memory
 EXPORTED = 8  # blocks
-PATIENCE = HANGS
+# An export waits for every process that is about to open it. Where the machine itself hardly gets to run that can take
+# more than the two seconds that it is given, and the next try is 20 seconds later.
+EVENTUALLY = HANGS
 SOON = 20  # what takes the product two seconds at most, on a machine as slow as there may be
 
 
@@ -46,7 +49,7 @@ class Host:
         with open(self.log, 'wb') as log:
             self.process = subprocess.Popen(['guestmemfs-fuse', '-f', '--region', 'soft:auto', *options, self.mount],
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        lab.wait_until(self._serves, PATIENCE, f'{name} is mounted')
+        lab.wait_until(self._serves, HANGS, f'{name} is mounted')
         self.pool = Mounted(lab, self.mount)
         if settles:
             self.pool.settle()
@@ -60,8 +63,8 @@ class Host:
 
     def end(self):
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(PATIENCE)
-        self.lab.wait_until(lambda: not self.pool.processes('guestmemfs-helper'), PATIENCE, 'its helper has ended too')
+        self.process.wait(HANGS)
+        self.lab.wait_until(lambda: not self.pool.processes('guestmemfs-helper'), HANGS, 'its helper has ended too')
         self.lab.say(read_text(self.log))
 
     def path(self, name):
@@ -88,13 +91,13 @@ class Host:
     def quarantined(self):
         return self.pool.status()['blocks']['quarantined']
 
-    def next_owner(self, what):
+    def next_owner(self, what, soon=SOON):
         """Waits until there is room for the next user's file; then all of it must be zero."""
         begin = time.monotonic()
-        self.lab.wait_until(lambda: self.can_make('next', NEXT), PATIENCE, f'{what}: then the memory is the next one\'s')
+        self.lab.wait_until(lambda: self.can_make('next', NEXT), HANGS, f'{what}: then the memory is the next one\'s')
         took = time.monotonic() - begin
         self.lab.figure(f'{what}: until it is', round(took, 2), 's')
-        self.lab.check(took < SOON, f'{what}: and soon', f'{took:.1f} s')
+        self.lab.check(took < soon, f'{what}: and soon', f'{took:.1f} s')
         zero = bytes(BLOCK)
 
         def look():
@@ -111,7 +114,7 @@ class Host:
             found = str(e)
         self.lab.check(not found, f'{what}: with nothing of its last owner in it', found)
         os.unlink(self.path('next'))
-        self.lab.wait_until(lambda: self.can_make('probe', NEXT), PATIENCE, f'{what}: and comes back once more')
+        self.lab.wait_until(lambda: self.can_make('probe', NEXT), HANGS, f'{what}: and comes back once more')
         os.unlink(self.path('probe'))
 
     def stays(self, what):
@@ -124,6 +127,11 @@ class Host:
                 return
             time.sleep(0.1)
         self.lab.check(self.quarantined() > 0, f'{what}: the memory is nobody else\'s, and status says so')
+
+    def rest(self):
+        """Nobody's memory is waited for, and no device made or removed."""
+        self.lab.wait_until(lambda: self.quarantined() == 0, HANGS, 'nothing is in quarantine')
+        self.pool.settle()
 
     def remove(self):
         os.unlink(self.path('vm'))
@@ -214,27 +222,128 @@ def pages_in_a_pipe(host):
     host.next_owner('one whose pipe is closed')
 
 
-def export_unseen(host):
-    """
-    What was exported stays its file's until the next boot: whoever has a copy of its node opens and pins as he likes,
-    also between a look at the counts and what follows from it.
-    """
+class Copies:
+    """Ways to an exported device that its node's owner has made himself."""
+
+    def __init__(self, lab, node):
+        self.name = os.path.basename(node)
+        self.number = os.stat(node).st_rdev
+        os.chmod(lab.directory, 0o777)
+        self.copy = f'{lab.directory}/copy-{self.name}'
+        os.mknod(self.copy, 0o600 | stat.S_IFCHR, self.number)
+        os.chown(self.copy, OWNER, OWNER)
+        self.bound = f'{lab.directory}/bound-{self.name}'
+        with open(self.bound, 'xb'):
+            pass
+        lab.run('mount', '--bind', self.copy, self.bound)
+        self.path = os.open(self.copy, os.O_PATH)
+
+    def open_nothing(self, lab, what):
+        for path in (self.copy, self.bound, f'/proc/self/fd/{self.path}'):
+            for uid in (OWNER, 0):
+                found = opens(path, uid)
+                lab.check(found in ('ENXIO', 'EPERM', 'ENODEV'), f'{what}: {path} opens nothing for user {uid}', found)
+        number = f'{os.major(self.number)}:{os.minor(self.number)}'
+        having = [name for name in device_names() if read_text(f'{DEVICES}/{name}/dev').strip() == number]
+        lab.check(having == [self.name], f'{what}: no other device has its number', str(having))
+
+    def is_retired(self):
+        return not is_bound(self.name) and device_number(self.name, 'size') == 0
+
+
+def opens(path, uid):
+    """'' or the error's name."""
+    def act():
+        try:
+            os.close(os.open(path, os.O_RDWR))
+        except OSError as e:
+            raise RuntimeError(errno.errorcode[e.errno]) from e
+    try:
+        Actor(act, uid).end()
+    except RuntimeError as e:
+        return str(e).rsplit(' ', 1)[-1]
+    return ''
+
+
+def exported(host):
     host.make('vm', OWNER, EXPORTED * BLOCK)
-    node = host.pool.export('vm')
-    name, copy = os.path.basename(node), f'{host.lab.directory}/node'
-    os.mknod(copy, 0o600 | stat.S_IFCHR, os.stat(node).st_rdev)
-    os.chown(copy, OWNER, OWNER)
-    os.chmod(host.lab.directory, 0o777)
+    return Copies(host.lab, host.pool.export('vm'))
+
+
+def export_unseen(host):
+    """Opened by a copy of its node, pinned and closed: nothing of that is to be seen anywhere."""
+    copies = exported(host)
+    out, into = os.pipe()
+    Actor(pin_of_node(copies.copy, 'by a copy of the node', into), OWNER).end()
+    os.close(into)
+    host.remove()
+    host.stays('an export of which somebody has a page')
+    kill_helper(host)
+    host.stays('so after a new helper: an export')
+    bytes_ = os.read(out, 4096)
+    host.lab.check(bytes_.startswith(b'by a copy of the node') and is_bound(copies.name),
+                   'who has the page reads what he has written there, and no new owner\'s bytes', repr(bytes_[:32]))
+    os.close(out)
+    host.next_owner('an export that nobody has any more', EVENTUALLY)
+    host.lab.check(copies.is_retired(), 'its device is retired: there, without driver and memory')
+    copies.open_nothing(host.lab, 'an export that is over')
+    many_devices(host, copies)
+
+
+def many_devices(host, copies):
+    """Neither its name nor its number is ever another one's, and no new device is made of it."""
+    region = soft_region()
+    host.rest()
+    foreign = put_device(region)
+    number = read_text(f'{DEVICES}/{foreign}/dev')
+    seen = set()
+
+    def attach():
+        before = set(device_names())
+        actor = Actor(lambda: Attached(host.library, host.make('other', 0, BLOCK)))
+        seen.update(set(device_names()) - before)
+        actor.end()
+        os.unlink(host.path('other'))
+    for _ in range(12):
+        attach()
+    host.rest()
+    kill_helper(host)
+    attach()
+    host.rest()
+    host.lab.check(seen, 'there are new devices')
+    host.lab.check(copies.name not in seen and foreign not in seen, 'no new device has its name', str(seen))
+    host.lab.check(copies.is_retired(), 'nor is it used for one, by a new helper neither')
+    host.lab.check(foreign in device_names() and read_text(f'{DEVICES}/{foreign}/dev') == number,
+                   'an empty device of somebody else\'s is left alone')
+    put(f'{region}/delete', foreign)
+    copies.open_nothing(host.lab, 'after many new devices')
+
+
+def export_raced(host):
+    """Somebody opens it, pins a page and lets go, again and again: also between a look at the counts and what follows from it."""
+    copies = exported(host)
     stop = f'{host.lab.directory}/stop'
 
     def race():
+        times = 0
         while not os.path.exists(stop):
             out, into = os.pipe()
-            pin_of_node(copy, 'by a copy of the node', into)()
-            if not os.read(out, 4096).startswith(b'by a copy of the node'):
-                raise AssertionError('somebody else has written there')
+            began = time.monotonic()
+            try:
+                pin_of_node(copies.copy, 'by a copy of the node', into)()
+            except OSError as e:
+                if e.errno not in (errno.ENXIO, errno.EPERM, errno.ENODEV):
+                    raise
+            else:
+                times += 1
+                if not os.read(out, 4096).startswith(b'by a copy of the node'):
+                    raise AssertionError('somebody else has written there')
+                # Or it would be in use at every look. When it is refused he tries all the more.
+                time.sleep(0.02 + 4 * (time.monotonic() - began))
             os.close(out)
             os.close(into)
+        if not times:
+            raise AssertionError('it was never open')
     racer = os.fork()
     if racer == 0:
         try:
@@ -243,20 +352,82 @@ def export_unseen(host):
             os._exit(0)
         finally:
             os._exit(1)
+    host.lab.wait_until(lambda: counted_open(copies) > 0, HANGS, 'somebody has it open')
     host.remove()
-    host.stays('an export, while somebody opens it by a copy of its node')
-    kill_helper(host)
-    host.stays('so after a new helper: an export')
+    host.next_owner('an export that is opened again and again', EVENTUALLY)
     with open(stop, 'x', encoding='ascii'):
         pass
     ended = os.waitstatus_to_exitcode(os.waitpid(racer, 0)[1])
-    host.lab.check(ended == 0 and is_bound(name), 'who has a copy of the node reads what he has written there, and no new owner\'s bytes',
+    host.lab.check(ended == 0 and copies.is_retired(), 'who has a copy of the node has never read another\'s bytes, and opens nothing now',
                    f'exit status {ended}')
-    host.stays('an export that nobody has any more')
-    quarantined = host.quarantined()
-    host.lab.check(quarantined == EXPORTED, 'nothing but its blocks is in quarantine', str(quarantined))
-    host.room -= EXPORTED * BLOCK
-    host.next_owner('all space but that of an export')
+    copies.open_nothing(host.lab, 'an export that was raced')
+
+
+def counted_open(copies):
+    """How many processes have it open, as /proc shows."""
+    count = 0
+    for pid in filter(str.isdigit, os.listdir('/proc')):
+        try:
+            count += any(os.stat(f'/proc/{pid}/fd/{fd}').st_rdev == copies.number for fd in os.listdir(f'/proc/{pid}/fd'))
+        except OSError:
+            continue
+    return count
+
+
+def first_bytes(node, text=b''):
+    """What is there now; the text is written first."""
+    fd = os.open(node, os.O_RDWR)
+    with mmap.mmap(fd, BLOCK, mmap.MAP_SHARED) as memory:
+        os.close(fd)
+        memory[:len(text)] = text
+        return memory[:16]
+
+
+def export_anew(host):
+    """It has grown since: another device serves it, and what is in it stays."""
+    copies = exported(host)
+    first_bytes(f'/dev/{copies.name}', b'what I am')
+    held = os.open(copies.copy, os.O_RDWR)
+    host.pool.unexport('vm')
+    os.truncate(host.path('vm'), 2 * EXPORTED * BLOCK)
+    try:
+        host.pool.export('vm')
+        found = 0
+    except OSError as e:
+        found = e.errno
+    host.lab.check(found == errno.EBUSY, 'as long as somebody has the device open, it can\'t be exported anew', str(found))
+    os.close(held)
+    nodes = []
+
+    def exports():
+        try:
+            nodes.append(host.pool.export('vm'))
+        except OSError as e:
+            if e.errno != errno.EBUSY:
+                raise
+        return nodes
+    host.lab.wait_until(exports, HANGS, 'then it can')
+    [node] = nodes
+    host.lab.check(os.path.basename(node) != copies.name and copies.is_retired(), 'by another device', node)
+    copies.open_nothing(host.lab, 'an export that was replaced')
+    found = first_bytes(node)
+    host.lab.check(found.startswith(b'what I am'), 'with the same contents', repr(found))
+    second = Copies(host.lab, node)
+    vm = Actor(lambda: os.open(second.copy, os.O_RDWR), OWNER)
+    said = []
+
+    def revokes():
+        done = subprocess.run(['guestmemfs', 'revoke', '--kill', host.path('vm')], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              text=True, check=False, timeout=HANGS)
+        host.lab.say(done.stdout)
+        said.append(done.stdout)
+        return done.returncode == 0
+    host.lab.wait_until(revokes, HANGS, 'revoke takes an export away')
+    vm.wait()
+    host.lab.check('killed' in said[0], 'from whoever has it open', said[0])
+    second.open_nothing(host.lab, 'an export that was revoked')
+    host.remove()
+    host.next_owner('an export that was revoked')
 
 
 def formatted(lab):
@@ -274,7 +445,7 @@ def formatted(lab):
         before.end()
     over = Host(lab, 'over', '--format=force', settles=False)
     try:
-        lab.wait_until(lambda: f'/dev/{name} stays, and its blocks out of use' in read_text(over.log), PATIENCE,
+        lab.wait_until(lambda: f'/dev/{name} stays, and its blocks out of use' in read_text(over.log), HANGS,
                        'a new pool leaves a device alone of which somebody has a page')
         lab.check(is_bound(name), 'it is bound as before')
         bytes_ = os.read(out, 4096)
@@ -316,14 +487,14 @@ def revoked(host):
     told = host.lab.run('guestmemfs', 'revoke', path)
     host.lab.check(str(first.pid) in told and str(second.pid) in told, 'revoke says who holds it', told)
     other = subprocess.run(['guestmemfs', 'revoke', path], user=NEXT, group=NEXT, extra_groups=[], stdout=subprocess.PIPE,
-                           stderr=subprocess.STDOUT, text=True, check=False, timeout=PATIENCE)
+                           stderr=subprocess.STDOUT, text=True, check=False, timeout=HANGS)
     host.lab.check(other.returncode == 1, 'not to everybody', other.stdout)
     os.chmod(path, 0o644)
     other = subprocess.run(['guestmemfs', 'revoke', path], user=NEXT, group=NEXT, extra_groups=[], stdout=subprocess.PIPE,
-                           stderr=subprocess.STDOUT, text=True, check=False, timeout=PATIENCE)
+                           stderr=subprocess.STDOUT, text=True, check=False, timeout=HANGS)
     host.lab.check(other.returncode == 1 and 'owner' in other.stdout, 'nor to who may read it', other.stdout)
     killed = subprocess.run(['guestmemfs', 'revoke', '--kill', path], user=OWNER, group=OWNER, extra_groups=[],
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=PATIENCE)
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=HANGS)
     host.lab.say(killed.stdout)
     host.lab.check(killed.returncode == 0 and killed.stdout.count('killed') == 3, 'its owner takes it from all of them, a child too',
                    killed.stdout)
@@ -346,7 +517,7 @@ def revoked(host):
 
 def reuse(host):
     for part in (simply_ends, removed_while_it_runs, leaves_a_child, passes_its_descriptor, descriptor_in_flight,
-                 pages_in_a_pipe, revoked, helper_killed_on_the_way, export_unseen):
+                 pages_in_a_pipe, revoked, helper_killed_on_the_way, export_unseen, export_raced, export_anew):
         host.lab.step(part.__name__)
         part(host)
 
@@ -364,7 +535,7 @@ def same_owner(host):
     host.lab.check(spare * BLOCK == host.room, 'status says that somebody may have it', str(spare))
     kill_helper(host)
     host.stays('so after a new helper: one whose pages are in a pipe, by its owner')
-    host.lab.wait_until(lambda: host.can_make('heir', OWNER), PATIENCE, 'the same user\'s next file has it')
+    host.lab.wait_until(lambda: host.can_make('heir', OWNER), HANGS, 'the same user\'s next file has it')
     kill_helper(host)
 
     def take():
@@ -409,7 +580,7 @@ def look(lab):
 def again(lab):
     host = Host(lab, 'owner', '--reuse=same-owner')
     try:
-        lab.check(host.room == lab.recall('room') and host.quarantined() == 0, 'in the next boot there is what was exported too',
+        lab.check(host.room == lab.recall('room') and host.quarantined() == 0, 'in the next boot there is all that there was',
                   f'{host.room}')
         same_owner(host)
     finally:
