@@ -105,7 +105,6 @@ static int hold(struct server *s, const struct link_export *m, const struct reco
 	uint64_t ino = get_le64(m->ino), epoch = get_le64(m->epoch);
 	struct record_inode *inode = NULL;
 	struct problem why = PROBLEM_INIT;
-	spare_claim(s, ino, extents, count);
 	int r = record_hold(&s->record, ino, epoch, true, extents, count, &inode, &why);
 
 	if (r == -EUCLEAN) {

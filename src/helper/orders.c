@@ -126,6 +126,7 @@ static int finish_held(struct server *s, const struct link_pending *p, struct pr
 	struct record_inode *inode = NULL;
 
 	spare_inherit(s, p->order.ino, p->order.epoch, p->extents, p->count);
+	bool known = record_find(&s->record, p->order.ino);
 	int r = record_hold(
 		&s->record, p->order.ino, p->order.epoch, false, p->extents, p->count, &inode, why);
 
@@ -133,6 +134,9 @@ static int finish_held(struct server *s, const struct link_pending *p, struct pr
 		return problem_prefix(
 			why, r, "inode %" PRIu64 " is said to be held, but", p->order.ino);
 	inode->told_by = s->link.serial;
+	/* Shown free before the worker could hear of it: so was what it had handed over since. */
+	if (!known && s->soft && devices_are_ready(s))
+		inode->spare = true;
 	if (inode->watch) /* from before a loss of the link, or noted */
 		return 0;
 	struct watch *w = holders_watch(s, inode);

@@ -112,9 +112,10 @@ struct record_inode *record_find(const struct record *r, uint64_t ino);
 /*
  * Enters the extents of an inode, or extends what is known of it. They must lie in the data blocks,
  * ascend by file_block without overlap, name no block twice, none that another inode has and none
- * that is being zeroed or still has the bytes of another, and contain all that the inode is known
- * to have. newer: epoch must exceed the known one (a grant); else it is just taken over (HELD,
- * after a restart of the worker). -EUCLEAN with a sentence, or -ENOMEM, and nothing has changed.
+ * that is being zeroed, and contain all that the inode is known to have. newer: epoch must exceed
+ * the known one, and no block still have the bytes of another (a grant); else it is just taken over
+ * (HELD, after a restart of the worker). -EUCLEAN with a sentence, or -ENOMEM, and nothing has
+ * changed.
  */
 int record_hold(struct record *r, uint64_t ino, uint64_t epoch, bool newer,
 	const struct record_extent *extents, size_t count, struct record_inode **ret,

@@ -15,7 +15,7 @@ void record_set_owner(
 
 /*
  * Notes what is held from now on. granted: by a grant, before which all of it is zeroed or its own;
- * else what is noted as held already stays as it is: what was handed over has another's bytes.
+ * else what is noted as held already, or has another's bytes, stays noted as that.
  */
 void record_note_held(const struct record *r, uint64_t ino, bool granted,
 	const struct record_extent *extents, size_t count);
@@ -23,7 +23,8 @@ void record_note_held(const struct record *r, uint64_t ino, bool granted,
 /* The blocks were zeroed. */
 void record_note_clean(const struct record *r, unsigned region, uint64_t block, uint32_t count);
 
-/* Has one of these another's bytes? -EUCLEAN with a sentence. */
+/* Has one of these another's bytes, or, of what is only told to be held, is one held for another?
+ * -EUCLEAN with a sentence. */
 int record_check_former(const struct record *r, uint64_t ino, bool granted,
 	const struct record_extent *extents, size_t count, struct problem *why);
 

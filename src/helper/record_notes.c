@@ -36,13 +36,20 @@ static void note_held(struct ledger_entry *note, uint64_t ino, uint64_t file_blo
 	store(&note->at, file_block | LEDGER_HELD);
 }
 
+/* The worker says that it is held. What is held already, or has another's bytes, says so until it
+ * is zeroed: it comes with memory that was handed over, and was not granted to the inode yet. */
+static bool may_be_noted(const struct ledger_entry *note, uint64_t ino)
+{
+	return !(note->at & LEDGER_HELD) && (former(note) == 0 || former(note) == ino);
+}
+
 void record_note_held(const struct record *r, uint64_t ino, bool granted,
 	const struct record_extent *extents, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		struct ledger_entry *n = notes_of(r, extents[i].region, extents[i].block);
 		for (uint32_t j = 0; j < extents[i].count; j++)
-			if (granted || !(n[j].at & LEDGER_HELD))
+			if (granted || may_be_noted(&n[j], ino))
 				note_held(&n[j], ino, extents[i].file_block + j);
 	}
 }
@@ -88,11 +95,21 @@ void record_release(struct record *r, const struct record_inode *inode)
 	}
 }
 
+static int refuse_held(
+	struct problem *why, unsigned region, uint64_t block, const struct ledger_entry *note)
+{
+	return problem(why, EUCLEAN,
+		"block %" PRIu64 " of region %u was granted for inode %" PRIu64
+		" and not shown free since",
+		block, region, note->ino);
+}
+
 /*
  * A worker that was taken over could hand one guest's block to the next with its bytes in it, or
  * have the helper killed and tell the next one another story. What was granted in this boot must
  * have been zeroed by a helper before another inode gets it; what never was is the worker's word.
- * Whoever is told to be held may have blocks that are not zeroed yet, if they were handed over.
+ * Whoever is told to be held may have blocks that are not zeroed yet, if memory was handed over to
+ * him; but none that is held for another, unless it is his in the record.
  */
 int record_check_former(const struct record *r, uint64_t ino, bool granted,
 	const struct record_extent *extents, size_t count, struct problem *why)
@@ -101,12 +118,15 @@ int record_check_former(const struct record *r, uint64_t ino, bool granted,
 		const struct record_extent *e = &extents[i];
 		const uint32_t *o = record_owners(r, e->region, e->block);
 		const struct ledger_entry *n = notes_of(r, e->region, e->block);
-		for (uint32_t j = 0; j < e->count; j++)
-			if ((granted || o[j] == 0) && former(&n[j]) != 0 && former(&n[j]) != ino)
+		for (uint32_t j = 0; j < e->count; j++) {
+			if (granted && former(&n[j]) != 0 && former(&n[j]) != ino)
 				return problem(why, EUCLEAN,
 					"block %" PRIu64 " of region %u was granted for inode "
 					"%" PRIu64 " and not zeroed since",
 					e->block + j, e->region, n[j].ino);
+			if (o[j] == 0 && (n[j].at & LEDGER_HELD) && n[j].ino != ino)
+				return refuse_held(why, e->region, e->block + j, &n[j]);
+		}
 	}
 	return 0;
 }
@@ -119,9 +139,6 @@ int record_check_notes(const struct record *r, unsigned region, uint64_t block, 
 
 	for (uint32_t j = 0; j < count; j++)
 		if (o[j] == 0 && (n[j].at & LEDGER_HELD))
-			return problem(why, EUCLEAN,
-				"block %" PRIu64 " of region %u was granted for inode %" PRIu64
-				" and not shown free since",
-				block + j, region, n[j].ino);
+			return refuse_held(why, region, block + j, &n[j]);
 	return 0;
 }

@@ -145,7 +145,6 @@ int record_inherit(struct record *r, struct record_inode *from, uint64_t ino)
 			return -ENOMEM;
 		heir->spare = true;
 	}
-	heir->was = from->ino;
 	record_set_owner(r, from->extents, from->extent_count, heir->slot);
 	free(from->extents);
 	from->extents = NULL;

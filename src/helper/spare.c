@@ -305,36 +305,6 @@ void spare_inherit(struct server *s, uint64_t ino, uint64_t epoch,
 			"inode %" PRIu64 " does not take over the devices of a removed file", ino);
 }
 
-static void claim(struct server *s, struct record_inode *from, uint64_t ino)
-{
-	struct record_inode *heir = record_find(&s->record, ino);
-
-	if (heir && heir->devices && (heir->devices->working || heir->devices->list.count > 0))
-		return; /* it was granted before, so none of it was handed over since */
-	if (record_inherit(&s->record, from, ino) < 0)
-		return; /* the grant will be refused */
-	heir = record_find(&s->record, ino);
-	devices_forget(heir);
-	if (move_devices(s, from, heir) < 0)
-		log_warning(
-			"inode %" PRIu64 " does not take over the devices of a removed file", ino);
-	else
-		log_info("inode %" PRIu64 " takes over the devices of a removed file", ino);
-}
-
-void spare_claim(struct server *s, uint64_t ino, const struct record_extent *extents, size_t count)
-{
-	struct record_inode *from, *next;
-	uint64_t file_block;
-
-	for (from = LIST_FIRST(&s->record.inodes); from; from = next) {
-		next = LIST_NEXT(from, by_record);
-		if (from->ino != ino && may_have_gone(s, from) &&
-			find_place(from, extents, count, &file_block))
-			claim(s, from, ino);
-	}
-}
-
 int spare_take_hand_over(struct server *s, const struct link_hand_over *m, struct problem *why)
 {
 	uint64_t from_ino = get_le64(m->from), ino = get_le64(m->ino);

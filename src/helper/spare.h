@@ -42,12 +42,6 @@ int spare_take_hand_over(struct server *s, const struct link_hand_over *m, struc
 void spare_inherit(struct server *s, uint64_t ino, uint64_t epoch,
 	const struct record_extent *extents, size_t count);
 
-/*
- * The same before a grant or export: what is handed over is not named as held before it is zeroed,
- * so that a new worker's first word of it is this one.
- */
-void spare_claim(struct server *s, uint64_t ino, const struct record_extent *extents, size_t count);
-
 /* May a file of this user have the inode's devices, if they were given on? */
 bool spare_suits(const struct server *s, const struct record_inode *inode, uid_t owner);
 
