@@ -159,8 +159,9 @@ void grants_node_changed(struct grants *g, uint64_t ino)
 {
 	const struct transition *place = find_place(g, ino);
 
-	/* One that is about to end must not open once more. */
-	if (g->ready && is_exported(g, ino) && !(place && place->ends))
+	/* One that is about to end must not open once more, nor one that is removed. */
+	if (g->ready && is_exported(g, ino) && !(place && place->ends) &&
+		!inode_is_held_orphan(meta_inode(g->meta, ino)))
 		send_node(g, LINK_NODE, ino, 0, 0, NULL);
 }
 

@@ -72,7 +72,8 @@ void exports_answer(struct server *s, const struct delivery *d, int error, enum 
 
 void exports_finish(struct server *s, const struct delivery *d)
 {
-	struct device *whole = &record_find(&s->record, d->ino)->devices->list.at[0];
+	const struct record_inode *inode = record_find(&s->record, d->ino);
+	struct device *whole = &inode->devices->list.at[0];
 	struct soft_device *device = &whole->soft;
 	char node[SOFT_DEVICE_NODE];
 
@@ -81,7 +82,11 @@ void exports_finish(struct server *s, const struct delivery *d)
 	 * again. */
 	if (!link_is_up(&s->link) || d->link_serial != s->link.serial)
 		return;
-	int r = spare_note_export(s, record_find(&s->record, d->ino));
+	if (inode->watch->closed) {
+		exports_answer(s, d, ENOENT, GM_REASON_NONE, NULL);
+		return;
+	}
+	int r = spare_note_export(s, inode);
 	if (r == 0)
 		r = soft_device_note_exported(s->regions[whole->region].physical_start, device);
 	if (r == 0)
@@ -92,7 +97,7 @@ void exports_finish(struct server *s, const struct delivery *d)
 		return;
 	}
 	const struct audits_owner owner = {d->uid, d->gid, d->mode & NODE_BITS};
-	audits_export(s, record_find(&s->record, d->ino), node, &owner, &d->asker);
+	audits_export(s, inode, node, &owner, &d->asker);
 	exports_answer(s, d, 0, GM_REASON_NONE, node);
 }
 
@@ -114,7 +119,11 @@ static int hold(struct server *s, const struct link_export *m, const struct reco
 	if (r < 0)
 		return r;
 	inode->told_by = s->link.serial;
-	return holders_watch(s, inode) ? 0 : -ENOMEM;
+	struct watch *w = holders_watch(s, inode);
+	if (!w)
+		return -ENOMEM;
+	w->closed = false;
+	return 0;
 }
 
 static void refuse(struct server *s, uint64_t id, int error, enum gm_reason reason)
@@ -190,6 +199,8 @@ void exports_take_node(struct server *s, const struct link_export *m)
 	struct delivery *d;
 	bool waits = false;
 
+	if (inode && inode->watch && inode->watch->closed)
+		return; /* removed, and changed through a descriptor of before */
 	TAILQ_FOREACH (d, &s->deliveries, entry)
 		if (d->ino == ino && !d->redeem) {
 			d->uid = get_le32(m->uid);
@@ -223,6 +234,31 @@ static int close_nodes(const struct device_list *devices)
 			result = r;
 	}
 	return result;
+}
+
+static bool was_exported(const struct device_list *devices)
+{
+	for (size_t i = 0; i < devices->count; i++)
+		if (devices->at[i].soft.exported)
+			return true;
+	return false;
+}
+
+void exports_close(struct server *s, struct record_inode *inode)
+{
+	struct watch *w = inode->watch;
+	bool again = w && w->closed;
+
+	if (w)
+		w->closed = true;
+	if (!inode->devices || !was_exported(&inode->devices->list))
+		return;
+	int r = close_nodes(&inode->devices->list);
+	if (r < 0)
+		log_error("the export of inode %" PRIu64 ", which is removed, does not end: %s",
+			inode->ino, strerror(-r));
+	else if (!again)
+		audits_export_end(s, inode, &(struct audits_asker){.pid = 0});
 }
 
 void exports_take_end(struct server *s, const struct link_export *m)

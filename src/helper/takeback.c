@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "helper/exports.h"
 #include "helper/server.h"
 #include "util/log.h"
 
@@ -160,6 +161,8 @@ void takeback_check(struct server *s, uint64_t id, struct record_inode *inode, u
 	struct watch *w = inode->watch;
 	const struct holder *live = w ? watch_find_live(w, false) : NULL;
 
+	if (flags & LINK_CHECK_KEEP)
+		exports_close(s, inode);
 	if (!w || inode->contradicted) {
 		answer_check(s, LINK_BUSY, id, inode, 0);
 		return;

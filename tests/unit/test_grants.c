@@ -1495,6 +1495,23 @@ Test(grants, an_exported_file_is_held_follows_its_owner_and_can_not_grow)
 	cr_assert_eq(next(), 0);
 }
 
+Test(grants, the_node_of_a_removed_file_opens_no_more)
+{
+	uint64_t ino = make_exported_file();
+
+	cr_assert_eq(ns_unlink(&ns, &nobody, GM_ROOT_INO, "a", 1), 0);
+	cr_assert(is_exported(ino));
+	grants_node_changed(grants, ino);
+	cr_assert_eq(next(), 0);
+	new_link();
+	for (unsigned opcode; (opcode = next()) != LINK_RESUMED;)
+		cr_assert_neq(opcode, 0);
+	say_plain(LINK_READY);
+	cr_assert(pump());
+	cr_assert_eq(next(), LINK_CHECK);
+	cr_expect_eq(get_le32(got.check.flags), LINK_CHECK_TAKE | LINK_CHECK_KEEP);
+}
+
 Test(grants, an_export_ends_when_the_node_is_closed_and_not_before)
 {
 	uint64_t ino = make_exported_file(), id;
