@@ -155,4 +155,7 @@ void grants_cancel_zero(struct grants *g, uint64_t id);
 /* Asks for every holder. False if there is no helper to ask. */
 bool grants_ask_holders(struct grants *g);
 
+/* The devices that are retired, as the helper has said with its last answer to that. */
+uint32_t grants_retired(const struct grants *g);
+
 #endif

@@ -62,6 +62,7 @@ struct grants {
 	int fd;
 	bool ready; /* the helper has answered CONFIG */
 	bool asked_holders;
+	uint32_t retired;     /* as the helper has last told */
 	uint64_t last_revoke; /* the id of the last REVOKE; 0 is HOLDERS' */
 	unsigned revoking;    /* how many have no answer yet */
 	uint64_t *held; /* inodes that the helper is yet to be told of; NULL once RESUMED is sent;

@@ -384,8 +384,9 @@ void holders_answer_waiting(struct server *s)
 
 void holders_answer_list(struct server *s, uint64_t id)
 {
-	const struct link_plain end = {
-		.header = link_header_make(sizeof(end), LINK_HOLDERS_END, id)};
+	const struct link_holders_end end = {
+		.header = link_header_make(sizeof(end), LINK_HOLDERS_END, id),
+		.retired = put_le32(atomic_load(&s->takeback.reuse.retired))};
 	const struct record_inode *inode;
 	const struct holder *h;
 

@@ -79,7 +79,7 @@ struct link_held {
 };
 static_assert(sizeof(struct link_held) == 40, "link");
 
-struct link_plain { /* RESUMED, HOLDERS, HOLDERS_END, and the supervisor's messages without a body */
+struct link_plain { /* RESUMED, HOLDERS, and the supervisor's messages without a body */
 	struct link_header header;
 };
 static_assert(sizeof(struct link_plain) == 16, "link");
@@ -254,6 +254,13 @@ struct link_holder {
 	char cgroup[GM_REVOKE_CGROUP];
 };
 static_assert(sizeof(struct link_holder) == 40 + 16 + GM_REVOKE_CGROUP, "link");
+
+struct link_holders_end {
+	struct link_header header;
+	gm_le32 retired; /* soft regions: devices of exports that have ended, which are empty until the next boot */
+	gm_le32 reserved;
+};
+static_assert(sizeof(struct link_holders_end) == 24, "link");
 
 enum link_revoked_state {
 	LINK_REVOKED_FREE = 0, /* nobody reaches it; FREE was sent before */

@@ -475,7 +475,8 @@ Test(grants, what_breaks_the_protocol_ends_the_link)
 		{"DONE of no order", LINK_DONE, 24, 24, 8, true},
 		{"DONE with number 0", LINK_DONE, 24, 24, 0, true},
 		{"HOLDER unasked", LINK_HOLDER, 40, 40, 0, true},
-		{"HOLDERS_END unasked", LINK_HOLDERS_END, 16, 16, 0, true},
+		{"HOLDERS_END unasked", LINK_HOLDERS_END, 24, 24, 0, true},
+		{"HOLDERS_END of before", LINK_HOLDERS_END, 16, 16, 0, true},
 		{"longer than any message", LINK_DONE, 200, 200, 0, true},
 	};
 
@@ -1291,16 +1292,19 @@ Test(grants, a_check_is_asked_and_its_answer_passed_on)
 Test(grants, holders_are_asked_for_and_come)
 {
 	struct link_holder h = {.pid = put_le32(4711)};
+	struct link_holders_end end = {.retired = put_le32(3)};
 
 	clean_everything();
 	connect_helper();
+	cr_assert_eq(grants_retired(grants), 0);
 	cr_assert(grants_ask_holders(grants));
 	cr_assert(grants_ask_holders(grants)); /* the same question */
 	cr_assert_eq(next(), LINK_HOLDERS);
 	cr_assert_eq(next(), 0);
 	say(&h, sizeof(h), LINK_HOLDER, 0);
-	say_plain(LINK_HOLDERS_END);
+	say(&end, sizeof(end), LINK_HOLDERS_END, 0);
 	cr_assert(pump());
+	cr_assert_eq(grants_retired(grants), 3);
 	cr_assert_eq(holders.count, 1);
 	cr_assert_eq(holders.pid, 4711);
 	cr_assert_eq(holders.ends, 1);

@@ -537,18 +537,31 @@ static void expect_retired(const struct fake_device *d, unsigned id)
 	cr_expect_eq(fake_soft->closed, 0, "nothing stays closed");
 }
 
+static unsigned count_retired(void)
+{
+	struct link_holders_end end;
+
+	rig_send_plain(&rig, LINK_HOLDERS, 42);
+	rig_expect(&rig, &end, sizeof(end), LINK_HOLDERS_END);
+	cr_expect_eq(get_le32(end.reserved), 0);
+	return get_le32(end.retired);
+}
+
 Test(helper_reuse, what_was_exported_is_closed_shown_and_retired)
 {
 	learn();
+	cr_expect_eq(count_retired(), 0);
 	struct fake_device *d = export(11, small, 2);
 	unsigned id = d->id;
 	cr_expect_eq(d->mode, 0640);
 	expect_answer(11, REMOVED, LINK_FREE);
 	cr_expect_eq(fake_soft->closings, 1);
 	expect_retired(d, id);
+	cr_expect_eq(count_retired(), 1);
 	cr_expect_eq(rig_scrub(&rig, 10, 3), 0);
 	cr_expect_eq(rig_scrub(&rig, 100, 2), 0);
 	restart(0, NULL, 0);
+	cr_expect_eq(count_retired(), 1, "the next helper finds it");
 	cr_expect_eq(rig_scrub(&rig, 10, 3), 0);
 	expect_retired(d, id);
 	cr_expect_neq(export(12, small, 2)->id, id);

@@ -492,7 +492,7 @@ Test(helper_server, ends_a_client_that_does_not_take_its_answers)
 	_cleanup_fd_ int deaf = rig_client(&rig);
 	struct link_redeem asked;
 	struct link_refuse m = {.error = put_le32(ESTALE), .reason = put_le32(GM_REASON_GONE)};
-	struct link_plain end;
+	struct link_holders_end end;
 	uint64_t n;
 
 	for (n = 0; n < 5000; n++) {

@@ -375,7 +375,7 @@ Test(helper_soft, tells_who_holds_what)
 {
 	struct rig_child c = rig_child_start(&rig, false);
 	struct link_holder h;
-	struct link_plain end;
+	struct link_holders_end end;
 
 	(void)rig_grant(&rig, 11, GM_ACCESS_READ, small, 2);
 	rig_child_wait(&c);
