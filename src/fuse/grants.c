@@ -367,8 +367,11 @@ int grants_take_spare(struct grants *g, const struct link_spare *m)
 	if (get_le64(m->header.id) || (get_le32(m->flags) & ~LINK_SPARE_ANY))
 		return -EPROTO;
 	if (!inode || g->config.after_panic || store_keeps_held(g->config.ns->store) ||
-		get_le64(m->epoch) != epochs_get(&g->epochs, spare.ino) ||
-		get_le64(m->blocks) != inode_blocks(inode))
+		get_le64(m->epoch) != epochs_get(&g->epochs, spare.ino))
+		return 0;
+	if (get_le64(m->blocks) != inode_blocks(inode) &&
+		ns_spare_keep(
+			g->config.ns, spare.ino, get_le64(m->file_block), get_le64(m->blocks)) < 0)
 		return 0;
 	int r = ns_spare_add(g->config.ns, &spare);
 	if (r == -ENOMEM)

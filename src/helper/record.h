@@ -157,6 +157,10 @@ void record_note_spare(const struct record *r, const struct record_inode *inode)
  * record_drop(). */
 void record_release(struct record *r, const struct record_inode *inode);
 
+/* The same of all its blocks but those in `kept`, which is owned by the inode from now on. */
+void record_release_rest(
+	struct record *r, struct record_inode *inode, struct record_extent *kept, size_t count);
+
 /* Forgets the inode: its blocks are nobody's, but for what is noted of them. Its watch and devices
  * must be gone. */
 void record_drop(struct record *r, struct record_inode *inode);

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 
 #include "helper/record_internal.h"
 
@@ -82,17 +83,42 @@ void record_note_spare(const struct record *r, const struct record_inode *inode)
 	}
 }
 
+static void note_released(struct ledger_entry *note)
+{
+	store(&note->at, note->at & ~(LEDGER_HELD | LEDGER_SPARE));
+	if (note->at & LEDGER_CLEAN)
+		note_nothing(note);
+}
+
 void record_release(struct record *r, const struct record_inode *inode)
 {
 	for (size_t i = 0; i < inode->extent_count; i++) {
 		const struct record_extent *e = &inode->extents[i];
 		struct ledger_entry *n = notes_of(r, e->region, e->block);
-		for (uint32_t j = 0; j < e->count; j++) {
-			store(&n[j].at, n[j].at & ~(LEDGER_HELD | LEDGER_SPARE));
-			if (n[j].at & LEDGER_CLEAN)
-				note_nothing(&n[j]);
-		}
+		for (uint32_t j = 0; j < e->count; j++)
+			note_released(&n[j]);
 	}
+}
+
+void record_release_rest(
+	struct record *r, struct record_inode *inode, struct record_extent *kept, size_t count)
+{
+	record_set_owner(r, inode->extents, inode->extent_count, 0);
+	record_set_owner(r, kept, count, inode->slot);
+	for (size_t i = 0; i < inode->extent_count; i++) {
+		const struct record_extent *e = &inode->extents[i];
+		const uint32_t *o = record_owners(r, e->region, e->block);
+		struct ledger_entry *n = notes_of(r, e->region, e->block);
+		for (uint32_t j = 0; j < e->count; j++)
+			if (o[j] == 0)
+				note_released(&n[j]);
+	}
+	free(inode->extents);
+	inode->extents = kept;
+	inode->extent_count = count;
+	inode->regions = 0;
+	for (size_t i = 0; i < count; i++)
+		inode->regions |= 1U << kept[i].region;
 }
 
 static int refuse_held(

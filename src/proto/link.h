@@ -215,11 +215,12 @@ struct link_spare {
 	struct link_header header; /* id: 0 */
 	gm_le64 ino;		   /* of a CHECK with KEEP */
 	gm_le64 epoch;		   /* as in FREE */
-	gm_le64 blocks;		   /* that its devices have: it must have no others */
+	gm_le64 blocks;		   /* that its devices have: it must have no others that were granted */
+	gm_le64 file_block;	   /* the first of them */
 	gm_le32 uid;
 	gm_le32 flags; /* LINK_SPARE_* */
 };
-static_assert(sizeof(struct link_spare) == 48, "link");
+static_assert(sizeof(struct link_spare) == 56, "link");
 
 struct link_redeem {
 	struct link_header header;

@@ -505,6 +505,30 @@ Test(helper_record, what_was_handed_over_is_released_with_nothing_left)
 	cr_expect_eq(record_begin_order(&record, 0, 20, 2, NULL), 0);
 }
 
+Test(helper_record, what_was_not_handed_over_is_released_alone)
+{
+	static const struct record_extent old[] = {{0, 20, 2, 0}}, all[] = {{0, 20, 5, 0}};
+
+	cr_assert_eq(hold(7, 1, old, 1), 0);
+	record_note_spare(&record, record_find(&record, 7));
+	cr_assert_eq(restart(), 0);
+	inherit(7, 8);
+	cr_assert_eq(told(8, all, 1), 0, "%s", why.text);
+	struct record_extent *kept = malloc(sizeof(*kept));
+	cr_assert_not_null(kept);
+	*kept = old[0];
+	record_release_rest(&record, record_find(&record, 8), kept, 1);
+	cr_expect_eq(owner_of(0, 21), 8);
+	cr_expect_eq(owner_of(0, 22), 0);
+	static const struct record_extent beside[] = {{0, 22, 3, 0}};
+	cr_expect_eq(hold(9, 1, beside, 1), -EUCLEAN, "the worker's word was that it was 8's");
+	zero(22, 3, true);
+	cr_expect_eq(hold(9, 1, beside, 1), 0);
+	cr_assert_eq(restart(), 0);
+	cr_expect_eq(owner_of(0, 24), 9);
+	cr_expect(record_find(&record, 7)->spare);
+}
+
 /* Two blocks for one place of a file: no helper has noted that. */
 Test(helper_record, notes_that_make_no_sense_keep_their_blocks_out_of_use)
 {

@@ -546,6 +546,48 @@ Test(helper_spare, the_next_worker_is_offered_it_anew)
 	cr_expect_eq(expect_granted(12, moved, 2), id);
 }
 
+/* What it got besides, from what is free, no device has: that is somebody else's at once. */
+Test(helper_spare, a_file_that_is_removed_before_its_first_grant_keeps_what_it_was_handed)
+{
+	static const struct rig_extent all[] = {{0, 200, 1}, {1, 10, 3}, {4, 100, 4}};
+	static const struct rig_extent beside[] = {{0, 102, 2}, {2, 200, 1}};
+
+	learn();
+	unsigned id = leave_pinned(11);
+	remove_file(11);
+	hand_over(11, 12, 1);
+	meet_next_worker(12, all, 3);
+	for (unsigned helpers = 0; helpers < 2; helpers++) {
+		send_check(12);
+		cr_expect_eq(get_le64(expect_spare(12).file_block), 1);
+		expect_busy(12);
+		restart(12, all, 3); /* which has not heard of it */
+	}
+	send_check(12);
+	(void)expect_spare(12);
+	expect_busy(12);
+	cr_expect_eq(rig_scrub(&rig, 102, 2), 0);
+	cr_expect_eq(rig_scrub(&rig, 200, 1), 0);
+	cr_expect_neq(expect_granted(13, beside, 2), id);
+	hand_over(12, 14, 1);
+	scrub_small();
+	cr_expect_eq(expect_granted(14, moved, 2), id);
+}
+
+/* Nobody could say which of them the worker was to keep. */
+Test(helper_spare, nor_is_one_offered_that_has_others_in_its_midst)
+{
+	static const struct rig_extent apart[] = {{1, 10, 3}, {4, 200, 1}, {5, 100, 2}};
+
+	learn();
+	(void)leave_pinned(11);
+	remove_file(11);
+	restart(12, apart, 3);
+	send_check(12);
+	expect_busy(12);
+	rig_expect_nothing(&rig, 200);
+}
+
 Test(helper_spare, the_next_worker_has_handed_it_over)
 {
 	learn();
