@@ -253,7 +253,8 @@ void exports_close(struct server *s, struct record_inode *inode)
 		w->closed = true;
 	if (!inode->devices || !was_exported(&inode->devices->list))
 		return;
-	int r = close_nodes(&inode->devices->list);
+	/* A job that takes them away has closed them first, and they can't be asked about. */
+	int r = inode->devices->leaving ? 0 : close_nodes(&inode->devices->list);
 	if (r < 0)
 		log_error("the export of inode %" PRIu64 ", which is removed, does not end: %s",
 			inode->ino, strerror(-r));
