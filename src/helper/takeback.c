@@ -154,7 +154,7 @@ void takeback_check(struct server *s, uint64_t id, struct record_inode *inode, u
 	struct watch *w = inode->watch;
 	const struct holder *live = w ? watch_find_live(w, false) : NULL;
 
-	if (!w || inode->contradicted) {
+	if (!w || inode->contradicted || inode->contents) {
 		answer_check(s, LINK_BUSY, id, inode, 0);
 		return;
 	}
@@ -182,7 +182,7 @@ bool takeback_revoke(struct server *s, struct watch *w)
 {
 	const struct record_inode *inode = w->inode;
 
-	if (inode->contradicted)
+	if (inode->contradicted || inode->contents)
 		return false;
 	if (is_without_devices(inode) && !is_waited_for(s, inode)) {
 		release(s, w);
