@@ -121,7 +121,7 @@ static const struct inode *find_file(const struct grants *g, uint64_t ino)
 {
 	const struct inode *inode = meta_inode(g->meta, ino);
 
-	return inode && S_ISREG(inode->attr.mode) ? inode : NULL;
+	return inode && inode_has_memory(inode) && !inode_is_contents(inode) ? inode : NULL;
 }
 
 static bool may_grant_now(const struct grants *g, const struct inode *inode)

@@ -207,6 +207,12 @@ struct ns_xattr {
 int ns_setxattr(
 	struct namespace *ns, const struct ns_request *rq, uint64_t ino, const struct ns_xattr *x);
 
+/*
+ * "user.guestmemfs.io" is no attribute but a mark (GM_INODE_IO), on files and directories: "1" sets
+ * it. Besides the errors above: -EBUSY the file is held; -ENOTEMPTY it is to change from memory to
+ * content, or back (ns_removexattr()), and has some, or a size.
+ */
+
 /* -ENODATA there is none; a list that is not there is removed all the same. */
 int ns_removexattr(
 	struct namespace *ns, const struct ns_request *rq, uint64_t ino, const char *name);

@@ -176,6 +176,10 @@ int ns_put_page_size(const struct namespace *ns, struct txn *t, const struct ino
 void ns_inherit_page_size(const struct namespace *ns, struct txn *t, const struct inode *dir,
 	const struct inode_attr *attr);
 
+/* user.guestmemfs.io (ns_mark.c): set == false removes it. */
+int ns_set_mark(struct namespace *ns, const struct ns_request *rq, struct inode *i,
+	const struct ns_xattr *x, bool set);
+
 /* What a file's memory is made of: the unit to ask the allocator for, the blocks of which it comes
  * and goes at the least, and whether it can be so large. */
 enum alloc_unit ns_unit_of(const struct namespace *ns, const struct inode *i);

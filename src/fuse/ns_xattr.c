@@ -114,6 +114,8 @@ int ns_setxattr(
 	struct inode *i;
 	int r = ns_find(ns, ino, &i);
 
+	if (r == 0 && strcmp(x->name, XATTR_IO) == 0)
+		return ns_set_mark(ns, rq, i, x, true);
 	if (r == 0)
 		r = check_name(x->name, name_len);
 	if (r == 0 && x->value_len > GM_XATTR_VALUE_MAX)
@@ -142,6 +144,8 @@ int ns_removexattr(
 	struct inode *i;
 	int r = ns_find(ns, ino, &i);
 
+	if (r == 0 && strcmp(name, XATTR_IO) == 0)
+		return ns_set_mark(ns, rq, i, NULL, false);
 	if (r == 0)
 		r = check_place(i, name);
 	if (r < 0)
@@ -159,11 +163,23 @@ int ns_removexattr(
 	return store_commit(ns->store, &t);
 }
 
+static bool is_marked(const struct namespace *ns, uint64_t ino)
+{
+	const struct inode *i = meta_inode(ns_meta(ns), ino);
+
+	return i && (i->attr.flags & GM_INODE_IO);
+}
+
 int ns_getxattr(const struct namespace *ns, uint64_t ino, const char *name, const void **ret,
 	size_t *length)
 {
 	const struct xattr *x = xattrs_find(ns_meta(ns), ino, name, strlen(name));
 
+	if (strcmp(name, XATTR_IO) == 0 && is_marked(ns, ino)) {
+		*ret = "1";
+		*length = 1;
+		return 0;
+	}
 	if (!x)
 		return -ENODATA;
 	*ret = xattr_value(x);
@@ -190,7 +206,8 @@ int ns_listxattr(
 	const struct namespace *ns, uint64_t ino, bool privileged, char **ret, size_t *size)
 {
 	const struct xattr *first = xattrs_first(ns_meta(ns), ino);
-	size_t room = 0, at = 0;
+	const bool marked = is_marked(ns, ino);
+	size_t room = marked ? sizeof(XATTR_IO) : 0, at = 0;
 	char *names;
 
 	for (const struct xattr *x = first; x; x = x->next)
@@ -198,6 +215,10 @@ int ns_listxattr(
 	names = malloc(room + 1);
 	if (!names)
 		return -ENOMEM;
+	if (marked) {
+		memcpy(names, XATTR_IO, sizeof(XATTR_IO));
+		at = sizeof(XATTR_IO);
+	}
 	for (const struct xattr *x = first; x; x = x->next) {
 		if (!is_listed(x, privileged))
 			continue;
