@@ -75,6 +75,8 @@ static void refuse(struct grants *g, uint64_t ino, const struct request *rq, int
 {
 	if (rq->access)
 		grants_send_refuse(&g->outbox, rq->id, error, grants_reason_of(error));
+	else if (rq->contents)
+		grants_fail_contents(g, error);
 	else
 		g->config.exported(g->config.data, ino, error, grants_reason_of(error), NULL);
 }
@@ -108,6 +110,8 @@ static void grant_all(struct grants *g, struct waiting *w)
 
 		if (rq->access)
 			r = grant(g, w->ino, rq);
+		else if (rq->contents)
+			r = grants_send_fetch(g, w->ino);
 		else
 			grants_begin_export(g, w->ino);
 		if (r < 0)
@@ -116,15 +120,23 @@ static void grant_all(struct grants *g, struct waiting *w)
 	grants_drop_waiting(g, w);
 }
 
-/* The file if it may be granted at all; it may have been removed since the ticket was made. */
-static const struct inode *find_file(const struct grants *g, uint64_t ino)
+/* What may be waited for; it may have been removed since. */
+static const struct inode *find_memory(const struct grants *g, uint64_t ino)
 {
 	const struct inode *inode = meta_inode(g->meta, ino);
 
-	return inode && inode_has_memory(inode) && !inode_is_contents(inode) ? inode : NULL;
+	return inode && inode_has_memory(inode) ? inode : NULL;
 }
 
-static bool may_grant_now(const struct grants *g, const struct inode *inode)
+/* The file if it may be granted at all. */
+static const struct inode *find_file(const struct grants *g, uint64_t ino)
+{
+	const struct inode *inode = find_memory(g, ino);
+
+	return inode && !inode_is_contents(inode) ? inode : NULL;
+}
+
+bool grants_may_send_now(const struct grants *g, const struct inode *inode)
 {
 	return meta_is_clean(g->meta, inode) && !scrub_touches(&g->scrub, inode) &&
 	       !grants_is_zeroing(g, inode->attr.ino);
@@ -148,7 +160,7 @@ static bool is_ordered_to_end(const struct inode *inode, uint64_t at)
  */
 static bool advance_waiting(struct grants *g, struct waiting *w)
 {
-	const struct inode *inode = find_file(g, w->ino);
+	const struct inode *inode = find_memory(g, w->ino);
 
 	if (!inode || store_is_frozen(g->config.ns->store)) {
 		refuse_all(g, w, inode ? -EBUSY : -ESTALE);
@@ -200,6 +212,7 @@ void grants_advance(struct grants *g)
 {
 	if (!g->ready)
 		return;
+	grants_advance_contents(g);
 	advance_all(g);
 	/* In the background one order at a time, so that there is always room for one that somebody
 	 * waits for. */
@@ -255,6 +268,13 @@ static int wait_for_scrub(struct grants *g, uint64_t ino, const struct request *
 	return 0;
 }
 
+int grants_queue_contents(struct grants *g, uint64_t ino)
+{
+	const struct request rq = {.contents = true};
+
+	return wait_for_scrub(g, ino, &rq);
+}
+
 int grants_export(struct grants *g, uint64_t ino)
 {
 	const struct request rq = {.access = 0};
@@ -288,7 +308,7 @@ int grants_redeem(struct grants *g, const struct link_redeem *m)
 		r = -ESTALE;
 	else if (store_is_frozen(g->config.ns->store))
 		r = -EBUSY;
-	else if (may_grant_now(g, inode))
+	else if (grants_may_send_now(g, inode))
 		r = grant(g, ino, &rq);
 	else
 		r = wait_for_scrub(g, ino, &rq);
@@ -314,7 +334,7 @@ int grants_take_done(struct grants *g, const struct link_done *m)
 	if (r == 0)
 		return 0;
 	for (w = TAILQ_FIRST(&g->waiting); w; w = next) {
-		const struct inode *inode = find_file(g, w->ino);
+		const struct inode *inode = find_memory(g, w->ino);
 
 		next = TAILQ_NEXT(w, link);
 		if (inode && scrub_order_touches(&order, inode))

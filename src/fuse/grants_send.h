@@ -29,6 +29,9 @@ void grants_send_refuse(struct outbox *o, uint64_t id, int error, enum gm_reason
 /* EXPORT (with the extents behind it), NODE or UNEXPORT, as opcode says; mode: ns_node_mode(). */
 void grants_send_export(struct outbox *o, unsigned opcode, const struct inode *inode, uint32_t mode,
 	uint64_t epoch, uint64_t id);
+/* With the extents behind it. */
+void grants_send_contents(
+	struct outbox *o, const struct inode *inode, uint64_t epoch, uint64_t id, uint64_t from);
 void grants_send_revoke(struct outbox *o, uint64_t ino, bool kill, uid_t uid, uint64_t id);
 void grants_send_hand_over(struct outbox *o, const struct ns_heritage *h, uint64_t epoch);
 void grants_send_check(struct outbox *o, uint64_t ino, uint64_t epoch, unsigned flags);
