@@ -20,6 +20,7 @@ struct content_window {
 	uint64_t file_block;
 	uint64_t count;
 	void *address;
+	uint32_t tag; /* the source's own */
 };
 
 struct content_source {
@@ -52,6 +53,12 @@ int content_memory_want(struct content_memory *cm, uint64_t unit, uint64_t count
  * must have been wanted with success since the content store gave back blocks the last time.
  */
 void *content_memory_at(const struct content_memory *cm, uint64_t unit, uint64_t *count);
+
+/* What was stored is in memory before anything that is stored from here on. */
+static inline void content_fence(void)
+{
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
 
 /* The content store has given back blocks: what has no owner any more is unmapped. */
 void content_memory_trim(struct content_memory *cm);

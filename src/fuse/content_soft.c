@@ -18,13 +18,14 @@ struct content_soft {
 	int error; /* what came of the last question; who waited for it is told once */
 };
 
-int content_soft_new(struct content_soft **ret, const struct meta *meta)
+int content_soft_new(struct content_soft **ret, const struct meta *meta, struct grants *grants)
 {
 	struct content_soft *cs = calloc(1, sizeof(*cs));
 
 	if (!cs)
 		return -ENOMEM;
 	cs->meta = meta;
+	cs->grants = grants;
 	*ret = cs;
 	return 0;
 }
@@ -43,13 +44,6 @@ struct content_soft *content_soft_free(struct content_soft *cs)
 	free(cs->mapped);
 	free(cs);
 	return NULL;
-}
-
-void content_soft_connect(
-	struct content_soft *cs, struct grants *grants, struct content_memory *memory)
-{
-	cs->grants = grants;
-	cs->memory = memory;
 }
 
 static uint64_t end_of(const struct content_window *w)
@@ -103,8 +97,7 @@ static int fetch(struct content_soft *cs)
 		return r;
 	if (!store)
 		return -EIO; /* nobody asks for what is not there */
-	if (cs->grants)
-		grants_fetch_contents(cs->grants, store->attr.ino, first_missing(cs, store));
+	grants_fetch_contents(cs->grants, store->attr.ino, first_missing(cs, store));
 	return -EINPROGRESS;
 }
 
@@ -212,6 +205,4 @@ void content_soft_take_given(struct content_soft *cs, int error)
 {
 	if (error < 0)
 		cs->error = error;
-	if (cs->memory)
-		content_memory_arrived(cs->memory);
 }

@@ -14,8 +14,8 @@
 
 struct content_soft;
 
-/* meta outlives it. -ENOMEM. */
-int content_soft_new(struct content_soft **ret, const struct meta *meta);
+/* Both outlive it. -ENOMEM. */
+int content_soft_new(struct content_soft **ret, const struct meta *meta, struct grants *grants);
 
 /* When no content memory uses it any more. NULL is fine; returns NULL. */
 struct content_soft *content_soft_free(struct content_soft *cs);
@@ -23,11 +23,8 @@ struct content_soft *content_soft_free(struct content_soft *cs);
 /* What to make the content memory with. */
 struct content_source content_soft_source(struct content_soft *cs);
 
-/* Whom to ask, and whom to tell; both outlive it. Until then all is -EINPROGRESS. */
-void content_soft_connect(
-	struct content_soft *cs, struct grants *grants, struct content_memory *memory);
-
-/* grants_config.contents_part and contents_given, for a data that is the source. */
+/* For grants_config.contents_part and contents_given; after the latter the caller calls
+ * content_memory_arrived(). */
 void content_soft_take_part(struct content_soft *cs, const struct grants_part *part, int fd);
 void content_soft_take_given(struct content_soft *cs, int error);
 

@@ -166,6 +166,9 @@ static void answer_extents(struct control *k, struct client *c, uint64_t ino)
 		refuse_fd(c->fd, ENOENT, "there is no such inode");
 	else if (!S_ISREG(inode->attr.mode))
 		refuse_fd(c->fd, EINVAL, "only regular files have extents");
+	else if (inode_has_content(inode))
+		refuse_fd(
+			c->fd, EINVAL, "it is a file with content, which has no memory of its own");
 	else
 		answer(c, status_make_extents(k->status, inode));
 }

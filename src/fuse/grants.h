@@ -56,6 +56,8 @@ struct grants_config {
 	/* The answer to grants_zero(): 0, or a negative errno. Called from grants_advance() and
 	 * grants_serve() only. */
 	void (*zeroed)(void *data, uint64_t id, int error);
+	/* The answer to grants_clean(): 0, or -EIO, or -EBUSY: the pool was frozen. */
+	void (*cleaned)(void *data, uint64_t ino, int error);
 	/*
 	 * What grants_fetch_contents() brings: a call for each run, with a descriptor that is the
 	 * callee's to close, and then contents_given() with 0 or a negative errno.
@@ -159,6 +161,13 @@ int grants_revoke(struct grants *g, uint64_t ino, bool kill, uid_t uid, uint64_t
 
 int grants_zero(struct grants *g, uint64_t ino, const struct ns_range *ranges, unsigned count,
 	uint64_t *id);
+
+/*
+ * Has all blocks of the content store zeroed that are not clean; cleaned() brings the answer, from
+ * grants_advance() or grants_serve(). Without a helper it waits for one. Asking again before the
+ * answer does nothing. -ENOMEM.
+ */
+int grants_clean(struct grants *g, uint64_t ino);
 
 /* Nobody waits for it any more. What was ordered of it may still be done. */
 void grants_cancel_zero(struct grants *g, uint64_t id);

@@ -57,18 +57,16 @@ void grants_advance_contents(struct grants *g)
 	/* In a frozen pool, too, as long as nothing is to be journalled. */
 	const struct inode *inode = meta_inode(g->meta, c->ino);
 	bool now = inode && inode_is_held(inode) && grants_may_send_now(g, inode);
-	int r = !inode ? -ESTALE
-		: now  ? grants_send_fetch(g, c->ino)
-		       : grants_queue_contents(g, c->ino);
+	int r = !inode ? -ESTALE : now ? grants_send_fetch(g, c->ino) : grants_clean(g, c->ino);
 	if (r < 0)
 		grants_fail_contents(g, r);
 	else
 		c->queued = !now;
 }
 
+/* What waits to be clean goes on waiting. */
 void grants_lose_contents(struct grants *g)
 {
-	g->contents.queued = false;
 	g->contents.id = 0;
 }
 

@@ -20,8 +20,8 @@
 struct request {
 	STAILQ_ENTRY(request) link; /* waiting.requests */
 	uint64_t id;
-	uint32_t access; /* 0: an export, or: */
-	bool contents;   /* the content store, for the worker itself */
+	uint32_t access; /* 0: an export, or */
+	bool clean; /* grants_clean(): the file is the content store, and nobody is granted it */
 };
 
 /* An export that begins or ends: what the helper was asked, or is to be asked, and has not
@@ -107,8 +107,7 @@ void grants_advance_contents(struct grants *g);
 void grants_lose_contents(struct grants *g);
 void grants_fail_contents(struct grants *g, int error);
 
-/* Has grants_send_fetch() called once the content store is clean. -EUSERS, -ENOMEM. */
-int grants_queue_contents(struct grants *g, uint64_t ino);
+/* The content store is clean: asks the helper. Negative errno. */
 int grants_send_fetch(struct grants *g, uint64_t ino);
 
 int grants_take_part(struct grants *g, const struct link_part *m, int fd); /* takes fd */
@@ -138,6 +137,11 @@ void grants_lose_exports(struct grants *g);
 
 /* A helper is there: the nodes are brought in line with the journal. */
 void grants_resume_exports(struct grants *g);
+
+/* Their link is gone; no answer is sent. What the worker itself waits for stays, for the next
+ * helper.
+ */
+void grants_drop_clients(struct grants *g);
 
 /* Nobody waits for the file any more; no answer is sent. */
 void grants_drop_waiting(struct grants *g, struct waiting *w);

@@ -183,8 +183,7 @@ void grants_drop_link(struct grants *g)
 	grants_lose_exports(g);
 	grants_lose_contents(g);
 	grants_fail_revokes(g, -EAGAIN);
-	while (!TAILQ_EMPTY(&g->waiting))
-		grants_drop_waiting(g, TAILQ_FIRST(&g->waiting));
+	grants_drop_clients(g);
 	if (g->asked_holders) {
 		g->asked_holders = false;
 		g->config.holder(g->config.data, NULL);

@@ -104,6 +104,13 @@ static void fill_stat(const struct inode *i, struct stat *ret)
 	};
 }
 
+bool ns_has_content(const struct namespace *ns, uint64_t ino)
+{
+	const struct inode *i = meta_inode(ns_meta(ns), ino);
+
+	return i && inode_has_content(i);
+}
+
 int ns_getattr(const struct namespace *ns, uint64_t ino, struct stat *ret)
 {
 	struct inode *i;

@@ -421,6 +421,7 @@ static void apply_piece(struct meta *m, const struct gm_piece *from, bool remove
 		m->piece_count += (uint64_t)(int64_t)extents_remove(file, &e);
 		quotas_count(m, file, -(int64_t)e.count);
 		units_give(&m->units, e.block, e.count);
+		m->pieces_freed++;
 	} else {
 		m->piece_count += (uint64_t)(int64_t)extents_insert(file, &e);
 		quotas_count(m, file, e.count);

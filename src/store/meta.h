@@ -108,7 +108,9 @@ struct meta {
 	uint64_t dirent_count;
 	uint64_t extent_count;
 	uint64_t piece_count;
-	uint64_t contents; /* the content store's inode; 0: there is none yet */
+	uint64_t pieces_freed; /* how often some were, since the start: a look at what is empty is
+				  due */
+	uint64_t contents;     /* the content store's inode; 0: there is none yet */
 	struct units
 		units; /* of the content store's file: follows from extents and pieces; owned */
 	uint64_t xattr_count;

@@ -42,13 +42,6 @@ void grants_fetch_contents(struct grants *g, uint64_t ino, uint64_t from)
 
 static struct content_soft *soft;
 static struct content_memory *memory;
-static unsigned arrivals;
-
-static void on_arrival(void *data)
-{
-	(void)data;
-	arrivals++;
-}
 
 static void own(uint64_t file_block, uint64_t block, uint32_t count)
 {
@@ -64,11 +57,9 @@ static void set_up(void)
 	device = memfd_create("device", MFD_CLOEXEC);
 	cr_assert_geq(device, 0);
 	cr_assert_eq(ftruncate(device, (off_t)(64 * GM_BLOCK_SIZE)), 0);
-	cr_assert_eq(content_soft_new(&soft, &meta), 0);
+	cr_assert_eq(content_soft_new(&soft, &meta, NULL), 0);
 	source = content_soft_source(soft);
 	cr_assert_eq(content_memory_new(&memory, &meta, &source), 0);
-	content_memory_on_arrival(memory, on_arrival, NULL);
-	content_soft_connect(soft, (struct grants *)&meta, memory);
 }
 
 static void tear_down(void)
@@ -111,9 +102,7 @@ Test(content_soft, what_is_not_there_is_fetched)
 	cr_expect_eq(asked.ino, STORE);
 	cr_expect_eq(asked.from, 0);
 	give(0, 3, 2);
-	cr_expect_eq(arrivals, 0, "all of it comes first");
 	content_soft_take_given(soft, 0);
-	cr_expect_eq(arrivals, 1);
 	cr_assert_eq(content_memory_want(memory, 5, PER), 0);
 	expect_at(5, 3);
 	expect_at(PER + 7, 4);
@@ -172,7 +161,6 @@ Test(content_soft, a_failure_is_said_once_and_then_asked_again)
 	own(0, 10, 2);
 	cr_assert_eq(content_memory_want(memory, 0, 1), -EINPROGRESS);
 	content_soft_take_given(soft, -EBUSY);
-	cr_expect_eq(arrivals, 1);
 	cr_expect_eq(content_memory_want(memory, 0, 1), -EBUSY);
 	cr_expect_eq(asked.count, 1);
 	cr_expect_eq(content_memory_want(memory, 0, 1), -EINPROGRESS);
@@ -189,15 +177,4 @@ Test(content_soft, what_can_not_be_mapped_is_said)
 	content_soft_take_given(soft, 0);
 	cr_expect_lt(content_memory_want(memory, 0, 1), 0);
 	cr_expect_eq(content_memory_want(memory, 0, 1), -EINPROGRESS);
-}
-
-/* Before there is a mount to serve nobody can be asked; the question comes again. */
-Test(content_soft, until_it_is_connected_everything_is_awaited)
-{
-	own(0, 10, 2);
-	content_soft_connect(soft, NULL, NULL);
-	cr_expect_eq(content_memory_want(memory, 0, 1), -EINPROGRESS);
-	cr_expect_eq(asked.count, 0);
-	content_soft_take_given(soft, 0);
-	cr_expect_eq(arrivals, 0);
 }
