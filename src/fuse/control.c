@@ -233,6 +233,11 @@ static void ask_export(struct control *k, struct client *c, uint64_t ino, uint64
 			"exported");
 		return;
 	}
+	if (ns_has_content(k->ns, ino)) {
+		refuse_fd(c->fd, EMEDIUMTYPE,
+			"it is a file with content, which has no memory of its own");
+		return;
+	}
 	if (has_hole(k, ino, &hole)) {
 		char text[160];
 

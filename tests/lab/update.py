@@ -81,8 +81,10 @@ def refused_while_it_runs(lab, pool):
 def save_guest(lab, pool, guest):
     lab.step("Save the state of the guest's CPUs and devices to a file of the pool, and end QEMU")
     state = pool.path(STATE)
-    lab.remember(stopped=time.time())
+    began = time.time()
+    lab.remember(stopped=began)
     guest.save(state)
+    lab.figure('saving the state', time.time() - began, 's')
     guest.quit()
     size = os.stat(state).st_size
     lab.check(0 < size < STATE_LIMIT, f'the saved state has {size >> 10} KiB: the RAM is not in it')
@@ -127,7 +129,9 @@ def resume(lab, pool):
     last = lab.recall('last')
     guest = start(lab, pool, lab.recall('seed'), '-incoming', 'defer')
     guest.console.feed(last['partial'])  # its serial line may have been cut in the middle of a tick
+    began = time.time()
     guest.take_in(pool.path(STATE))
+    lab.figure('taking the state in', time.time() - began, 's')
     guest.go_on()
     tick, place = guest.wait(TICK, 0, timeout=HANGS)
     lab.figure('from stop to the next tick', time.time() - lab.recall('stopped'), 's')

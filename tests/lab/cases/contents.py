@@ -18,8 +18,9 @@ from product import Attached, Library, Pool, blocks_of, device_of_number
 START = 4 * GIB
 MARK = 'user.guestmemfs.io'
 EMEDIUMTYPE = 124  # Python does not know it by name
-RECORD = 48 * 1024  # not a multiple of what a write is cut into, nor of a block
-ROUNDS = 3  # of killing, worker and helper each
+RECORD = 20_000  # not a multiple of a unit or a block
+LARGE = 40  # MiB, and a little more
+ROUNDS = 2  # of killing, worker and helper each
 
 
 def record(n):
@@ -44,6 +45,7 @@ class Writer:
                     while not self._end.is_set():
                         if os.pwrite(f.fileno(), record(self.written), self.written * RECORD) == RECORD:
                             self.written += 1
+                        self._end.wait(0.005)  # it is read back twice
             except OSError as e:  # the mount is being made anew, or the helper is
                 self.refused.add(errno.errorcode[e.errno])
                 self._end.wait(0.05)
@@ -102,12 +104,12 @@ def grow(lab, pool, before):
     first = content_devices(pool, before)
     lab.check(len(first) == 1, 'small files share one device', f'{first}')
     with open(pool.path('d/large'), 'xb') as f:
-        for n in range(48):
-            f.write(record(n) * 22)  # a little over 1 MiB
+        for n in range(LARGE):
+            f.write(record(n) * 53)  # a little over 1 MiB
     names = content_devices(pool, before)
     lab.check(set(first) < set(names), 'a large one has brought further ones, and the first is still there', f'{names}')
     with open(pool.path('d/large'), 'rb') as f:
-        right = all(f.read(RECORD * 22) == record(n) * 22 for n in range(48))
+        right = all(f.read(RECORD * 53) == record(n) * 53 for n in range(LARGE))
     lab.check(right, 'all of it is read back')
     return names
 
@@ -140,7 +142,9 @@ def refused_as_memory(lab, library, pool):
     except OSError as e:
         error = e
     lab.check(error.errno == EMEDIUMTYPE, 'a client that asks for a ticket is refused', str(error))
-    lab.say(lab.run('guestmemfs', 'export', pool.path('d/large'), fails=True, told=False))
+    for command in (('export',), ('revoke', '--kill')):
+        text = lab.run('guestmemfs', *command, pool.path('d/large'), fails=True, told=False)
+        lab.check('it is a file with content' in text, f'and so is guestmemfs {command[0]}', text)
 
 
 def restart_worker(lab, pool):
@@ -176,6 +180,15 @@ def killed_while_written(lab, pool):
     return writer.written
 
 
+def killed_all(lab, pool):
+    lab.step('Everything is killed at once and started again in the same boot')
+    pids = [pid for pid in pool.status()['pids'].values() if pid]
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    lab.wait_until(lambda: not any(os.path.exists(f'/proc/{pid}') for pid in pids), HANGS, 'all are dead')
+    lab.run('guestmemfs-fuse', '--region', 'soft:auto', pool.mount)
+
+
 def sums(pool):
     found = {}
     for name in sorted(os.listdir(pool.path('d'))):
@@ -196,8 +209,11 @@ def before(lab):
     check_reach(lab, pool, names, memory)
     refused_as_memory(lab, library, pool)
     written = killed_while_written(lab, pool)
+    killed_all(lab, pool)
     lab.step('After all that they have what they need, and no more')
     lab.check(set(names) <= set(device_names()), 'the same devices are there')
+    wrong = wrong_records(pool.path('d/log'), written)
+    lab.check(not wrong, 'and what was acknowledged', f'records {wrong[:10]}')
     check_reach(lab, pool, content_devices(pool, there), memory)
     vm.end()
     lab.step('The worker, which has them mapped, is not in the way of a kexec')
