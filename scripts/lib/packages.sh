@@ -25,7 +25,7 @@ packages_test=(
     "${packages_demo[@]}"
     g++ libclang-rt-14-dev
     python3-pytest gdb acl
-    systemd
+    systemd dbus
 )
 
 packages_are_installed() {

@@ -6,18 +6,13 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cli/interrupt.h"
 #include "cli/kexec.h"
+#include "cli/kexec_order.h"
 #include "cli/tool.h"
 #include "util/cleanup.h"
-#include "util/clock.h"
-
-#define BEGINS_MS 120000U /* logind's inhibitors may hold it up */
-#define KILLED_MS 10000U  /* for an order whose client was killed to be heard of */
-#define PAUSE_MS  200
 
 static bool systemd_runs(void)
 {
@@ -37,51 +32,6 @@ int kexec_check_systemd(struct problem *why)
 				"that is loaded; remove that file",
 				signs[n]);
 	return 0;
-}
-
-/* systemctl(1), is-system-running. */
-enum systemd_state { SYSTEMD_SILENT, SYSTEMD_GOES_ON, SYSTEMD_STOPS };
-
-/* One that can't be asked is about to be gone, or too busy: that says nothing. */
-static enum systemd_state ask_systemd(void)
-{
-	static char *const argv[] = {(char *)"systemctl", (char *)"is-system-running", NULL};
-	static const char *const states[] = {
-		"initializing", "starting", "running", "degraded", "maintenance"};
-	char words[64] = "";
-
-	if (tool_run(argv, words, sizeof(words), false) < 0)
-		return SYSTEMD_SILENT;
-	for (size_t n = 0; n < ARRAY_SIZE(states); n++)
-		if (strcmp(words, states[n]) == 0)
-			return SYSTEMD_GOES_ON;
-	return strcmp(words, "stopping") == 0 ? SYSTEMD_STOPS : SYSTEMD_SILENT;
-}
-
-/*
- * If systemd has taken the order it ends this process when its turn comes. To undo anything then
- * would be the end of the guests: it would find no kernel loaded, and reboot. So a signal counts as
- * that unless systemd says that it goes on. True if it is on its way, as far as anybody can tell.
- */
-static bool wait_for_systemd(bool taken, unsigned patience_ms)
-{
-	const struct timespec pause = {.tv_nsec = PAUSE_MS * 1000000L};
-	uint64_t until = clock_milliseconds() + patience_ms;
-	bool begun = false;
-
-	for (;;) {
-		enum systemd_state state = ask_systemd();
-
-		if (state == SYSTEMD_STOPS)
-			begun = taken = true;
-		if (state == SYSTEMD_GOES_ON && begun)
-			return false;
-		if (state != SYSTEMD_GOES_ON && interrupt_held())
-			return true;
-		if (!begun && clock_milliseconds() >= until)
-			return state != SYSTEMD_GOES_ON && taken;
-		(void)nanosleep(&pause, NULL);
-	}
 }
 
 static int explain(const char *tool, const char *words, int r, struct problem *why)
@@ -107,7 +57,9 @@ static int jump_by_systemd(struct problem *why)
 
 	if (r < 0) /* it never ran */
 		return explain("systemctl kexec", words, r, why);
-	if (wait_for_systemd(r == 0, r == 0 ? BEGINS_MS : r == TOOL_KILLED ? KILLED_MS : 0))
+	if (order_follow(r == 0             ? ORDER_CLIENT_DONE
+			 : r == TOOL_KILLED ? ORDER_CLIENT_KILLED
+					    : ORDER_CLIENT_REFUSED))
 		return 1;
 	if (r != 0)
 		return explain("systemctl kexec", words, r, why);

@@ -101,9 +101,9 @@ const struct cli_command cli_export = {
 	.help = "For programs that can open a path and know nothing of guestmemfs. The node has "
 		"the file's owner and mode and\n"
 		"follows them; the file can't grow while it is exported. Only on soft regions.\n"
-		"Somebody may have made a copy of the node: memory of a file that was exported is "
-		"no other file's before the host's\n"
-		"next boot, whatever becomes of the file.\n\n"
+		"Its memory comes back like any other file's, also where somebody has made a copy "
+		"of the node, if devices can be\n"
+		"closed on this host (guestmemfs doctor says so); else at the host's next boot.\n\n"
 		"  --help  print this",
 	.run = run_export,
 };

@@ -209,19 +209,30 @@ static bool advance_waiting(struct grants *g, struct waiting *w)
 }
 
 /* One order for each file at a time: a small file does not wait for all of a great one. */
-static void advance_all(struct grants *g)
+static bool advance_first_waiting(struct grants *g)
 {
-	bool gave;
+	struct waiting *w = TAILQ_FIRST(&g->waiting), *next;
+	bool gave = false;
 
-	do {
-		gave = grants_advance_zeroings(g);
-		struct waiting *w = TAILQ_FIRST(&g->waiting), *next;
+	for (; w && !gave; w = next) {
+		next = TAILQ_NEXT(w, link);
+		gave = advance_waiting(g, w);
+	}
+	return gave;
+}
 
-		for (; w && !gave; w = next) {
-			next = TAILQ_NEXT(w, link);
-			gave = advance_waiting(g, w);
-		}
-	} while (gave);
+/* Turn about, over all calls: who punches without end keeps no grant waiting, nor the other way
+ * round. */
+static bool advance_next(struct grants *g)
+{
+	bool zeroed = !g->zeroed_last && grants_advance_zeroings(g);
+	bool gave = zeroed || advance_first_waiting(g);
+
+	if (!gave && g->zeroed_last)
+		gave = zeroed = grants_advance_zeroings(g);
+	if (gave)
+		g->zeroed_last = zeroed;
+	return gave;
 }
 
 void grants_advance(struct grants *g)
@@ -229,7 +240,8 @@ void grants_advance(struct grants *g)
 	if (!g->ready)
 		return;
 	grants_advance_contents(g);
-	advance_all(g);
+	while (advance_next(g))
+		continue;
 	/* In the background one order at a time, so that there is always room for one that somebody
 	 * waits for. */
 	if (TAILQ_EMPTY(&g->waiting) && scrub_is_idle(&g->scrub) &&

@@ -83,6 +83,7 @@ struct grants {
 	unsigned request_count;         /* in all of them */
 	TAILQ_HEAD(, zeroing) zeroings; /* in order of arrival */
 	uint64_t last_zeroing;          /* its id */
+	bool zeroed_last;               /* the last order was for one of them */
 	struct contents_fetch contents;
 };
 

@@ -142,7 +142,7 @@ static uint64_t end_after_growth(const struct inode *store, uint64_t blocks)
 
 /* Without a block, in a record of its own: memory for extents is reserved for files that are there.
  */
-static int make_store(struct namespace *ns, const struct ns_request *rq)
+int ns_make_contents(struct namespace *ns, const struct ns_request *rq)
 {
 	_cleanup_(txn_deinit) struct txn t = TXN_INIT(GM_RECORD_CONTENTS, 0);
 	struct inode_attr a = {
@@ -182,13 +182,13 @@ static int plan_growth(const struct namespace *ns, uint64_t units, struct ns_fil
 
 /* So many units more, at the least. A record of its own: blocks that are not clean are to be zeroed
  * before the first byte is stored in them, which may take its time. */
-static int grow_store(struct namespace *ns, const struct ns_request *rq, uint64_t units)
+int ns_grow_contents(struct namespace *ns, const struct ns_request *rq, uint64_t units)
 {
 	_cleanup_(txn_deinit) struct txn t = TXN_INIT(GM_RECORD_CONTENTS, 0);
 	_cleanup_(ns_fill_deinit) struct ns_fill fill = NS_FILL_NULL;
 	const struct inode *store;
 	struct inode_attr attr;
-	int r = make_store(ns, rq);
+	int r = ns_make_contents(ns, rq);
 
 	if (r == 0)
 		r = plan_growth(ns, units, &fill);
@@ -348,7 +348,7 @@ static int plan_fresh(struct namespace *ns, const struct ns_request *rq, const s
 	if (need == 0)
 		return 0;
 	if (need > m->units.free)
-		r = grow_store(ns, rq, need - m->units.free);
+		r = ns_grow_contents(ns, rq, need - m->units.free);
 	if (r == 0)
 		r = units_plan(&m->units, unit_before(i, first), need, &runs, &count);
 	if (r == 0)

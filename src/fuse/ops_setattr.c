@@ -6,6 +6,7 @@
 
 #include "fuse/grants.h"
 #include "fuse/ops_internal.h"
+#include "store/xattrs.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
 #include "util/log.h"
@@ -57,9 +58,11 @@ void ops_explain_size(struct ops *o, uint64_t ino, uint64_t size)
 		return;
 	o->explain_after = now + EXPLAIN_MS;
 	log_info("size %" PRIu64 " for inode %" PRIu64
-		 " refused: this pool has pages of 1G, and the size of a file must be a multiple "
-		 "of that",
-		size, ino);
+		 " refused: %s pages of 1G, and its size must be a multiple of that",
+		size, ino,
+		alloc_granule(store_meta(o->ns->store)->alloc) > 1 ? "a file of this pool has"
+								   : "by " XATTR_PAGE_SIZE
+								     " it has");
 }
 
 void op_setattr(

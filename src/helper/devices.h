@@ -21,6 +21,7 @@ struct work_job;
 struct inode_devices {
 	struct device_list list;
 	bool working; /* a job makes some or takes them away; one at a time for an inode */
+	bool leaving; /* ... and takes them away: who asks the kernel about one waits for that */
 };
 
 /* What is there is taken over once in the helper's life, when the worker has first told who is

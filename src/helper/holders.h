@@ -54,6 +54,9 @@ struct watch {
 	/* Granted before our time: whom to is not known, and whoever has its region open may be one
 	 * who has yet to map it. */
 	bool unknown;
+	/* Soft regions: a device of it is gone, or going, so that a look that does not see somebody
+	 * does not show that he has let go. */
+	bool hidden;
 	uint64_t since; /* CLOCK_BOOTTIME, ms: who holds it without having been granted it began
 			   later */
 	bool adopting;  /* told by the worker after a restart of ours: who holds it is still to be

@@ -34,17 +34,27 @@ void lookout_link_lost(struct server *s)
 
 /* ---- what to look for ---- */
 
-static void add_targets(struct work_targets *t, const struct record_inode *inode)
+/*
+ * False if there is one that somebody has removed, or that we are about to: a look does not tell
+ * who had that. What one is that is being unbound the kernel does not say before that is over.
+ */
+static bool add_targets(struct work_targets *t, const struct record_inode *inode)
 {
+	const bool leaving = inode->devices->leaving;
+	bool all = !leaving;
+
 	for (size_t i = 0; i < inode->devices->list.count; i++) {
 		const struct soft_device *d = &inode->devices->list.at[i].soft;
 		char node[SOFT_DEVICE_NODE];
 		/* Who has another device that has its name or number now is nobody's holder. */
-		if (soft_device_check(d, NULL) == -ESTALE)
+		if (!leaving && soft_device_check(d, NULL) == -ESTALE) {
+			all = false;
 			continue;
+		}
 		procscan_identify_device(&t->at[t->count], d->rdev, soft_device_node(node, d));
 		t->ino[t->count++] = inode->ino;
 	}
+	return all;
 }
 
 static int find_targets(const struct server *s, struct work_targets *t)
@@ -59,9 +69,11 @@ static int find_targets(const struct server *s, struct work_targets *t)
 	if (!t->at || !t->ino)
 		return -ENOMEM;
 	/* Who has the worker's own is the worker, and no VM. */
-	LIST_FOREACH (inode, &s->record.inodes, by_record)
-		if (inode->devices && !inode->contents)
-			add_targets(t, inode);
+	LIST_FOREACH (inode, &s->record.inodes, by_record) {
+		bool all = !inode->devices || inode->contents || add_targets(t, inode);
+		if (inode->watch)
+			inode->watch->hidden = !all;
+	}
 	return 0;
 }
 
@@ -163,10 +175,12 @@ static void go_through(struct server *s, const struct work_job *job)
 	for (size_t i = 0; i < job->scan.use_count; i++)
 		note(s, job->targets.ino[job->scan.uses[i].target], &job->scan.uses[i]);
 	LIST_FOREACH (inode, &s->record.inodes, by_record) {
-		if (inode->watch && !job->scan.blind)
-			note_let_go(s, inode->watch);
-		if (inode->watch)
-			drop_unseen(s, inode->watch);
+		struct watch *w = inode->watch;
+		if (!w || w->hidden)
+			continue;
+		if (!job->scan.blind)
+			note_let_go(s, w);
+		drop_unseen(s, w);
 	}
 	if (job->scan.blind && job->scan.blind != s->holders.blind)
 		log_warning("process %d can't be looked into, and may hold memory that is not "

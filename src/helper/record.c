@@ -325,7 +325,8 @@ static int record_extend(struct record *r, struct record_inode *inode, bool gran
 	int k = record_check_shape(r, extents, count, why);
 	if (k >= 0)
 		k = record_check_kept(inode, extents, count, why);
-	if (k >= 0)
+	/* What was handed over may be zeroed while a new worker says whose it is. */
+	if (k >= 0 && (granted || !inode->spare))
 		k = record_check_orders(r, extents, count, why);
 	if (k >= 0)
 		k = record_check_former(r, inode->ino, granted, extents, count, why);

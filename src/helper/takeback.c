@@ -215,7 +215,7 @@ static int start(struct server *s, struct record_inode *inode)
 	}
 	job->ino = inode->ino;
 	job->epoch = inode->epoch;
-	inode->devices->working = true;
+	inode->devices->working = inode->devices->leaving = true;
 	work_submit(s->zeroing, job);
 	return 0;
 }
@@ -361,7 +361,7 @@ int takeback_take_result(struct server *s, struct work_job *job, struct problem 
 		return problem(why, -job->error, "%s", job->why.text);
 	inode->devices->list = job->devices;
 	job->devices = before;
-	inode->devices->working = false;
+	inode->devices->working = inode->devices->leaving = false;
 	if (s->takeback.looking == job->ino)
 		s->takeback.looking = 0;
 	const uint64_t ino = inode->ino; /* it may be let go now */

@@ -190,6 +190,17 @@ static int read_mapping(struct dax_id d, const char *name, struct dax_mapping *r
 	return 0;
 }
 
+/* The next of a device's directories that are about a mapping; NULL at the end. */
+static const struct dirent *next_mapping(DIR *dir, unsigned *number)
+{
+	const struct dirent *entry;
+
+	while ((entry = readdir(dir)))
+		if (sscanf(entry->d_name, "mapping%u", number) == 1)
+			return entry;
+	return NULL;
+}
+
 static int compare_mappings(const void *a, const void *b)
 {
 	const struct dax_mapping *x = a;
@@ -204,14 +215,12 @@ int dax_get_mappings(struct dax_id d, struct dax_mapping **ret, size_t *count)
 	_cleanup_(closedir_of) DIR *dir = opendir(path_of(path, d, ""));
 	_cleanup_free_ struct dax_mapping *list = NULL;
 	const struct dirent *entry;
+	unsigned number;
 	size_t n = 0;
 
 	if (!dir)
 		return -errno;
-	while ((entry = readdir(dir))) {
-		unsigned number;
-		if (sscanf(entry->d_name, "mapping%u", &number) != 1)
-			continue;
+	while ((entry = next_mapping(dir, &number))) {
 		struct dax_mapping *more = reallocarray(list, n + 1, sizeof(*list));
 		if (!more)
 			return -ENOMEM;
@@ -247,14 +256,12 @@ static int sum_mappings(struct dax_id d, uint64_t *ret)
 	char path[DAX_PATH];
 	_cleanup_(closedir_of) DIR *dir = opendir(path_of(path, d, ""));
 	const struct dirent *entry;
+	unsigned number;
 	uint64_t sum = 0;
 
 	if (!dir)
 		return -errno;
-	while ((entry = readdir(dir))) {
-		unsigned number;
-		if (sscanf(entry->d_name, "mapping%u", &number) != 1)
-			continue;
+	while ((entry = next_mapping(dir, &number))) {
 		const uint64_t one[] = {number, entry->d_ino};
 		sum += XXH3_64bits(one, sizeof(one));
 	}

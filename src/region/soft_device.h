@@ -111,7 +111,8 @@ int soft_device_retire(uint64_t region_start, const struct soft_device *d, struc
 
 /*
  * Is it there as it was when d was read, and bound? -ESTALE somebody has removed it, put another in
- * its place or given it other ranges; -ENXIO somebody has unbound it; with a sentence. Never waits.
+ * its place or given it other ranges; -ENXIO somebody has unbound it; with a sentence. Waits for
+ * whoever binds or unbinds it, and for nothing else.
  */
 int soft_device_check(const struct soft_device *d, struct problem *why);
 

@@ -12,6 +12,45 @@
 		UINT64_MAX, UINT64_MAX                                                             \
 	}
 
+/* ---- one byte that is not zero, with its checksum made good ---- */
+
+static void set_super_byte(struct image *i, uint64_t at)
+{
+	edit_bytes(i, at, "\1", 1);
+	edit_seal_super(i);
+}
+
+static void set_checkpoint_byte(struct image *i, uint64_t at)
+{
+	edit_bytes(i, edit_checkpoint(i) + at, "\1", 1);
+	edit_seal_checkpoint(i);
+}
+
+/* In the first of a section's objects. */
+static void set_section_byte(struct image *i, unsigned section, uint64_t at)
+{
+	edit_bytes(i, edit_section(i, section) + at, "\1", 1);
+	edit_seal_checkpoint(i);
+}
+
+static void set_record_byte(struct image *i, uint64_t at)
+{
+	uint64_t record;
+
+	(void)edit_find_item(i, GM_ITEM_INODE, &record);
+	edit_bytes(i, record + at, "\1", 1);
+	edit_seal_record(i, record);
+}
+
+/* In the first item of this type, from its header on. */
+static void set_item_byte(struct image *i, unsigned type, uint64_t at)
+{
+	uint64_t record, item = edit_find_item(i, type, &record);
+
+	edit_bytes(i, item + at, "\1", 1);
+	edit_seal_record(i, record);
+}
+
 /* ---- superblock ---- */
 
 static void edit_incompat(struct image *i, uint64_t bit)
@@ -34,14 +73,12 @@ static void edit_major(struct image *i, uint64_t major)
 
 static void edit_super_reserved1(struct image *i, uint64_t byte)
 {
-	edit_bytes(i, offsetof(struct gm_super, reserved1) + byte, "\1", 1);
-	edit_seal_super(i);
+	set_super_byte(i, offsetof(struct gm_super, reserved1) + byte);
 }
 
 static void edit_super_reserved2(struct image *i, uint64_t byte)
 {
-	edit_bytes(i, offsetof(struct gm_super, reserved2) + byte, "\1", 1);
-	edit_seal_super(i);
+	set_super_byte(i, offsetof(struct gm_super, reserved2) + byte);
 }
 
 static void edit_region_kind(struct image *i, uint64_t kind)
@@ -58,15 +95,13 @@ static void edit_region_flag(struct image *i, uint64_t bit)
 
 static void edit_region_reserved(struct image *i, uint64_t byte)
 {
-	edit_bytes(i, offsetof(struct gm_super, regions[0].reserved) + byte, "\1", 1);
-	edit_seal_super(i);
+	set_super_byte(i, offsetof(struct gm_super, regions[0].reserved) + byte);
 }
 
 static void edit_region_unused(struct image *i, uint64_t region)
 {
-	edit_bytes(i, offsetof(struct gm_super, regions) + region * sizeof(struct gm_super_region),
-		"\1", 1);
-	edit_seal_super(i);
+	set_super_byte(
+		i, offsetof(struct gm_super, regions) + region * sizeof(struct gm_super_region));
 }
 
 /* ---- words ---- */
@@ -90,23 +125,17 @@ static void edit_checkpoint_flag(struct image *i, uint64_t bit)
 
 static void edit_checkpoint_reserved1(struct image *i, uint64_t byte)
 {
-	edit_bytes(
-		i, edit_checkpoint(i) + offsetof(struct gm_checkpoint, reserved1) + byte, "\1", 1);
-	edit_seal_checkpoint(i);
+	set_checkpoint_byte(i, offsetof(struct gm_checkpoint, reserved1) + byte);
 }
 
 static void edit_checkpoint_reserved2(struct image *i, uint64_t byte)
 {
-	edit_bytes(
-		i, edit_checkpoint(i) + offsetof(struct gm_checkpoint, reserved2) + byte, "\1", 1);
-	edit_seal_checkpoint(i);
+	set_checkpoint_byte(i, offsetof(struct gm_checkpoint, reserved2) + byte);
 }
 
 static void edit_checkpoint_reserved3(struct image *i, uint64_t byte)
 {
-	edit_bytes(
-		i, edit_checkpoint(i) + offsetof(struct gm_checkpoint, reserved3) + byte, "\1", 1);
-	edit_seal_checkpoint(i);
+	set_checkpoint_byte(i, offsetof(struct gm_checkpoint, reserved3) + byte);
 }
 
 static uint64_t section_entry(const struct image *i, uint64_t index)
@@ -144,23 +173,25 @@ static void edit_section_unused(struct image *i, uint64_t index)
 
 static void edit_result_reserved(struct image *i, uint64_t byte)
 {
-	edit_bytes(i,
-		edit_section(i, GM_SECTION_RESULTS) + offsetof(struct gm_result, reserved) + byte,
-		"\1", 1);
-	edit_seal_checkpoint(i);
+	set_section_byte(i, GM_SECTION_RESULTS, offsetof(struct gm_result, reserved) + byte);
 }
 
 /* ---- objects ---- */
 
-/* The first file in the checkpoint. */
-static uint64_t file_inode(const struct image *i)
+/* The first inode of this type in the checkpoint. */
+static uint64_t inode_of_type(const struct image *i, uint32_t type)
 {
 	uint64_t at = edit_section(i, GM_SECTION_INODES);
+	const struct gm_inode *inode = (const void *)((const uint8_t *)i->words + at);
 
-	while (!S_ISREG(get_le32(
-		((const struct gm_inode *)(const void *)((const uint8_t *)i->words + at))->mode)))
-		at += sizeof(struct gm_inode);
+	for (; (get_le32(inode->mode) & S_IFMT) != type; inode++)
+		at += sizeof(*inode);
 	return at;
+}
+
+static uint64_t file_inode(const struct image *i)
+{
+	return inode_of_type(i, S_IFREG);
 }
 
 /* The types that st_mode has room for, and no meaning. */
@@ -202,37 +233,23 @@ static void edit_entry_type(struct image *i, uint64_t type)
 
 static void edit_entry_reserved(struct image *i, uint64_t byte)
 {
-	edit_bytes(i,
-		edit_section(i, GM_SECTION_DIRENTS) + offsetof(struct gm_dirent, reserved) + byte,
-		"\1", 1);
-	edit_seal_checkpoint(i);
+	set_section_byte(i, GM_SECTION_DIRENTS, offsetof(struct gm_dirent, reserved) + byte);
 }
 
 static void edit_extent_reserved(struct image *i, uint64_t byte)
 {
-	edit_bytes(i,
-		edit_section(i, GM_SECTION_EXTENTS) + offsetof(struct gm_extent, reserved) + byte,
-		"\1", 1);
-	edit_seal_checkpoint(i);
+	set_section_byte(i, GM_SECTION_EXTENTS, offsetof(struct gm_extent, reserved) + byte);
 }
 
 static void edit_rdev(struct image *i, uint64_t bit)
 {
-	uint64_t at = edit_section(i, GM_SECTION_INODES);
-
-	while (!S_ISCHR(get_le32(
-		((const struct gm_inode *)(const void *)((const uint8_t *)i->words + at))->mode)))
-		at += sizeof(struct gm_inode);
-	edit_u64(i, at + offsetof(struct gm_inode, rdev_major), 1ULL << bit);
+	edit_u64(i, inode_of_type(i, S_IFCHR) + offsetof(struct gm_inode, rdev_major), 1ULL << bit);
 	edit_seal_checkpoint(i);
 }
 
 static void edit_target_reserved(struct image *i, uint64_t byte)
 {
-	edit_bytes(i,
-		edit_section(i, GM_SECTION_TARGETS) + offsetof(struct gm_target, reserved) + byte,
-		"\1", 1);
-	edit_seal_checkpoint(i);
+	set_section_byte(i, GM_SECTION_TARGETS, offsetof(struct gm_target, reserved) + byte);
 }
 
 static void edit_target_length(struct image *i, uint64_t length)
@@ -242,13 +259,27 @@ static void edit_target_length(struct image *i, uint64_t length)
 	edit_seal_checkpoint(i);
 }
 
-static void edit_target_item_reserved(struct image *i, uint64_t byte)
+static void edit_piece_reserved(struct image *i, uint64_t byte)
 {
-	uint64_t record, item = edit_find_item(i, GM_ITEM_TARGET, &record);
+	edit_bytes(i,
+		edit_section(i, GM_SECTION_PIECES) + offsetof(struct gm_piece, reserved) + byte,
+		"\1", 1);
+	edit_seal_checkpoint(i);
+}
 
-	edit_bytes(i, item + sizeof(struct gm_item) + offsetof(struct gm_target, reserved) + byte,
+static void edit_piece_item_reserved(struct image *i, uint64_t byte)
+{
+	uint64_t record, item = edit_find_item(i, GM_ITEM_PIECE, &record);
+
+	edit_bytes(i, item + sizeof(struct gm_item) + offsetof(struct gm_piece, reserved) + byte,
 		"\1", 1);
 	edit_seal_record(i, record);
+}
+
+static void edit_target_item_reserved(struct image *i, uint64_t byte)
+{
+	set_item_byte(i, GM_ITEM_TARGET,
+		sizeof(struct gm_item) + offsetof(struct gm_target, reserved) + byte);
 }
 
 /* ---- journal ---- */
@@ -264,20 +295,12 @@ static void edit_record_type(struct image *i, uint64_t type)
 
 static void edit_record_reserved1(struct image *i, uint64_t byte)
 {
-	uint64_t record;
-
-	(void)edit_find_item(i, GM_ITEM_INODE, &record);
-	edit_bytes(i, record + offsetof(struct gm_record, reserved1) + byte, "\1", 1);
-	edit_seal_record(i, record);
+	set_record_byte(i, offsetof(struct gm_record, reserved1) + byte);
 }
 
 static void edit_record_reserved2(struct image *i, uint64_t byte)
 {
-	uint64_t record;
-
-	(void)edit_find_item(i, GM_ITEM_INODE, &record);
-	edit_bytes(i, record + offsetof(struct gm_record, reserved2) + byte, "\1", 1);
-	edit_seal_record(i, record);
+	set_record_byte(i, offsetof(struct gm_record, reserved2) + byte);
 }
 
 static void edit_item_type(struct image *i, uint64_t type)
@@ -290,10 +313,7 @@ static void edit_item_type(struct image *i, uint64_t type)
 
 static void edit_item_reserved(struct image *i, uint64_t byte)
 {
-	uint64_t record, item = edit_find_item(i, GM_ITEM_BLOCKS, &record);
-
-	edit_bytes(i, item + offsetof(struct gm_item, reserved) + byte, "\1", 1);
-	edit_seal_record(i, record);
+	set_item_byte(i, GM_ITEM_BLOCKS, offsetof(struct gm_item, reserved) + byte);
 }
 
 static void edit_block_state(struct image *i, uint64_t state)
@@ -307,11 +327,8 @@ static void edit_block_state(struct image *i, uint64_t state)
 
 static void edit_boot_reserved(struct image *i, uint64_t byte)
 {
-	uint64_t record, item = edit_find_item(i, GM_ITEM_BOOT, &record);
-
-	edit_bytes(i, item + sizeof(struct gm_item) + offsetof(struct gm_boot, reserved) + byte,
-		"\1", 1);
-	edit_seal_record(i, record);
+	set_item_byte(i, GM_ITEM_BOOT,
+		sizeof(struct gm_item) + offsetof(struct gm_boot, reserved) + byte);
 }
 
 #define NEWER     EPROTONOSUPPORT, "newer guestmemfs"
@@ -336,14 +353,16 @@ const struct reserved reserved_numbers[] = {
 	{"byte behind the regions' sizes", edit_checkpoint_reserved2, 0, 143, EUCLEAN, "reserved",
 		NONE},
 	{"byte behind the sections", edit_checkpoint_reserved3, 0, 2039, EUCLEAN, "reserved", NONE},
-	{"section", edit_section_type, 11, 300, EUCLEAN, "type is unknown", NONE},
+	{"section", edit_section_type, 11, 11, EUCLEAN, "type is unknown", NONE},
+	{"section", edit_section_type, GM_SECTION_PIECES + 1, 300, EUCLEAN, "type is unknown",
+		NONE},
 	{"field of a section", edit_section_reserved, 0, 7, EUCLEAN, "reserved", NONE},
 	{"unused section", edit_section_unused, 8, 31, EUCLEAN, "section table", NONE},
 	{"byte of a result", edit_result_reserved, 0, 7, EUCLEAN, "reserved", NONE},
 	{"type of inode", edit_inode_type, 0, sizeof(no_types) - 1, EUCLEAN, "none that there is",
 		NONE},
 	{"bit of a mode", edit_inode_mode, 16, 31, EUCLEAN, "unknown bits", NONE},
-	{"flag of an inode", edit_inode_flag, 3, 63, EUCLEAN, "unknown bits", NONE},
+	{"flag of an inode", edit_inode_flag, 5, 63, EUCLEAN, "unknown bits", NONE},
 	{"byte of an inode", edit_inode_reserved, 0, 71, EUCLEAN, "reserved", NONE},
 	{"type of entry", edit_entry_type, 0, 255, EUCLEAN, "type is not that",
 		{S_IFDIR >> 12, UINT64_MAX}},
@@ -354,7 +373,9 @@ const struct reserved reserved_numbers[] = {
 	{"type of record", edit_record_type, 0, 0, EUCLEAN, "type is unknown", NONE},
 	{"byte of a record's type", edit_record_reserved1, 0, 1, EUCLEAN, "reserved", NONE},
 	{"byte of a record", edit_record_reserved2, 0, 7, EUCLEAN, "reserved", NONE},
-	{"type of item", edit_item_type, 12, 300, EUCLEAN, "type is unknown", NONE},
+	{"type of item", edit_item_type, 12, 14, EUCLEAN, "type is unknown", NONE},
+	{"type of item", edit_item_type, GM_ITEM_PIECE_REMOVED + 1, 300, EUCLEAN, "type is unknown",
+		NONE},
 	{"type of item", edit_item_type, 0, 0, EUCLEAN, "type is unknown", NONE},
 	{"byte of an item", edit_item_reserved, 0, 1, EUCLEAN, "reserved", NONE},
 	{"state of blocks", edit_block_state, 6, 300, EUCLEAN, "state is unknown", NONE},
@@ -374,3 +395,10 @@ const struct reserved reserved_of_links[] = {
 };
 
 const size_t reserved_of_links_count = ARRAY_SIZE(reserved_of_links);
+
+const struct reserved reserved_of_content[] = {
+	{"byte of a piece", edit_piece_reserved, 0, 3, EUCLEAN, "reserved", NONE},
+	{"byte of a piece's item", edit_piece_item_reserved, 0, 3, EUCLEAN, "reserved", NONE},
+};
+
+const size_t reserved_of_content_count = ARRAY_SIZE(reserved_of_content);

@@ -62,7 +62,7 @@ def test_holes_come_by_punching_and_go_by_allocating(make_instance, user):
         fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, 8 * BLOCK)
         assert (os.fstat(fd).st_size, blocks(fd), map_of(fd)) == (5 * BLOCK - 1, 8, 'xxxxx')
         os.ftruncate(fd, 5 * BLOCK - 1)
-        assert blocks(fd) == 5, 'a size, also the one that it has, gives back what lies behind it'
+        assert blocks(fd) == 5, 'the size that it has gives back what lies behind it'
         fallocate(fd, PUNCH, 0, FAR)
         assert (os.fstat(fd).st_size, blocks(fd), map_of(fd)) == (5 * BLOCK - 1, 0, '-----')
         assert os.statvfs(mount).f_bfree == free
@@ -72,6 +72,11 @@ def test_holes_come_by_punching_and_go_by_allocating(make_instance, user):
         assert map_of(fd) == '-----xxx', 'no hole comes by growing'
         os.posix_fallocate(fd, 0, 6 * BLOCK)
         assert map_of(fd) == 'xxxxxxxx'
+        fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, 12 * BLOCK)
+        os.ftruncate(fd, 9 * BLOCK)
+        assert blocks(fd) == 12, 'a larger size gives nothing back'
+        os.ftruncate(fd, 8 * BLOCK)
+        assert blocks(fd) == 8, 'a smaller one does'
         before = os.fstat(fd)
         assert errno_of(fallocate, fd, 0, 0, 1 << 50) == errno.ENOSPC
         assert os.fstat(fd) == before, 'all or nothing'

@@ -11,6 +11,7 @@ import pytest
 
 from harness import PLAIN, User
 from persona import as_user, errno_of, make_file
+from processes import wait_until
 
 BLOCK = 2 << 20
 QUOTA = 'user.guestmemfs.quota'
@@ -265,6 +266,13 @@ def test_a_page_size_is_inherited_and_insisted_on(inside):
     inside(page_sizes)
 
 
+def test_the_log_says_whose_page_size_refused_a_size(instance):
+    path = make_file(instance.path('f'))
+    os.setxattr(path, PAGES, b'1G')
+    assert errno_of(os.truncate, path, BLOCK) == errno.EINVAL
+    assert wait_until(lambda: f'refused: by {PAGES} it has pages of 1G' in instance.log(), 30)
+
+
 def test_a_file_has_all_its_names_under_one_quota(instance):
     for name in 'ab':
         os.mkdir(instance.path(name))
@@ -282,6 +290,7 @@ def other_types(mount):
     os.mkfifo(f'{mount}/p')
     for path in (f'{mount}/l', f'{mount}/p'):
         assert errno_of(os.setxattr, path, 'user.x', b'', follow_symlinks=False) == errno.EPERM
+        assert errno_of(os.getxattr, path, 'user.guestmemfs.socket', follow_symlinks=False) == errno.ENODATA
         assert os.listxattr(path, follow_symlinks=False) == []
     run('setfacl', '-m', 'u:61001:rw', f'{mount}/p')
     assert listing(f'{mount}/p') == {'system.posix_acl_access'}

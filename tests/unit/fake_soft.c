@@ -314,6 +314,22 @@ void fake_soft_deinit(void)
 	(void)munmap(fake_soft, sizeof(*fake_soft));
 }
 
+void fake_soft_set_up(struct rig *r)
+{
+	rig_init(r);
+	fake_soft_init(r);
+	rig_start(r);
+	rig_bring_up(r);
+}
+
+void fake_soft_tear_down(struct rig *r)
+{
+	if (r->control >= 0)
+		cr_expect_eq(rig_stop(r), 0, "the helper ends in good order");
+	fake_soft_deinit();
+	rig_deinit(r);
+}
+
 /* ---- in place of src/region ---- */
 
 int __wrap_region_adopt(
@@ -387,6 +403,13 @@ int __wrap_soft_device_has_lost(uint64_t region_start, struct problem *why)
 	return fake_soft->lost;
 }
 
+static void pause_a_little(void)
+{
+	const struct timespec step = {.tv_nsec = 2000000};
+
+	(void)nanosleep(&step, NULL);
+}
+
 /* The one that d is about, NULL if it is not there any more. */
 static struct fake_device *find_same(const struct soft_device *d)
 {
@@ -397,6 +420,8 @@ static struct fake_device *find_same(const struct soft_device *d)
 
 int __wrap_soft_device_check(const struct soft_device *d, struct problem *why)
 {
+	while (atomic_load(&fake_soft->leaving) == d->id) /* as in the kernel */
+		pause_a_little();
 	const struct fake_device *found = find_same(d);
 
 	if (!found)
@@ -451,8 +476,12 @@ int __wrap_soft_device_remove(
 		atomic_fetch_sub(&fake_soft->keep, 1);
 		return problem(why, EIO, "the test wants this to fail");
 	}
+	atomic_store(&fake_soft->leaving, d->id);
+	while (atomic_load(&fake_soft->hold_removal))
+		pause_a_little();
 	remove_file(found);
 	found->used = false;
+	atomic_store(&fake_soft->leaving, 0);
 	return 0;
 }
 

@@ -46,17 +46,19 @@ struct fake_soft {
 	struct fake_device devices[FAKE_DEVICES];
 	unsigned last_id; /* numbers come back in the kernel, but a test tells devices apart by them
 			   */
-	uint64_t identities;     /* how many ever */
-	unsigned made;           /* ... by the helper */
-	unsigned windows;        /* ... and noted as windows */
-	atomic_bool hold;        /* making waits as long as this is set */
-	atomic_bool waits;       /* ... and one does */
-	atomic_bool hold_scan;   /* looks into /proc wait as long as this is set */
-	pthread_mutex_t looking; /* held while the helper looks into /proc, where it must not see
-				    the test itself with a device's file */
-	atomic_int fail_in;      /* the device after this many more can't be made; negative: none */
-	atomic_int keep;         /* this many removals fail */
-	atomic_int no_room;      /* 0, or a negative errno of every note of a user */
+	uint64_t identities;      /* how many ever */
+	unsigned made;            /* ... by the helper */
+	unsigned windows;         /* ... and noted as windows */
+	atomic_bool hold;         /* making waits as long as this is set */
+	atomic_bool waits;        /* ... and one does */
+	atomic_bool hold_removal; /* removing waits as long as this is set */
+	atomic_uint leaving;      /* id of the device that is being removed; 0: none */
+	atomic_bool hold_scan;    /* looks into /proc wait as long as this is set */
+	pthread_mutex_t looking;  /* held while the helper looks into /proc, where it must not see
+				     the test itself with a device's file */
+	atomic_int fail_in; /* the device after this many more can't be made; negative: none */
+	atomic_int keep;    /* this many removals fail */
+	atomic_int no_room; /* 0, or a negative errno of every note of a user */
 	/* fake_counts.c: */
 	bool lost;             /* root has taken away one of ours */
 	bool no_counts;        /* they can't be read here */
@@ -79,6 +81,11 @@ extern struct fake_soft *fake_soft;
 /* For a rig that has been initialized; makes it one of a soft region. */
 void fake_soft_init(struct rig *r);
 void fake_soft_deinit(void);
+
+/* The same with the rig's beginning and end, which must be in good order: a helper that serves, and
+ * has been brought up. */
+void fake_soft_set_up(struct rig *r);
+void fake_soft_tear_down(struct rig *r);
 
 /* A device as somebody else made it, or (ours) a helper that has died. Returns its id. */
 unsigned fake_soft_add(bool ours, bool bound, uint64_t block, uint32_t count);

@@ -173,12 +173,24 @@ void rig_expect_ready(const struct rig *r)
 	rig_expect(r, &m, sizeof(m), LINK_READY);
 }
 
-void rig_bring_up(struct rig *r)
+void rig_meet(struct rig *r)
 {
 	rig_connect(r);
 	rig_send_config(r);
 	rig_expect_ready(r);
+}
+
+void rig_bring_up(struct rig *r)
+{
+	rig_meet(r);
 	rig_send_plain(r, LINK_RESUMED, 0);
+}
+
+void rig_restart(struct rig *r)
+{
+	cr_assert_eq(rig_stop(r), 0);
+	rig_start(r);
+	rig_meet(r);
 }
 
 unsigned rig_count_log(const struct rig *r, const char *text)
@@ -268,6 +280,13 @@ void rig_send_held(const struct rig *r, uint64_t ino, uint64_t epoch,
 
 	rig_send(r, &m, sizeof(m), LINK_HELD, 0);
 	rig_send_extents(r, 0, ino, extents, count);
+}
+
+void rig_resume(const struct rig *r, uint64_t ino, const struct rig_extent *held, size_t count)
+{
+	if (count > 0)
+		rig_send_held(r, ino, r->epoch, held, count);
+	rig_send_plain(r, LINK_RESUMED, 0);
 }
 
 uint64_t rig_size(const struct rig_extent *extents, size_t count)

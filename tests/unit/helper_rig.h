@@ -47,10 +47,14 @@ int rig_stop(struct rig *r);
 /* The helper itself, in this process; rig_start() calls it where it belongs. */
 _Noreturn void rig_run_helper(const struct rig *r, int link);
 
-/* Gives the helper a new link (r->worker); rig_bring_up() also goes through CONFIG, READY, RESUMED.
- */
+/* Gives the helper a new link (r->worker); rig_meet() also goes through CONFIG and READY, where the
+ * helper is told what is held, and rig_bring_up() through RESUMED. */
 void rig_connect(struct rig *r);
+void rig_meet(struct rig *r);
 void rig_bring_up(struct rig *r);
+
+/* A new helper in place of the one before, which must end in good order; it has been met. */
+void rig_restart(struct rig *r);
 void rig_send_config(const struct rig *r);
 void rig_expect_ready(const struct rig *r);
 
@@ -81,6 +85,9 @@ void rig_send_extents(const struct rig *r, uint64_t id, uint64_t ino,
 	const struct rig_extent *extents, size_t count);
 void rig_send_held(const struct rig *r, uint64_t ino, uint64_t epoch,
 	const struct rig_extent *extents, size_t count);
+
+/* The file is held under the last epoch, or nothing is (count 0), and that was all. */
+void rig_resume(const struct rig *r, uint64_t ino, const struct rig_extent *held, size_t count);
 
 /* A size that a file with these extents may have; its last block is not full. */
 uint64_t rig_size(const struct rig_extent *extents, size_t count);

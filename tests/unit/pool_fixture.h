@@ -126,6 +126,38 @@ static inline uint64_t pool_mkdir(struct pool *p, uint64_t parent, const char *n
 	return st.st_ino;
 }
 
+static inline int pool_lookup(struct pool *p, uint64_t parent, const char *name, struct stat *st)
+{
+	return ns_lookup(&p->ns, parent, name, strlen(name), st);
+}
+
+static inline int pool_unlink(struct pool *p, uint64_t parent, const char *name)
+{
+	return ns_unlink(&p->ns, &p->rq, parent, name, strlen(name));
+}
+
+static inline int pool_rmdir(struct pool *p, uint64_t parent, const char *name)
+{
+	return ns_rmdir(&p->ns, &p->rq, parent, name, strlen(name));
+}
+
+static inline int pool_rename(
+	struct pool *p, uint64_t from, const char *a, uint64_t to, const char *b, unsigned flags)
+{
+	struct ns_name f = {.parent = from, .name = a, .length = strlen(a)};
+	struct ns_name t = {.parent = to, .name = b, .length = strlen(b)};
+
+	return ns_rename(&p->ns, &p->rq, &f, &t, flags);
+}
+
+static inline struct stat pool_stat(struct pool *p, uint64_t ino)
+{
+	struct stat st;
+
+	cr_assert_eq(ns_getattr(&p->ns, ino, &st), 0);
+	return st;
+}
+
 static inline int pool_resize(struct pool *p, uint64_t ino, uint64_t size)
 {
 	struct ns_change c = {.set = NS_SET_SIZE, .size = size};

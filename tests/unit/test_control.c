@@ -410,11 +410,12 @@ static uint64_t expect_unexport(void)
 	return get_le64(m.header.id);
 }
 
-static int ask_unexport(uint64_t ino)
+/* Asks, and has it read, at 1,000 ms. Returns where the answer comes. */
+static int begin_to_ask(uint32_t opcode, uint64_t ino)
 {
 	const struct control_request m = {.size = put_le32(sizeof(m)),
 		.version = put_le32(CONTROL_VERSION),
-		.opcode = put_le32(CONTROL_UNEXPORT),
+		.opcode = put_le32(opcode),
 		.ino = put_le64(ino)};
 	int sock = packet_connect(path);
 
@@ -455,7 +456,8 @@ Test(control, the_end_of_an_export_is_answered_when_the_helper_has_closed_the_no
 	cr_assert_null(ask(CONTROL_UNEXPORT, ino));
 	cr_assert_eq(get_le32(answer.error), EAGAIN, "there is no helper");
 	connect_helper();
-	_cleanup_fd_ int first = ask_unexport(ino), second = ask_unexport(ino);
+	_cleanup_fd_ int first = begin_to_ask(CONTROL_UNEXPORT, ino),
+			 second = begin_to_ask(CONTROL_UNEXPORT, ino);
 	uint64_t node_id;
 
 	cr_assert_eq(receive(first), -EAGAIN);
@@ -474,11 +476,11 @@ Test(control, an_end_that_fails_or_loses_its_helper_says_that_the_export_goes_on
 	struct link_done done = {.error = put_le32(EIO)};
 
 	connect_helper();
-	_cleanup_fd_ int first = ask_unexport(ino);
+	_cleanup_fd_ int first = begin_to_ask(CONTROL_UNEXPORT, ino);
 	say(&done, sizeof(done), LINK_DONE, expect_unexport());
 	expect_answer(first, EIO);
 	cr_assert_neq(strstr(answer.text, "still exported"), NULL);
-	_cleanup_fd_ int second = ask_unexport(ino);
+	_cleanup_fd_ int second = begin_to_ask(CONTROL_UNEXPORT, ino);
 	helper = close_fd(helper);
 	cr_assert_not(grants_serve(grants, EPOLLIN));
 	expect_answer(second, EAGAIN);
@@ -489,7 +491,7 @@ Test(control, nobody_waits_for_ever_for_the_end_of_an_export)
 	uint64_t deadline = 0;
 
 	connect_helper();
-	_cleanup_fd_ int sock = ask_unexport(make_exported_file());
+	_cleanup_fd_ int sock = begin_to_ask(CONTROL_UNEXPORT, make_exported_file());
 	cr_assert(control_next_deadline(control, &deadline));
 	cr_assert_eq(deadline, 1000 + CONTROL_UNEXPORT_MS);
 	control_expire(control, deadline);
@@ -498,21 +500,6 @@ Test(control, nobody_waits_for_ever_for_the_end_of_an_export)
 }
 
 /* ---- who has a grant ---- */
-
-/* A question for the status that waits for the helper; it is asked at 1,000 ms. */
-static int ask_status(void)
-{
-	const struct control_request m = {.size = put_le32(sizeof(m)),
-		.version = put_le32(CONTROL_VERSION),
-		.opcode = put_le32(CONTROL_STATUS)};
-	int sock = packet_connect(path);
-
-	cr_assert_geq(sock, 0);
-	cr_assert_eq(packet_send(sock, &m, sizeof(m), NULL, 0, false), 0);
-	control_serve(control, 1000); /* takes the connection */
-	control_serve(control, 1000); /* and the request */
-	return sock;
-}
 
 static void expect_status(int sock, size_t grant_count, bool complete)
 {
@@ -551,13 +538,13 @@ Test(control, status_says_whether_the_helper_has_told_of_all)
 	cr_expect_not(json_object_get_boolean(at(o, "/grants_complete")), "there is no helper");
 	json_object_put(o);
 	connect_helper();
-	_cleanup_fd_ int whole = ask_status();
+	_cleanup_fd_ int whole = begin_to_ask(CONTROL_STATUS, 0);
 	say_holder();
 	cr_assert_eq(receive(whole), -EAGAIN);
 	say_that_was_all();
 	expect_status(whole, 1, true);
 
-	_cleanup_fd_ int lost = ask_status();
+	_cleanup_fd_ int lost = begin_to_ask(CONTROL_STATUS, 0);
 	say_holder();
 	helper = close_fd(helper);
 	cr_assert_not(grants_serve(grants, EPOLLIN));
@@ -569,7 +556,7 @@ Test(control, a_slow_helper_is_waited_for_and_then_no_more)
 	uint64_t deadline = 0;
 
 	connect_helper();
-	_cleanup_fd_ int sock = ask_status();
+	_cleanup_fd_ int sock = begin_to_ask(CONTROL_STATUS, 0);
 	say_holder();
 	control_expire(control, 1000 + 9000);
 	cr_assert_eq(receive(sock), -EAGAIN, "it may take longer than that on a busy host");
@@ -577,7 +564,7 @@ Test(control, a_slow_helper_is_waited_for_and_then_no_more)
 	control_expire(control, deadline);
 	expect_status(sock, 1, false);
 	/* Who asks meanwhile shares the answer that comes in the end. */
-	_cleanup_fd_ int next = ask_status();
+	_cleanup_fd_ int next = begin_to_ask(CONTROL_STATUS, 0);
 	say_holder();
 	say_that_was_all();
 	expect_status(next, 2, true);

@@ -434,13 +434,42 @@ static void give_a_symlink_a_block(struct image *i)
 	e[count - 1].ino = put_le64(7);
 }
 
+struct damage {
+	void (*make)(struct image *);
+	const char *code;
+	const char *text; /* in what is said of it */
+};
+
+static void expect_whole(const struct fixture *f)
+{
+	struct fsck_report r;
+
+	check(&r, f);
+	cr_assert_eq(r.errors, 0, "%s", r.count ? r.findings[0].text : "");
+	fsck_report_deinit(&r);
+}
+
+/* Once it is made it is found by its name, and recovery refuses the image. */
+static void expect_damage(struct fixture *f, const struct damage *d, size_t n)
+{
+	struct problem why = PROBLEM_INIT;
+	struct image i = open_image(f);
+	struct fsck_report r;
+
+	d->make(&i);
+	seal_image(&i);
+	check(&r, f);
+	cr_assert(found(&r, d->code, d->text), "case %zu (%s): %s", n, d->code,
+		r.count ? r.findings[0].text : "nothing found");
+	cr_assert_gt(r.errors, 0);
+	fsck_report_deinit(&r);
+	cr_assert_eq(fixture_open(f, &why), -EUCLEAN, "case %zu (%s) was not refused", n, d->code);
+	cr_assert_gt(strlen(why.text), 20);
+}
+
 Test(fsck, damage_to_links_is_found_named_and_refused_by_recovery)
 {
-	static const struct {
-		void (*damage)(struct image *);
-		const char *code;
-		const char *text;
-	} cases[] = {
+	static const struct damage cases[] = {
 		{point_a_target_at_a_file, "target-dangling", "inode 3, which is no symlink"},
 		{give_a_symlink_two_targets, "target-twice", "inode 7"},
 		{cut_a_target, "target-length", "has 4 bytes, its size says 5"},
@@ -455,35 +484,18 @@ Test(fsck, damage_to_links_is_found_named_and_refused_by_recovery)
 	};
 
 	for (size_t n = 0; n < ARRAY_SIZE(cases); n++) {
-		struct problem why = PROBLEM_INIT;
-		struct fsck_report r;
 		struct fixture f;
 
 		make_tree_of_links(&f);
-		check(&r, &f);
-		cr_assert_eq(r.errors, 0, "%s", r.count ? r.findings[0].text : "");
-		fsck_report_deinit(&r);
-		struct image i = open_image(&f);
-		cases[n].damage(&i);
-		seal_image(&i);
-		check(&r, &f);
-		cr_assert(found(&r, cases[n].code, cases[n].text), "case %zu (%s): %s", n,
-			cases[n].code, r.count ? r.findings[0].text : "nothing found");
-		cr_assert_eq(fixture_open(&f, &why), -EUCLEAN, "case %zu (%s) was not refused", n,
-			cases[n].code);
-		cr_assert_gt(strlen(why.text), 20);
-		fsck_report_deinit(&r);
+		expect_whole(&f);
+		expect_damage(&f, &cases[n], n);
 		fixture_deinit(&f);
 	}
 }
 
 Test(fsck, damage_made_on_purpose_is_found_named_and_refused_by_recovery)
 {
-	static const struct {
-		void (*damage)(struct image *);
-		const char *code;
-		const char *text;
-	} cases[] = {
+	static const struct damage cases[] = {
 		{own_a_block_twice, "block-owned-twice", "belongs to inode 3 and to inode 4"},
 		{leak_a_block, "block-leaked", "block 100 to 100"},
 		{free_an_owned_block, "block-unmarked", "marked as free"},
@@ -512,22 +524,10 @@ Test(fsck, damage_made_on_purpose_is_found_named_and_refused_by_recovery)
 	};
 
 	for (size_t n = 0; n < ARRAY_SIZE(cases); n++) {
-		struct problem why = PROBLEM_INIT;
-		struct fsck_report r;
 		struct fixture f;
 
 		make_tree(&f);
-		struct image i = open_image(&f);
-		cases[n].damage(&i);
-		seal_image(&i);
-		check(&r, &f);
-		cr_assert(found(&r, cases[n].code, cases[n].text), "case %zu (%s): %s", n,
-			cases[n].code, r.count ? r.findings[0].text : "nothing found");
-		cr_assert_gt(r.errors, 0);
-		cr_assert_eq(fixture_open(&f, &why), -EUCLEAN, "case %zu (%s) was not refused", n,
-			cases[n].code);
-		cr_assert_gt(strlen(why.text), 20);
-		fsck_report_deinit(&r);
+		expect_damage(&f, &cases[n], n);
 		fixture_deinit(&f);
 	}
 }

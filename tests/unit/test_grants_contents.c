@@ -6,95 +6,13 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <string.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include "fuse/grants.h"
-#include "fuse/namespace.h"
-#include "fuse/tickets.h"
-#include "store_fixture.h"
+#include "grants_fixture.h"
 #include "util/cleanup.h"
-#include "util/le.h"
-#include "util/packet.h"
 
-static struct fixture fixture;
-static struct namespace ns;
-static struct tickets *tickets;
-static struct grants *grants;
-static int helper = -1; /* the test's end of the link */
-static uint64_t store;  /* the content store */
-
-static struct {
-	unsigned parts;
-	struct grants_part last;
-	unsigned given;
-	int error;
-} came;
-
-static union message {
-	struct link_header header;
-	struct link_contents contents;
-	struct link_extents extents;
-	struct link_scrub scrub;
-	struct link_held held;
-	struct link_config config;
-} got; /* what the helper received last */
-
-static void on_part(void *data, const struct grants_part *part, int fd)
-{
-	_cleanup_fd_ int device = fd;
-
-	(void)data;
-	cr_expect_geq(fcntl(device, F_GETFD), 0, "it comes with a descriptor");
-	came.parts++;
-	came.last = *part;
-}
-
-static void on_given(void *data, int error)
-{
-	(void)data;
-	came.given++;
-	came.error = error;
-}
-
-static void on_checked(void *data, uint64_t ino, bool busy)
-{
-	(void)data, (void)ino, (void)busy;
-}
+static uint64_t store; /* the content store */
 
 /* ---- the helper ---- */
-
-static bool pump(void)
-{
-	bool there = grants_serve(grants, EPOLLIN | EPOLLOUT);
-
-	grants_advance(grants);
-	return there;
-}
-
-static unsigned next(void)
-{
-	memset(&got, 0, sizeof(got));
-	ssize_t n = packet_receive(helper, &got, sizeof(got), NULL, NULL, false);
-	if (n == -EAGAIN)
-		return 0;
-	cr_assert_geq(n, (ssize_t)sizeof(got.header));
-	return get_le16(got.header.opcode);
-}
-
-static void say(void *message, size_t size, unsigned opcode, uint64_t id, int fd)
-{
-	struct link_header header = {
-		.size = put_le32((uint32_t)size),
-		.opcode = put_le16((uint16_t)opcode),
-		.id = put_le64(id),
-	};
-
-	memcpy(message, &header, sizeof(header));
-	cr_assert_eq(packet_send(helper, message, size, &fd, fd >= 0 ? 1 : 0, false), 0);
-}
 
 static void say_part(uint64_t id, uint64_t file_block, uint64_t device_block, uint64_t count)
 {
@@ -103,31 +21,14 @@ static void say_part(uint64_t id, uint64_t file_block, uint64_t device_block, ui
 		.count = put_le64(count)};
 	_cleanup_fd_ int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-	say(&m, sizeof(m), LINK_PART, id, fd);
+	say_with(&m, sizeof(m), LINK_PART, id, fd);
 }
 
 static void say_given(uint64_t id, int error)
 {
 	struct link_contents_given m = {.error = put_le32((uint32_t)error)};
 
-	say(&m, sizeof(m), LINK_CONTENTS_GIVEN, id, -1);
-}
-
-static void connect_helper(void)
-{
-	struct link_plain m;
-	int ends[2];
-
-	(void)close_fd(helper);
-	cr_assert_eq(
-		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
-	helper = ends[1];
-	cr_assert_eq(grants_set_link(grants, ends[0]), 0);
-	while (next() != LINK_RESUMED)
-		cr_assert_neq(get_le16(got.header.opcode), 0);
-	say(&m, sizeof(m), LINK_READY, 0, -1);
-	cr_assert(pump());
-	cr_assert(grants_is_ready(grants));
+	say(&m, sizeof(m), LINK_CONTENTS_GIVEN, id);
 }
 
 /* ---- the pool ---- */
@@ -145,16 +46,6 @@ static uint64_t make_store(uint64_t blocks)
 	return a.ino;
 }
 
-static void clean_everything(void)
-{
-	const struct alloc *a = store_meta(fixture.store)->alloc;
-	struct alloc_extent e;
-	uint64_t cursor = 0;
-
-	while (alloc_next_dirty(a, &cursor, 64, &e))
-		cr_assert_eq(ns_blocks_clean(&ns, &e, 1), 0);
-}
-
 /* All free blocks were a file's. */
 static void dirty_everything(void)
 {
@@ -167,36 +58,15 @@ static void dirty_everything(void)
 	cr_assert_eq(fixture_shrink(&fixture, ino), 0);
 }
 
-static bool is_held(void)
-{
-	return inode_is_held(meta_inode(store_meta(fixture.store), store));
-}
-
 static void setup(void)
 {
-	struct grants_config config = {.ns = &ns,
-		.checked = on_checked,
-		.contents_part = on_part,
-		.contents_given = on_given};
-
-	fixture_init(&fixture, 64);
-	ns_init(&ns, fixture.store);
-	tickets = config.tickets = tickets_new(0);
-	cr_assert_eq(grants_new(&grants, &config), 0);
+	grants_setup();
 	clean_everything();
 	store = make_store(3);
 	cr_assert_eq(fixture_scrub(&fixture, store), 0);
 }
 
-static void teardown(void)
-{
-	grants = grants_free(grants);
-	tickets = tickets_free(tickets);
-	helper = close_fd(helper);
-	fixture_deinit(&fixture);
-}
-
-TestSuite(grants_contents, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(grants_contents, .init = setup, .fini = grants_teardown, .timeout = 60);
 
 /* The question with its extents; returns its id. */
 static uint64_t expect_question(uint64_t blocks, uint64_t from)
@@ -215,7 +85,7 @@ static uint64_t expect_question(uint64_t blocks, uint64_t from)
 			sum += get_le32(got.extents.extents[i].count);
 	}
 	cr_expect_eq(sum, blocks);
-	cr_expect(is_held(), "the mark is on the media before anything is asked");
+	cr_expect(is_held(store), "the mark is on the media before anything is asked");
 	return get_le64(m.header.id);
 }
 
@@ -247,8 +117,7 @@ Test(grants_contents, what_is_clean_is_held_and_asked_for)
 Test(grants_contents, what_is_dirty_is_scrubbed_first)
 {
 	const struct meta *meta = store_meta(fixture.store);
-	struct link_done done = {.error = put_le32(0)};
-	unsigned orders = 0;
+	unsigned orders = 0, opcode;
 
 	dirty_everything();
 	cr_assert_eq(fixture_grow(&fixture, store, 2), 0);
@@ -256,18 +125,15 @@ Test(grants_contents, what_is_dirty_is_scrubbed_first)
 	connect_helper();
 	grants_fetch_contents(grants, store, 3);
 	grants_advance(grants);
-	for (;;) {
-		unsigned opcode = next();
-		if (opcode != LINK_SCRUB)
-			break;
-		cr_expect(!is_held(), "nobody holds what is being zeroed");
-		say(&done, sizeof(done), LINK_DONE, get_le64(got.header.id), -1);
+	while ((opcode = next()) == LINK_SCRUB) {
+		cr_expect(!is_held(store), "nobody holds what is being zeroed");
+		say_done(get_le64(got.header.id), 0);
 		cr_assert(pump());
 		orders++;
 	}
 	cr_expect_gt(orders, 0);
-	cr_expect_eq(get_le16(got.header.opcode), LINK_CONTENTS);
-	cr_expect(is_held());
+	cr_expect_eq(opcode, LINK_CONTENTS);
+	cr_expect(is_held(store));
 	cr_expect_eq(get_le64(got.contents.from), 3);
 }
 
@@ -330,7 +196,7 @@ Test(grants_contents, a_frozen_pool_gives_nothing_else)
 	cr_expect_eq(came.given, 1);
 	cr_expect_eq(came.error, -EBUSY);
 	cr_expect_eq(next(), 0);
-	cr_expect(!is_held());
+	cr_expect(!is_held(store));
 }
 
 Test(grants_contents, a_refusal_is_told)
@@ -358,7 +224,7 @@ Test(grants_contents, a_descriptor_with_another_message_ends_the_link)
 	uint64_t id = fetch();
 	_cleanup_fd_ int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-	say(&m, sizeof(m), LINK_CONTENTS_GIVEN, id, fd);
+	say_with(&m, sizeof(m), LINK_CONTENTS_GIVEN, id, fd);
 	cr_expect(!pump());
 	cr_expect_eq(came.given, 0);
 }
@@ -388,7 +254,7 @@ Test(grants_contents, each_field_of_a_part_is_checked)
 		connect_helper();
 		id = expect_question(3, 0);
 	}
-	say(&bare, sizeof(bare), LINK_PART, id, -1);
+	say(&bare, sizeof(bare), LINK_PART, id);
 	cr_expect(!pump(), "one without a descriptor");
 	cr_expect_eq(came.parts, 0);
 }

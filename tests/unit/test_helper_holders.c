@@ -340,9 +340,7 @@ Test(helper_holders, refuses_what_a_lost_worker_had_and_goes_on_with_the_next)
 	rig_expect(&rig, &asked, sizeof(asked), LINK_REDEEM);
 	rig.worker = close_fd(rig.worker);
 	rig_expect_refused(sock, 3, EAGAIN, GM_REASON_STARTING);
-	rig_connect(&rig);
-	rig_send_config(&rig);
-	rig_expect_ready(&rig);
+	rig_meet(&rig);
 	rig_send_held(&rig, 9, 1, small, 1);
 	rig_send_plain(&rig, LINK_RESUMED, 0);
 	rig.epoch = 1;
@@ -369,9 +367,7 @@ Test(helper_holders, frees_nothing_before_the_worker_has_resumed)
 {
 	struct rig_child c = attach_child(9, small, false);
 
-	rig_connect(&rig);
-	rig_send_config(&rig);
-	rig_expect_ready(&rig);
+	rig_meet(&rig);
 	rig_child_end(&c);
 	rig_expect_nothing(&rig, 400);
 	rig_send_held(&rig, 9, 4, small, 1);
@@ -387,11 +383,7 @@ Test(helper_holders, lists_nobody_before_it_has_looked)
 	struct link_holder m;
 	struct link_plain end;
 
-	cr_assert_eq(rig_stop(&rig), 0);
-	rig_start(&rig);
-	rig_connect(&rig);
-	rig_send_config(&rig);
-	rig_expect_ready(&rig);
+	rig_restart(&rig);
 	rig_send_held(&rig, 9, 7, small, 1);
 	rig_send_plain(&rig, LINK_RESUMED, 0);
 	rig_send_plain(&rig, LINK_HOLDERS, 3);
@@ -411,11 +403,7 @@ Test(helper_holders, adopts_holders_after_a_restart)
 	struct link_holder m;
 	struct link_plain end;
 
-	cr_assert_eq(rig_stop(&rig), 0);
-	rig_start(&rig);
-	rig_connect(&rig);
-	rig_send_config(&rig);
-	rig_expect_ready(&rig);
+	rig_restart(&rig);
 	rig_send_held(&rig, 9, 7, small, 1);
 	rig_send_held(&rig, 10, 8, other, 1);
 	rig_send_plain(&rig, LINK_RESUMED, 0);
@@ -441,11 +429,7 @@ Test(helper_holders, frees_nothing_from_before_a_restart_while_a_client_has_the_
 {
 	struct rig_child c = attach_child(9, small, true);
 
-	cr_assert_eq(rig_stop(&rig), 0);
-	rig_start(&rig);
-	rig_connect(&rig);
-	rig_send_config(&rig);
-	rig_expect_ready(&rig);
+	rig_restart(&rig);
 	rig_send_held(&rig, 9, 7, small, 1);
 	rig_send_held(&rig, 10, 8, other, 1);
 	rig_send_plain(&rig, LINK_RESUMED, 0);
@@ -653,11 +637,7 @@ Test(helper_holders, closes_a_link_that_breaks_the_protocol)
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		/* A new helper each time: what it recorded before the breach stays recorded. */
-		cr_assert_eq(rig_stop(&rig), 0);
-		rig_start(&rig);
-		rig_connect(&rig);
-		rig_send_config(&rig);
-		rig_expect_ready(&rig);
+		rig_restart(&rig);
 		cases[i].act();
 		rig_expect_link_closed(&rig);
 	}

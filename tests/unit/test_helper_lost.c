@@ -21,19 +21,13 @@ static struct rig rig;
 
 static void set_up(void)
 {
-	rig_init(&rig);
-	fake_soft_init(&rig);
-	rig_start(&rig);
-	rig_bring_up(&rig);
+	fake_soft_set_up(&rig);
 	rig_fill(&rig, OTHER, 0xaa);
 }
 
 static void tear_down(void)
 {
-	if (rig.control >= 0)
-		cr_expect_eq(rig_stop(&rig), 0, "the helper ends in good order");
-	fake_soft_deinit();
-	rig_deinit(&rig);
+	fake_soft_tear_down(&rig);
 }
 
 TestSuite(helper_lost, .init = set_up, .fini = tear_down);
@@ -107,14 +101,8 @@ static void learn(void)
 
 static void restart(const struct rig_extent *held, size_t count)
 {
-	cr_assert_eq(rig_stop(&rig), 0);
-	rig_start(&rig);
-	rig_connect(&rig);
-	rig_send_config(&rig);
-	rig_expect_ready(&rig);
-	if (count > 0)
-		rig_send_held(&rig, 11, rig.epoch, held, count);
-	rig_send_plain(&rig, LINK_RESUMED, 0);
+	rig_restart(&rig);
+	rig_resume(&rig, 11, held, count);
 }
 
 /* ---- grants ---- */
@@ -131,6 +119,35 @@ Test(helper_lost, another_device_with_the_id_is_not_handed_out)
 	expect_alone(id);
 	cr_expect_eq(fake_soft_count(), count, "and none is made");
 	rig_child_end(&c);
+}
+
+/* A look, after which this one holds it as before. */
+static void expect_holder(const struct rig_child *c)
+{
+	struct link_holder h;
+	struct link_plain end;
+
+	rig_send_plain(&rig, LINK_HOLDERS, 42);
+	rig_expect(&rig, &h, sizeof(h), LINK_HOLDER);
+	cr_expect_eq((pid_t)get_le32(h.pid), c->pid);
+	rig_expect(&rig, &end, sizeof(end), LINK_HOLDERS_END);
+}
+
+Test(helper_lost, no_look_shows_that_who_had_a_device_that_is_gone_has_let_it_go)
+{
+	struct rig_child c = rig_child_start(&rig, false);
+
+	(void)rig_grant(&rig, 11, RW, small, 2);
+	rig_child_wait(&c);
+	unsigned id = fake_soft->last_id;
+	fake_soft_take_away(id);
+	expect_holder(&c);
+	expect_holder(&c);
+	unsigned made = fake_soft->made;
+	expect_no_grant(EIO);
+	cr_expect_eq(fake_soft->made, made, "he may have its pages pinned");
+	rig_child_end(&c);
+	cr_expect_neq(attach(11, small, 2), id);
 }
 
 Test(helper_lost, a_file_gets_a_device_anew_when_nobody_is_left_who_had_it)

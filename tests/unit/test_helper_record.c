@@ -225,6 +225,21 @@ Test(helper_record, bounds_the_orders_under_way)
 	cr_assert_eq(record_begin_order(&record, 0, 90, 1, NULL), 0);
 }
 
+/* A worker that dies leaves orders under way; the next one tells who is held before they end. */
+Test(helper_record, an_heir_is_held_also_while_it_is_zeroed)
+{
+	struct record_extent e = {.file_block = 0, .block = 20, .count = 4, .region = 0};
+	struct record_inode *heir = NULL, *held = NULL;
+
+	cr_assert_eq(hold(1, 5, &e, 1), 0);
+	cr_assert_eq(record_hand_over(&record, record_find(&record, 1), 2, 6, 0, &heir, NULL), 0);
+	cr_assert_eq(record_begin_order(&record, 0, 20, 4, NULL), 0);
+	cr_expect_eq(record_hold(&record, 2, 6, false, &e, 1, &held, NULL), 0);
+	cr_expect_eq(record_hold(&record, 2, 7, true, &e, 1, &held, NULL), -EUCLEAN, "granted");
+	record_end_order(&record, 0, 20, 4, true);
+	cr_expect_eq(record_hold(&record, 2, 7, true, &e, 1, &held, NULL), 0);
+}
+
 Test(helper_record, remembers_a_contradiction_until_it_is_resolved)
 {
 	const struct record_extent a[] = {{0, 20, 2, 0}}, b[] = {{0, 30, 2, 0}};

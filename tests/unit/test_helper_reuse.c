@@ -21,18 +21,12 @@ static struct rig rig;
 
 static void set_up(void)
 {
-	rig_init(&rig);
-	fake_soft_init(&rig);
-	rig_start(&rig);
-	rig_bring_up(&rig);
+	fake_soft_set_up(&rig);
 }
 
 static void tear_down(void)
 {
-	if (rig.control >= 0)
-		cr_expect_eq(rig_stop(&rig), 0, "the helper ends in good order");
-	fake_soft_deinit();
-	rig_deinit(&rig);
+	fake_soft_tear_down(&rig);
 }
 
 TestSuite(helper_reuse, .init = set_up, .fini = tear_down);
@@ -82,14 +76,8 @@ static void wait_for_readings(unsigned more)
 
 static void restart(uint64_t ino, const struct rig_extent *held, size_t count)
 {
-	cr_assert_eq(rig_stop(&rig), 0);
-	rig_start(&rig);
-	rig_connect(&rig);
-	rig_send_config(&rig);
-	rig_expect_ready(&rig);
-	if (count > 0)
-		rig_send_held(&rig, ino, rig.epoch, held, count);
-	rig_send_plain(&rig, LINK_RESUMED, 0);
+	rig_restart(&rig);
+	rig_resume(&rig, ino, held, count);
 }
 
 /* ---- shown ---- */
@@ -108,6 +96,44 @@ Test(helper_reuse, an_idle_file_that_is_removed_is_free_and_its_blocks_anothers)
 	expect_answer(11, REMOVED, LINK_FREE); /* said again: the first one may have been lost */
 	grant_and_end(12, small, 2, &id, 1);
 	cr_expect_not_null(fake_soft_find(id));
+}
+
+static void wait_for_removal(unsigned id)
+{
+	const struct timespec step = {.tv_nsec = 2000000};
+
+	for (int i = 0; i < 10000 && atomic_load(&fake_soft->leaving) != id; i++)
+		(void)nanosleep(&step, NULL);
+	cr_assert_eq(atomic_load(&fake_soft->leaving), id);
+}
+
+/* The kernel takes its time over a large device, and keeps waiting whoever asks what it is. */
+Test(helper_reuse, nobody_waits_for_a_device_that_is_being_removed)
+{
+	struct link_check check = {.ino = put_le64(11), .flags = put_le32(REMOVED)};
+	struct link_holder h;
+	struct link_plain end;
+	unsigned id;
+
+	learn();
+	grant_and_end(11, small, 2, &id, 1);
+	struct rig_child c = rig_child_start(&rig, false);
+	(void)rig_grant(&rig, 12, RW, &(struct rig_extent){0, 200, 2}, 1);
+	rig_child_wait(&c);
+	atomic_store(&fake_soft->hold_removal, true);
+	check.epoch = put_le64(rig.epoch);
+	rig_send(&rig, &check, sizeof(check), LINK_CHECK, 55);
+	wait_for_removal(id);
+	rig_send_plain(&rig, LINK_HOLDERS, 42);
+	rig_expect(&rig, &h, sizeof(h), LINK_HOLDER);
+	cr_expect_eq((pid_t)get_le32(h.pid), c.pid);
+	rig_expect(&rig, &h, sizeof(h), LINK_HOLDER); /* who has ended, until it is free */
+	cr_expect_eq(get_le64(h.ino), 11);
+	rig_expect(&rig, &end, sizeof(end), LINK_HOLDERS_END);
+	atomic_store(&fake_soft->hold_removal, false);
+	rig_expect(&rig, &check, sizeof(check), LINK_FREE);
+	cr_expect_eq(get_le64(check.ino), 11);
+	rig_child_end(&c);
 }
 
 Test(helper_reuse, nothing_is_taken_unasked)

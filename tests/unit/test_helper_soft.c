@@ -18,18 +18,12 @@ static struct rig rig;
 
 static void set_up(void)
 {
-	rig_init(&rig);
-	fake_soft_init(&rig);
-	rig_start(&rig);
-	rig_bring_up(&rig);
+	fake_soft_set_up(&rig);
 }
 
 static void tear_down(void)
 {
-	if (rig.control >= 0)
-		cr_expect_eq(rig_stop(&rig), 0, "the helper ends in good order");
-	fake_soft_deinit();
-	rig_deinit(&rig);
+	fake_soft_tear_down(&rig);
 }
 
 TestSuite(helper_soft, .init = set_up, .fini = tear_down);
@@ -398,14 +392,8 @@ Test(helper_soft, tells_who_holds_what)
 
 static void restart(const struct rig_extent *held, size_t count)
 {
-	cr_assert_eq(rig_stop(&rig), 0);
-	rig_start(&rig);
-	rig_connect(&rig);
-	rig_send_config(&rig);
-	rig_expect_ready(&rig);
-	if (count > 0)
-		rig_send_held(&rig, 11, rig.epoch, held, count);
-	rig_send_plain(&rig, LINK_RESUMED, 0);
+	rig_restart(&rig);
+	rig_resume(&rig, 11, held, count);
 }
 
 Test(helper_soft, adopts_the_devices_of_held_files)
@@ -431,9 +419,7 @@ Test(helper_soft, makes_what_a_dead_helper_had_not_come_to)
 	cr_assert_eq(rig_stop(&rig), 0);
 	unsigned there = fake_soft_add(true, true, 20, 4);
 	rig_start(&rig);
-	rig_connect(&rig);
-	rig_send_config(&rig);
-	rig_expect_ready(&rig);
+	rig_meet(&rig);
 	rig_send_held(&rig, 11, 1, extents, 2);
 	rig_send_plain(&rig, LINK_RESUMED, 0);
 	rig.epoch = 1;
@@ -473,9 +459,7 @@ Test(helper_soft, a_worker_that_is_started_anew_changes_nothing)
 	struct got first, second;
 
 	attach(&first, 11, small, 2);
-	rig_connect(&rig);
-	rig_send_config(&rig);
-	rig_expect_ready(&rig);
+	rig_meet(&rig);
 	rig_send_held(&rig, 11, rig.epoch, small, 2);
 	rig_send_plain(&rig, LINK_RESUMED, 0);
 	attach(&second, 11, small, 2);

@@ -6,22 +6,8 @@
 #include <stdio.h>
 #include <sys/sysmacros.h>
 
-#include "pool_fixture.h"
+#include "namespace_fixture.h"
 #include "util/cleanup.h"
-
-#define ROOT GM_ROOT_INO
-
-static struct pool pool;
-
-static void setup(void)
-{
-	pool_init(&pool, 64, 1000, true);
-}
-
-static void teardown(void)
-{
-	pool_deinit(&pool);
-}
 
 TestSuite(namespace_links, .init = setup, .fini = teardown);
 
@@ -55,24 +41,9 @@ static int make_node(const char *name, uint32_t mode, dev_t rdev, struct stat *s
 	return ns_mknod(&pool.ns, &pool.rq, &where, mode, rdev, st);
 }
 
-static int unlink_name(uint64_t parent, const char *name)
-{
-	return ns_unlink(&pool.ns, &pool.rq, parent, name, strlen(name));
-}
-
 static int move(const char *from, const char *to, unsigned flags)
 {
-	struct ns_name f = at(ROOT, from), t = at(ROOT, to);
-
-	return ns_rename(&pool.ns, &pool.rq, &f, &t, flags);
-}
-
-static struct stat stat_of(uint64_t ino)
-{
-	struct stat st;
-
-	cr_assert_eq(ns_getattr(&pool.ns, ino, &st), 0);
-	return st;
+	return pool_rename(&pool, ROOT, from, ROOT, to, flags);
 }
 
 static bool is_now(struct timespec t)
@@ -92,25 +63,25 @@ static uint64_t find(const char *name)
 Test(namespace_links, a_file_lives_until_its_last_name_goes)
 {
 	uint64_t d = pool_mkdir(&pool, ROOT, "d"), f = pool_create(&pool, ROOT, "f");
-	struct stat before = stat_of(f), st;
+	struct stat before = pool_stat(&pool, f), st;
 
 	cr_assert_eq(pool_resize(&pool, f, 3 * GM_BLOCK_SIZE), 0);
 	pool_tick(&pool);
 	cr_assert_eq(make_link(f, d, "g"), 0);
-	st = stat_of(f);
+	st = pool_stat(&pool, f);
 	cr_expect_eq(st.st_nlink, 2);
 	cr_expect(is_now(st.st_ctim) && !is_now(st.st_mtim) && !is_now(st.st_atim));
-	st = stat_of(d);
+	st = pool_stat(&pool, d);
 	cr_expect(is_now(st.st_ctim) && is_now(st.st_mtim));
 	pool_tick(&pool);
-	cr_assert_eq(unlink_name(ROOT, "f"), 0);
-	st = stat_of(f);
+	cr_assert_eq(pool_unlink(&pool, ROOT, "f"), 0);
+	st = pool_stat(&pool, f);
 	cr_expect(st.st_nlink == 1 && is_now(st.st_ctim) && !is_now(st.st_mtim));
 	cr_expect_eq(st.st_size, 3 * (off_t)GM_BLOCK_SIZE);
 	cr_expect_eq(before.st_ino, st.st_ino);
 	cr_expect_eq(pool_stats(&pool).used, 3);
 	cr_expect_eq(pool.ns.orphans, 0);
-	cr_assert_eq(unlink_name(d, "g"), 0);
+	cr_assert_eq(pool_unlink(&pool, d, "g"), 0);
 	cr_expect_null(pool_inode(&pool, f));
 	cr_expect_eq(pool_stats(&pool).used, 0);
 }
@@ -122,11 +93,11 @@ Test(namespace_links, with_the_last_name_a_file_in_use_becomes_an_orphan)
 	cr_assert_eq(make_link(f, ROOT, "g"), 0);
 	cr_assert_eq(ns_open(&pool.ns, f), 0);
 	cr_assert_eq(ns_hold(&pool.ns, f), 0);
-	cr_assert_eq(unlink_name(ROOT, "f"), 0);
+	cr_assert_eq(pool_unlink(&pool, ROOT, "f"), 0);
 	cr_expect_eq(pool.ns.orphans, 0);
-	cr_assert_eq(unlink_name(ROOT, "g"), 0);
+	cr_assert_eq(pool_unlink(&pool, ROOT, "g"), 0);
 	cr_expect_eq(pool.ns.orphans, 1);
-	cr_expect_eq(stat_of(f).st_nlink, 0);
+	cr_expect_eq(pool_stat(&pool, f).st_nlink, 0);
 	cr_expect_eq(make_link(f, ROOT, "h"), -ENOENT, "a name does not come back");
 	cr_assert_eq(ns_release(&pool.ns, f), 0);
 	cr_expect_eq(pool.ns.left, f);
@@ -149,7 +120,7 @@ Test(namespace_links, refuses_what_cannot_be_linked)
 	cr_expect_eq(make_link(f, d, long_name), -ENAMETOOLONG);
 	cr_expect_eq(make_link(f, f, "x"), -ENOTDIR);
 	cr_expect_eq(make_link(4711, d, "x"), -ESTALE);
-	cr_expect_eq(stat_of(f).st_nlink, 1);
+	cr_expect_eq(pool_stat(&pool, f).st_nlink, 1);
 }
 
 Test(namespace_links, a_file_has_so_many_names_and_no_more, .timeout = 250)
@@ -164,9 +135,9 @@ Test(namespace_links, a_file_has_so_many_names_and_no_more, .timeout = 250)
 		(void)snprintf(name, sizeof(name), "l%u", n);
 		cr_assert_eq(make_link(f, ROOT, name), 0, "%s", name);
 	}
-	cr_expect_eq(stat_of(f).st_nlink, NS_LINKS_MAX);
+	cr_expect_eq(pool_stat(&pool, f).st_nlink, NS_LINKS_MAX);
 	cr_expect_eq(make_link(f, ROOT, "one more"), -EMLINK);
-	cr_assert_eq(unlink_name(ROOT, "l77"), 0);
+	cr_assert_eq(pool_unlink(&pool, ROOT, "l77"), 0);
 	cr_expect_eq(make_link(f, ROOT, "one more"), 0);
 }
 
@@ -179,13 +150,13 @@ Test(namespace_links, a_rename_between_two_names_of_one_file_does_nothing)
 	cr_expect_eq(move("f", "g", 0), 0);
 	cr_expect_eq(move("f", "g", RENAME_EXCHANGE), 0);
 	cr_expect_eq(move("f", "g", RENAME_NOREPLACE), -EEXIST);
-	cr_expect(find("f") == f && find("g") == f && stat_of(f).st_nlink == 2);
-	cr_expect_not(is_now(stat_of(f).st_ctim));
-	cr_expect_not(is_now(stat_of(ROOT).st_mtim));
+	cr_expect(find("f") == f && find("g") == f && pool_stat(&pool, f).st_nlink == 2);
+	cr_expect_not(is_now(pool_stat(&pool, f).st_ctim));
+	cr_expect_not(is_now(pool_stat(&pool, ROOT).st_mtim));
 	g = pool_create(&pool, ROOT, "h");
 	cr_expect_eq(move("h", "g", 0), 0);
 	cr_expect(find("f") == f && find("g") == g && find("h") == 0);
-	cr_expect(stat_of(f).st_nlink == 1 && is_now(stat_of(f).st_ctim));
+	cr_expect(pool_stat(&pool, f).st_nlink == 1 && is_now(pool_stat(&pool, f).st_ctim));
 	cr_expect_eq(pool.ns.orphans, 0);
 }
 
@@ -201,7 +172,7 @@ Test(namespace_links, a_symlink_keeps_its_text)
 	memset(longest, 'x', GM_TARGET_MAX);
 	cr_assert_eq(make_symlink(ROOT, "s", "../a b", &s), 0);
 	cr_assert_eq(make_symlink(ROOT, "l", longest, &l), 0);
-	st = stat_of(s);
+	st = pool_stat(&pool, s);
 	cr_expect(st.st_mode == (S_IFLNK | 0777) && st.st_size == 6 && st.st_nlink == 1);
 	cr_expect_eq(st.st_blocks, 0);
 	cr_expect_eq(make_link(s, ROOT, "t"), 0, "a symlink may have several names, too");
@@ -261,7 +232,7 @@ Test(namespace_links, targets_draw_on_the_metadatas_room)
 	pool_reopen(&pool, false);
 	for (unsigned n = 0; n < made; n++) {
 		(void)snprintf(name, sizeof(name), "s%u", n);
-		cr_assert_eq(unlink_name(ROOT, name), 0);
+		cr_assert_eq(pool_unlink(&pool, ROOT, name), 0);
 	}
 	store_get_stats(pool.store, &after);
 	cr_expect_eq(after.image_bytes, before.image_bytes);
@@ -288,7 +259,7 @@ Test(namespace_links, nodes_are_what_they_were_made)
 		(void)snprintf(name, sizeof(name), "n%zu", n);
 		cr_assert_eq(make_node(name, cases[n].mode, cases[n].rdev, &st), 0);
 		pool_reopen(&pool, n % 2);
-		st = stat_of(st.st_ino);
+		st = pool_stat(&pool, st.st_ino);
 		cr_expect(st.st_mode == cases[n].mode && st.st_rdev == cases[n].kept, "%zu", n);
 		cr_expect(st.st_nlink == 1 && st.st_size == 0 && st.st_blocks == 0);
 	}
@@ -344,7 +315,8 @@ Test(namespace_links, what_a_setgid_directory_passes_on)
 
 	cr_assert_eq(ns_setattr(&pool.ns, &pool.rq, d, &c, &st), 0);
 	cr_assert_eq(make_symlink(d, "s", "t", &s), 0);
-	cr_expect(stat_of(s).st_gid == 77 && stat_of(s).st_mode == (S_IFLNK | 0777));
+	cr_expect(pool_stat(&pool, s).st_gid == 77 &&
+		  pool_stat(&pool, s).st_mode == (S_IFLNK | 0777));
 	cr_assert_eq(ns_mknod(&pool.ns, &pool.rq, &where, S_IFIFO | 0640, 0, &st), 0);
 	cr_expect(st.st_gid == 77 && st.st_mode == (S_IFIFO | 0640));
 }

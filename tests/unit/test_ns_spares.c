@@ -5,24 +5,10 @@
 #include <errno.h>
 
 #include "fuse/ns_internal.h"
-#include "pool_fixture.h"
+#include "namespace_fixture.h"
 #include "util/cleanup.h"
 
-#define ROOT GM_ROOT_INO
-#define MIB  (1ULL << 20)
 #define USER 1000U
-
-static struct pool pool;
-
-static void setup(void)
-{
-	pool_init(&pool, 64, 1000, true);
-}
-
-static void teardown(void)
-{
-	pool_deinit(&pool);
-}
 
 TestSuite(ns_spares, .init = setup, .fini = teardown);
 

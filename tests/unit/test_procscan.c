@@ -341,34 +341,34 @@ Test(procscan_real, sees_the_descriptors_of_a_thread_that_has_a_table_of_its_own
 	child_end(&c);
 }
 
+/* The test has the file open itself, and the child maps it. */
+static void expect_no_uses(const struct scan_options *options)
+{
+	_cleanup_fd_ int fd = open(path, O_RDWR | O_CLOEXEC);
+	struct scan_result result = SCAN_RESULT_NULL;
+
+	cr_assert_geq(fd, 0);
+	cr_assert_eq(procscan_run(options, &result), 0);
+	cr_expect_eq(result.use_count, 0);
+	scan_result_deinit(&result);
+}
+
 Test(procscan_real, leaves_out_itself_and_the_supervisor)
 {
 	struct child c = child_start(map_and_close);
-	int fd = open(path, O_RDWR | O_CLOEXEC);
-	const struct scan_options options = {
-		.targets = &target, .target_count = 1, .supervisor = c.pid};
-	struct scan_result result = SCAN_RESULT_NULL;
 
-	cr_assert_eq(procscan_run(&options, &result), 0);
-	cr_expect_eq(result.use_count, 0);
-	scan_result_deinit(&result);
+	expect_no_uses(
+		&(struct scan_options){.targets = &target, .target_count = 1, .supervisor = c.pid});
 	child_end(&c);
-	close(fd);
 }
 
 Test(procscan_real, leaves_out_who_reads_the_counts)
 {
 	struct child c = child_start(map_and_close);
-	int fd = open(path, O_RDWR | O_CLOEXEC);
-	const struct scan_options options = {
-		.targets = &target, .target_count = 1, .reader = c.pid};
-	struct scan_result result = SCAN_RESULT_NULL;
 
-	cr_assert_eq(procscan_run(&options, &result), 0);
-	cr_expect_eq(result.use_count, 0);
-	scan_result_deinit(&result);
+	expect_no_uses(
+		&(struct scan_options){.targets = &target, .target_count = 1, .reader = c.pid});
 	child_end(&c);
-	close(fd);
 }
 
 /* Children of the "supervisor" (this process): the worker is left out, another one is not. */

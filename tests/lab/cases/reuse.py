@@ -204,13 +204,18 @@ def descriptor_in_flight(host):
     host.next_owner('one whose descriptor went with the socket')
 
 
-def pages_in_a_pipe(host):
+def leave_pages_in_a_pipe(host, secret):
+    """A removed file whose VM has ended, pages of which are in a pipe still. Returns its end to read from."""
     out, into = os.pipe()
-    vm = Actor(vmm(host.library, host.make('vm', OWNER), 'secret in a pipe',
-                   lambda _, address: vmsplice(into, address, PINNED)), OWNER)
+    vm = Actor(vmm(host.library, host.make('vm', OWNER), secret, lambda _, address: vmsplice(into, address, PINNED)), OWNER)
     os.close(into)
     vm.kill()
     host.remove()
+    return out
+
+
+def pages_in_a_pipe(host):
+    out = leave_pages_in_a_pipe(host, 'secret in a pipe')
     host.stays('one whose pages are in a pipe')
     kill_helper(host)
     host.stays('so after a new helper: one whose pages are in a pipe')
@@ -524,12 +529,7 @@ def reuse(host):
 
 def same_owner(host):
     """What somebody may still reach is a file's of the same user, and never another's."""
-    out, into = os.pipe()
-    vm = Actor(vmm(host.library, host.make('vm', OWNER), 'secret of the first one',
-                   lambda _, address: vmsplice(into, address, PINNED)), OWNER)
-    os.close(into)
-    vm.kill()
-    host.remove()
+    out = leave_pages_in_a_pipe(host, 'secret of the first one')
     host.stays('with --reuse=same-owner: one whose pages are in a pipe')
     spare = host.pool.status()['blocks']['spare']
     host.lab.check(spare * BLOCK == host.room, 'status says that somebody may have it', str(spare))

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT
+/*
+ * fallocate and lseek: blocks are taken, punched and found, and a punch waits until its ends are
+ * zeroed.
+ */
+#include <linux/falloc.h>
+
+#include "ops_fixture.h"
+#include "util/cleanup.h"
+
+TestSuite(ops, .init = ops_setup, .fini = ops_teardown);
+
+#define PUNCH (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
+
+static void send_fallocate(uint64_t ino, uint32_t mode, uint64_t offset, uint64_t length)
+{
+	struct fuse_fallocate_in in = {.mode = mode, .offset = offset, .length = length};
+
+	send_request(FUSE_FALLOCATE, ino, &in, sizeof(in), NULL, 0);
+}
+
+static int call_lseek(uint64_t ino, uint64_t offset, uint32_t whence)
+{
+	struct fuse_lseek_in in = {.offset = offset, .whence = whence};
+
+	return call(FUSE_LSEEK, ino, &in, sizeof(in), NULL, 0);
+}
+
+static uint64_t make_sized(const char *name, uint64_t size)
+{
+	uint64_t ino = pool_create(&pool, ROOT, name);
+
+	cr_assert_eq(pool_resize(&pool, ino, size), 0);
+	pool_clean(&pool, ino);
+	return ino;
+}
+
+Test(ops, allocates_punches_and_seeks)
+{
+	const struct fuse_lseek_out *found = (const void *)reply.data;
+	uint64_t f = pool_create(&pool, ROOT, "f"), at;
+
+	send_fallocate(f, 0, 0, 8 * MIB);
+	expect_reply(0);
+	cr_expect_eq(pool_inode(&pool, f)->attr.size, 8 * MIB);
+	send_fallocate(f, PUNCH, 2 * MIB, 4 * MIB);
+	expect_reply(0);
+	cr_expect_eq(zeroed.count, 0, "whole blocks");
+	cr_expect_eq(call_lseek(f, 0, SEEK_HOLE), 0);
+	cr_expect_eq(found->offset, 2 * MIB);
+	cr_expect_eq(call_lseek(f, 3 * MIB, SEEK_DATA), 0);
+	cr_expect_eq(found->offset, 6 * MIB);
+	cr_expect_eq(call_lseek(f, 8 * MIB, SEEK_HOLE), -ENXIO);
+	send_fallocate(f, FALLOC_FL_KEEP_SIZE, 0, 10 * MIB);
+	expect_reply(0);
+	cr_expect_eq(inode_blocks(pool_inode(&pool, f)), 5);
+	cr_expect_eq(pool_inode(&pool, f)->attr.size, 8 * MIB);
+	send_fallocate(f, 0, 0, 1ULL << 40);
+	expect_reply(-ENOSPC);
+	cr_expect_not(ops_next_deadline(&ops, &at));
+}
+
+Test(ops, fallocates_in_no_other_way)
+{
+	static const uint32_t modes[] = {FALLOC_FL_ZERO_RANGE, FALLOC_FL_COLLAPSE_RANGE,
+		FALLOC_FL_INSERT_RANGE, FALLOC_FL_UNSHARE_RANGE, FALLOC_FL_PUNCH_HOLE,
+		FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, PUNCH | FALLOC_FL_UNSHARE_RANGE,
+		1U << 31};
+	uint64_t f = make_sized("f", 8 * MIB);
+
+	for (size_t n = 0; n < ARRAY_SIZE(modes); n++) {
+		send_fallocate(f, modes[n], 0, 2 * MIB);
+		expect_reply(-EOPNOTSUPP);
+	}
+	cr_expect_eq(inode_blocks(pool_inode(&pool, f)), 4);
+}
+
+Test(ops, waits_with_a_punch_until_its_ends_are_zeroed)
+{
+	uint64_t f = make_sized("f", 8 * MIB);
+
+	send_fallocate(f, PUNCH, MIB, 6 * MIB);
+	cr_expect_eq(reply.count, 0);
+	cr_expect(zeroed.count == 1 && zeroed.ino == f && zeroed.range_count == 2);
+	cr_expect(zeroed.ranges[0].offset == MIB && zeroed.ranges[0].length == MIB);
+	cr_expect(zeroed.ranges[1].offset == 6 * MIB && zeroed.ranges[1].length == MIB);
+	cr_expect_eq(inode_blocks(pool_inode(&pool, f)), 4, "nothing is freed before");
+	ops_take_zeroed(&ops, 77, 0);
+	cr_expect_eq(reply.count, 0, "not his");
+	ops_take_zeroed(&ops, 1, 0);
+	expect_reply(0);
+	cr_expect_eq(inode_blocks(pool_inode(&pool, f)), 2);
+	cr_expect_eq(zeroed.cancelled, 0);
+}
+
+Test(ops, frees_nothing_when_the_ends_of_a_punch_can_not_be_zeroed)
+{
+	uint64_t f = make_sized("f", 8 * MIB);
+
+	send_fallocate(f, PUNCH, MIB, 7 * MIB);
+	cr_expect_eq(zeroed.range_count, 1, "it ends with the file");
+	ops_take_zeroed(&ops, 1, -EUCLEAN);
+	expect_reply(-EUCLEAN);
+	send_fallocate(f, PUNCH, MIB, 7 * MIB);
+	ops_expire(&ops, deadline());
+	expect_reply(-EIO);
+	cr_expect_eq(zeroed.cancelled, 1);
+	send_fallocate(f, PUNCH, MIB, 7 * MIB);
+	cr_assert_eq(ns_hold(&pool.ns, f), 0); /* which the grants see to that it does not happen */
+	ops_take_zeroed(&ops, 3, 0);
+	expect_reply(-EBUSY);
+	cr_expect_eq(inode_blocks(pool_inode(&pool, f)), 4);
+}
+
+Test(ops, waits_with_a_punch_until_the_helper_has_looked)
+{
+	uint64_t f = make_held("f", 8 * MIB);
+
+	pool_clean(&pool, f);
+	send_fallocate(f, PUNCH, MIB, 6 * MIB);
+	cr_expect(reply.count == 0 && zeroed.count == 0);
+	cr_expect(checked_count == 1 && checked[0] == f && check_flags[0] == LINK_CHECK_TAKE);
+	ops_recheck(&ops, f, true);
+	expect_reply(-EBUSY);
+	send_fallocate(f, PUNCH, MIB, 6 * MIB);
+	cr_assert_eq(ns_unhold(&pool.ns, f), 0);
+	ops_recheck(&ops, f, false);
+	cr_expect(reply.count == 0 && zeroed.count == 1, "the next wait");
+	ops_take_zeroed(&ops, 1, 0);
+	expect_reply(0);
+	cr_expect_eq(inode_blocks(pool_inode(&pool, f)), 2);
+}
+
+Test(ops, waits_with_an_allocation_for_the_blocks_of_the_dead)
+{
+	uint64_t a = make_held("a", 10 * MIB), f = pool_create(&pool, ROOT, "f");
+	uint64_t all = pool_stats(&pool).data * GM_BLOCK_SIZE;
+
+	cr_assert_eq(call_name(FUSE_UNLINK, ROOT, "a"), 0);
+	send_fallocate(f, FALLOC_FL_KEEP_SIZE, 0, all);
+	cr_expect_eq(reply.count, 0);
+	cr_assert_eq(ns_unhold(&pool.ns, a), 0);
+	ops_recheck(&ops, a, false);
+	expect_reply(0);
+	cr_expect_eq(inode_blocks(pool_inode(&pool, f)), all / GM_BLOCK_SIZE);
+}
