@@ -170,11 +170,7 @@ static void expect_no_grant(uint64_t ino, const struct rig_extent *extents, size
 
 static void restart(uint64_t ino, const struct rig_extent *held, size_t count)
 {
-	cr_assert_eq(rig_stop(&rig), 0);
-	rig_start(&rig);
-	rig_connect(&rig);
-	rig_send_config(&rig);
-	rig_expect_ready(&rig);
+	rig_restart(&rig);
 	rig_send_held(&rig, ino, rig.epoch, held, count);
 	rig_send_plain(&rig, LINK_RESUMED, 0);
 }
@@ -427,9 +423,7 @@ Test(helper_contents, the_next_worker_gets_the_same)
 {
 	const struct got before = get(STORE, small, 2);
 
-	rig_connect(&rig);
-	rig_send_config(&rig);
-	rig_expect_ready(&rig);
+	rig_meet(&rig);
 	rig_send_held(&rig, STORE, rig.epoch, small, 2);
 	rig_send_plain(&rig, LINK_RESUMED, 0);
 	const struct got g = get(STORE, small, 2);
@@ -446,9 +440,7 @@ Test(helper_contents, a_worker_that_goes_while_its_device_is_made)
 	ask(STORE, 0, small, 2);
 	while (!atomic_load(&fake_soft->waits))
 		(void)nanosleep(&step, NULL);
-	rig_connect(&rig);
-	rig_send_config(&rig);
-	rig_expect_ready(&rig);
+	rig_meet(&rig);
 	rig_send_held(&rig, STORE, rig.epoch, small, 2);
 	rig_send_plain(&rig, LINK_RESUMED, 0);
 	ask(STORE, 0, small, 2);
