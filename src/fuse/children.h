@@ -20,7 +20,7 @@ struct child {
 	struct process process;
 	int link;                          /* owned */
 	bool serving;                      /* it has said so */
-	char words[256];                   /* the last sentence that it could not go on for; "" */
+	char words[256]; /* the last sentence that it could not go on for; "" */
 	uint64_t deaths[CHILD_DEATHS_MAX]; /* the latest ones, milliseconds */
 	unsigned death_count;
 };
