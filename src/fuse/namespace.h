@@ -225,7 +225,8 @@ int ns_removexattr(
 int ns_getxattr(const struct namespace *ns, uint64_t ino, const char *name, const void **ret,
 	size_t *length);
 
-/* Each with its NUL, malloc'ed. privileged: "trusted." names as well. Quotas are never listed. */
+/* Each with its NUL, malloc'ed. privileged: "trusted." names as well. Neither quotas nor the mark
+ * are listed. */
 int ns_listxattr(
 	const struct namespace *ns, uint64_t ino, bool privileged, char **ret, size_t *size);
 

@@ -189,7 +189,8 @@ int ns_getxattr(const struct namespace *ns, uint64_t ino, const char *name, cons
 
 /*
  * "trusted." is for who could read it, and a quota is a limit of this place: who copies a tree must
- * not be told of it, or he would carry it elsewhere, or fail to.
+ * not be told of it, or he would carry it elsewhere, or fail to. The mark of files with content is
+ * no attribute that is stored, and is not listed for the same reason: rsync -X would take it away.
  */
 static bool is_listed(const struct xattr *x, bool privileged)
 {
@@ -206,8 +207,7 @@ int ns_listxattr(
 	const struct namespace *ns, uint64_t ino, bool privileged, char **ret, size_t *size)
 {
 	const struct xattr *first = xattrs_first(ns_meta(ns), ino);
-	const bool marked = is_marked(ns, ino);
-	size_t room = marked ? sizeof(XATTR_IO) : 0, at = 0;
+	size_t room = 0, at = 0;
 	char *names;
 
 	for (const struct xattr *x = first; x; x = x->next)
@@ -215,10 +215,6 @@ int ns_listxattr(
 	names = malloc(room + 1);
 	if (!names)
 		return -ENOMEM;
-	if (marked) {
-		memcpy(names, XATTR_IO, sizeof(XATTR_IO));
-		at = sizeof(XATTR_IO);
-	}
 	for (const struct xattr *x = first; x; x = x->next) {
 		if (!is_listed(x, privileged))
 			continue;
