@@ -128,8 +128,12 @@ static_assert(sizeof(struct gm_stamp) == 128, "format");
 #define GM_INODE_EXPORTED (1ULL << 1) /* it has a device node with its owner and mode; held as well */
 /* it has memory that was another file's in this boot, which may be dirty although devices are over it; held as well */
 #define GM_INODE_INHERITED (1ULL << 2)
-#define GM_INODE_FLAGS_KNOWN (GM_INODE_HELD | GM_INODE_EXPORTED | GM_INODE_INHERITED)
-#define GM_INODE_FLAGS_OF_BOOT GM_INODE_FLAGS_KNOWN /* none outlives the boot */
+/* Files: it has content, in pieces of the content store, and no memory of its own. Directories: what is made in them. */
+#define GM_INODE_IO (1ULL << 3)
+/* The content store: the one file without a name whose blocks hold what files with content have. */
+#define GM_INODE_CONTENTS (1ULL << 4)
+#define GM_INODE_FLAGS_OF_BOOT (GM_INODE_HELD | GM_INODE_EXPORTED | GM_INODE_INHERITED) /* none outlives the boot */
+#define GM_INODE_FLAGS_KNOWN (GM_INODE_FLAGS_OF_BOOT | GM_INODE_IO | GM_INODE_CONTENTS)
 
 struct gm_inode {
 	gm_le64 ino; /* also the FUSE node id; 1 is the root; never used twice */
@@ -154,7 +158,7 @@ struct gm_inode {
 	gm_le32 rdev_minor; /* device nodes: at most GM_RDEV_MINOR_MAX; else 0 */
 	uint8_t reserved_policy[8]; /* NUMA policy, node */
 	uint8_t reserved_quota[16]; /* limits of other things than bytes, which are an attribute */
-	uint8_t reserved_subblock[16]; /* 4 KiB sub-block storage of small I/O files */
+	uint8_t reserved_subblock[16]; /* set aside for 4 KiB storage of files, which took pieces instead */
 	uint8_t reserved[32];
 };
 static_assert(sizeof(struct gm_inode) == 192, "format");
@@ -199,6 +203,21 @@ struct gm_extent {
 };
 static_assert(sizeof(struct gm_extent) == 32, "format");
 
+/* Files with content: a unit is a page; the content store's file has so many a block. */
+#define GM_UNIT_SHIFT	   12U
+#define GM_UNIT_SIZE	   (1U << GM_UNIT_SHIFT)
+#define GM_UNITS_PER_BLOCK (1U << (GM_BLOCK_SHIFT - GM_UNIT_SHIFT))
+
+/* A run of a file's content, in units. */
+struct gm_piece {
+	gm_le64 ino;	    /* a regular file with GM_INODE_IO */
+	gm_le64 file_unit;  /* file offset / unit size */
+	gm_le64 store_unit; /* offset in the content store's file / unit size */
+	gm_le32 count;
+	gm_le32 reserved;
+};
+static_assert(sizeof(struct gm_piece) == 32, "format");
+
 /* The text of a symlink. An inode's size says how long it is. */
 struct gm_target {
 	gm_le64 ino;	/* a symlink */
@@ -226,6 +245,8 @@ enum gm_section_type {
 	GM_SECTION_TARGETS = 10, /* struct gm_target with text, by ascending ino */
 	/* number for what is to come; refused by this version */
 	GM_SECTION_EXPORTS = 11,
+	/* and again only if it has records */
+	GM_SECTION_PIECES = 12, /* struct gm_piece, by ascending (ino, file_unit) */
 };
 
 /*
@@ -297,7 +318,9 @@ enum gm_record_type { /* what the change was; its effect is in the items alone *
 	GM_RECORD_MKNOD = 14,
 	GM_RECORD_XATTR = 15,
 	GM_RECORD_FALLOCATE = 16,
-	GM_RECORD_TYPE_LAST = GM_RECORD_FALLOCATE,
+	GM_RECORD_WRITE = 17,	 /* to a file with content */
+	GM_RECORD_CONTENTS = 18, /* the content store is made, gets blocks or gives some back */
+	GM_RECORD_TYPE_LAST = GM_RECORD_CONTENTS,
 };
 
 struct gm_record {
@@ -317,7 +340,7 @@ static_assert(sizeof(struct gm_record) == 64, "format");
 
 enum gm_item_type {
 	GM_ITEM_INODE = 1,	     /* struct gm_inode: made, or replaced whole */
-	GM_ITEM_INODE_REMOVED = 2,   /* struct gm_ino; it owns no extents by then */
+	GM_ITEM_INODE_REMOVED = 2,   /* struct gm_ino; it owns no extents or pieces by then */
 	GM_ITEM_DIRENT = 3,	     /* struct gm_dirent and name: made */
 	GM_ITEM_DIRENT_REMOVED = 4,  /* struct gm_dirent_key */
 	GM_ITEM_EXTENT = 5,	     /* struct gm_extent: free blocks are now the file's */
@@ -331,6 +354,9 @@ enum gm_item_type {
 	GM_ITEM_EXPORT = 12,
 	GM_ITEM_EXPORT_REMOVED = 13,
 	GM_ITEM_FREEZE = 14,
+	/* known again */
+	GM_ITEM_PIECE = 15,	    /* struct gm_piece: free units of the content store are now the file's */
+	GM_ITEM_PIECE_REMOVED = 16, /* struct gm_piece: they are free */
 };
 
 struct gm_item {

@@ -103,7 +103,7 @@ class Demo:
         self.pool = f'{directory}/pool'
         self.mount = f'{directory}/mnt'
         self.vm0 = f'{self.mount}/vm0'
-        self.state = f'{directory}/state'
+        self.state = f'{self.mount}/vm0.state'
         self.kernel = newest_debian_kernel()
         self.seed = secrets.randbits(64)
         self.console = Console(story.guest_says)
@@ -176,10 +176,12 @@ class Demo:
                          f'the guest will run under {self.accel}')
 
     def make_pool(self):
-        self.story.step('Mount a pool of 1 GiB and make a file in it that will be the memory of a VM')
+        self.story.step('Mount a pool of 1 GiB, and make a file in it that will be the memory of a VM and one for its device state')
         os.mkdir(self.mount)
         self.start_daemons(f'file:{self.pool},size={POOL_MIB}M')
         self.run('truncate', '-s', f'{VM_MIB}M', self.vm0)
+        self.run('touch', self.state)
+        self.run('setfattr', '-n', 'user.guestmemfs.io', '-v', '1', self.state)
         self.show()
         self.story.claim(os.stat(self.vm0).st_size == VM_MIB * MIB, f'vm0 has {VM_MIB} MiB')
 
@@ -214,7 +216,7 @@ class Demo:
                          f'every word of the {PATTERN_MIB} MiB is right')
 
     def save(self, guest):
-        self.story.step('Save the state of CPUs and devices, and end QEMU')
+        self.story.step('Save the state of CPUs and devices into the pool, and end QEMU')
         guest.save(self.state)
         guest.quit()
         size = os.stat(self.state).st_size
@@ -250,7 +252,7 @@ class Demo:
                          f'vm0 is there: inode {ino}, {VM_MIB} MiB')
 
     def resume(self):
-        self.story.step('Resume the guest in a new QEMU, from its saved state and the memory in vm0')
+        self.story.step('Resume the guest in a new QEMU, from its saved state and its memory, both in the pool')
         last = self.ticks_saved[-1]
         guest = self.start_guest('second', self.vm0, '-incoming', 'defer', wrapper=RUN)
         guest.take_in(self.state)
@@ -293,7 +295,7 @@ class Demo:
 
     def end(self):
         self.story.step('Take the file away, unmount, and check the metadata')
-        self.run('rm', self.vm0)
+        self.run('rm', self.vm0, self.state)
         pids = self.daemons()
         self.run('umount', self.mount)
         self.story.claim(wait_until(lambda: all(map(is_gone, pids.values())), 20), 'all processes have ended')

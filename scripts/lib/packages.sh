@@ -10,7 +10,7 @@ packages_demo_local=(
     gcc libc6-dev meson ninja-build pkg-config
     libfuse3-dev libxxhash-dev libjson-c-dev libcriterion-dev libdaxctl-dev libndctl-dev
     libcap-ng-dev libseccomp-dev
-    fuse3 mount util-linux python3
+    fuse3 mount util-linux python3 attr
     qemu-system-x86 linux-image-amd64 cpio
 )
 
@@ -24,7 +24,7 @@ packages_demo=(
 packages_test=(
     "${packages_demo[@]}"
     g++ libclang-rt-14-dev
-    python3-pytest gdb attr acl
+    python3-pytest gdb acl rsync
     systemd dbus
 )
 

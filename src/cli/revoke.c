@@ -25,6 +25,11 @@ static int explain(const char *path, int error, struct problem *why)
 	case ENOTTY:
 		return problem(why, error,
 			"%s is not a file of a guestmemfs mount that knows how to revoke", path);
+	case EMEDIUMTYPE:
+		return problem(why, error,
+			"%s is a file with content (user.guestmemfs.io), which has no memory to "
+			"revoke",
+			path);
 	case EPERM:
 		return problem(why, error, "%s: only root and the file's owner may do that", path);
 	case EBUSY:

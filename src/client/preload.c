@@ -91,6 +91,8 @@ static void *guest_mmap(void *addr, size_t length, int prot, int flags, int fd, 
 	void *p = MAP_FAILED;
 
 	int r = attach(fd, &a);
+	if (r == -EMEDIUMTYPE) /* a file with content is mapped as any other file is */
+		return kernel_mmap(addr, length, prot, flags, fd, offset);
 	if (r == 0) {
 		p = gm_map(a, addr, (uint64_t)offset, length, prot, flags & FLAGS_HONOURED);
 		if (p == MAP_FAILED)

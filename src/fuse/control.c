@@ -187,6 +187,8 @@ static void answer_extents(struct control *k, struct client *c, uint64_t ino)
 		refuse(k, c, ENOENT, "there is no such inode");
 	else if (!S_ISREG(inode->attr.mode))
 		refuse(k, c, EINVAL, "only regular files have extents");
+	else if (inode_has_content(inode))
+		refuse(k, c, EINVAL, "it is a file with content, which has no memory of its own");
 	else
 		answer(k, c, status_make_extents(k->status, inode));
 }
@@ -251,6 +253,11 @@ static void ask_export(struct control *k, struct client *c, uint64_t ino, uint64
 		refuse(k, c, EOPNOTSUPP,
 			"only files on soft regions have devices of their own that can be "
 			"exported");
+		return;
+	}
+	if (ns_has_content(k->ns, ino)) {
+		refuse(k, c, EMEDIUMTYPE,
+			"it is a file with content, which has no memory of its own");
 		return;
 	}
 	if (has_hole(k, ino, &hole)) {

@@ -71,9 +71,25 @@ void grants_drop_waiting(struct grants *g, struct waiting *w)
 	free(w);
 }
 
+void grants_drop_clients(struct grants *g)
+{
+	struct waiting *w, *next;
+
+	for (w = TAILQ_FIRST(&g->waiting); w; w = next) {
+		next = TAILQ_NEXT(w, link);
+		w->at = 0;
+		if (!STAILQ_FIRST(&w->requests)->clean)
+			grants_drop_waiting(g, w);
+	}
+}
+
 static void refuse(struct grants *g, uint64_t ino, const struct request *rq, int error)
 {
-	if (rq->access)
+	if (rq->clean && ino == g->contents.ino)
+		grants_fail_contents(g, error);
+	else if (rq->clean)
+		g->config.cleaned(g->config.data, ino, error);
+	else if (rq->access)
 		grants_send_refuse(&g->outbox, rq->id, error, grants_reason_of(error));
 	else
 		g->config.exported(g->config.data, ino, error, grants_reason_of(error), NULL);
@@ -106,7 +122,11 @@ static void grant_all(struct grants *g, struct waiting *w)
 	STAILQ_FOREACH (rq, &w->requests, link) {
 		int r = 0;
 
-		if (rq->access)
+		if (rq->clean && w->ino == g->contents.ino)
+			r = grants_send_fetch(g, w->ino);
+		else if (rq->clean)
+			g->config.cleaned(g->config.data, w->ino, 0);
+		else if (rq->access)
 			r = grant(g, w->ino, rq);
 		else
 			grants_begin_export(g, w->ino, &rq->asker);
@@ -116,15 +136,23 @@ static void grant_all(struct grants *g, struct waiting *w)
 	grants_drop_waiting(g, w);
 }
 
-/* The file if it may be granted at all; it may have been removed since the ticket was made. */
-static const struct inode *find_file(const struct grants *g, uint64_t ino)
+/* The content store is waited for by the worker, and granted to no client. */
+static const struct inode *find_waited(const struct grants *g, uint64_t ino)
 {
 	const struct inode *inode = meta_inode(g->meta, ino);
 
-	return inode && S_ISREG(inode->attr.mode) ? inode : NULL;
+	return inode && inode_has_memory(inode) ? inode : NULL;
 }
 
-static bool may_grant_now(const struct grants *g, const struct inode *inode)
+/* The file if it may be granted at all; it may have been removed since the ticket was made. */
+static const struct inode *find_file(const struct grants *g, uint64_t ino)
+{
+	const struct inode *inode = find_waited(g, ino);
+
+	return inode && !inode_is_contents(inode) ? inode : NULL;
+}
+
+bool grants_may_send_now(const struct grants *g, const struct inode *inode)
 {
 	return meta_is_clean(g->meta, inode) && !scrub_touches(&g->scrub, inode) &&
 	       !grants_is_zeroing(g, inode->attr.ino);
@@ -148,7 +176,7 @@ static bool is_ordered_to_end(const struct inode *inode, uint64_t at)
  */
 static bool advance_waiting(struct grants *g, struct waiting *w)
 {
-	const struct inode *inode = find_file(g, w->ino);
+	const struct inode *inode = find_waited(g, w->ino);
 
 	if (!inode || store_is_frozen(g->config.ns->store)) {
 		refuse_all(g, w, inode ? -EBUSY : -ESTALE);
@@ -211,6 +239,7 @@ void grants_advance(struct grants *g)
 {
 	if (!g->ready)
 		return;
+	grants_advance_contents(g);
 	while (advance_next(g))
 		continue;
 	/* In the background one order at a time, so that there is always room for one that somebody
@@ -279,6 +308,17 @@ int grants_export(struct grants *g, uint64_t ino, const struct asker *asker)
 	return wait_for_scrub(g, ino, &rq); /* at once, in grants_advance(), if it is clean */
 }
 
+int grants_clean(struct grants *g, uint64_t ino)
+{
+	const struct request rq = {.clean = true};
+	struct waiting *w;
+
+	TAILQ_FOREACH (w, &g->waiting, link)
+		if (w->ino == ino)
+			return 0;
+	return wait_for_scrub(g, ino, &rq);
+}
+
 /* ---- what comes ---- */
 
 int grants_redeem(struct grants *g, const struct link_redeem *m)
@@ -300,7 +340,7 @@ int grants_redeem(struct grants *g, const struct link_redeem *m)
 		r = -ESTALE;
 	else if (store_is_frozen(g->config.ns->store))
 		r = -EBUSY;
-	else if (may_grant_now(g, inode))
+	else if (grants_may_send_now(g, inode))
 		r = grant(g, ino, &rq);
 	else
 		r = wait_for_scrub(g, ino, &rq);
@@ -326,7 +366,7 @@ int grants_take_done(struct grants *g, const struct link_done *m)
 	if (r == 0)
 		return 0;
 	for (w = TAILQ_FIRST(&g->waiting); w; w = next) {
-		const struct inode *inode = find_file(g, w->ino);
+		const struct inode *inode = find_waited(g, w->ino);
 
 		next = TAILQ_NEXT(w, link);
 		if (inode && scrub_order_touches(&order, inode))
@@ -437,6 +477,8 @@ struct grants *grants_free(struct grants *g)
 	if (!g)
 		return NULL;
 	grants_drop_link(g);
+	while (!TAILQ_EMPTY(&g->waiting))
+		grants_drop_waiting(g, TAILQ_FIRST(&g->waiting));
 	grants_drop_zeroings(g);
 	epochs_deinit(&g->epochs);
 	free(g);

@@ -25,6 +25,13 @@ struct tickets;
 
 #define GRANTS_WAITING_MAX 4096U /* requests that wait for scrubbing, in all */
 
+/* A run of the content store, in a device, in blocks. */
+struct grants_part {
+	uint64_t file_block;
+	uint64_t device_block;
+	uint64_t count;
+};
+
 struct grants_config {
 	struct namespace *ns; /* these two outlive the grants */
 	struct tickets *tickets;
@@ -50,6 +57,14 @@ struct grants_config {
 	/* The answer to grants_zero(): 0, or a negative errno. Called from grants_advance() and
 	 * grants_serve() only. */
 	void (*zeroed)(void *data, uint64_t id, int error);
+	/* The answer to grants_clean(): 0, or -EIO, or -EBUSY: the pool was frozen. */
+	void (*cleaned)(void *data, uint64_t ino, int error);
+	/*
+	 * What grants_fetch_contents() brings: a call for each run, with a descriptor that is the
+	 * callee's to close, and then contents_given() with 0 or a negative errno.
+	 */
+	void (*contents_part)(void *data, const struct grants_part *part, int fd);
+	void (*contents_given)(void *data, int error);
 	void *data;
 	uint64_t scrub_rate; /* see scrub.h */
 	/* In a crash kernel nothing that was held is ever free: no device was stopped by the panic.
@@ -149,8 +164,22 @@ int grants_revoke(
 int grants_zero(struct grants *g, uint64_t ino, const struct ns_range *ranges, unsigned count,
 	uint64_t *id);
 
+/*
+ * Has all blocks of the content store zeroed that are not clean; cleaned() brings the answer, from
+ * grants_advance() or grants_serve(). Without a helper it waits for one. Asking again before the
+ * answer does nothing. -ENOMEM.
+ */
+int grants_clean(struct grants *g, uint64_t ino);
+
 /* Nobody waits for it any more. What was ordered of it may still be done. */
 void grants_cancel_zero(struct grants *g, uint64_t id);
+
+/*
+ * Soft regions: has the helper asked for descriptors of the content store, `ino`, as soon as its
+ * blocks are clean, and its held mark committed: of what it has from this file block on. Without a
+ * helper it waits for one. What is being fetched already is not asked for again.
+ */
+void grants_fetch_contents(struct grants *g, uint64_t ino, uint64_t from);
 
 /* Asks for every holder. False if there is no helper to ask. */
 bool grants_ask_holders(struct grants *g);

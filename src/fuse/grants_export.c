@@ -193,7 +193,7 @@ void grants_lose_exports(struct grants *g)
 		const struct request *rq;
 
 		STAILQ_FOREACH (rq, &w->requests, link)
-			if (rq->access == 0)
+			if (rq->access == 0 && !rq->clean)
 				answer(g, w->ino, -EAGAIN, GM_REASON_STARTING, NULL);
 	}
 }

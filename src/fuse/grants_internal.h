@@ -20,7 +20,8 @@
 struct request {
 	STAILQ_ENTRY(request) link; /* waiting.requests */
 	uint64_t id;
-	uint32_t access;    /* 0: an export */
+	uint32_t access;    /* 0: an export, or */
+	bool clean;         /* grants_clean(): it is the content store, which nobody is granted */
 	struct asker asker; /* of an export */
 };
 
@@ -52,6 +53,15 @@ struct zeroing {
 	unsigned count, next;
 };
 
+/* grants_fetch_contents(): what the worker is yet to get. */
+struct contents_fetch {
+	uint64_t ino; /* 0: nothing */
+	uint64_t from;
+	bool queued; /* it waits until its blocks are clean */
+	uint64_t id; /* of the question under way; 0: none */
+	uint64_t last_id;
+};
+
 struct grants {
 	struct grants_config config;
 	struct meta *meta; /* the store's */
@@ -76,6 +86,7 @@ struct grants {
 	TAILQ_HEAD(, zeroing) zeroings; /* in order of arrival */
 	uint64_t last_zeroing;          /* its id */
 	bool zeroed_last;               /* the last order was for one of them */
+	struct contents_fetch contents;
 };
 
 /* The messages of the same names. 0, or -EPROTO: the link must end. */
@@ -90,6 +101,20 @@ void grants_fail_revokes(struct grants *g, int error);
 int grants_take_revoked(struct grants *g, const struct link_revoked *m);
 /* A HOLDER with an id: of a REVOKE. */
 int grants_take_revoked_holder(struct grants *g, const struct link_holder *m);
+
+/* Are all its blocks clean, and none under an order? */
+bool grants_may_send_now(const struct grants *g, const struct inode *inode);
+
+/* Goes on with grants_fetch_contents(). A new helper is asked anew. */
+void grants_advance_contents(struct grants *g);
+void grants_lose_contents(struct grants *g);
+void grants_fail_contents(struct grants *g, int error);
+
+/* The content store is clean: asks the helper. Negative errno. */
+int grants_send_fetch(struct grants *g, uint64_t ino);
+
+int grants_take_part(struct grants *g, const struct link_part *m, int fd); /* takes fd */
+int grants_take_contents_given(struct grants *g, const struct link_contents_given *m);
 
 /* Gives the orders of grants_zero() that are due. True if one was given. */
 bool grants_advance_zeroings(struct grants *g);
@@ -115,6 +140,11 @@ void grants_lose_exports(struct grants *g);
 
 /* A helper is there: the nodes are brought in line with the journal. */
 void grants_resume_exports(struct grants *g);
+
+/* Their link is gone; no answer is sent. What the worker itself waits for stays, for the next
+ * helper.
+ */
+void grants_drop_clients(struct grants *g);
 
 /* Nobody waits for the file any more; no answer is sent. */
 void grants_drop_waiting(struct grants *g, struct waiting *w);

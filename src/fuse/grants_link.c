@@ -105,6 +105,8 @@ union link_from_helper {
 	struct link_exported exported;
 	struct link_revoked revoked;
 	struct link_spare spare;
+	struct link_part part;
+	struct link_contents_given contents_given;
 };
 
 static size_t size_of(unsigned opcode)
@@ -129,18 +131,24 @@ static size_t size_of(unsigned opcode)
 		return sizeof(struct link_revoked);
 	case LINK_SPARE:
 		return sizeof(struct link_spare);
+	case LINK_PART:
+		return sizeof(struct link_part);
+	case LINK_CONTENTS_GIVEN:
+		return sizeof(struct link_contents_given);
 	default:
 		return 0;
 	}
 }
 
-static int take_message(struct grants *g, const union link_from_helper *m, size_t size)
+/* fd: what came with it; -1: nothing. */
+static int take_message(struct grants *g, const union link_from_helper *m, size_t size, int fd)
 {
+	_cleanup_fd_ int descriptor = fd;
 	unsigned opcode = get_le16(m->header.opcode);
 
 	if (size < sizeof(m->header) || size != size_of(opcode) ||
 		get_le32(m->header.size) != size || get_le16(m->header.reserved) ||
-		(!g->ready && opcode != LINK_READY))
+		(!g->ready && opcode != LINK_READY) || (descriptor >= 0 && opcode != LINK_PART))
 		return -EPROTO;
 	switch (opcode) {
 	case LINK_READY:
@@ -161,6 +169,10 @@ static int take_message(struct grants *g, const union link_from_helper *m, size_
 		return grants_take_revoked(g, &m->revoked);
 	case LINK_SPARE:
 		return grants_take_spare(g, &m->spare);
+	case LINK_PART:
+		return grants_take_part(g, &m->part, steal_fd(&descriptor));
+	case LINK_CONTENTS_GIVEN:
+		return grants_take_contents_given(g, &m->contents_given);
 	default: /* LINK_HOLDERS_END: size_of() knows no other */
 		return take_holders_end(g, &m->holders_end);
 	}
@@ -177,9 +189,9 @@ void grants_drop_link(struct grants *g)
 	free(g->held);
 	g->held = NULL;
 	grants_lose_exports(g);
+	grants_lose_contents(g);
 	grants_fail_revokes(g, -EAGAIN);
-	while (!TAILQ_EMPTY(&g->waiting))
-		grants_drop_waiting(g, TAILQ_FIRST(&g->waiting));
+	grants_drop_clients(g);
 	if (g->asked_holders) {
 		g->asked_holders = false;
 		g->config.holder(g->config.data, NULL);
@@ -260,7 +272,11 @@ static int receive(struct grants *g)
 {
 	for (unsigned i = 0; i < READS_PER_WAKEUP; i++) {
 		union link_from_helper m;
-		ssize_t n = packet_receive(g->fd, &m, sizeof(m), NULL, NULL, false);
+		int fd = -1;
+		size_t nfds = g->contents.id ? 1 : 0;
+		/* Nothing is installed that was not asked for. */
+		ssize_t n = packet_receive(
+			g->fd, &m, sizeof(m), nfds ? &fd : NULL, nfds ? &nfds : NULL, false);
 
 		if (n == -EAGAIN)
 			return 0;
@@ -268,7 +284,7 @@ static int receive(struct grants *g)
 			return -ECONNRESET;
 		if (n < 0)
 			return (int)n;
-		int r = take_message(g, &m, (size_t)n);
+		int r = take_message(g, &m, (size_t)n, nfds ? fd : -1);
 		if (r < 0)
 			return r;
 	}

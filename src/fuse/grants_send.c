@@ -186,6 +186,22 @@ void grants_send_export(struct outbox *o, unsigned opcode, const struct inode *i
 		send_extents(o, p, id);
 }
 
+void grants_send_contents(
+	struct outbox *o, const struct inode *inode, uint64_t epoch, uint64_t id, uint64_t from)
+{
+	struct parts p = {.inode = inode};
+	struct link_contents m = {
+		.header = header(sizeof(m), LINK_CONTENTS, id),
+		.ino = put_le64(inode->attr.ino),
+		.epoch = put_le64(epoch),
+		.extent_count = put_le64(count_parts(p)),
+		.from = put_le64(from),
+	};
+
+	outbox_put(o, &m, sizeof(m));
+	send_extents(o, p, id);
+}
+
 void grants_send_refuse(struct outbox *o, uint64_t id, int error, enum gm_reason reason)
 {
 	struct link_refuse m = {

@@ -31,6 +31,9 @@ void grants_send_refuse(struct outbox *o, uint64_t id, int error, enum gm_reason
  * asker: who wants it, or NULL. */
 void grants_send_export(struct outbox *o, unsigned opcode, const struct inode *inode, uint32_t mode,
 	uint64_t epoch, uint64_t id, const struct asker *asker);
+/* With the extents behind it. */
+void grants_send_contents(
+	struct outbox *o, const struct inode *inode, uint64_t epoch, uint64_t id, uint64_t from);
 void grants_send_revoke(struct outbox *o, uint64_t ino, bool kill, uid_t uid, uint64_t id);
 void grants_send_hand_over(struct outbox *o, const struct ns_heritage *h, uint64_t epoch);
 void grants_send_check(struct outbox *o, uint64_t ino, uint64_t epoch, unsigned flags);

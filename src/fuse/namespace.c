@@ -8,7 +8,7 @@
 
 #include "fuse/ns_internal.h"
 
-#define STAT_BLOCKS_PER_BLOCK (GM_BLOCK_SIZE / 512) /* st_blocks counts units of 512 bytes */
+#define STAT_BLOCKS_PER_UNIT (GM_UNIT_SIZE / 512) /* st_blocks counts 512 bytes each */
 
 void ns_init(struct namespace *ns, struct store *store)
 {
@@ -16,7 +16,7 @@ void ns_init(struct namespace *ns, struct store *store)
 
 	*ns = (struct namespace){.store = store};
 	for (const struct inode *i; (i = meta_each_inode(store_meta(store), &cursor));)
-		if (i->attr.links == 0)
+		if (i->attr.links == 0 && !inode_is_contents(i))
 			ns->orphans++;
 }
 
@@ -61,9 +61,7 @@ void ns_drop_inode(struct txn *t, const struct inode *i)
 {
 	if (inode_is_dir(i))
 		assert(i->entry_count == 0);
-	else if (inode_is_file(i))
-		for (uint32_t n = 0; n < i->extent_count; n++)
-			txn_remove_extent(t, i->attr.ino, &i->extents[n]);
+	txn_remove_extents(t, i);
 	txn_remove_inode(t, i->attr.ino);
 }
 
@@ -97,12 +95,20 @@ static void fill_stat(const struct inode *i, struct stat *ret)
 		.st_gid = a->gid,
 		.st_rdev = makedev(INODE_RDEV_MAJOR(a->rdev), INODE_RDEV_MINOR(a->rdev)),
 		.st_size = (off_t)a->size,
-		.st_blksize = (blksize_t)GM_BLOCK_SIZE,
-		.st_blocks = (blkcnt_t)(inode_blocks(i) * STAT_BLOCKS_PER_BLOCK),
+		.st_blksize =
+			inode_has_content(i) ? (blksize_t)GM_UNIT_SIZE : (blksize_t)GM_BLOCK_SIZE,
+		.st_blocks = (blkcnt_t)(inode_units(i) * STAT_BLOCKS_PER_UNIT),
 		.st_atim = {.tv_sec = a->atime, .tv_nsec = a->atime_nsec},
 		.st_mtim = {.tv_sec = a->mtime, .tv_nsec = a->mtime_nsec},
 		.st_ctim = {.tv_sec = a->ctime, .tv_nsec = a->ctime_nsec},
 	};
+}
+
+bool ns_has_content(const struct namespace *ns, uint64_t ino)
+{
+	const struct inode *i = meta_inode(ns_meta(ns), ino);
+
+	return i && inode_has_content(i);
 }
 
 int ns_getattr(const struct namespace *ns, uint64_t ino, struct stat *ret)

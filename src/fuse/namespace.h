@@ -22,8 +22,10 @@
 #include <stdint.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/uio.h>
 #include <time.h>
 
+#include "fuse/content_memory.h"
 #include "store/store.h"
 
 /* A removed inode whose blocks may be another file's although they are held. */
@@ -50,6 +52,8 @@ struct namespace
 	struct ns_heritage heritage; /* likewise */
 	struct ns_spare *spares;     /* owned; ns_spares_forget() frees it */
 	size_t spare_count, spare_room;
+	struct content_memory *memory; /* not owned; NULL: what has content can't be reached, EIO */
+	uint64_t freed_seen;           /* meta.pieces_freed at the last ns_trim_contents() */
 	uint32_t owner; /* of the instance: he sets quotas, as root does; root at first */
 };
 
@@ -207,6 +211,12 @@ struct ns_xattr {
 int ns_setxattr(
 	struct namespace *ns, const struct ns_request *rq, uint64_t ino, const struct ns_xattr *x);
 
+/*
+ * "user.guestmemfs.io" is no attribute but a mark (GM_INODE_IO), on files and directories: "1" sets
+ * it. Besides the errors above: -EBUSY the file is held; -ENOTEMPTY it is to change from memory to
+ * content, or back (ns_removexattr()), and has some, or a size.
+ */
+
 /* -ENODATA there is none; a list that is not there is removed all the same. */
 int ns_removexattr(
 	struct namespace *ns, const struct ns_request *rq, uint64_t ino, const char *name);
@@ -215,7 +225,8 @@ int ns_removexattr(
 int ns_getxattr(const struct namespace *ns, uint64_t ino, const char *name, const void **ret,
 	size_t *length);
 
-/* Each with its NUL, malloc'ed. privileged: "trusted." names as well. Quotas are never listed. */
+/* Each with its NUL, malloc'ed. privileged: "trusted." names as well. Neither quotas nor the mark
+ * are listed. */
 int ns_listxattr(
 	const struct namespace *ns, uint64_t ino, bool privileged, char **ret, size_t *size);
 
@@ -267,6 +278,35 @@ bool ns_has_data(const struct namespace *ns, const struct inode *i, uint64_t fil
 /* SEEK_DATA or SEEK_HOLE. A block that the file owns is data, whatever is in it. -ENXIO as
  * lseek(2); -EINVAL. */
 int ns_seek(const struct namespace *ns, uint64_t ino, uint64_t offset, int whence, uint64_t *ret);
+
+/* ---- content ---- */
+
+/*
+ * Where bytes of a file with content lie, as far as it reaches: parts for writev(2), malloc'ed;
+ * holes are zeros. Good until the next change. -EOPNOTSUPP it has no content; -EISDIR; -EINPROGRESS
+ * its memory is not there yet: again when content_memory_on_arrival() says so; -EIO it can't be
+ * reached.
+ */
+int ns_read(const struct namespace *ns, uint64_t ino, const struct ns_range *range,
+	struct iovec **ret, size_t *count);
+
+/*
+ * Stores range->length bytes, all of them or none. Besides the errors of ns_read(): -EBUSY the pool
+ * is frozen; -EFBIG; -ENOSPC, -EDQUOT, before anything has changed. For a file with content
+ * ns_setattr() and ns_change_space() are -EINPROGRESS and -EIO for the same reasons.
+ */
+int ns_write(struct namespace *ns, const struct ns_request *rq, uint64_t ino,
+	const struct ns_range *range, const void *data);
+
+/* True if pieces were freed since the last ns_trim_contents(). */
+bool ns_has_freed_content(const struct namespace *ns);
+
+/* Gives back empty blocks of the content store: all of them, or those beyond as many as are in use.
+ * Nothing while somebody may map it. */
+int ns_trim_contents(struct namespace *ns, const struct ns_request *rq, bool all);
+
+/* True for a file with content; false for everything else, also if it is gone. */
+bool ns_has_content(const struct namespace *ns, uint64_t ino);
 
 /* ---- users of an inode ---- */
 

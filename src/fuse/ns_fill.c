@@ -21,8 +21,7 @@ bool ns_has_data(const struct namespace *ns, const struct inode *i, uint64_t fil
 	return clean;
 }
 
-/* Moves *at to the next gap and says how long it is, as far as end; 0: there is none. */
-static uint64_t next_gap(const struct inode *i, uint64_t *at, uint64_t end)
+uint64_t ns_next_gap(const struct inode *i, uint64_t *at, uint64_t end)
 {
 	while (*at < end) {
 		const struct file_extent *e = extents_find_after(i, *at);
@@ -41,7 +40,7 @@ int ns_plan_fill(const struct namespace *ns, const struct inode *i, uint64_t fir
 	uint64_t need = 0, gap;
 	int r;
 
-	for (uint64_t at = first; (gap = next_gap(i, &at, end)) > 0; at += gap)
+	for (uint64_t at = first; (gap = ns_next_gap(i, &at, end)) > 0; at += gap)
 		need += gap;
 	if (need > 0) {
 		r = alloc_plan(ns_meta(ns)->alloc, need, ns_unit_of(ns, i), &f.extents, &f.count);
@@ -62,7 +61,7 @@ static int plan_with_spare(const struct namespace *ns, const struct inode *i,
 	uint64_t blocks = f.end - f.first, at = f.first;
 
 	if ((attr->flags & GM_INODE_HELD) || ns_unit_of(ns, i) == ALLOC_UNIT_1G ||
-		next_gap(i, &at, f.end) != blocks)
+		ns_next_gap(i, &at, f.end) != blocks)
 		return -ENOSPC;
 	f.from = ns_spare_find(ns, attr->uid, f.first, blocks);
 	if (!f.from)
@@ -106,7 +105,7 @@ void ns_add_fill(struct txn *t, const struct inode *i, const struct ns_fill *f)
 			struct file_extent added = {.block = left.block, .region = left.region};
 
 			if (gap == 0)
-				gap = next_gap(i, &at, f->end);
+				gap = ns_next_gap(i, &at, f->end);
 			added.file_block = at;
 			added.count = gap < left.count ? (uint32_t)gap : left.count;
 			txn_add_extent(t, i->attr.ino, &added);

@@ -64,6 +64,26 @@ void ns_fill_deinit(struct ns_fill *f);
 /* The items; the inode's extents must be what they were for the plan. */
 void ns_add_fill(struct txn *t, const struct inode *i, const struct ns_fill *f);
 
+/* Moves *at to the next place in the file without an extent or piece, and says how long that is, as
+ * far as end; 0: there is none. */
+uint64_t ns_next_gap(const struct inode *i, uint64_t *at, uint64_t end);
+
+/* ---- files with content (ns_content.c) ---- */
+
+/* Makes the content store, if there is none yet, and lets it grow by as many units at the least: a
+ * record each. */
+int ns_make_contents(struct namespace *ns, const struct ns_request *rq);
+int ns_grow_contents(struct namespace *ns, const struct ns_request *rq, uint64_t units);
+
+int ns_resize_content(const struct namespace *ns, struct txn *t, const struct inode *i,
+	struct inode_attr *attr, uint64_t size);
+int ns_allocate_content(struct namespace *ns, const struct ns_request *rq, const struct inode *i,
+	const struct ns_range *range, bool keep);
+int ns_punch_content(struct namespace *ns, const struct ns_request *rq, const struct inode *i,
+	const struct ns_range *range);
+/* The first byte from offset on that is data, or lies in a hole; behind all others: none. */
+uint64_t ns_find_content(const struct inode *i, uint64_t offset, bool data);
+
 /* -ESTALE if there is none. */
 int ns_find(const struct namespace *ns, uint64_t ino, struct inode **ret);
 
@@ -175,6 +195,10 @@ int ns_put_page_size(const struct namespace *ns, struct txn *t, const struct ino
 	const void *value, size_t value_len);
 void ns_inherit_page_size(const struct namespace *ns, struct txn *t, const struct inode *dir,
 	const struct inode_attr *attr);
+
+/* user.guestmemfs.io (ns_mark.c): set == false removes it. */
+int ns_set_mark(struct namespace *ns, const struct ns_request *rq, struct inode *i,
+	const struct ns_xattr *x, bool set);
 
 /* What a file's memory is made of: the unit to ask the allocator for, the blocks of which it comes
  * and goes at the least, and whether it can be so large. */

@@ -14,7 +14,8 @@ static int find_place(const struct namespace *ns, uint64_t parent, const char *n
 	return r < 0 ? r : ns_check_name(name, length);
 }
 
-/* A set-group-ID directory passes on its group, and to directories the bit itself (inode(7)). */
+/* A set-group-ID directory passes on its group, and to directories the bit itself (inode(7)); one
+ * whose files have content passes on that. */
 static struct inode_attr new_attr(uint64_t ino, const struct inode *dir,
 	const struct ns_request *rq, const struct ns_kind *kind)
 {
@@ -26,6 +27,8 @@ static struct inode_attr new_attr(uint64_t ino, const struct inode *dir,
 		.size = kind->target_length,
 		.uid = rq->uid,
 		.gid = inherit ? dir->attr.gid : rq->gid,
+		.flags = S_ISREG(kind->mode) || S_ISDIR(kind->mode) ? dir->attr.flags & GM_INODE_IO
+								    : 0,
 		.links = 1,
 		.btime = rq->now.tv_sec,
 		.btime_nsec = (uint32_t)rq->now.tv_nsec,

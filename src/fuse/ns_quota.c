@@ -63,6 +63,6 @@ void ns_statfs_at(const struct namespace *ns, uint64_t ino, struct statvfs *ret)
 	blocks = room.limit / GM_BLOCK_SIZE;
 	if (blocks < ret->f_blocks)
 		ret->f_blocks = blocks;
-	if (room.left < ret->f_bfree)
-		ret->f_bfree = ret->f_bavail = room.left;
+	if (room.left / GM_UNITS_PER_BLOCK < ret->f_bfree)
+		ret->f_bfree = ret->f_bavail = room.left / GM_UNITS_PER_BLOCK;
 }

@@ -117,6 +117,8 @@ static int change_size(const struct namespace *ns, struct txn *t, const struct i
 		return -EINVAL;
 	if (size > NS_SIZE_LIMIT)
 		return -EFBIG;
+	if (inode_has_content(i))
+		return ns_resize_content(ns, t, i, attr, size);
 	/* As on hugetlbfs: what is mapped by whole pages can't end within one. */
 	if (!ns_size_fits(ns, i, size))
 		return -EINVAL;

@@ -164,7 +164,7 @@ int ns_punch_edges(const struct namespace *ns, uint64_t ino, const struct ns_ran
 
 	if (r == 0 && (inode_is_held(i) || store_is_frozen(ns->store)))
 		r = -EBUSY;
-	if (r < 0)
+	if (r < 0 || inode_has_content(i))
 		return r;
 	end = end_to_punch(i, range);
 	first_end = ns_blocks_for(range->offset) << GM_BLOCK_SHIFT; /* of the block at the start */
@@ -188,6 +188,10 @@ int ns_change_space(struct namespace *ns, const struct ns_request *rq, uint64_t 
 
 	if (r < 0)
 		return r;
+	if (inode_has_content(i))
+		return what == NS_PUNCH
+			       ? ns_punch_content(ns, rq, i, range)
+			       : ns_allocate_content(ns, rq, i, range, what == NS_ALLOCATE_KEEP);
 	attr = i->attr;
 	ns_set_changed(&attr, &rq->now);
 	t.result = ino;
@@ -233,7 +237,10 @@ int ns_seek(const struct namespace *ns, uint64_t ino, uint64_t offset, int whenc
 		return -EINVAL;
 	if (offset >= i->attr.size)
 		return -ENXIO;
-	found = whence == SEEK_DATA ? find_data(i, offset) : find_hole(i, offset);
+	if (inode_has_content(i))
+		found = ns_find_content(i, offset, whence == SEEK_DATA);
+	else
+		found = whence == SEEK_DATA ? find_data(i, offset) : find_hole(i, offset);
 	if (found >= i->attr.size && whence == SEEK_DATA)
 		return -ENXIO;
 	*ret = found < i->attr.size ? found : i->attr.size; /* every file ends in a hole */

@@ -8,6 +8,7 @@
 #include "fuse/ns_internal.h"
 #include "util/cleanup.h"
 
+/* One with memory, that is. */
 static int find_file(const struct namespace *ns, uint64_t ino, struct inode **ret)
 {
 	int r = ns_find(ns, ino, ret);
@@ -16,7 +17,7 @@ static int find_file(const struct namespace *ns, uint64_t ino, struct inode **re
 		return r;
 	if (inode_is_dir(*ret))
 		return -EISDIR;
-	return inode_is_file(*ret) ? 0 : -EINVAL;
+	return inode_has_memory(*ret) ? 0 : -EINVAL;
 }
 
 /* Removes the inode if it has no name and no user. */
@@ -25,7 +26,7 @@ static int reap(struct namespace *ns, const struct inode *i)
 	_cleanup_(txn_deinit) struct txn t = TXN_INIT(GM_RECORD_ORPHAN, 0);
 	int r;
 
-	if (i->attr.links > 0 || ns_in_use(i))
+	if (i->attr.links > 0 || ns_in_use(i) || inode_is_contents(i))
 		return 0;
 	t.result = i->attr.ino;
 	ns_drop_inode(&t, i);

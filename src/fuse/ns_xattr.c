@@ -114,6 +114,8 @@ int ns_setxattr(
 	struct inode *i;
 	int r = ns_find(ns, ino, &i);
 
+	if (r == 0 && strcmp(x->name, XATTR_IO) == 0)
+		return ns_set_mark(ns, rq, i, x, true);
 	if (r == 0)
 		r = check_name(x->name, name_len);
 	if (r == 0 && x->value_len > GM_XATTR_VALUE_MAX)
@@ -142,6 +144,8 @@ int ns_removexattr(
 	struct inode *i;
 	int r = ns_find(ns, ino, &i);
 
+	if (r == 0 && strcmp(name, XATTR_IO) == 0)
+		return ns_set_mark(ns, rq, i, NULL, false);
 	if (r == 0)
 		r = check_place(i, name);
 	if (r < 0)
@@ -159,11 +163,23 @@ int ns_removexattr(
 	return store_commit(ns->store, &t);
 }
 
+static bool is_marked(const struct namespace *ns, uint64_t ino)
+{
+	const struct inode *i = meta_inode(ns_meta(ns), ino);
+
+	return i && (i->attr.flags & GM_INODE_IO);
+}
+
 int ns_getxattr(const struct namespace *ns, uint64_t ino, const char *name, const void **ret,
 	size_t *length)
 {
 	const struct xattr *x = xattrs_find(ns_meta(ns), ino, name, strlen(name));
 
+	if (strcmp(name, XATTR_IO) == 0 && is_marked(ns, ino)) {
+		*ret = "1";
+		*length = 1;
+		return 0;
+	}
 	if (!x)
 		return -ENODATA;
 	*ret = xattr_value(x);
@@ -173,7 +189,8 @@ int ns_getxattr(const struct namespace *ns, uint64_t ino, const char *name, cons
 
 /*
  * "trusted." is for who could read it, and a quota is a limit of this place: who copies a tree must
- * not be told of it, or he would carry it elsewhere, or fail to.
+ * not be told of it, or he would carry it elsewhere, or fail to. The mark of files with content is
+ * no attribute that is stored, and is not listed for the same reason: rsync -X would take it away.
  */
 static bool is_listed(const struct xattr *x, bool privileged)
 {

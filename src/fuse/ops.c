@@ -3,7 +3,8 @@
  * Operations that are not in the table get ENOSYS from libfuse. That is the right answer for flush,
  * fsync, fsyncdir and access: the kernel remembers it, does what is due by itself (nothing; or
  * EOPNOTSUPP to the caller) and asks no more. FORGET needs
- * no answer and is nothing to us: nodes are not counted.
+ * no answer and is nothing to us: nodes are not counted. What was written to a file with content is
+ * where it stays when it is answered, so that fsync has nothing left to do.
  */
 #include "fuse/ops.h"
 
@@ -89,15 +90,19 @@ static void release_inode(struct ops *o, uint64_t ino)
 }
 
 /*
- * The handle is all that is ever known of an open file. Direct I/O keeps the page cache out of it,
- * so that the kernel refuses a shared mmap; without a flush nobody waits for us when closing.
+ * The handle is all that is ever known of an open file. Where there is content, the page cache may
+ * keep it for ever: nobody but this mount changes it. Without content, direct I/O keeps the page
+ * cache out of it, so that the kernel refuses a shared mmap; and without a flush nobody waits for
+ * us when closing (with one, the kernel writes out what was written through a mapping).
  */
-static void fill_handle(struct fuse_file_info *fi)
+static void fill_handle(const struct ops *o, uint64_t ino, struct fuse_file_info *fi)
 {
+	bool content = ns_has_content(o->ns, ino);
+
 	fi->fh = (uint64_t)(fi->flags & O_ACCMODE);
-	fi->direct_io = 1;
-	fi->keep_cache = 0;
-	fi->noflush = 1;
+	fi->direct_io = !content;
+	fi->keep_cache = content;
+	fi->noflush = !content;
 }
 
 static void op_create(
@@ -115,7 +120,7 @@ static void op_create(
 		reply_error(req, r);
 		return;
 	}
-	fill_handle(fi);
+	fill_handle(o, st.st_ino, fi);
 	e = ops_entry_of(&st);
 	if (fuse_reply_create(req, &e, fi) == -ENOENT)
 		release_inode(o, st.st_ino); /* the open(2) was interrupted: no RELEASE will come */
@@ -136,7 +141,7 @@ static void open_inode(fuse_req_t req, uint64_t ino, struct fuse_file_info *fi)
 
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	fill_handle(fi);
+	fill_handle(ops_of(req), ino, fi);
 	open_inode(req, ino, fi);
 }
 
@@ -156,20 +161,6 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 	(void)fi;
 	release_inode(ops_of(req), ino);
 	fuse_reply_err(req, 0);
-}
-
-static void op_read(
-	fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
-{
-	(void)ino, (void)size, (void)offset, (void)fi;
-	fuse_reply_err(req, EOPNOTSUPP);
-}
-
-static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
-	struct fuse_file_info *fi)
-{
-	(void)ino, (void)data, (void)size, (void)offset, (void)fi;
-	fuse_reply_err(req, EOPNOTSUPP);
 }
 
 /* ---- directories ---- */
@@ -303,6 +294,8 @@ static int issue_ticket(const struct ops *o, fuse_ino_t ino, uid_t uid,
 
 	if (r == 0 && !S_ISREG(st.st_mode))
 		r = -ENOTTY;
+	if (r == 0 && ns_has_content(o->ns, ino))
+		r = -EMEDIUMTYPE; /* it has no memory of its own to be granted */
 	if (r == 0 && store_is_frozen(o->ns->store))
 		r = -EBUSY;
 	if (r == 0)
@@ -356,10 +349,11 @@ static void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg,
 
 /*
  * Only what is asked for here. A symlink's target never changes, so the kernel may keep it. Locks
- * are the kernel's alone (nobody else has this mount). No write-back cache and no splicing (there
- * is no data), and the kernel clears set-user-ID bits and truncates for O_TRUNC by setattr, as it
- * does for filesystems that have no such wishes. It checks access control lists, and leaves the
- * umask to us, because a directory's default list takes its place.
+ * are the kernel's alone (nobody else has this mount). No write-back cache: what is answered is
+ * safe. No splicing: bytes are copied once, between request and memory. The kernel clears
+ * set-user-ID bits and truncates for O_TRUNC by setattr, as it does for filesystems that have no
+ * such wishes. It checks access control lists, and leaves the umask to us, because a directory's
+ * default list takes its place.
  */
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
@@ -367,7 +361,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	conn->want = conn->capable &
 		     (FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
 			     FUSE_CAP_IOCTL_DIR | FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_POSIX_ACL |
-			     FUSE_CAP_DONT_MASK);
+			     FUSE_CAP_DONT_MASK | FUSE_CAP_ASYNC_READ);
 	conn->time_gran = 1;
 }
 
@@ -417,6 +411,23 @@ void ops_deinit(struct ops *o)
 	ops_take_revoked(o, 0, NULL, -EAGAIN);
 }
 
+/* What frees content may leave blocks of the content store empty. Not while a request has chosen
+ * some and waits for them. */
+static void trim_contents(struct ops *o)
+{
+	struct ns_request rq = {.unique = 0};
+	int r;
+
+	if (!ns_has_freed_content(o->ns) || parked_next_for_memory(&o->parked, NULL) ||
+		store_is_frozen(o->ns->store))
+		return;
+	clock_gettime(CLOCK_REALTIME, &rq.now);
+	r = ns_trim_contents(o->ns, &rq, false);
+	if (r < 0)
+		log_warning("empty blocks of the content store could not be given back: %s",
+			strerror(-r));
+}
+
 void ops_process(struct ops *o, struct fuse_session *se, const struct fuse_buf *buf)
 {
 	struct fuse_in_header header;
@@ -430,4 +441,5 @@ void ops_process(struct ops *o, struct fuse_session *se, const struct fuse_buf *
 	if (o->ns->left)
 		grants_check(o->grants, o->ns->left, LINK_CHECK_TAKE | LINK_CHECK_KEEP);
 	o->ns->left = 0;
+	trim_contents(o);
 }

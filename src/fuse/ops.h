@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The FUSE operations: thin wrappers over the namespace. Each one replies exactly once, after what
- * it changed is on the media; only a setattr or a fallocate
- * may be answered later (parked.h), and a revocation.
+ * it changed is on the media; what changes space, and what reads or writes content, may be answered
+ * later (parked.h), and so is a revocation.
  *
  * The node id is the inode number, the file handle carries the access mode in itself: neither needs
  * a table, so that a restarted worker serves handles and nodes that it never saw.
@@ -60,6 +60,9 @@ void ops_process(struct ops *o, struct fuse_session *se, const struct fuse_buf *
  * waited for it run again or fail. An answer that nobody waits for is fine.
  */
 void ops_recheck(struct ops *o, uint64_t ino, bool busy);
+
+/* Memory of the content store has come, or can't: for content_memory_on_arrival(). */
+void ops_take_memory(struct ops *o);
 
 /* As in struct grants_config: what a punch waited for is zeroed, or can't be. */
 void ops_take_zeroed(struct ops *o, uint64_t id, int error);

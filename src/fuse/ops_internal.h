@@ -42,8 +42,24 @@ static inline void reply_error(fuse_req_t req, int r)
  */
 bool ops_park(struct ops *o, struct parked *p);
 
-/* Puts a punch aside until p->zeroing is done. False: out of memory. */
-bool ops_park_zeroing(struct ops *o, struct parked *p);
+/*
+ * Puts a request that is -EINPROGRESS aside: until p->zeroing is done, or else until the memory of
+ * the content store is there. False: out of memory.
+ */
+bool ops_park_pending(struct ops *o, struct parked *p);
+
+/*
+ * The end of a first try that gave p->error: parks what can be parked, answers everything else. A
+ * setattr that is done has its answer in st.
+ */
+void ops_settle(struct ops *o, struct parked *p, const struct stat *st);
+
+/* A read or write: 0 it is done and answered; else it is not answered yet. */
+int ops_try_content(struct ops *o, const struct parked *p);
+
+void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi);
+void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
+	struct fuse_file_info *fi);
 
 /* Says in the log why a file can't have this size, if that is why. */
 void ops_explain_size(struct ops *o, uint64_t ino, uint64_t size);

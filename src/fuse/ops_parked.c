@@ -8,11 +8,13 @@
 #include "fuse/ops_internal.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
+#include "util/log.h"
 
 /* The helper answers as soon as it has looked; this is for one that does not. */
 #define PARK_MS 5000U
 
-/* What it zeroes are two blocks at the most; the time is for one that is being started anew. */
+/* What it zeroes are two blocks at the most, or 64 MiB of the content store; the time is for one
+ * that is being started anew. */
 #define ZERO_MS 30000U
 
 /* The file itself. An export is an open door: it must be ended first. */
@@ -39,7 +41,7 @@ static bool find_awaited(struct ops *o, struct parked *p)
 	if (p->error == -EBUSY)
 		return await_file(o, p);
 	if ((p->error != -ENOSPC && p->error != -EDQUOT) ||
-		!(p->is_fallocate || (p->change.set & NS_SET_SIZE)))
+		(p->what == PARKED_SETATTR && !(p->change.set & NS_SET_SIZE)))
 		return false;
 	return ns_list_held_orphans(o->ns, &p->awaited, &p->awaited_count) == 0 &&
 	       p->awaited_count > 0;
@@ -65,43 +67,88 @@ bool ops_park(struct ops *o, struct parked *p)
 	return true;
 }
 
-bool ops_park_zeroing(struct ops *o, struct parked *p)
+/* From now on, unless it waits for memory already: that gets no more time by having come in part.
+ */
+static void await_pending(struct parked *p)
 {
-	p->deadline = clock_milliseconds() + ZERO_MS;
+	if (!p->waits_for_memory)
+		p->deadline = clock_milliseconds() + ZERO_MS;
+	p->waits_for_memory = p->zeroing == 0;
 	p->error = -EIO;
+}
+
+bool ops_park_pending(struct ops *o, struct parked *p)
+{
+	await_pending(p);
 	return parked_add(&o->parked, p) != NULL;
+}
+
+/* A read or write that is done has its answer. */
+static void reply_to(struct parked *p, int r, const struct stat *st)
+{
+	if (p->what == PARKED_SETATTR)
+		reply_attr(p->req, r, st);
+	else if (p->what == PARKED_FALLOCATE || r < 0)
+		reply_error(p->req, r);
+}
+
+void ops_settle(struct ops *o, struct parked *p, const struct stat *st)
+{
+	if (p->error == -EINPROGRESS) {
+		if (ops_park_pending(o, p))
+			return;
+		if (p->zeroing)
+			grants_cancel_zero(o->grants, p->zeroing);
+		p->error = -ENOMEM;
+	}
+	if (p->error == 0 || !ops_park(o, p))
+		reply_to(p, p->error, st);
 }
 
 static void finish_parked(struct ops *o, struct parked *p, int r, const struct stat *st)
 {
-	if (p->is_fallocate)
-		reply_error(p->req, r);
-	else
-		reply_attr(p->req, r, st);
+	reply_to(p, r, st);
 	if (p->zeroing)
 		grants_cancel_zero(o->grants, p->zeroing);
 	parked_remove(&o->parked, p);
 }
 
+static int try_again(struct ops *o, struct parked *p, struct stat *st)
+{
+	clock_gettime(CLOCK_REALTIME, &p->rq.now);
+	switch (p->what) {
+	case PARKED_SETATTR:
+		return ns_setattr(o->ns, &p->rq, p->ino, &p->change, st);
+	case PARKED_FALLOCATE:
+		return ops_try_fallocate(o, p);
+	default:
+		return ops_try_content(o, p);
+	}
+}
+
 static void retry_parked(struct ops *o, struct parked *p)
 {
 	struct stat st;
-	int r;
+	int r = try_again(o, p, &st);
 
-	clock_gettime(CLOCK_REALTIME, &p->rq.now);
-	if (p->is_fallocate)
-		r = ops_try_fallocate(o, p);
-	else
-		r = ns_setattr(o->ns, &p->rq, p->ino, &p->change, &st);
 	grants_hand_over(o->grants);
 	if (r == p->error && p->awaited_count > 0)
 		return;          /* another answer may still help */
 	if (r == -EINPROGRESS) { /* the next wait */
-		p->deadline = clock_milliseconds() + ZERO_MS;
-		p->error = -EIO;
+		await_pending(p);
 		return;
 	}
 	finish_parked(o, p, r, &st);
+}
+
+void ops_take_memory(struct ops *o)
+{
+	struct parked *next = parked_next_for_memory(&o->parked, NULL);
+
+	for (struct parked *p; (p = next);) {
+		next = parked_next_for_memory(&o->parked, p);
+		retry_parked(o, p);
+	}
 }
 
 void ops_take_zeroed(struct ops *o, uint64_t id, int error)
@@ -134,8 +181,13 @@ void ops_recheck(struct ops *o, uint64_t ino, bool busy)
 
 void ops_expire(struct ops *o, uint64_t now)
 {
-	for (struct parked *p; (p = parked_due(&o->parked, now));)
+	for (struct parked *p; (p = parked_due(&o->parked, now));) {
+		if (p->waits_for_memory && now != UINT64_MAX)
+			log_error("inode %llu: the memory of its content did not come within %u s "
+				  "(blocks to be zeroed, or a device to be made, by the helper)",
+				(unsigned long long)p->ino, ZERO_MS / 1000);
 		finish_parked(o, p, p->error, NULL);
+	}
 	refusals_expire(&o->refusals, now);
 }
 

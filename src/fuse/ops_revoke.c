@@ -23,6 +23,8 @@ static int check(fuse_req_t req, uint64_t ino, const struct gm_revoke *m)
 		return r;
 	if (!S_ISREG(st.st_mode))
 		return -ENOTTY;
+	if (ns_has_content(o->ns, ino))
+		return -EMEDIUMTYPE;
 	if (uid != 0 && uid != st.st_uid)
 		return -EPERM;
 	if (get_le32(m->flags) & ~GM_REVOKE_KILL)

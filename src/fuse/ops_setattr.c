@@ -84,6 +84,5 @@ void op_setattr(
 		grants_node_changed(o->grants, ino);
 	if (p.error == -EINVAL && (p.change.set & NS_SET_SIZE))
 		ops_explain_size(o, ino, p.change.size);
-	if (p.error == 0 || !ops_park(o, &p))
-		reply_attr(req, p.error, &st);
+	ops_settle(o, &p, &st);
 }

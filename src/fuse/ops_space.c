@@ -52,7 +52,7 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t 
 	struct parked p = {
 		.req = req,
 		.rq = request_of(req),
-		.is_fallocate = true,
+		.what = PARKED_FALLOCATE,
 		.range = {.offset = (uint64_t)offset, .length = (uint64_t)length},
 		.ino = ino,
 	};
@@ -61,16 +61,9 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t 
 	p.error = space_of(mode, &p.space);
 	if (p.error == 0)
 		p.error = ops_try_fallocate(o, &p);
-	if (p.error == -EINPROGRESS) {
-		if (ops_park_zeroing(o, &p))
-			return;
-		grants_cancel_zero(o->grants, p.zeroing);
-		p.error = -ENOMEM;
-	}
 	if (p.error == -EINVAL && p.space == NS_ALLOCATE)
 		ops_explain_size(o, ino, p.range.offset + p.range.length);
-	if (p.error == 0 || !ops_park(o, &p))
-		reply_error(req, p.error);
+	ops_settle(o, &p, NULL);
 }
 
 void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *fi)

@@ -14,12 +14,18 @@ void parked_list_init(struct parked_list *l)
 
 struct parked *parked_add(struct parked_list *l, struct parked *p)
 {
+	_cleanup_free_ void *data = p->data ? malloc(p->range.length) : NULL;
 	struct parked *copy = malloc(sizeof(*copy));
 
-	assert(p->awaited_count > 0 || p->zeroing);
-	if (!copy)
+	assert(p->awaited_count > 0 || p->zeroing || p->waits_for_memory);
+	if (!copy || (p->data && !data)) {
+		free(copy);
 		return NULL;
+	}
 	*copy = *p;
+	if (data)
+		copy->data = memcpy(data, p->data, p->range.length);
+	(void)steal_pointer(data);
 	p->awaited = NULL;
 	TAILQ_INSERT_TAIL(&l->entries, copy, link);
 	return copy;
@@ -29,6 +35,7 @@ void parked_remove(struct parked_list *l, struct parked *p)
 {
 	TAILQ_REMOVE(&l->entries, p, link);
 	free(p->awaited);
+	free((void *)(uintptr_t)p->data);
 	free(p);
 }
 
@@ -51,6 +58,15 @@ struct parked *parked_zeroing(const struct parked_list *l, uint64_t id)
 		if (p->zeroing == id)
 			return p;
 	return NULL;
+}
+
+struct parked *parked_next_for_memory(const struct parked_list *l, const struct parked *after)
+{
+	struct parked *p = after ? TAILQ_NEXT(after, link) : TAILQ_FIRST(&l->entries);
+
+	while (p && !p->waits_for_memory)
+		p = TAILQ_NEXT(p, link);
+	return p;
 }
 
 struct parked *parked_due(const struct parked_list *l, uint64_t now)

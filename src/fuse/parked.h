@@ -2,9 +2,9 @@
 /*
  * Setattr and fallocate requests that wait for the helper's word: a shrink or a punch of a file
  * that seems held, a growth for which only the blocks of unlinked held files would suffice, or a
- * punch whose ends are being zeroed. Right after a VMM's end nobody holds its files any more, but
- * that is known only once the helper has looked; without the wait `rm vm0; truncate -s 8G vm1`
- * would fail for no good reason.
+ * punch whose ends are being zeroed; and what waits for memory of the content store. Right after a
+ * VMM's end nobody holds its files any more, but that is known only once the helper has looked;
+ * without the wait `rm vm0; truncate -s 8G vm1` would fail for no good reason.
  *
  * The list owns its entries; the FUSE requests in them are each answered once, by ops_parked.c.
  */
@@ -20,20 +20,29 @@
 
 struct fuse_req;
 
+enum parked_what {
+	PARKED_SETATTR,
+	PARKED_FALLOCATE,
+	PARKED_READ,
+	PARKED_WRITE,
+};
+
 struct parked {
 	TAILQ_ENTRY(parked) link; /* parked_list.entries */
 	struct fuse_req *req;
 	struct ns_request rq; /* without its time: a later try has a later one */
-	bool is_fallocate;
+	enum parked_what what;
 	struct ns_change change; /* setattr */
-	enum ns_space space;     /* fallocate: these two */
-	struct ns_range range;
+	enum ns_space space;     /* fallocate */
+	struct ns_range range;   /* all but setattr */
+	const void *data;        /* write; the list's entries own theirs */
 	uint64_t ino;
 	uint64_t deadline; /* of clock_milliseconds() */
 	int error;         /* what it fails with when nothing comes of the wait; negative errno */
 	uint64_t *awaited; /* inodes whose check has no answer yet; owned */
 	size_t awaited_count;
-	uint64_t zeroing; /* the id of the grants_zero() that it waits for; 0: none */
+	uint64_t zeroing;      /* the id of the grants_zero() that it waits for; 0: none */
+	bool waits_for_memory; /* of the content store */
 };
 
 struct parked_list {
@@ -43,8 +52,9 @@ struct parked_list {
 void parked_list_init(struct parked_list *l);
 
 /*
- * A copy of p, with an entry of its own, at the end of the list. The awaited inodes become the
- * entry's, and p->awaited NULL. NULL when out of memory; then nothing has changed.
+ * A copy of p, with an entry of its own, at the end of the list; of data it makes a copy too. The
+ * awaited inodes become the entry's, and p->awaited NULL. NULL when out of memory; then nothing has
+ * changed.
  */
 struct parked *parked_add(struct parked_list *l, struct parked *p);
 
@@ -56,6 +66,10 @@ bool parked_answer(struct parked *p, uint64_t ino);
 
 /* The one that waits for this zeroing; NULL if there is none. */
 struct parked *parked_zeroing(const struct parked_list *l, uint64_t id);
+
+/* The first entry that waits for memory, behind `after` (NULL: the first of all); NULL: there is
+ * none. */
+struct parked *parked_next_for_memory(const struct parked_list *l, const struct parked *after);
 
 /* The first entry that is due at now; NULL if there is none. */
 struct parked *parked_due(const struct parked_list *l, uint64_t now);

@@ -251,11 +251,22 @@ static void count_quarantine(const struct status *s, struct alloc_stats *stats)
 	if (s->pool->regions[0].kind != GM_REGION_SOFT || s->ns->orphans == 0)
 		return;
 	while ((inode = meta_each_inode(meta, &cursor))) {
-		if (inode->attr.links > 0 || inode->opens > 0 || !inode_is_held(inode))
+		if (!inode_is_held_orphan(inode))
 			continue;
 		stats->used -= inode_blocks(inode);
 		stats->quarantined += inode_blocks(inode);
 	}
+}
+
+/* What files with content take: blocks that are theirs together, and bytes in them. */
+static struct json_object *make_contents(const struct meta *meta)
+{
+	const struct units *u = &meta->units;
+	struct maker m = make_object();
+
+	put_number(&m, "blocks", u->there);
+	put_number(&m, "used_bytes", (u->there * GM_UNITS_PER_BLOCK - u->free) * GM_UNIT_SIZE);
+	return finish(&m);
 }
 
 static struct json_object *make_scrub(const struct status *s, const struct alloc_stats *stats)
@@ -285,6 +296,7 @@ struct json_object *status_make(
 	put(&m, "pids", make_pids(s));
 	put(&m, "regions", make_regions(s));
 	put(&m, "blocks", make_blocks(s, &stats));
+	put(&m, "contents", make_contents(store_meta(s->ns->store)));
 	put(&m, "grants", make_grants(s, holders, count));
 	put(&m, "grants_complete", json_object_new_boolean(whole));
 	put_number(&m, "retired_devices", grants_retired(s->grants));
@@ -352,7 +364,9 @@ static struct json_object *make_file(const struct inode *inode, const char *path
 	put_number(&m, "links", a->links);
 	put_number(&m, "size", a->size);
 	put_number(&m, "blocks", inode_blocks(inode));
-	put_number(&m, "extents", inode_is_file(inode) ? inode->extent_count : 0);
+	put_number(&m, "extents", inode_has_memory(inode) ? inode->extent_count : 0);
+	if (inode_has_content(inode))
+		put_number(&m, "content_bytes", inode_units(inode) * GM_UNIT_SIZE);
 	put_bool(&m, "held", inode_is_held(inode));
 	put_bool(&m, "exported", a->flags & GM_INODE_EXPORTED);
 	if (inode_is_symlink(inode))
@@ -385,7 +399,7 @@ static void append_orphans(struct maker *m, const struct meta *meta)
 	size_t cursor = 0;
 
 	while ((inode = meta_each_inode(meta, &cursor)))
-		if (inode->attr.links == 0)
+		if (inode->attr.links == 0 && !inode_is_contents(inode))
 			append(m, make_file(inode, NULL));
 }
 

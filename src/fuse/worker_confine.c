@@ -47,6 +47,10 @@ static const struct confine_rule rules[] = {
 	{.name = "mmap",
 		.compares = {{CONFINE_MASKED, 2, 0, PROT_EXEC},
 			{CONFINE_MASKED, 3, MAP_ANONYMOUS, MAP_ANONYMOUS}}},
+	/* Memory of the content store: shared, for reading and writing, and nothing else. */
+	{.name = "mmap",
+		.compares = {{CONFINE_EQUAL, 2, PROT_READ | PROT_WRITE, 0},
+			{CONFINE_EQUAL, 3, MAP_SHARED, 0}}},
 	/* A mapping of the metadata area that grows would reach guests' memory. The allocator can
 	 * do without it. */
 	CONFINE_REFUSE("mremap", ENOMEM),

@@ -86,6 +86,20 @@ void audits_grant(struct server *s, struct process *p, const struct grant_order 
 	audit_send(&a);
 }
 
+void audits_contents(const struct record_inode *inode, size_t devices)
+{
+	struct audit a;
+
+	audit_begin(&a, AUDIT_GRANT);
+	audit_add(&a, "of", "worker");
+	audit_add(&a, "ino", "%" PRIu64, inode->ino);
+	audit_add(&a, "access", "rw");
+	audits_add_ranges(&a, inode->extents, inode->extent_count);
+	audit_add(&a, "devices", "%zu", devices);
+	audit_add(&a, "epoch", "%" PRIu64, inode->epoch);
+	audit_send(&a);
+}
+
 static void own_up(unsigned left_out, const struct user *u)
 {
 	if (left_out > 0)

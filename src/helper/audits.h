@@ -49,6 +49,9 @@ void audits_add_process(struct audit *a, const struct process *p);
 void audits_grant(struct server *s, struct process *p, const struct grant_order *o,
 	const struct record_extent *extents, size_t count, unsigned devices);
 
+/* The content store was given to the worker. */
+void audits_contents(const struct record_inode *inode, size_t devices);
+
 /*
  * A client of the user is refused; process may be NULL if it is not known. what: a sentence of
  * ours. Limited.

@@ -35,7 +35,7 @@ struct delivery *delivery_new(uint64_t ino, const struct record_extent *extents,
 	return d;
 }
 
-static void delivery_free(struct delivery *d)
+void delivery_free(struct delivery *d)
 {
 	free(d->extents);
 	free(d);
@@ -58,6 +58,8 @@ static void delivery_fail(struct server *s, struct delivery *d, const struct obs
 	log_error("inode %" PRIu64 " gets no device: %s", d->ino, o->why.text);
 	if (d->redeem)
 		grants_fail(s, d->redeem, d->ino, o->error, o->reason);
+	else if (d->contents)
+		contents_answer(s, d, o->error);
 	else
 		exports_answer(s, d, o->error, o->reason, NULL);
 	delivery_free(d);
@@ -65,6 +67,10 @@ static void delivery_fail(struct server *s, struct delivery *d, const struct obs
 
 static void delivery_finish(struct server *s, struct delivery *d)
 {
+	if (d->contents) {
+		contents_finish(s, d);
+		return;
+	}
 	if (d->redeem)
 		grants_finish(s, d->redeem, &d->order, d->extents, d->count);
 	else
@@ -177,7 +183,7 @@ static int plan(const struct server *s, const struct delivery *d, const struct d
 		return obstacle(o, EBUSY, GM_REASON_DEVICE,
 			"its memory was that of a removed file whose user is not its owner, and it "
 			"is not shown that nobody of his reaches it");
-	if (!d->redeem) {
+	if (delivery_is_export(d)) {
 		int r = check_export(d, have, &serves, o);
 		if (r < 0 || serves)
 			return r;
@@ -186,7 +192,7 @@ static int plan(const struct server *s, const struct delivery *d, const struct d
 		start[i] = s->regions[i].physical_start;
 	if (device_plan_init(ret, d->extents, d->count, have, start, !d->redeem) < 0)
 		return obstacle(o, ENOMEM, GM_REASON_MEMORY, "no memory to plan its devices");
-	if (have->count + ret->count > GM_GRANT_DEVICES_MAX) {
+	if (!d->contents && have->count + ret->count > GM_GRANT_DEVICES_MAX) {
 		device_plan_deinit(ret);
 		return obstacle(o, EMFILE, GM_REASON_EXTENTS,
 			"it has grown so often that it needs more devices than a grant can carry");
@@ -222,7 +228,7 @@ static bool takes_away_first(
 {
 	struct record_inode *inode = record_find(&s->record, d->ino);
 
-	if (d->tried || devices->working || devices->list.count == 0)
+	if (d->tried || d->contents || devices->working || devices->list.count == 0)
 		return false;
 	if (spare_suits(s, inode, owner_of(d)) &&
 		(d->redeem || exports_is_whole(&devices->list, d->extents, d->count)))

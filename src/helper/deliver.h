@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Grants and exports of inodes on soft regions, from the moment when the record has let them pass:
- * what devices are still needed is planned and made in the background, then the grant is handed out
- * or the node opened up. Those that come meanwhile for the same inode wait; all others don't.
+ * Grants and exports of inodes on soft regions, and the worker's own, from the moment when the
+ * record has let them pass: what devices are still needed is planned and made in the background,
+ * then the grant is handed out or the node opened up. Those that come meanwhile for the same inode
+ * wait; all others don't.
  */
 #ifndef GM_HELPER_DELIVER_H
 #define GM_HELPER_DELIVER_H
@@ -23,11 +24,14 @@ struct delivery {
 	uint64_t ino;
 	struct record_extent *extents; /* what is to be delivered; owned */
 	size_t count;
-	struct redeem *redeem; /* whose answer it is, owned; NULL: an export */
+	struct redeem *redeem; /* whose answer it is, owned; NULL: an export, or contents */
 	struct grant_order order;
-	/* an export: */
+	bool contents; /* the worker's own */
+	uint64_t from; /* of those: file block, see link_contents */
+	/* of both: */
 	uint64_t id;
 	uint64_t link_serial;
+	/* of an export: */
 	uid_t uid;
 	gid_t gid;
 	mode_t mode;
@@ -39,6 +43,13 @@ struct delivery {
 TAILQ_HEAD(deliveries, delivery);
 
 struct delivery *delivery_new(uint64_t ino, const struct record_extent *extents, size_t count);
+
+void delivery_free(struct delivery *d);
+
+static inline bool delivery_is_export(const struct delivery *d)
+{
+	return !d->redeem && !d->contents;
+}
 
 /* Takes it over. The inode must be in the record. */
 void deliver(struct server *s, struct delivery *d);

@@ -58,7 +58,7 @@ static void devices_finish(struct server *s)
 		link_bring_up(s);
 }
 
-static int take_over(const struct server *s, struct record_inode *inode, struct device *d)
+static int take_over(struct server *s, struct record_inode *inode, struct device *d)
 {
 	struct inode_devices *devices = devices_of(inode);
 	char node[SOFT_DEVICE_NODE];
@@ -73,6 +73,8 @@ static int take_over(const struct server *s, struct record_inode *inode, struct 
 	if (r < 0)
 		log_warning("whose %s was can't be read, so that it is never given on: %s", node,
 			strerror(-r));
+	if (added->user.users == SOFT_USERS_WORKER)
+		contents_adopt(s, inode);
 	return 0;
 }
 

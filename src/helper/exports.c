@@ -110,8 +110,10 @@ static int hold(struct server *s, const struct link_export *m, const struct reco
 	uint64_t ino = get_le64(m->ino), epoch = get_le64(m->epoch);
 	struct record_inode *inode = NULL;
 	struct problem why = PROBLEM_INIT;
-	int r = record_hold(&s->record, ino, epoch, true, extents, count, &inode, &why);
+	int r = contents_check_other(s, ino, &why);
 
+	if (r >= 0)
+		r = record_hold(&s->record, ino, epoch, true, extents, count, &inode, &why);
 	if (r == -EUCLEAN) {
 		audits_worker_refused(s, LINK_EXPORT, ino, EUCLEAN, why.text);
 		(void)record_contradict(&s->record, ino, epoch);
@@ -202,7 +204,7 @@ void exports_take_node(struct server *s, const struct link_export *m)
 	if (inode && inode->watch && inode->watch->closed)
 		return; /* removed, and changed through a descriptor of before */
 	TAILQ_FOREACH (d, &s->deliveries, entry)
-		if (d->ino == ino && !d->redeem) {
+		if (d->ino == ino && delivery_is_export(d)) {
 			d->uid = get_le32(m->uid);
 			d->gid = get_le32(m->gid);
 			d->mode = get_le32(m->mode);
@@ -274,7 +276,7 @@ void exports_take_end(struct server *s, const struct link_export *m)
 
 	/* One that is still being made would open its node after this, if its worker is there. */
 	TAILQ_FOREACH (d, &s->deliveries, entry)
-		if (d->ino == ino && !d->redeem && d->link_serial == s->link.serial)
+		if (d->ino == ino && delivery_is_export(d) && d->link_serial == s->link.serial)
 			r = -EBUSY;
 	if (r < 0)
 		log_error("the export of inode %" PRIu64 " does not end: %s", ino, strerror(-r));

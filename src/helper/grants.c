@@ -284,6 +284,8 @@ void grants_take_grant(struct server *s, const struct grant_order *o,
 	TAILQ_REMOVE(&s->grants.sent, r, entry);
 	int k = check_size(o, extents, count, &why);
 	if (k >= 0)
+		k = contents_check_other(s, o->ino, &why);
+	if (k >= 0)
 		k = record_hold(&s->record, o->ino, o->epoch, true, extents, count, &inode, &why);
 	if (k < 0 || !holders_watch(s, inode)) {
 		grants_reject(s, r, o, count, k == -EUCLEAN ? &why : NULL);

@@ -47,6 +47,7 @@ static void link_drop(struct server *s)
 	l->pending = (struct link_pending){.active = false};
 	grants_link_lost(s);
 	holders_link_lost(s);
+	contents_link_lost(s);
 }
 
 void link_connect(struct server *s, int fd)
@@ -74,12 +75,12 @@ static void link_update_events(struct server *s)
 {
 	struct link *l = &s->link;
 	size_t unsent = l->queue_end - l->queue_start;
+	bool contents = contents_are_waiting(s);
+	bool pauses = unsent >= LINK_QUEUE_BUSY || contents || l->state == LINK_STATE_ADOPTING;
 
 	source_set_events(&l->source, s->epoll,
-		(unsent > 0 ? (uint32_t)EPOLLOUT : 0U) |
-			(unsent < LINK_QUEUE_BUSY && l->state != LINK_STATE_ADOPTING
-					? (uint32_t)EPOLLIN
-					: 0U));
+		(unsent > 0 || contents ? (uint32_t)EPOLLOUT : 0U) |
+			(pauses ? 0U : (uint32_t)EPOLLIN));
 }
 
 void link_adopting(struct server *s)
@@ -141,7 +142,16 @@ void link_send(struct server *s, const struct link_header *header)
 	link_update_events(s);
 }
 
-static void link_flush(struct server *s)
+int link_send_descriptor(struct server *s, const struct link_header *header, int fd)
+{
+	struct link *l = &s->link;
+
+	if (l->queue_start < l->queue_end)
+		return -EAGAIN;
+	return packet_send(l->source.fd, header, get_le32(header->size), &fd, 1, false);
+}
+
+void link_flush(struct server *s)
 {
 	struct link *l = &s->link;
 
@@ -159,8 +169,10 @@ static void link_flush(struct server *s)
 		}
 		l->queue_start += size;
 	}
-	if (l->queue_start == l->queue_end)
+	if (l->queue_start == l->queue_end) {
 		link_forget_unsent(l);
+		contents_go_on(s);
+	}
 	link_update_events(s);
 }
 
@@ -194,6 +206,8 @@ static size_t message_size(uint16_t opcode)
 		return sizeof(struct link_check);
 	case LINK_HAND_OVER:
 		return sizeof(struct link_hand_over);
+	case LINK_CONTENTS:
+		return sizeof(struct link_contents);
 	case LINK_EXPORT:
 	case LINK_NODE:
 	case LINK_UNEXPORT:

@@ -34,12 +34,14 @@ enum link_state {
 	LINK_STATE_UP,
 };
 
-/* A HELD, GRANT or EXPORT whose extents are still coming; nothing else may come in between. */
+/* A HELD, GRANT, EXPORT or CONTENTS whose extents are still coming; nothing else may come in
+ * between. */
 struct link_pending {
 	bool active;
 	enum link_worker_opcode opcode;
 	struct grant_order order;
 	struct link_export export;     /* of an EXPORT */
+	uint64_t from;                 /* of a CONTENTS */
 	struct record_extent *extents; /* owned */
 	size_t wanted;
 	size_t count;
@@ -82,6 +84,13 @@ void link_handle(struct server *s, uint32_t events);
 
 /* Sends a message of header->size bytes, or queues it. Without a link it is dropped. */
 void link_send(struct server *s, const struct link_header *header);
+
+/* Sends one with a descriptor, which stays the caller's. Never queued: -EAGAIN, then
+ * contents_go_on() is called when it is worth another try; other negative errnos of sendmsg(2). */
+int link_send_descriptor(struct server *s, const struct link_header *header, int fd);
+
+/* Sends what the socket takes of what waits. */
+void link_flush(struct server *s);
 
 /* After RESUMED: what the worker sends is left where it is, until it is taken. */
 void link_adopting(struct server *s);

@@ -68,8 +68,9 @@ static int find_targets(const struct server *s, struct work_targets *t)
 	t->ino = calloc(count + 1, sizeof(*t->ino));
 	if (!t->at || !t->ino)
 		return -ENOMEM;
+	/* Who has the worker's own is the worker, and no VM. */
 	LIST_FOREACH (inode, &s->record.inodes, by_record) {
-		bool all = !inode->devices || add_targets(t, inode);
+		bool all = !inode->devices || inode->contents || add_targets(t, inode);
 		if (inode->watch)
 			inode->watch->hidden = !all;
 	}

@@ -160,8 +160,10 @@ static int finish_pending(struct server *s, struct problem *why)
 		r = finish_held(s, &p, why);
 	else if (p.opcode == LINK_GRANT)
 		grants_take_grant(s, &p.order, p.extents, p.count);
-	else
+	else if (p.opcode == LINK_EXPORT)
 		exports_take(s, &p.export, p.extents, p.count);
+	else
+		contents_take(s, &p.order, p.from, p.extents, p.count);
 	free(p.extents);
 	return r;
 }
@@ -244,6 +246,19 @@ static int take_export(struct server *s, const struct link_export *m, struct pro
 	default:
 		return begin_pending(s, &pending, get_le64(m->extent_count), why);
 	}
+}
+
+static int take_contents(struct server *s, const struct link_contents *m, struct problem *why)
+{
+	const struct link_pending pending = {.opcode = LINK_CONTENTS,
+		.order = {.id = get_le64(m->header.id),
+			.ino = get_le64(m->ino),
+			.epoch = get_le64(m->epoch)},
+		.from = get_le64(m->from)};
+
+	if (pending.order.id == 0)
+		return problem(why, EPROTO, "a question for contents without an id");
+	return begin_pending(s, &pending, get_le64(m->extent_count), why);
 }
 
 static int pending_make_room(struct link_pending *p, size_t more)
@@ -511,6 +526,8 @@ int orders_take(struct server *s, const union order_message *m, struct problem *
 	case LINK_NODE:
 	case LINK_UNEXPORT:
 		return take_export(s, &m->export, why);
+	case LINK_CONTENTS:
+		return take_contents(s, &m->contents, why);
 	}
 	return problem(why, EPROTO, "message %u is unknown", opcode);
 }

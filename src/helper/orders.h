@@ -24,6 +24,7 @@ union order_message {
 	struct link_export export;
 	struct link_revoke revoke;
 	struct link_hand_over hand_over;
+	struct link_contents contents;
 };
 
 /* Negative errno with a sentence: the worker does not keep to the protocol, its link must end. */

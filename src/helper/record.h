@@ -42,9 +42,10 @@ struct record_inode {
 	/* Nobody needs what its memory holds: it was handed over from a removed file, or will be,
 	 * and was granted to nobody since. It may be zeroed. */
 	bool spare;
-	uint64_t was;                       /* the inode from which it was; 0: none */
-	uint64_t told_by;                   /* serial of the last link that told it */
-	struct watch *watch;                /* owned by holders.c */
+	bool contents;       /* the worker has it, to keep files' contents in (contents.h) */
+	uint64_t was;        /* the inode from which it was; 0: none */
+	uint64_t told_by;    /* serial of the last link that told it */
+	struct watch *watch; /* owned by holders.c */
 	struct inode_devices *devices;      /* owned by devices.c; NULL: none yet */
 	uint32_t slot;                      /* its number in the owner maps */
 	LIST_ENTRY(record_inode) by_record; /* record.inodes */

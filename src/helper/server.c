@@ -46,6 +46,7 @@ static void server_init(struct server *s)
 	LIST_INIT(&s->revocations);
 	TAILQ_INIT(&s->deliveries);
 	leftovers_init(&s->leftovers);
+	contents_init(&s->contents);
 }
 
 static void server_deinit(struct server *s)
@@ -54,6 +55,7 @@ static void server_deinit(struct server *s)
 	s->scanning = work_free(s->scanning);
 	takeback_deinit(s);
 	deliveries_free_all(s);
+	contents_link_lost(s);
 	revocations_free_all(s);
 	grants_free_all(s);
 	clients_close_all(s);

@@ -12,6 +12,7 @@
 
 #include "helper/audits.h"
 #include "helper/clients.h"
+#include "helper/contents.h"
 #include "helper/deliver.h"
 #include "helper/devices.h"
 #include "helper/grants.h"
@@ -66,6 +67,7 @@ struct server {
 	struct takeback takeback;
 	enum devices_state devices_state;
 	struct leftovers leftovers;
+	struct contents contents;
 	struct deliveries deliveries; /* that wait for devices; oldest first */
 	struct users users;
 	struct limiter noise;        /* of log lines that all clients can cause at will */

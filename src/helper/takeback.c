@@ -127,7 +127,7 @@ void takeback_granted(struct server *s, struct watch *w)
 
 void takeback_untold(struct server *s, struct watch *w)
 {
-	if (s->takeback.possible && !w->inode->contradicted)
+	if (s->takeback.possible && !w->inode->contradicted && !w->inode->contents)
 		want(s, w, LINK_CHECK_TAKE | LINK_CHECK_KEEP);
 }
 
@@ -163,7 +163,7 @@ void takeback_check(struct server *s, uint64_t id, struct record_inode *inode, u
 
 	if (flags & LINK_CHECK_KEEP)
 		exports_close(s, inode);
-	if (!w || inode->contradicted) {
+	if (!w || inode->contradicted || inode->contents) {
 		answer_check(s, LINK_BUSY, id, inode, 0);
 		return;
 	}
@@ -191,7 +191,7 @@ bool takeback_revoke(struct server *s, struct watch *w)
 {
 	const struct record_inode *inode = w->inode;
 
-	if (inode->contradicted)
+	if (inode->contradicted || inode->contents)
 		return false;
 	if (is_without_devices(inode) && !is_waited_for(s, inode)) {
 		release(s, w);

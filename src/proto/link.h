@@ -57,6 +57,11 @@ enum link_worker_opcode {
 	LINK_REVOKE = 27,
 	/* Soft regions: the memory of a removed inode that SPARE named is another inode's, as it is; no answer. */
 	LINK_HAND_OVER = 29,
+	/*
+	 * Soft regions, followed by the inode's EXTENTS: the content store, whose memory is the worker's own. The same
+	 * inode as long as the boot lasts -> PART for each run of it, then CONTENTS_GIVEN.
+	 */
+	LINK_CONTENTS = 31,
 };
 
 struct link_config {
@@ -186,6 +191,15 @@ struct link_hand_over {
 };
 static_assert(sizeof(struct link_hand_over) == 48, "link");
 
+struct link_contents {
+	struct link_header header; /* id: not 0 */
+	gm_le64 ino;
+	gm_le64 epoch; /* as in GRANT */
+	gm_le64 extent_count;
+	gm_le64 from; /* file block: what lies before it the worker has mapped, and is not sent */
+};
+static_assert(sizeof(struct link_contents) == 48, "link");
+
 /* ---- helper -> worker ---- */
 
 enum link_helper_opcode {
@@ -199,7 +213,24 @@ enum link_helper_opcode {
 	LINK_EXPORTED = 16, /* answer to EXPORT */
 	LINK_REVOKED = 18,  /* answer to REVOKE */
 	LINK_SPARE = 20,    /* before BUSY or unasked: what HAND_OVER may take as it is */
+	LINK_PART = 22,	    /* with a descriptor: a run of the content store */
+	LINK_CONTENTS_GIVEN = 24, /* answer to CONTENTS, after its PARTs */
 };
+
+struct link_part {
+	struct link_header header; /* id: of CONTENTS */
+	gm_le64 file_block;
+	gm_le64 device_block; /* of the descriptor's device, where the run begins */
+	gm_le64 count;
+};
+static_assert(sizeof(struct link_part) == 40, "link");
+
+struct link_contents_given {
+	struct link_header header;
+	gm_le32 error; /* 0 or a positive errno */
+	gm_le32 reserved;
+};
+static_assert(sizeof(struct link_contents_given) == 24, "link");
 
 struct link_exported {
 	struct link_header header;

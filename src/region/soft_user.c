@@ -48,7 +48,7 @@ int soft_user_load(struct soft_user *ret, uint64_t region_start, unsigned id)
 	ssize_t n = pread(fd, &e, sizeof(e), place_of(id));
 	if (n < 0)
 		return -errno;
-	if (n == (ssize_t)sizeof(e) && e.users <= SOFT_USERS_SEVERAL && e.spare <= 1)
+	if (n == (ssize_t)sizeof(e) && e.users <= SOFT_USERS_WORKER && e.spare <= 1)
 		*ret = (struct soft_user){.users = e.users, .spare = e.spare, .uid = e.uid};
 	return 0;
 }

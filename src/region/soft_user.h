@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Whom a device of a soft region has been given to since it was made: nobody, processes of one
- * user, or of several. It is noted before a descriptor leaves, in /run/guestmemfs/.users-START,
- * which goes with the boot as the devices do; so whoever takes the device over knows it, whatever
- * died. What is not noted is not known, and stays so as long as the device is there.
+ * user, or of several, or the worker. It is noted before a descriptor leaves, in
+ * /run/guestmemfs/.users-START, which goes with the boot as the devices do; so whoever takes the
+ * device over knows it, whatever died. What is not noted is not known, and stays so as long as the
+ * device is there.
  */
 #ifndef GM_REGION_SOFT_USER_H
 #define GM_REGION_SOFT_USER_H
@@ -17,6 +18,7 @@ enum soft_users {
 	SOFT_USERS_NONE,
 	SOFT_USERS_ONE,
 	SOFT_USERS_SEVERAL,
+	SOFT_USERS_WORKER, /* the pool's own worker, which keeps files' contents in it */
 };
 
 struct soft_user {

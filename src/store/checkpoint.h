@@ -49,7 +49,7 @@ struct checkpoint_section {
 };
 
 /* Indexed by type; [0] is unused, and one that is not there (bytes NULL) has no records. */
-#define CHECKPOINT_SECTIONS (GM_SECTION_TARGETS + 1)
+#define CHECKPOINT_SECTIONS (GM_SECTION_PIECES + 1)
 
 int checkpoint_open(struct checkpoint_section sections[CHECKPOINT_SECTIONS],
 	struct gm_checkpoint *header, const uint8_t *image, const struct store_super *super,

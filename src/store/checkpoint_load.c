@@ -25,6 +25,7 @@ static const struct {
 	[GM_SECTION_RESULTS] = {.name = "results", .record_size = sizeof(struct gm_result)},
 	[GM_SECTION_XATTRS] = {.name = "attributes", .varies = true},
 	[GM_SECTION_TARGETS] = {.name = "symlink targets", .varies = true},
+	[GM_SECTION_PIECES] = {.name = "pieces", .record_size = sizeof(struct gm_piece)},
 };
 
 static bool is_known(uint32_t type)
@@ -204,6 +205,26 @@ static int check_extents_ascend(const struct loader *l)
 				n);
 		ino = get_le64(e->ino);
 		end = get_le64(e->file_block) + get_le32(e->count);
+	}
+	return 0;
+}
+
+static int check_pieces_ascend(const struct loader *l)
+{
+	const struct checkpoint_section *s = &l->sections[GM_SECTION_PIECES];
+	uint64_t ino = 0, end = 0;
+
+	for (uint64_t n = 0; n < s->count; n++) {
+		const struct gm_piece *p = (const void *)(s->bytes + n * sizeof(*p));
+
+		if (get_le64(p->ino) < ino ||
+			(get_le64(p->ino) == ino && get_le64(p->file_unit) < end))
+			return problem(l->why, EUCLEAN,
+				"section pieces: record %" PRIu64
+				" does not come behind the one before",
+				n);
+		ino = get_le64(p->ino);
+		end = get_le64(p->file_unit) + get_le32(p->count);
 	}
 	return 0;
 }
@@ -429,6 +450,10 @@ static int load_sections(struct loader *l)
 		r = load_xattrs(l);
 	if (r == 0)
 		r = load_targets(l);
+	if (r == 0)
+		r = load_records(l, GM_SECTION_PIECES, GM_ITEM_PIECE, sizeof(struct gm_piece));
+	if (r == 0)
+		r = check_pieces_ascend(l);
 	return r;
 }
 

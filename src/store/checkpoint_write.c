@@ -145,11 +145,27 @@ static void write_extents(struct writer *w, const struct meta *m, const struct c
 	for (uint64_t n = 0; n < m->inode_count; n++) {
 		const struct inode *file = o->places[n].inode;
 
-		for (uint32_t k = 0; inode_is_file(file) && k < file->extent_count; k++)
+		for (uint32_t k = 0; inode_has_memory(file) && k < file->extent_count; k++)
 			codec_encode_extent(room_for(w, sizeof(struct gm_extent)), file->attr.ino,
 				&file->extents[k]);
 	}
 	end_section(w, m->extent_count);
+}
+
+/* Not there if no file has content. */
+static void write_pieces(struct writer *w, const struct meta *m, const struct checkpoint_order *o)
+{
+	if (m->piece_count == 0)
+		return;
+	begin_section(w, GM_SECTION_PIECES, sizeof(struct gm_piece));
+	for (uint64_t n = 0; n < m->inode_count; n++) {
+		const struct inode *file = o->places[n].inode;
+
+		for (uint32_t k = 0; inode_has_content(file) && k < file->extent_count; k++)
+			codec_encode_piece(room_for(w, sizeof(struct gm_piece)), file->attr.ino,
+				&file->extents[k]);
+	}
+	end_section(w, m->piece_count);
 }
 
 /* Block maps go through the buffer in one piece where they fit, in several where they don't. */
@@ -260,6 +276,7 @@ void checkpoint_write(struct media *media, const struct store_super *super, cons
 	write_results(&w, &info->result);
 	write_xattrs(&w, m, o);
 	write_targets(&w, m, o);
+	write_pieces(&w, m, o);
 	write_header(&w, super, m, info);
 	media_fence(media);
 }

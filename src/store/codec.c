@@ -150,8 +150,8 @@ static const char *check_directory(const struct inode_attr *a)
 		return "a directory's parent is 0";
 	if (a->next_cookie < GM_FIRST_COOKIE || a->next_cookie > INT64_MAX)
 		return "a directory's next cookie is out of range";
-	if (a->size != 0 || a->stale_from != 0 || a->flags != 0)
-		return "a directory has a size, stale bytes or flags";
+	if (a->size != 0 || a->stale_from != 0 || (a->flags & ~GM_INODE_IO))
+		return "a directory has a size, stale bytes or flags of a file";
 	return NULL;
 }
 
@@ -159,6 +159,12 @@ static const char *check_file(const struct inode_attr *a)
 {
 	if (a->size > CODEC_FILE_BLOCKS_MAX * GM_BLOCK_SIZE - 1 || a->stale_from > a->size)
 		return "its size or stale offset is out of range";
+	if ((a->flags & GM_INODE_IO) && (a->flags != GM_INODE_IO || a->stale_from != 0))
+		return "it has content, and flags or stale bytes of memory";
+	if ((a->flags & GM_INODE_CONTENTS) &&
+		((a->flags & (GM_INODE_EXPORTED | GM_INODE_INHERITED)) || a->links != 0 ||
+			a->stale_from != 0))
+		return "it is the content store, and has a name, stale bytes or flags of a file";
 	return NULL;
 }
 
@@ -427,6 +433,39 @@ const char *codec_decode_extent(uint64_t *ino, struct file_extent *to, const str
 	return NULL;
 }
 
+/* ---- pieces ---- */
+
+void codec_encode_piece(struct gm_piece *to, uint64_t ino, const struct file_extent *from)
+{
+	*to = (struct gm_piece){
+		.ino = put_le64(ino),
+		.file_unit = put_le64(from->file_block),
+		.store_unit = put_le64(from->block),
+		.count = put_le32(from->count),
+	};
+}
+
+const char *codec_decode_piece(uint64_t *ino, struct file_extent *to, const struct gm_piece *from)
+{
+	struct file_extent e = {
+		.file_block = get_le64(from->file_unit),
+		.block = get_le64(from->store_unit),
+		.count = get_le32(from->count),
+	};
+
+	if (get_le32(from->reserved) != 0)
+		return "its reserved bytes are not zero";
+	if (e.count == 0)
+		return "it is empty";
+	if (e.file_block >= CODEC_FILE_UNITS_MAX || e.count > CODEC_FILE_UNITS_MAX - e.file_block)
+		return "its place in the file is out of range";
+	if (e.block >= CODEC_FILE_UNITS_MAX || e.count > CODEC_FILE_UNITS_MAX - e.block)
+		return "its place in the content store is out of range";
+	*ino = get_le64(from->ino);
+	*to = e;
+	return NULL;
+}
+
 /* ---- items ---- */
 
 /* Those whose length is told by their own fields. */
@@ -448,6 +487,9 @@ static size_t payload_size(unsigned type)
 	case GM_ITEM_EXTENT:
 	case GM_ITEM_EXTENT_REMOVED:
 		return sizeof(struct gm_extent);
+	case GM_ITEM_PIECE:
+	case GM_ITEM_PIECE_REMOVED:
+		return sizeof(struct gm_piece);
 	case GM_ITEM_BLOCKS:
 		return sizeof(struct gm_blocks);
 	case GM_ITEM_BOOT:

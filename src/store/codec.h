@@ -17,6 +17,8 @@
 /* File offsets end here: the largest multiple of a block that off_t holds. */
 #define CODEC_FILE_BLOCKS_MAX (1ULL << (63 - GM_BLOCK_SHIFT))
 
+#define CODEC_FILE_UNITS_MAX (CODEC_FILE_BLOCKS_MAX * GM_UNITS_PER_BLOCK)
+
 /*
  * What counts up for ever. Recovery refuses what stands beyond these, far more than there will ever
  * be; so no change ever comes to the end of a field's range, whoever wrote the image.
@@ -121,6 +123,10 @@ const char *codec_decode_target(
 void codec_encode_extent(struct gm_extent *to, uint64_t ino, const struct file_extent *from);
 const char *codec_decode_extent(
 	uint64_t *ino, struct file_extent *to, const struct gm_extent *from);
+
+/* As an extent whose blocks are units, in region 0. */
+void codec_encode_piece(struct gm_piece *to, uint64_t ino, const struct file_extent *from);
+const char *codec_decode_piece(uint64_t *ino, struct file_extent *to, const struct gm_piece *from);
 
 /*
  * An item's payload if header and length are valid for its type, else NULL. room is the number of

@@ -418,7 +418,7 @@ static void check_links(struct checker *c, const struct seen_inode *i)
 	if (dir && i->entries > (i->attr.ino != GM_ROOT_INO))
 		error(c, "directory-twice", "directory inode %" PRIu64 " has %" PRIu64 " entries",
 			i->attr.ino, i->entries);
-	if (i->attr.links == 0 && i->entries == 0)
+	if (i->attr.links == 0 && i->entries == 0 && !(i->attr.flags & GM_INODE_CONTENTS))
 		fsck_report(c->report, FSCK_NOTE, "inode-orphan",
 			"inode %" PRIu64 " is unlinked and will be removed when nobody holds it",
 			i->attr.ino);
@@ -466,6 +466,9 @@ static int check_all(struct checker *c, const struct gm_checkpoint *header)
 		return r;
 	fsck_check_xattrs(
 		c->report, &c->sections[GM_SECTION_XATTRS], &c->sections[GM_SECTION_INODES]);
+	r = fsck_check_pieces(c->report, c->sections);
+	if (r < 0)
+		return r;
 	read_targets(c);
 	check_names(c);
 	check_maps(c);

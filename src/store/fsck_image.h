@@ -23,4 +23,8 @@ int fsck_check_image(struct fsck_report *r, const struct store_super *super,
 void fsck_check_xattrs(struct fsck_report *r, const struct checkpoint_section *xattrs,
 	const struct checkpoint_section *inodes);
 
+/* Its pieces, likewise. 0 when the check could be made; -ENOMEM. */
+int fsck_check_pieces(
+	struct fsck_report *r, const struct checkpoint_section sections[CHECKPOINT_SECTIONS]);
+
 #endif

@@ -41,6 +41,7 @@ void meta_deinit(struct meta *m)
 		inode_free(i);
 	quotas_deinit(&m->quotas);
 	xattrs_deinit(m);
+	units_deinit(&m->units);
 	table_deinit(&m->dirents);
 	table_deinit(&m->inodes);
 	m->alloc = alloc_free(m->alloc);
@@ -81,14 +82,28 @@ struct inode *meta_each_inode(const struct meta *m, size_t *cursor)
 	return table_each(&m->inodes, cursor);
 }
 
-uint64_t inode_blocks(const struct inode *i)
+static uint64_t sum_extents(const struct inode *i)
 {
 	uint64_t n = 0;
 
-	if (inode_is_file(i))
-		for (uint32_t k = 0; k < i->extent_count; k++)
-			n += i->extents[k].count;
+	for (uint32_t k = 0; k < i->extent_count; k++)
+		n += i->extents[k].count;
 	return n;
+}
+
+uint64_t inode_blocks(const struct inode *i)
+{
+	return inode_has_memory(i) ? sum_extents(i) : 0;
+}
+
+uint64_t inode_units(const struct inode *i)
+{
+	return inode_has_content(i) ? sum_extents(i) : inode_blocks(i) * GM_UNITS_PER_BLOCK;
+}
+
+struct inode *meta_contents(const struct meta *m)
+{
+	return m->contents ? meta_inode(m, m->contents) : NULL;
 }
 
 bool meta_is_clean(const struct meta *m, const struct inode *i)
@@ -114,7 +129,8 @@ uint64_t meta_image_bytes(const struct meta *m)
 		maps += alloc_map_bytes(m->alloc, r);
 	return sizeof(struct gm_checkpoint) + m->inode_count * sizeof(struct gm_inode) +
 	       m->dirent_bytes + m->extent_count * sizeof(struct gm_extent) + m->xattr_bytes +
-	       m->target_bytes + 4 * maps + sizeof(struct gm_result);
+	       m->piece_count * sizeof(struct gm_piece) + m->target_bytes + 4 * maps +
+	       sizeof(struct gm_result);
 }
 
 /* ---- memory for a change ---- */
@@ -206,7 +222,25 @@ static int reserve_extent(
 	struct file_extent e;
 	uint64_t ino;
 
-	if (!file || !inode_is_file(file) || codec_decode_extent(&ino, &e, from))
+	int k = 0;
+
+	if (!file || !inode_has_memory(file) || codec_decode_extent(&ino, &e, from))
+		return -EUCLEAN;
+	if (removed && !extents_would_split(file, &e))
+		return 0;
+	if (!removed && inode_is_contents(file))
+		k = units_reserve(&m->units, e.file_block + e.count);
+	return k < 0 ? k : extents_reserve(file, ++r->extents);
+}
+
+static int reserve_piece(
+	struct meta *m, struct meta_reserve *r, const struct gm_piece *from, bool removed)
+{
+	struct inode *file = meta_inode(m, get_le64(from->ino));
+	struct file_extent e;
+	uint64_t ino;
+
+	if (!file || !inode_has_content(file) || codec_decode_piece(&ino, &e, from))
 		return -EUCLEAN;
 	if (removed && !extents_would_split(file, &e))
 		return 0;
@@ -230,6 +264,9 @@ int meta_reserve_item(struct meta *m, struct meta_reserve *r, const struct gm_it
 	case GM_ITEM_EXTENT_REMOVED:
 		return reserve_extent(
 			m, r, payload, get_le16(item->type) == GM_ITEM_EXTENT_REMOVED);
+	case GM_ITEM_PIECE:
+	case GM_ITEM_PIECE_REMOVED:
+		return reserve_piece(m, r, payload, get_le16(item->type) == GM_ITEM_PIECE_REMOVED);
 	default:
 		return 0;
 	}
@@ -255,6 +292,8 @@ static void apply_inode(struct meta *m, struct meta_reserve *r, const struct gm_
 			m->next_ino = a.ino + 1;
 	}
 	i->attr = a;
+	if (inode_is_contents(i))
+		m->contents = a.ino;
 }
 
 static void apply_inode_removed(struct meta *m, uint64_t ino)
@@ -355,12 +394,38 @@ static void apply_extent(struct meta *m, const struct gm_extent *from, bool remo
 	file = meta_inode(m, ino);
 	if (removed) {
 		m->extent_count += (uint64_t)(int64_t)extents_remove(file, &e);
-		quotas_count(m, file, -(int64_t)e.count);
+		quotas_count(m, file, -(int64_t)e.count * GM_UNITS_PER_BLOCK);
 		alloc_release(m->alloc, &a);
+		if (inode_is_contents(file))
+			units_remove_blocks(&m->units, e.file_block, e.count);
 	} else {
 		m->extent_count += (uint64_t)(int64_t)extents_insert(file, &e);
-		quotas_count(m, file, e.count);
+		quotas_count(m, file, (int64_t)e.count * GM_UNITS_PER_BLOCK);
 		alloc_claim_any(m->alloc, &a);
+		if (inode_is_contents(file))
+			units_add_blocks(&m->units, e.file_block, e.count);
+	}
+}
+
+static void apply_piece(struct meta *m, const struct gm_piece *from, bool removed)
+{
+	struct file_extent e;
+	struct inode *file;
+	uint64_t ino;
+	const char *wrong = codec_decode_piece(&ino, &e, from);
+
+	assert(!wrong);
+	(void)wrong;
+	file = meta_inode(m, ino);
+	if (removed) {
+		m->piece_count += (uint64_t)(int64_t)extents_remove(file, &e);
+		quotas_count(m, file, -(int64_t)e.count);
+		units_give(&m->units, e.block, e.count);
+		m->pieces_freed++;
+	} else {
+		m->piece_count += (uint64_t)(int64_t)extents_insert(file, &e);
+		quotas_count(m, file, e.count);
+		units_take(&m->units, e.block, e.count);
 	}
 }
 
@@ -446,6 +511,10 @@ void meta_apply(struct meta *m, struct meta_reserve *r, const struct gm_item *it
 	case GM_ITEM_EXTENT:
 	case GM_ITEM_EXTENT_REMOVED:
 		apply_extent(m, payload, get_le16(item->type) == GM_ITEM_EXTENT_REMOVED);
+		break;
+	case GM_ITEM_PIECE:
+	case GM_ITEM_PIECE_REMOVED:
+		apply_piece(m, payload, get_le16(item->type) == GM_ITEM_PIECE_REMOVED);
 		break;
 	case GM_ITEM_BLOCKS:
 		apply_blocks(m, payload);

@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 
 #include "alloc/alloc.h"
+#include "alloc/units.h"
 #include "guestmemfs/format.h"
 #include "store/quota.h"
 #include "store/table.h"
@@ -69,7 +70,10 @@ struct dirent {
 struct inode {
 	struct inode_attr attr; /* read it; it changes through items only */
 	union {
-		struct { /* regular files: by ascending file_block, merged where they adjoin */
+		/* Regular files: by ascending file_block, merged where they adjoin. Of one with
+		 * content they are its pieces: file_block and block count units, the latter of the
+		 * content store's file; region is 0. */
+		struct {
 			struct file_extent *extents;
 			uint32_t extent_count;
 			uint32_t extent_capacity;
@@ -103,6 +107,12 @@ struct meta {
 	uint64_t dirent_bytes; /* of their on-media form */
 	uint64_t dirent_count;
 	uint64_t extent_count;
+	uint64_t piece_count;
+	uint64_t pieces_freed; /* how often some were, since the start: a look at what is empty is
+				  due */
+	uint64_t contents;     /* the content store's inode; 0: there is none yet */
+	struct units
+		units; /* of the content store's file: follows from extents and pieces; owned */
 	uint64_t xattr_count;
 	uint64_t xattr_bytes; /* of their on-media form */
 	uint64_t target_count;
@@ -133,18 +143,41 @@ struct dirent *meta_next_entry(const struct inode *dir, uint64_t after);
  * meanwhile. */
 struct inode *meta_each_inode(const struct meta *m, size_t *cursor);
 
-/* Blocks that the inode owns: of anything but a file, none. */
+/* Blocks that the inode owns: of anything but a file with memory, none. */
 uint64_t inode_blocks(const struct inode *i);
+
+/* The same in units, and those of a file with content: what counts on a quota. */
+uint64_t inode_units(const struct inode *i);
+
+/* NULL: nothing has been written to any file yet. */
+struct inode *meta_contents(const struct meta *m);
 
 static inline bool inode_is_dir(const struct inode *i)
 {
 	return S_ISDIR(i->attr.mode);
 }
 
-/* Only regular files have extents, and only their memory is ever granted. */
 static inline bool inode_is_file(const struct inode *i)
 {
 	return S_ISREG(i->attr.mode);
+}
+
+/* A file with content: it has pieces of the content store, and no memory of its own. */
+static inline bool inode_has_content(const struct inode *i)
+{
+	return S_ISREG(i->attr.mode) && (i->attr.flags & GM_INODE_IO);
+}
+
+/* Only these have extents, and only their memory is ever granted. */
+static inline bool inode_has_memory(const struct inode *i)
+{
+	return S_ISREG(i->attr.mode) && !(i->attr.flags & GM_INODE_IO);
+}
+
+/* The content store: a file without a name that nobody sees. */
+static inline bool inode_is_contents(const struct inode *i)
+{
+	return i->attr.flags & GM_INODE_CONTENTS;
 }
 
 static inline bool inode_is_symlink(const struct inode *i)
@@ -164,7 +197,7 @@ static inline bool inode_is_held(const struct inode *i)
 /* True if that is all that keeps it: it has no name, and nobody has it open. */
 static inline bool inode_is_held_orphan(const struct inode *i)
 {
-	return i->attr.links == 0 && i->opens == 0 && inode_is_held(i);
+	return i->attr.links == 0 && i->opens == 0 && inode_is_held(i) && !inode_is_contents(i);
 }
 
 /* True if every block of it is clean and nothing is left to be zeroed: it may be granted. */

@@ -33,6 +33,19 @@ static int check_inode(const struct meta *m, const struct gm_inode *from, struct
 		return problem(why, EUCLEAN,
 			"inode %" PRIu64 ": its device number or its target's length changes",
 			a.ino);
+	if (old && ((old->attr.flags ^ a.flags) & GM_INODE_CONTENTS))
+		return problem(why, EUCLEAN,
+			"inode %" PRIu64 ": it becomes the content store, or ceases to be", a.ino);
+	if (!old && (a.flags & GM_INODE_CONTENTS) && m->contents)
+		return problem(why, EUCLEAN,
+			"inode %" PRIu64 ": inode %" PRIu64 " is the content store already", a.ino,
+			m->contents);
+	if (old && inode_is_file(old) && ((old->attr.flags ^ a.flags) & GM_INODE_IO) &&
+		(old->attr.size > 0 || a.size > 0 || old->extent_count > 0 || inode_is_held(old)))
+		return problem(why, EUCLEAN,
+			"inode %" PRIu64 ": it changes from memory to content, or back, and is not "
+			"empty",
+			a.ino);
 	if (old && a.next_cookie < old->attr.next_cookie)
 		return problem(why, EUCLEAN, "inode %" PRIu64 ": its next cookie goes back", a.ino);
 	return 0;
@@ -46,6 +59,9 @@ static int check_inode_removed(const struct meta *m, uint64_t ino, struct proble
 		return problem(why, EUCLEAN, "inode %" PRIu64 " is removed but not there", ino);
 	if (ino == GM_ROOT_INO)
 		return problem(why, EUCLEAN, "the root directory is removed");
+	if (inode_is_contents(i))
+		return problem(
+			why, EUCLEAN, "the content store (inode %" PRIu64 ") is removed", ino);
 	if ((inode_is_dir(i) && i->entry_count > 0) || (inode_is_file(i) && i->extent_count > 0))
 		return problem(why, EUCLEAN, "inode %" PRIu64 " is removed but not empty", ino);
 	return 0;
@@ -155,6 +171,21 @@ static int check_target(
 	return problem(why, EUCLEAN, "target of inode %" PRIu64 ": %s", t.ino, wrong);
 }
 
+/* Memory for its units is taken up to its end, so that must not be just anywhere; filling its holes
+ * first, it never has more blocks than there are. */
+static const char *check_contents_extent(
+	const struct meta *m, const struct file_extent *e, bool removed)
+{
+	struct alloc_stats stats;
+
+	alloc_get_stats(m->alloc, &stats);
+	if (e->file_block + e->count > stats.data)
+		return "it lies further from the content store's beginning than there are blocks";
+	if (removed && !units_is_empty(&m->units, e->file_block, e->count))
+		return "it is removed while files have content in it";
+	return NULL;
+}
+
 /* No block ever has two owners, and nothing that somebody may map is ever freed. */
 static int check_extent(
 	const struct meta *m, const struct gm_extent *from, bool removed, struct problem *why)
@@ -165,8 +196,8 @@ static int check_extent(
 	struct alloc_extent a = {.block = e.block, .region = e.region, .count = e.count};
 	const struct inode *file = meta_inode(m, ino);
 
-	if (!wrong && (!file || !inode_is_file(file)))
-		wrong = "its inode is not there or is no file";
+	if (!wrong && (!file || !inode_has_memory(file)))
+		wrong = "its inode is not there or is no file with memory";
 	if (!wrong && !alloc_is_data(m->alloc, a.region, a.block, a.count))
 		wrong = "it lies outside the data blocks";
 	if (!wrong &&
@@ -180,12 +211,39 @@ static int check_extent(
 		wrong = "it is removed but not there";
 	if (!wrong && removed && inode_is_held(file))
 		wrong = "it is removed while somebody may map it";
+	if (!wrong && inode_is_contents(file))
+		wrong = check_contents_extent(m, &e, removed);
 	if (!wrong)
 		return 0;
 	return problem(why, EUCLEAN,
 		"extent of inode %" PRIu64 " at file block %" PRIu64 " (region %" PRIu32
 		", block %" PRIu64 ", %" PRIu32 " blocks): %s",
 		ino, e.file_block, e.region, e.block, e.count, wrong);
+}
+
+/* No unit ever belongs to two files, and all lie in what the content store has. */
+static int check_piece(
+	const struct meta *m, const struct gm_piece *from, bool removed, struct problem *why)
+{
+	struct file_extent e = {.count = 0};
+	uint64_t ino = get_le64(from->ino);
+	const char *wrong = codec_decode_piece(&ino, &e, from);
+	const struct inode *file = meta_inode(m, ino);
+
+	if (!wrong && (!file || !inode_has_content(file)))
+		wrong = "its inode is not there or is no file with content";
+	if (!wrong && !removed && !units_is_free(&m->units, e.block, e.count))
+		wrong = "a unit of it is not free, or not the content store's";
+	if (!wrong && !removed && extents_overlap(file, e.file_block, e.count))
+		wrong = "the file has content there already";
+	if (!wrong && removed && !extents_contain(file, &e))
+		wrong = "it is removed but not there";
+	if (!wrong)
+		return 0;
+	return problem(why, EUCLEAN,
+		"piece of inode %" PRIu64 " at file unit %" PRIu64 " (store unit %" PRIu64
+		", %" PRIu32 " units): %s",
+		ino, e.file_block, e.block, e.count, wrong);
 }
 
 static int check_blocks(const struct meta *m, const struct gm_blocks *b, struct problem *why)
@@ -249,6 +307,9 @@ int meta_check(const struct meta *m, const struct gm_item *item, size_t room, st
 	case GM_ITEM_EXTENT:
 	case GM_ITEM_EXTENT_REMOVED:
 		return check_extent(m, payload, type == GM_ITEM_EXTENT_REMOVED, why);
+	case GM_ITEM_PIECE:
+	case GM_ITEM_PIECE_REMOVED:
+		return check_piece(m, payload, type == GM_ITEM_PIECE_REMOVED, why);
 	case GM_ITEM_BLOCKS:
 		return check_blocks(m, payload, why);
 	default:

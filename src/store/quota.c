@@ -47,15 +47,15 @@ int quotas_reserve(struct meta *m, uint32_t more)
 
 /* ---- counting ---- */
 
-static void count_on(struct quotas *q, uint32_t n, int64_t blocks)
+static void count_on(struct quotas *q, uint32_t n, int64_t units)
 {
 	for (; n; n = q->list[n].up)
-		q->list[n].used += (uint64_t)blocks;
+		q->list[n].used += (uint64_t)units;
 }
 
-void quotas_count(struct meta *m, const struct inode *i, int64_t blocks)
+void quotas_count(struct meta *m, const struct inode *i, int64_t units)
 {
-	count_on(&m->quotas, i->quota, blocks);
+	count_on(&m->quotas, i->quota, units);
 }
 
 static bool is_limited(const struct quotas *q, const struct inode *i)
@@ -76,11 +76,11 @@ void quotas_place(struct meta *m, struct inode *i, const struct inode *dir)
 		q->stale |= i->quota != dir->quota && i->entry_count > 0;
 		i->quota = dir->quota;
 	} else if (S_ISREG(i->attr.mode) && i->quota != dir->quota) {
-		int64_t blocks = (int64_t)inode_blocks(i);
+		int64_t units = (int64_t)inode_units(i);
 
-		count_on(q, i->quota, -blocks);
+		count_on(q, i->quota, -units);
 		i->quota = dir->quota;
-		count_on(q, i->quota, blocks);
+		count_on(q, i->quota, units);
 	}
 }
 
@@ -228,7 +228,7 @@ static bool count_all(struct meta *m, const struct trial *t)
 	good = place_files(m);
 	for (size_t c = 0; (i = meta_each_inode(m, &c));)
 		if (S_ISREG(i->attr.mode))
-			count_on(&m->quotas, i->quota, (int64_t)inode_blocks(i));
+			count_on(&m->quotas, i->quota, (int64_t)inode_units(i));
 	m->quotas.stale = false;
 	return good;
 }
@@ -261,7 +261,7 @@ int quotas_init(struct meta *m)
 
 static bool is_over(const struct quota *q, uint64_t used)
 {
-	return used > q->limit / GM_BLOCK_SIZE;
+	return used > q->limit / GM_UNIT_SIZE;
 }
 
 static int try_subtree(struct meta *m, const struct trial *t)
@@ -284,11 +284,11 @@ static int try_subtree(struct meta *m, const struct trial *t)
 	return r;
 }
 
-static void add_delta(struct quotas *q, uint32_t n, int64_t blocks)
+static void add_delta(struct quotas *q, uint32_t n, int64_t units)
 {
 	q->touched |= n != 0;
 	for (; n; n = q->list[n].up)
-		q->list[n].delta += blocks;
+		q->list[n].delta += units;
 }
 
 /* The inode's links as the change leaves them. */
@@ -324,18 +324,28 @@ static int note_entry(
 	} else if (S_ISREG(i->attr.mode) && i->quota != dir->quota) {
 		if (links_after(m, t, i->attr.ino) > 1)
 			return -EXDEV;
-		add_delta(&m->quotas, i->quota, -(int64_t)inode_blocks(i));
-		add_delta(&m->quotas, dir->quota, (int64_t)inode_blocks(i));
+		add_delta(&m->quotas, i->quota, -(int64_t)inode_units(i));
+		add_delta(&m->quotas, dir->quota, (int64_t)inode_units(i));
 	}
 	return 0;
 }
 
-static void note_extent(struct meta *m, const struct gm_extent *e, int sign)
+static void note_units(struct meta *m, gm_le64 ino, int64_t units)
 {
-	const struct inode *i = meta_inode(m, get_le64(e->ino));
+	const struct inode *i = meta_inode(m, get_le64(ino));
 
 	if (i)
-		add_delta(&m->quotas, i->quota, sign * (int64_t)get_le32(e->count));
+		add_delta(&m->quotas, i->quota, units);
+}
+
+static void note_extent(struct meta *m, const struct gm_extent *e, int sign)
+{
+	note_units(m, e->ino, sign * (int64_t)get_le32(e->count) * GM_UNITS_PER_BLOCK);
+}
+
+static void note_piece(struct meta *m, const struct gm_piece *p, int sign)
+{
+	note_units(m, p->ino, sign * (int64_t)get_le32(p->count));
 }
 
 static void note_attribute(const struct meta *m, const struct gm_xattr *x, struct trial *trial)
@@ -364,6 +374,12 @@ static int note_items(struct meta *m, const struct txn *t, struct trial *trial)
 			break;
 		case GM_ITEM_EXTENT_REMOVED:
 			note_extent(m, payload, -1);
+			break;
+		case GM_ITEM_PIECE:
+			note_piece(m, payload, 1);
+			break;
+		case GM_ITEM_PIECE_REMOVED:
+			note_piece(m, payload, -1);
 			break;
 		case GM_ITEM_XATTR:
 			note_attribute(m, payload, trial);
@@ -413,8 +429,8 @@ bool quotas_room(const struct meta *m, const struct inode *i, struct quota_room 
 	*ret = (struct quota_room){.limit = UINT64_MAX, .left = UINT64_MAX};
 	for (uint32_t n = i->quota; n; n = q->list[n].up) {
 		const struct quota *k = &q->list[n];
-		uint64_t blocks = k->limit / GM_BLOCK_SIZE;
-		uint64_t left = blocks > k->used ? blocks - k->used : 0;
+		uint64_t units = k->limit / GM_UNIT_SIZE;
+		uint64_t left = units > k->used ? units - k->used : 0;
 
 		if (k->limit < ret->limit)
 			ret->limit = k->limit;

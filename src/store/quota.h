@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Quotas: how many blocks the files below a directory may own, from its attribute XATTR_QUOTA. What
+ * Quotas: how many bytes the files below a directory may own, from its attribute XATTR_QUOTA. What
  * is below several such directories counts on each of them.
  *
  * All of it is in memory: each directory and file knows the nearest quota above it (inode.quota),
@@ -21,7 +21,7 @@ struct txn;
 struct quota {
 	uint64_t ino;   /* its directory; 0: the place is free */
 	uint64_t limit; /* bytes */
-	uint64_t used;  /* blocks of all files below */
+	uint64_t used;  /* units (4 KiB) of all files below */
 	int64_t delta;  /* scratch of quotas_check() */
 	uint32_t up;    /* the next quota above; 0: none */
 };
@@ -54,8 +54,8 @@ void quotas_refresh(struct meta *m);
 
 /* ---- for meta_apply() ---- */
 
-/* So many blocks more (or less) are the inode's. */
-void quotas_count(struct meta *m, const struct inode *i, int64_t blocks);
+/* So many units more (or less) are the inode's. */
+void quotas_count(struct meta *m, const struct inode *i, int64_t units);
 
 /* The inode has a name in dir from now on. */
 void quotas_place(struct meta *m, struct inode *i, const struct inode *dir);
@@ -65,7 +65,7 @@ void quotas_place(struct meta *m, struct inode *i, const struct inode *dir);
 /* What is left below the inode's quotas: the least of all that count. False: it has none. */
 struct quota_room {
 	uint64_t limit; /* bytes */
-	uint64_t left;  /* blocks */
+	uint64_t left;  /* units */
 };
 
 bool quotas_room(const struct meta *m, const struct inode *i, struct quota_room *ret);

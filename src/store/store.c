@@ -270,15 +270,20 @@ static int apply_one(struct store *s, struct meta_reserve *reserve, const struct
 	return 0;
 }
 
-/* Removing a part from the middle of an extent leaves two of it. */
-static bool splits(const struct meta *m, const struct gm_extent *removed)
+/* Removing a part from the middle of an extent or a piece leaves two of it. */
+static bool splits(const struct meta *m, const struct gm_item *item)
 {
-	const struct inode *file = meta_inode(m, get_le64(removed->ino));
+	const struct inode *file;
 	struct file_extent e;
-	uint64_t ino;
+	const char *wrong = "it is neither";
+	uint64_t ino = 0;
 
-	return file && inode_is_file(file) && !codec_decode_extent(&ino, &e, removed) &&
-	       extents_would_split(file, &e);
+	if (get_le16(item->type) == GM_ITEM_EXTENT_REMOVED)
+		wrong = codec_decode_extent(&ino, &e, (const struct gm_extent *)(item + 1));
+	else if (get_le16(item->type) == GM_ITEM_PIECE_REMOVED)
+		wrong = codec_decode_piece(&ino, &e, (const struct gm_piece *)(item + 1));
+	file = wrong ? NULL : meta_inode(m, ino);
+	return file && inode_is_file(file) && extents_would_split(file, &e);
 }
 
 /* The bytes of an attribute that this one replaces. */
@@ -312,9 +317,7 @@ static void measure_growth(const struct store *s, const struct txn *t, struct gr
 			!meta_inode(&s->meta, get_le64(((const struct gm_inode *)(item + 1))->ino)))
 			g->inodes++;
 		else if (type == GM_ITEM_DIRENT || type == GM_ITEM_TARGET ||
-			 type == GM_ITEM_EXTENT ||
-			 (type == GM_ITEM_EXTENT_REMOVED &&
-				 splits(&s->meta, (const struct gm_extent *)(item + 1))))
+			 type == GM_ITEM_EXTENT || type == GM_ITEM_PIECE || splits(&s->meta, item))
 			g->bytes += length - sizeof(*item);
 		else if (type == GM_ITEM_XATTR) {
 			uint64_t more = length - sizeof(*item),
@@ -456,10 +459,9 @@ static void remove_orphans(const struct meta *m, struct txn *t, bool other_boot)
 	struct inode *i;
 
 	for (size_t c = 0; (i = meta_each_inode(m, &c));) {
-		if (i->attr.links > 0 || (!other_boot && inode_is_held(i)))
+		if (i->attr.links > 0 || (!other_boot && inode_is_held(i)) || inode_is_contents(i))
 			continue;
-		for (uint32_t k = 0; inode_is_file(i) && k < i->extent_count; k++)
-			txn_remove_extent(t, i->attr.ino, &i->extents[k]);
+		txn_remove_extents(t, i);
 		txn_remove_inode(t, i->attr.ino);
 	}
 }

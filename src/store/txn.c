@@ -170,6 +170,34 @@ void txn_remove_extent(struct txn *t, uint64_t ino, const struct file_extent *e)
 		codec_encode_extent(x, ino, e);
 }
 
+static void put_piece(
+	struct txn *t, enum gm_item_type type, uint64_t ino, const struct file_extent *e)
+{
+	struct gm_piece *p = add_item(t, type, sizeof(*p));
+
+	if (p)
+		codec_encode_piece(p, ino, e);
+}
+
+void txn_add_piece(struct txn *t, uint64_t ino, const struct file_extent *e)
+{
+	put_piece(t, GM_ITEM_PIECE, ino, e);
+}
+
+void txn_remove_piece(struct txn *t, uint64_t ino, const struct file_extent *e)
+{
+	put_piece(t, GM_ITEM_PIECE_REMOVED, ino, e);
+}
+
+void txn_remove_extents(struct txn *t, const struct inode *i)
+{
+	for (uint32_t n = 0; inode_is_file(i) && n < i->extent_count; n++)
+		if (inode_has_content(i))
+			txn_remove_piece(t, i->attr.ino, &i->extents[n]);
+		else
+			txn_remove_extent(t, i->attr.ino, &i->extents[n]);
+}
+
 void txn_set_blocks(struct txn *t, const struct alloc_extent *e, enum gm_block_state state)
 {
 	struct gm_blocks *b = add_item(t, GM_ITEM_BLOCKS, sizeof(*b));

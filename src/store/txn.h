@@ -51,6 +51,13 @@ void txn_add_extent(struct txn *t, uint64_t ino, const struct file_extent *e);
 /* All or part of one extent -> free, dirty. */
 void txn_remove_extent(struct txn *t, uint64_t ino, const struct file_extent *e);
 
+/* All extents or pieces of the inode, if it has any. */
+void txn_remove_extents(struct txn *t, const struct inode *i);
+
+/* Free units of the content store -> the file's; all or part of one piece -> free. */
+void txn_add_piece(struct txn *t, uint64_t ino, const struct file_extent *e);
+void txn_remove_piece(struct txn *t, uint64_t ino, const struct file_extent *e);
+
 /* The item after `last`, the first one for NULL; NULL at the end. */
 const struct gm_item *txn_next_item(const struct txn *t, const struct gm_item *last);
 

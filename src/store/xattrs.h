@@ -18,6 +18,9 @@
 #define XATTR_PAGE_SIZE "user.guestmemfs.pagesize" /* "2M", "1G"; no attribute is "auto" */
 #define XATTR_QUOTA     "user.guestmemfs.quota"    /* directories: bytes, in decimal */
 
+/* A file or directory with GM_INODE_IO shows it as this, with the value "1"; it is not stored. */
+#define XATTR_IO "user.guestmemfs.io"
+
 struct xattr {
 	uint64_t ino;
 	struct xattr *next; /* of the same inode, by ascending name */

@@ -190,10 +190,11 @@ struct section {
 	uint64_t count;
 };
 
-#define SECTIONS                                                                                   \
-	11U /* 1 to 8 are always there, 9 if there are attributes, 10 if there are symlinks */
+/* 1 to 8 are always there, 9 if there are attributes, 10 if there are symlinks, 12 if there is
+ * content; 11 is none. */
+#define SECTIONS 13U
 
-static const uint64_t record_sizes[SECTIONS] = {0, 192, 0, 32, 0, 0, 0, 0, 32, 0, 0};
+static const uint64_t record_sizes[SECTIONS] = {0, 192, 0, 32, 0, 0, 0, 0, 32, 0, 0, 0, 32};
 
 static bool read_section(struct reader *r, const uint8_t *image, const uint8_t *entry,
 	uint64_t image_length, uint64_t *end, struct section sections[SECTIONS])
@@ -201,7 +202,7 @@ static bool read_section(struct reader *r, const uint8_t *image, const uint8_t *
 	uint64_t type = reader_u32(entry), offset = reader_u64(entry + 8);
 	struct section s = {.length = reader_u64(entry + 16), .count = reader_u64(entry + 24)};
 
-	if (type < 1 || type >= SECTIONS || sections[type].bytes)
+	if (type < 1 || type >= SECTIONS || type == 11 || sections[type].bytes)
 		return reader_refuse(r, "a section's type");
 	for (uint64_t later = type + 1; later < SECTIONS; later++)
 		if (sections[later].bytes)
@@ -319,6 +320,23 @@ static bool read_targets(struct reader *r, const struct section *s)
 	return at == s->length || reader_refuse(r, "bytes behind the last target");
 }
 
+static bool read_pieces(struct reader *r, const struct section *s)
+{
+	uint64_t ino = 0, end = 0;
+
+	for (uint64_t n = 0; n < s->count; n++) {
+		const uint8_t *at = s->bytes + n * 32;
+
+		if (!reader_piece(r, at))
+			return false;
+		if (reader_u64(at) < ino || (reader_u64(at) == ino && reader_u64(at + 8) < end))
+			return reader_refuse(r, "the pieces do not ascend");
+		ino = reader_u64(at);
+		end = reader_u64(at + 8) + reader_u32(at + 24);
+	}
+	return true;
+}
+
 static uint64_t map_bytes(const uint8_t *image, uint32_t region)
 {
 	return (reader_u64(image + 112 + 8 * region) + 63) / 64 * 8;
@@ -393,7 +411,8 @@ static bool read_checkpoint(struct reader *r)
 	for (unsigned type = 4; type < 8; type++)
 		if (!read_map(r, image, &sections[type], type))
 			return false;
-	if (!check_maps(r) || !read_xattrs(r, &sections[9]) || !read_targets(r, &sections[10]))
+	if (!check_maps(r) || !read_xattrs(r, &sections[9]) || !read_targets(r, &sections[10]) ||
+		!read_pieces(r, &sections[12]))
 		return false;
 	if (reader_u64(image + 48) < r->v->next_ino || reader_u64(image + 48) > 1ULL << 62 ||
 		reader_u64(image + 56) > 1ULL << 31)
@@ -431,7 +450,7 @@ static bool read_record(struct reader *r, const uint8_t *at, uint64_t room, uint
 		return reader_refuse(r, "checksum");
 	if (reader_u64(at + 8) != r->generation || reader_u64(at + 16) != r->sequence + 1)
 		return reader_refuse(r, "generation or sequence");
-	if (reader_u16(at + 40) < 1 || reader_u16(at + 40) > 16 || reader_u16(at + 42) != 0 ||
+	if (reader_u16(at + 40) < 1 || reader_u16(at + 40) > 18 || reader_u16(at + 42) != 0 ||
 		reader_u64(at + 48) != 0)
 		return reader_refuse(r, "type or reserved bytes");
 	if (items > *length - 64 || *length - 64 - items >= 64 ||

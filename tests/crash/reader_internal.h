@@ -67,6 +67,17 @@ bool reader_entry(struct reader *r, const uint8_t *at, uint64_t room, uint64_t *
 bool reader_target(struct reader *r, const uint8_t *at, uint64_t room, uint64_t *length);
 bool reader_extent(struct reader *r, const uint8_t *at, bool in_checkpoint);
 
+/* Those of files with content. */
+bool reader_piece(struct reader *r, const uint8_t *at);
+bool reader_remove_piece(struct reader *r, const uint8_t *at);
+bool reader_has_units(const struct view *v, uint64_t first, uint64_t count);
+bool reader_has_pieces(const struct view *v, uint64_t ino);
+bool reader_has_content(const struct view *v, uint64_t ino);
+uint64_t reader_contents(const struct view *v); /* the content store; 0: there is none */
+
+/* True if the file has one of these blocks. */
+bool reader_owns_place(const struct view *v, uint64_t ino, uint64_t from, uint64_t count);
+
 bool reader_xattr(struct reader *r, const uint8_t *at, uint64_t room, uint64_t *length);
 bool reader_remove_xattr(struct reader *r, const uint8_t *at, uint64_t room);
 void reader_drop_xattrs(struct reader *r, uint64_t ino);

@@ -16,7 +16,11 @@ enum { /* offsets in an inode */
 	INODE_STALE = 104,
 	INODE_RDEV = 112,
 	INODE_RESERVED = 120,
+	INODE_LINKS = 20,
 	FLAG_HELD = 1,
+	FLAGS_OF_BOOT = 7,
+	FLAG_IO = 8,
+	FLAG_CONTENTS = 16,
 };
 
 static uint8_t *find_inode(const struct view *v, uint64_t ino)
@@ -51,7 +55,7 @@ static bool is_device(uint64_t mode)
 
 static const char *check_directory(const uint8_t *at)
 {
-	return reader_u64(at + INODE_SIZE) != 0 || reader_u64(at + INODE_FLAGS) != 0 ||
+	return reader_u64(at + INODE_SIZE) != 0 || (reader_u64(at + INODE_FLAGS) & ~8ULL) != 0 ||
 			       reader_u64(at + INODE_STALE) != 0 ||
 			       reader_u64(at + INODE_PARENT) == 0 ||
 			       reader_u64(at + INODE_NEXT_COOKIE) < 3 ||
@@ -73,6 +77,20 @@ static const char *check_other(const uint8_t *at, uint64_t mode)
 									    : NULL;
 }
 
+static const char *check_file(const uint8_t *at)
+{
+	uint64_t flags = reader_u64(at + INODE_FLAGS), stale = reader_u64(at + INODE_STALE);
+
+	if (reader_u64(at + INODE_SIZE) >> 63 || stale > reader_u64(at + INODE_SIZE))
+		return "a file's fields";
+	if ((flags & FLAG_IO) && (flags != FLAG_IO || stale != 0))
+		return "memory of a file with content";
+	if ((flags & FLAG_CONTENTS) && ((flags & ~(uint64_t)(FLAG_HELD | FLAG_CONTENTS)) != 0 ||
+					       stale != 0 || reader_u32(at + INODE_LINKS) != 0))
+		return "the content store's fields";
+	return NULL;
+}
+
 static const char *check_inode(const uint8_t *at)
 {
 	uint64_t flags = reader_u64(at + INODE_FLAGS), mode = reader_u32(at + INODE_MODE);
@@ -87,7 +105,7 @@ static const char *check_inode(const uint8_t *at)
 				      reader_u32(at + INODE_RDEV + 4) > 0xfffff
 			    : reader_u64(at + INODE_RDEV) != 0)
 		return "device number";
-	if (flags > 7 || (flags != 0 && !(flags & FLAG_HELD)))
+	if (flags > 31 || ((flags & FLAGS_OF_BOOT) != 0 && !(flags & FLAG_HELD)))
 		return "flags";
 	for (unsigned k = 0; k < 4; k++)
 		if (reader_u32(at + INODE_NSEC + 4 * k) > 999999999)
@@ -98,10 +116,44 @@ static const char *check_inode(const uint8_t *at)
 		return "a directory's fields in another";
 	if (!S_ISREG(mode))
 		return check_other(at, mode);
-	if (reader_u64(at + INODE_SIZE) >> 63 ||
-		reader_u64(at + INODE_STALE) > reader_u64(at + INODE_SIZE))
-		return "a file's fields";
-	return NULL;
+	return check_file(at);
+}
+
+bool reader_has_content(const struct view *v, uint64_t ino)
+{
+	const uint8_t *at = find_inode(v, ino);
+
+	return at && is_file(at) && (reader_u64(at + INODE_FLAGS) & FLAG_IO);
+}
+
+uint64_t reader_contents(const struct view *v)
+{
+	for (uint32_t n = 0; n < v->inode_count; n++)
+		if (reader_u64((const uint8_t *)&v->inodes[n] + INODE_FLAGS) & FLAG_CONTENTS)
+			return reader_u64(&v->inodes[n]);
+	return 0;
+}
+
+/* What may not change: which inode is the content store, and whether a file that is not empty has
+ * memory or content. */
+static const char *check_marks(const struct view *v, const uint8_t *old, const uint8_t *at)
+{
+	uint64_t flags = reader_u64(at + INODE_FLAGS), ino = reader_u64(at);
+	uint64_t changed = old ? flags ^ reader_u64(old + INODE_FLAGS) : 0;
+
+	if (!old)
+		return (flags & FLAG_CONTENTS) && reader_contents(v) ? "a second content store"
+								     : NULL;
+	if (changed & FLAG_CONTENTS)
+		return "it becomes the content store, or ceases to be";
+	if (!(changed & FLAG_IO) || is_dir(at))
+		return NULL;
+	return reader_u64(old + INODE_SIZE) != 0 || reader_u64(at + INODE_SIZE) != 0 ||
+			       reader_has_pieces(v, ino) ||
+			       reader_owns_place(v, ino, 0, 1ULL << 42) ||
+			       (reader_u64(old + INODE_FLAGS) & FLAG_HELD)
+		       ? "it changes between memory and content"
+		       : NULL;
 }
 
 bool reader_inode(struct reader *r, const uint8_t *at)
@@ -111,6 +163,8 @@ bool reader_inode(struct reader *r, const uint8_t *at)
 	const char *wrong = check_inode(at);
 	uint8_t *old = find_inode(v, ino);
 
+	if (!wrong)
+		wrong = check_marks(v, old, at);
 	if (wrong)
 		return reader_refuse(r, "inode %" PRIu64 ": %s", ino, wrong);
 	if (old && ((reader_u32(old + INODE_MODE) ^ reader_u32(at + INODE_MODE)) & S_IFMT))
@@ -149,7 +203,7 @@ static bool remove_inode(struct reader *r, uint64_t ino)
 	uint8_t *at = find_inode(v, ino);
 	uint32_t n;
 
-	if (!at || ino == 1)
+	if (!at || ino == 1 || ino == reader_contents(v) || reader_has_pieces(v, ino))
 		return reader_refuse(r, "inode %" PRIu64 " can't be removed", ino);
 	for (n = 0; n < v->entry_count; n++)
 		if (v->entries[n].parent == ino)
@@ -281,7 +335,7 @@ static bool is_free(const struct view_block *b)
 	return !b->used && !b->quarantined && !b->poisoned;
 }
 
-static bool owns_place(const struct view *v, uint64_t ino, uint64_t from, uint64_t count)
+bool reader_owns_place(const struct view *v, uint64_t ino, uint64_t from, uint64_t count)
 {
 	for (uint32_t region = 0; region < v->region_count; region++)
 		for (uint64_t n = 0; n < v->region_blocks[region]; n++) {
@@ -299,8 +353,8 @@ static struct view_block *extent_blocks(struct reader *r, const uint8_t *at)
 	uint64_t file_block = reader_u64(at + 8), count = reader_u32(at + 24);
 	struct view_block *b = find_blocks(r->v, reader_u16(at + 28), reader_u64(at + 16), count);
 
-	if (!file || !is_file(file) || !b || reader_u16(at + 30) != 0 || file_block >> 42 ||
-		file_block + count > 1ULL << 42) {
+	if (!file || !is_file(file) || reader_has_content(r->v, reader_u64(at)) || !b ||
+		reader_u16(at + 30) != 0 || file_block >> 42 || file_block + count > 1ULL << 42) {
 		(void)reader_refuse(r, "extent of inode %" PRIu64, reader_u64(at));
 		return NULL;
 	}
@@ -312,6 +366,15 @@ static struct view_block *extent_blocks(struct reader *r, const uint8_t *at)
 	return b;
 }
 
+static uint64_t count_data_blocks(const struct view *v)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t region = 0; region < v->region_count; region++)
+		sum += v->data_blocks[region];
+	return sum;
+}
+
 bool reader_extent(struct reader *r, const uint8_t *at, bool in_checkpoint)
 {
 	uint64_t ino = reader_u64(at), file_block = reader_u64(at + 8), count = reader_u32(at + 24);
@@ -319,7 +382,9 @@ bool reader_extent(struct reader *r, const uint8_t *at, bool in_checkpoint)
 
 	if (!b)
 		return false;
-	if (owns_place(r->v, ino, file_block, count))
+	if (ino == reader_contents(r->v) && file_block + count > count_data_blocks(r->v))
+		return reader_refuse(r, "the content store reaches too far");
+	if (reader_owns_place(r->v, ino, file_block, count))
 		return reader_refuse(r, "inode %" PRIu64 " has blocks there already", ino);
 	for (uint64_t n = 0; n < count; n++) {
 		if (b[n].ino != 0 || (!in_checkpoint && !is_free(&b[n])))
@@ -342,6 +407,8 @@ static bool remove_extent(struct reader *r, const uint8_t *at)
 		return false;
 	if (reader_u64(find_inode(r->v, ino) + INODE_FLAGS) & FLAG_HELD)
 		return reader_refuse(r, "inode %" PRIu64 " is held and loses blocks", ino);
+	if (ino == reader_contents(r->v) && reader_has_units(r->v, file_block * 512, count * 512))
+		return reader_refuse(r, "the content store loses blocks in use");
 	for (uint64_t n = 0; n < count; n++) {
 		if (b[n].ino != ino || b[n].file_block != file_block + n)
 			return reader_refuse(r, "a block that inode %" PRIu64 " does not own", ino);
@@ -394,7 +461,7 @@ static bool set_blocks(struct reader *r, const uint8_t *at)
 static void forget_boot(struct view *v)
 {
 	for (uint32_t n = 0; n < v->inode_count; n++)
-		memset((uint8_t *)&v->inodes[n] + INODE_FLAGS, 0, 8);
+		*((uint8_t *)&v->inodes[n] + INODE_FLAGS) &= (uint8_t)~FLAGS_OF_BOOT;
 	for (uint32_t region = 0; region < v->region_count; region++)
 		for (uint64_t n = 0; n < v->region_blocks[region]; n++) {
 			struct view_block *b = &v->blocks[region][n];
@@ -422,15 +489,17 @@ static bool boot(struct reader *r, const uint8_t *at)
 
 bool reader_item(struct reader *r, const uint8_t *at, uint64_t room, uint64_t *length)
 {
-	static const uint64_t payload[12] = {0, INODE_BYTES, 8, 0, 16, 32, 32, 16, 48, 0, 0, 0};
+	static const uint64_t payload[17] = {
+		0, INODE_BYTES, 8, 0, 16, 32, 32, 16, 48, 0, 0, 0, 0, 0, 0, 32, 32};
 	uint64_t type, bytes;
 
 	if (room < 8)
 		return reader_refuse(r, "an item is cut off");
 	type = reader_u16(at);
 	*length = reader_u32(at + 4);
-	if (type < 1 || type > 11 || reader_u16(at + 2) != 0 || *length < 8 || *length % 8 != 0 ||
-		*length > room || (payload[type] && *length != 8 + payload[type]))
+	if (type < 1 || type > 16 || (type > 11 && type < 15) || reader_u16(at + 2) != 0 ||
+		*length < 8 || *length % 8 != 0 || *length > room ||
+		(payload[type] && *length != 8 + payload[type]))
 		return reader_refuse(r, "an item of type %u", (unsigned)type);
 	at += 8;
 	switch (type) {
@@ -452,6 +521,10 @@ bool reader_item(struct reader *r, const uint8_t *at, uint64_t room, uint64_t *l
 	case 11:
 		return reader_target(r, at, *length - 8, &bytes) &&
 		       (bytes == *length - 8 || reader_refuse(r, "length of a target"));
+	case 15:
+		return reader_piece(r, at);
+	case 16:
+		return reader_remove_piece(r, at);
 	case 8:
 		return boot(r, at);
 	case 9:

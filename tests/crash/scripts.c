@@ -72,6 +72,28 @@ const struct crash_script crash_scripts[] = {
 		"create f; size f 3; punch f 1 1; clean f; hold f | punch f 0 1; allocate f 0 3"},
 	{"no space to allocate", "create f; size f 3; punch f 1 1 | keep f 0 40; allocate f 0 40"},
 	{"no space", "create f; size f 9; create g | size g 40; size g 1"},
+	/* files with content */
+	{"mark", "create f; mkdir d | mark f; mark d; create d/g; unmark d; unmark d/g; mkdir d/e"},
+	{"the content store",
+		"mkdir d | contents; room 1; room 2; trim; room 1; checkpoint; mount"},
+	{"write", "mkdir d; mark d; contents; room 1; create d/f | write d/f 0 1; write d/f 1 3; "
+		  "write d/f 9 2; write d/f 3 7; write d/f 0 9"},
+	{"two files side by side",
+		"mkdir d; mark d; contents; room 2; create d/f; create d/g | write d/f 0 2; "
+		"write d/g 0 2; write d/f 2 2; write d/g 500 20; unlink d/f; write d/g 5 9; trim"},
+	{"cut, punch and remove content",
+		"mkdir d; mark d; contents; room 2; create d/f; write d/f 0 600 | cut d/f 900000; "
+		"cut d/f 5; cut d/f 70000; punch-units d/f 0 1; write d/f 2 40; punch-units d/f 7 "
+		"9; allocate d/f 0 1; cut d/f 0; unlink d/f; trim"},
+	{"content in a checkpoint",
+		"mkdir d; mark d; contents; room 1; create d/f; write d/f 3 9; write d/f 1 1 | "
+		"checkpoint; write d/f 0 20; checkpoint; unlink d/f; mount"},
+	{"content in use",
+		"mkdir d; mark d; contents; room 1; create d/f; write d/f 0 9; open d/f | "
+		"unlink d/f; write d/f 9 2; close d/f; reboot"},
+	{"content and a quota",
+		"mkdir d; mark d; contents; room 1; create d/f | attribute d quota 2M; write d/f 0 "
+		"512; write d/f 512 1; cut d/f 4096; write d/f 600 511"},
 	/* grants */
 	{"hold and let go", "create f; size f 3 | clean f; hold f; unhold f"},
 	{"export", "create f; size f 2; clean f | export f; unexport f; unhold f"},

@@ -18,6 +18,7 @@ uint64_t view_hash(const struct view *v)
 	h = XXH3_64bits_withSeed(v->entries, v->entry_count * sizeof(v->entries[0]), h);
 	h = XXH3_64bits_withSeed(v->xattrs, v->xattr_count * sizeof(v->xattrs[0]), h);
 	h = XXH3_64bits_withSeed(v->targets, v->target_count * sizeof(v->targets[0]), h);
+	h = XXH3_64bits_withSeed(v->pieces, v->piece_count * sizeof(v->pieces[0]), h);
 	for (uint32_t r = 0; r < v->region_count; r++)
 		h = XXH3_64bits_withSeed(
 			v->blocks[r], v->region_blocks[r] * sizeof(v->blocks[r][0]), h);
@@ -39,6 +40,41 @@ void view_add_target(struct view *v, uint64_t ino, const void *text, size_t leng
 	v->targets[n] = t;
 }
 
+static bool goes_on(const struct view_piece *a, const struct view_piece *b)
+{
+	return a->ino == b->ino && a->file_unit + a->count == b->file_unit &&
+	       a->store_unit + a->count == b->store_unit;
+}
+
+static void merge_at(struct view *v, uint32_t n)
+{
+	if (n + 1 >= v->piece_count || !goes_on(&v->pieces[n], &v->pieces[n + 1]))
+		return;
+	v->pieces[n].count += v->pieces[n + 1].count;
+	v->piece_count--;
+	memmove(&v->pieces[n + 1], &v->pieces[n + 2],
+		(v->piece_count - n - 1) * sizeof(v->pieces[0]));
+}
+
+bool view_add_piece(struct view *v, const struct view_piece *p)
+{
+	uint32_t n = v->piece_count;
+
+	if (n == VIEW_PIECES)
+		return false;
+	for (; n > 0 && (v->pieces[n - 1].ino > p->ino ||
+				(v->pieces[n - 1].ino == p->ino &&
+					v->pieces[n - 1].file_unit > p->file_unit));
+		n--)
+		v->pieces[n] = v->pieces[n - 1];
+	v->pieces[n] = *p;
+	v->piece_count++;
+	merge_at(v, n);
+	if (n > 0)
+		merge_at(v, n - 1);
+	return true;
+}
+
 /* ---- in words ---- */
 
 static bool head_differs(const struct view *is, const struct view *should, char *text, size_t size)
@@ -57,6 +93,9 @@ static bool head_differs(const struct view *is, const struct view *should, char 
 	else if (is->target_count != should->target_count)
 		(void)snprintf(text, size, "%" PRIu32 " symlink targets instead of %" PRIu32,
 			is->target_count, should->target_count);
+	else if (is->piece_count != should->piece_count)
+		(void)snprintf(text, size, "%" PRIu32 " pieces instead of %" PRIu32,
+			is->piece_count, should->piece_count);
 	else if (is->mount_number != should->mount_number)
 		(void)snprintf(text, size, "mount number %" PRIu64 " instead of %" PRIu64,
 			is->mount_number, should->mount_number);
@@ -146,6 +185,24 @@ static bool targets_differ(
 	return false;
 }
 
+static bool pieces_differ(const struct view *is, const struct view *should, char *text, size_t size)
+{
+	for (uint32_t n = 0; n < is->piece_count; n++) {
+		const struct view_piece *a = &is->pieces[n], *b = &should->pieces[n];
+
+		if (memcmp(a, b, sizeof(*a)) == 0)
+			continue;
+		(void)snprintf(text, size,
+			"piece of inode %" PRIu64 " at %" PRIu64 " (%" PRIu64 ", %" PRIu64
+			" units) instead of inode %" PRIu64 " at %" PRIu64 " (%" PRIu64 ", %" PRIu64
+			")",
+			a->ino, a->file_unit, a->store_unit, a->count, b->ino, b->file_unit,
+			b->store_unit, b->count);
+		return true;
+	}
+	return false;
+}
+
 static const char *state_of(const struct view_block *b)
 {
 	return b->used ? "used" : b->quarantined ? "quarantined" : "free";
@@ -177,6 +234,7 @@ void view_describe_difference(
 {
 	if (!head_differs(is, should, text, size) && !inodes_differ(is, should, text, size) &&
 		!entries_differ(is, should, text, size) && !xattrs_differ(is, should, text, size) &&
-		!targets_differ(is, should, text, size) && !blocks_differ(is, should, text, size))
+		!targets_differ(is, should, text, size) && !pieces_differ(is, should, text, size) &&
+		!blocks_differ(is, should, text, size))
 		(void)snprintf(text, size, "no difference");
 }

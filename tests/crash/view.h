@@ -21,6 +21,7 @@
 #define VIEW_XATTRS  96U
 #define VIEW_VALUE   256U /* bytes of an attribute's value */
 #define VIEW_TARGETS 16U
+#define VIEW_PIECES  128U
 #define VIEW_TEXT    64U /* of a target; what is longer is told apart by its hash */
 
 struct view_entry {
@@ -47,6 +48,13 @@ struct view_target {
 	char text[VIEW_TEXT + 4]; /* its beginning; the rest is zero */
 };
 
+struct view_piece { /* of a file with content; as long as it goes on in file and store */
+	uint64_t ino;
+	uint64_t file_unit;
+	uint64_t store_unit;
+	uint64_t count;
+};
+
 struct view_block {
 	uint64_t ino; /* owner; 0: none */
 	uint64_t file_block;
@@ -71,15 +79,21 @@ struct view {
 	uint32_t entry_count;
 	uint32_t xattr_count;
 	uint32_t target_count;
+	uint32_t piece_count;
+	uint32_t zero;
 	struct gm_inode inodes[VIEW_INODES];      /* by ascending number */
 	struct view_entry entries[VIEW_ENTRIES];  /* by ascending (parent, cookie) */
 	struct view_xattr xattrs[VIEW_XATTRS];    /* by ascending (inode, name) */
 	struct view_target targets[VIEW_TARGETS]; /* by ascending ino */
+	struct view_piece pieces[VIEW_PIECES];    /* by ascending (ino, file_unit) */
 	struct view_block blocks[VIEW_REGIONS][VIEW_BLOCKS];
 };
 
 /* The targets stay in order. There is room for it (VIEW_TARGETS). */
 void view_add_target(struct view *v, uint64_t ino, const void *text, size_t length);
+
+/* The pieces stay in order, and merged. False: there is no room for it. */
+bool view_add_piece(struct view *v, const struct view_piece *p);
 
 uint64_t view_hash(const struct view *v);
 

@@ -78,6 +78,12 @@ static void print_target(FILE *to, const struct view_target *t)
 	print_text(to, t->text, t->length < VIEW_TEXT ? t->length : VIEW_TEXT);
 }
 
+static void print_piece(FILE *to, const struct view_piece *p)
+{
+	(void)fprintf(to, "piece %" PRIu64 " at %" PRIu64 " store %" PRIu64 " units %" PRIu64 "\n",
+		p->ino, p->file_unit, p->store_unit, p->count);
+}
+
 static void print_region(FILE *to, const struct view *v, uint32_t region)
 {
 	(void)fprintf(to, "region %" PRIu32 " blocks %" PRIu64 " data %" PRIu64 "+%" PRIu64 "\n",
@@ -111,6 +117,8 @@ void view_print(FILE *to, const struct view *v)
 		print_xattr(to, &v->xattrs[n]);
 	for (uint32_t n = 0; n < v->target_count; n++)
 		print_target(to, &v->targets[n]);
+	for (uint32_t n = 0; n < v->piece_count; n++)
+		print_piece(to, &v->pieces[n]);
 	for (uint32_t r = 0; r < v->region_count; r++)
 		print_region(to, v, r);
 }

@@ -28,6 +28,16 @@ static void add_blocks(struct view *v, uint64_t ino, const struct file_extent *e
 	}
 }
 
+static void add_piece(struct view *v, uint64_t ino, const struct file_extent *e)
+{
+	const struct view_piece p = {
+		.ino = ino, .file_unit = e->file_block, .store_unit = e->block, .count = e->count};
+	bool room = view_add_piece(v, &p);
+
+	assert(room);
+	(void)room;
+}
+
 static void add_inodes(struct view *v, const struct meta *m)
 {
 	const struct inode *i;
@@ -36,7 +46,10 @@ static void add_inodes(struct view *v, const struct meta *m)
 		assert(v->inode_count < VIEW_INODES);
 		codec_encode_inode(&v->inodes[v->inode_count++], &i->attr);
 		for (uint32_t k = 0; inode_is_file(i) && k < i->extent_count; k++)
-			add_blocks(v, i->attr.ino, &i->extents[k]);
+			if (inode_has_content(i))
+				add_piece(v, i->attr.ino, &i->extents[k]);
+			else
+				add_blocks(v, i->attr.ino, &i->extents[k]);
 		if (!inode_is_symlink(i))
 			continue;
 		assert(v->target_count < VIEW_TARGETS);

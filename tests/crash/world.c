@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "random_bytes.h"
+#include "world_steps.h"
 
 void world_init(struct world *w, enum world_shape shape, struct image *image, struct trace *trace)
 {
@@ -40,6 +41,7 @@ void world_deinit(struct world *w)
 
 void world_close(struct world *w)
 {
+	w->memory = content_memory_free(w->memory);
 	w->store = store_close(w->store);
 }
 
@@ -53,6 +55,9 @@ int world_open(struct world *w)
 	if (r < 0)
 		return r;
 	ns_init(&w->ns, w->store);
+	r = world_make_memory(w);
+	if (r < 0)
+		return r;
 	memcpy(w->recorder.slot_offset, w->super.plan.slot_offset, sizeof(w->recorder.slot_offset));
 	w->recorder.slot_size = w->super.plan.slot_size;
 	return 0;

@@ -33,6 +33,7 @@ struct world {
 	struct store_super super;
 	struct store *store; /* NULL: no filesystem, or not open */
 	struct namespace ns;
+	struct content_memory *memory; /* of the store's; owned */
 	struct ns_request rq;
 	uint64_t unique;   /* of the last change that a request asked for */
 	uint64_t sequence; /* of the last record before the present step */

@@ -204,6 +204,10 @@ static int change_space(struct world *w, char *const args[], enum ns_space what,
 	const struct ns_range range = {
 		strtoull(args[2], NULL, 10) * unit, strtoull(args[3], NULL, 10) * unit};
 
+	/* The content store would grow, in a record before. */
+	if (r == 0 && what != NS_PUNCH && ns_has_content(&w->ns, ino) &&
+		range.length / GM_UNIT_SIZE > store_meta(w->store)->units.free)
+		r = -ENOSPC;
 	return r < 0 ? r : world_asked(w, ns_change_space(&w->ns, &w->rq, ino, what, &range));
 }
 
@@ -387,8 +391,10 @@ static int open_and_mount(struct world *w)
 	r = world_open(w);
 	if (r == 0)
 		r = store_begin_mount(w->store, w->boot_id, &why);
-	if (r == 0)
+	if (r == 0) {
 		ns_init(&w->ns, w->store);
+		w->ns.memory = w->memory;
+	}
 	return r < 0 ? -EUCLEAN : 0; /* there is no good reason to fail */
 }
 
@@ -503,6 +509,14 @@ static const struct {
 	{"blank", 0, step_blank},
 	{"format", 0, step_format},
 	{"grow", 1, step_grow},
+	{"mark", 1, world_step_mark},
+	{"unmark", 1, world_step_unmark},
+	{"contents", 0, world_step_contents},
+	{"room", 1, world_step_room},
+	{"write", 3, world_step_write},
+	{"cut", 2, world_step_cut},
+	{"punch-units", 3, world_step_punch_units},
+	{"trim", 0, world_step_trim},
 	{"brink", 1, world_step_brink},
 	{"huge", 1, world_step_huge},
 	{"rot", 1, world_step_rot},

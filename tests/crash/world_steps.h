@@ -23,6 +23,18 @@ int world_step_link(struct world *w, char *const args[]);
 int world_step_symlink(struct world *w, char *const args[]);
 int world_step_mknod(struct world *w, char *const args[]);
 
+/* ---- world_content.c ---- */
+
+int world_make_memory(struct world *w);
+int world_step_mark(struct world *w, char *const args[]);
+int world_step_unmark(struct world *w, char *const args[]);
+int world_step_contents(struct world *w, char *const args[]);
+int world_step_room(struct world *w, char *const args[]);
+int world_step_write(struct world *w, char *const args[]);
+int world_step_cut(struct world *w, char *const args[]);
+int world_step_punch_units(struct world *w, char *const args[]);
+int world_step_trim(struct world *w, char *const args[]);
+
 /* ---- world_special.c ---- */
 
 int world_step_brink(struct world *w, char *const args[]);

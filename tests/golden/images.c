@@ -54,6 +54,12 @@ const struct golden golden_images[] = {
 		"checkpoint; link d/h i; unlink f; symlink t g; symlink u long; unlink s; mknod "
 		"d/c c; "
 		"link p d/p; unlink p; exchange t d/c; rename i g; chown u; mount"},
+	/* files with content side by side, one in several pieces, a block that is empty by now */
+	{"content", WORLD_FILE, false, false,
+		"mkdir d; mark d; contents; room 1; create d/f; create d/g; write d/f 0 3; write "
+		"d/g 0 2; write d/f 3 2; write d/f 20 1; create h; mark h; create m; size m 1; "
+		"checkpoint; room 1; write d/g 5 600; cut d/f 9000; punch-units d/g 1 1; mkdir "
+		"d/e; unmark d; create d/i; open d/g; unlink d/g; write h 0 1"},
 	{"groups", WORLD_GROUPS, false, false,
 		"create a; size a 2; clean a; create b; checkpoint; size a 1"},
 	/* holes, and blocks past the end, in the checkpoint and behind it */

@@ -259,6 +259,23 @@ static void edit_target_length(struct image *i, uint64_t length)
 	edit_seal_checkpoint(i);
 }
 
+static void edit_piece_reserved(struct image *i, uint64_t byte)
+{
+	edit_bytes(i,
+		edit_section(i, GM_SECTION_PIECES) + offsetof(struct gm_piece, reserved) + byte,
+		"\1", 1);
+	edit_seal_checkpoint(i);
+}
+
+static void edit_piece_item_reserved(struct image *i, uint64_t byte)
+{
+	uint64_t record, item = edit_find_item(i, GM_ITEM_PIECE, &record);
+
+	edit_bytes(i, item + sizeof(struct gm_item) + offsetof(struct gm_piece, reserved) + byte,
+		"\1", 1);
+	edit_seal_record(i, record);
+}
+
 static void edit_target_item_reserved(struct image *i, uint64_t byte)
 {
 	set_item_byte(i, GM_ITEM_TARGET,
@@ -336,14 +353,16 @@ const struct reserved reserved_numbers[] = {
 	{"byte behind the regions' sizes", edit_checkpoint_reserved2, 0, 143, EUCLEAN, "reserved",
 		NONE},
 	{"byte behind the sections", edit_checkpoint_reserved3, 0, 2039, EUCLEAN, "reserved", NONE},
-	{"section", edit_section_type, 11, 300, EUCLEAN, "type is unknown", NONE},
+	{"section", edit_section_type, 11, 11, EUCLEAN, "type is unknown", NONE},
+	{"section", edit_section_type, GM_SECTION_PIECES + 1, 300, EUCLEAN, "type is unknown",
+		NONE},
 	{"field of a section", edit_section_reserved, 0, 7, EUCLEAN, "reserved", NONE},
 	{"unused section", edit_section_unused, 8, 31, EUCLEAN, "section table", NONE},
 	{"byte of a result", edit_result_reserved, 0, 7, EUCLEAN, "reserved", NONE},
 	{"type of inode", edit_inode_type, 0, sizeof(no_types) - 1, EUCLEAN, "none that there is",
 		NONE},
 	{"bit of a mode", edit_inode_mode, 16, 31, EUCLEAN, "unknown bits", NONE},
-	{"flag of an inode", edit_inode_flag, 3, 63, EUCLEAN, "unknown bits", NONE},
+	{"flag of an inode", edit_inode_flag, 5, 63, EUCLEAN, "unknown bits", NONE},
 	{"byte of an inode", edit_inode_reserved, 0, 71, EUCLEAN, "reserved", NONE},
 	{"type of entry", edit_entry_type, 0, 255, EUCLEAN, "type is not that",
 		{S_IFDIR >> 12, UINT64_MAX}},
@@ -354,7 +373,9 @@ const struct reserved reserved_numbers[] = {
 	{"type of record", edit_record_type, 0, 0, EUCLEAN, "type is unknown", NONE},
 	{"byte of a record's type", edit_record_reserved1, 0, 1, EUCLEAN, "reserved", NONE},
 	{"byte of a record", edit_record_reserved2, 0, 7, EUCLEAN, "reserved", NONE},
-	{"type of item", edit_item_type, 12, 300, EUCLEAN, "type is unknown", NONE},
+	{"type of item", edit_item_type, 12, 14, EUCLEAN, "type is unknown", NONE},
+	{"type of item", edit_item_type, GM_ITEM_PIECE_REMOVED + 1, 300, EUCLEAN, "type is unknown",
+		NONE},
 	{"type of item", edit_item_type, 0, 0, EUCLEAN, "type is unknown", NONE},
 	{"byte of an item", edit_item_reserved, 0, 1, EUCLEAN, "reserved", NONE},
 	{"state of blocks", edit_block_state, 6, 300, EUCLEAN, "state is unknown", NONE},
@@ -374,3 +395,10 @@ const struct reserved reserved_of_links[] = {
 };
 
 const size_t reserved_of_links_count = ARRAY_SIZE(reserved_of_links);
+
+const struct reserved reserved_of_content[] = {
+	{"byte of a piece", edit_piece_reserved, 0, 3, EUCLEAN, "reserved", NONE},
+	{"byte of a piece's item", edit_piece_item_reserved, 0, 3, EUCLEAN, "reserved", NONE},
+};
+
+const size_t reserved_of_content_count = ARRAY_SIZE(reserved_of_content);

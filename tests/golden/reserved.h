@@ -26,4 +26,8 @@ extern const size_t reserved_count;
 extern const struct reserved reserved_of_links[];
 extern const size_t reserved_of_links_count;
 
+/* Of the image "content". */
+extern const struct reserved reserved_of_content[];
+extern const size_t reserved_of_content_count;
+
 #endif

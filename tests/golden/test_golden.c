@@ -208,6 +208,19 @@ static void test_links_are_there(struct test *t)
 	result(t, "the image \"links\" has targets in checkpoint and journal");
 }
 
+/* The same of the image that has files with content. */
+static void test_content_is_there(struct test *t)
+{
+	uint64_t record;
+
+	(void)load_image(t, "content");
+	if (edit_find_item(&t->image, GM_ITEM_PIECE, &record) == 0)
+		(void)wrong(t, "no piece is in the journal");
+	if (edit_section(&t->image, GM_SECTION_PIECES) == 0)
+		(void)wrong(t, "no piece is in the checkpoint");
+	result(t, "the image \"content\" has pieces in checkpoint and journal");
+}
+
 /* ---- what is refused ---- */
 
 static bool is_refused(struct test *t, const struct reserved *what, uint64_t number)
@@ -356,6 +369,9 @@ int main(int argc, char *argv[])
 	test_links_are_there(&t);
 	for (size_t n = 0; n < reserved_of_links_count; n++)
 		test_reserved(&t, &reserved_of_links[n]);
+	test_content_is_there(&t);
+	for (size_t n = 0; n < reserved_of_content_count; n++)
+		test_reserved(&t, &reserved_of_content[n]);
 	printf("1..%u\n", t.count);
 	image_deinit(&t.image);
 	return t.failed > 0;

@@ -4,6 +4,7 @@ An update of the host's kernel under a guest, which is what all this is for: the
 guest's pattern comes from a seed that is another one each time, so that what a run before has left in RAM can't pass.
 """
 
+import hashlib
 import os
 import secrets
 import time
@@ -16,6 +17,7 @@ from tree import differences, make_tree, record_tree
 
 VM_MIB = 256
 PATTERN = BLOCK * (VM_MIB * 60 // 200)  # 60 % of the guest's RAM
+STATE = 'vm0.state'  # its device state, a file with content beside its memory
 STATE_LIMIT = 4 * MIB
 TICKS = 3
 UNDER_PRELOAD = ('guestmemfs', 'run', '--')
@@ -42,6 +44,8 @@ def make_pool(lab, region):
     pool = Pool(lab, region)
     make_tree(pool.mount)
     pool.make('vm0', VM_MIB * MIB)
+    with open(pool.path(STATE), 'xb'):
+        os.setxattr(pool.path(STATE), 'user.guestmemfs.io', b'1')
     lab.run('ls', '-lR', '--full-time', pool.mount)
     lab.run('guestmemfs', 'status', pool.mount)
     return pool
@@ -57,6 +61,11 @@ def boot_guest(lab, pool, seed):
     return guest
 
 
+def sum_of(path):
+    with open(path, 'rb') as f:
+        return hashlib.file_digest(f, 'sha256').hexdigest()
+
+
 def kexec_argv(lab):
     return 'guestmemfs', 'kexec', lab.plan['kernel'], '--initrd', lab.plan['initramfs']
 
@@ -69,14 +78,17 @@ def refused_while_it_runs(lab, pool):
     lab.check(not pool.status()['frozen'], 'the pool is not frozen')
 
 
-def save_guest(lab, guest):
-    lab.step("Save the state of the guest's CPUs and devices to the host's disk, and end QEMU")
-    state = lab.share.path('state')
-    lab.remember(stopped=time.time())
+def save_guest(lab, pool, guest):
+    lab.step("Save the state of the guest's CPUs and devices to a file of the pool, and end QEMU")
+    state = pool.path(STATE)
+    began = time.time()
+    lab.remember(stopped=began)
     guest.save(state)
+    lab.figure('saving the state', time.time() - began, 's')
     guest.quit()
     size = os.stat(state).st_size
     lab.check(0 < size < STATE_LIMIT, f'the saved state has {size >> 10} KiB: the RAM is not in it')
+    lab.remember(state=sum_of(state))
     ticks = [m for m in map(TICK.fullmatch, guest.console.lines()) if m]
     return {**{name: ticks[-1][name] for name in ('n', 'boot_id', 'uptime')}, 'partial': guest.console.partial()}
 
@@ -87,7 +99,7 @@ def before(lab, region):
     pool = make_pool(lab, region)
     guest = boot_guest(lab, pool, seed)
     refused_while_it_runs(lab, pool)
-    last = save_guest(lab, guest)
+    last = save_guest(lab, pool, guest)
     lab.step('Leave this kernel for the next with guestmemfs kexec')
     lab.run('uname', '-a')
     lab.remember(seed=seed, last=last, tree=record_tree(pool.mount), uuid=pool.status()['uuid'], left=time.time())
@@ -108,15 +120,18 @@ def mount_again(lab, region):
     lab.run('ls', '-lR', '--full-time', pool.mount)
     wrong = differences(record_tree(pool.mount), lab.recall('tree'))
     lab.check(not wrong, f'all {len(lab.recall("tree"))} files and directories are as a record on the disk says', wrong)
+    lab.check(sum_of(pool.path(STATE)) == lab.recall('state'), "the guest's device state is there, byte for byte")
     return pool
 
 
 def resume(lab, pool):
-    lab.step('Resume the guest in a new QEMU, from its saved state and the memory in vm0')
+    lab.step('Resume the guest in a new QEMU, from its saved state and its memory, both in the pool')
     last = lab.recall('last')
     guest = start(lab, pool, lab.recall('seed'), '-incoming', 'defer')
     guest.console.feed(last['partial'])  # its serial line may have been cut in the middle of a tick
-    guest.take_in(lab.share.path('state'))
+    began = time.time()
+    guest.take_in(pool.path(STATE))
+    lab.figure('taking the state in', time.time() - began, 's')
     guest.go_on()
     tick, place = guest.wait(TICK, 0, timeout=HANGS)
     lab.figure('from stop to the next tick', time.time() - lab.recall('stopped'), 's')
@@ -136,5 +151,6 @@ def after(lab, region):
     lab.step('The pool takes changes again; take it down and check its metadata')
     os.rename(pool.path('d'), pool.path('e'))
     os.unlink(pool.path('vm0'))
+    os.unlink(pool.path(STATE))
     pool.unmount()
     lab.run('guestmemfs', 'fsck')

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
@@ -23,6 +24,7 @@ struct unexported unexported;
 struct revoked revoked;
 struct zeroed zeroed;
 
+struct came came;
 union message got;
 uint64_t free_epoch;
 const struct ns_request nobody = {.unique = 0};
@@ -75,6 +77,23 @@ static void on_revoked(void *data, uint64_t id, const struct link_holder *h, int
 	revoked.state = state;
 }
 
+static void on_contents_part(void *data, const struct grants_part *part, int fd)
+{
+	_cleanup_fd_ int device = fd;
+
+	(void)data;
+	cr_expect_geq(fcntl(device, F_GETFD), 0, "it comes with a descriptor");
+	came.parts++;
+	came.last = *part;
+}
+
+static void on_contents_given(void *data, int error)
+{
+	(void)data;
+	came.given++;
+	came.error = error;
+}
+
 static void on_zeroed(void *data, uint64_t id, int error)
 {
 	(void)data;
@@ -107,7 +126,7 @@ unsigned next(void)
 	return get_le16(got.header.opcode);
 }
 
-void say(void *message, size_t size, unsigned opcode, uint64_t id)
+void say_with(void *message, size_t size, unsigned opcode, uint64_t id, int fd)
 {
 	struct link_header header = {
 		.size = put_le32((uint32_t)size),
@@ -116,7 +135,12 @@ void say(void *message, size_t size, unsigned opcode, uint64_t id)
 	};
 
 	memcpy(message, &header, sizeof(header));
-	cr_assert_eq(packet_send(helper, message, size, NULL, 0, false), 0);
+	cr_assert_eq(packet_send(helper, message, size, &fd, fd >= 0 ? 1 : 0, false), 0);
+}
+
+void say(void *message, size_t size, unsigned opcode, uint64_t id)
+{
+	say_with(message, size, opcode, id, -1);
 }
 
 void say_plain(unsigned opcode)
@@ -287,7 +311,9 @@ void grants_setup(void)
 		.exported = on_exported,
 		.unexported = on_unexported,
 		.revoked = on_revoked,
-		.zeroed = on_zeroed};
+		.zeroed = on_zeroed,
+		.contents_part = on_contents_part,
+		.contents_given = on_contents_given};
 
 	fixture_init(&fixture, 64);
 	ns_init(&ns, fixture.store);

@@ -69,6 +69,13 @@ extern struct zeroed { /* the last call of zeroed() */
 	int error;
 } zeroed;
 
+extern struct came { /* calls of contents_part() and contents_given(); descriptors are closed */
+	unsigned parts;
+	struct grants_part last;
+	unsigned given;
+	int error;
+} came;
+
 /* For tests that make grants of their own. */
 void on_checked(void *data, uint64_t ino, bool busy);
 void on_holder(void *data, const struct link_holder *h);
@@ -92,6 +99,7 @@ extern union message {
 	struct link_hand_over hand_over;
 	struct link_export export;
 	struct link_revoke revoke;
+	struct link_contents contents;
 } got; /* what the helper received last */
 
 /* The opcode of the next message, which is in `got`; 0 if there is none. */
@@ -103,6 +111,7 @@ uint64_t scrub_until_other(unsigned *opcode);
 
 /* Fills the header and sends. */
 void say(void *message, size_t size, unsigned opcode, uint64_t id);
+void say_with(void *message, size_t size, unsigned opcode, uint64_t id, int fd); /* -1: none */
 void say_plain(unsigned opcode);
 void say_done(uint64_t id, int error);
 void say_free(uint64_t ino, uint64_t epoch);

@@ -43,7 +43,8 @@ static int unlimit(uint64_t dir)
 /* Blocks that count on the nearest quota. */
 static uint64_t used(uint64_t ino)
 {
-	return store_meta(pool.store)->quotas.list[pool_inode(&pool, ino)->quota].used;
+	return store_meta(pool.store)->quotas.list[pool_inode(&pool, ino)->quota].used /
+	       GM_UNITS_PER_BLOCK;
 }
 
 /* What statfs says that there is room for. */
@@ -317,7 +318,7 @@ static void compare_all(const uint64_t *dirs, size_t count)
 
 	for (uint32_t n = 1; n < q->capacity; n++)
 		if (q->list[n].ino)
-			cr_assert_eq(q->list[n].used, count_below(q->list[n].ino));
+			cr_assert_eq(q->list[n].used, count_below(q->list[n].ino) * GM_UNITS_PER_BLOCK);
 	for (size_t n = 0; n < count; n++) {
 		const struct inode *i = pool_inode(&pool, dirs[n]);
 

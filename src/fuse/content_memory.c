@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: MIT
+#include "fuse/content_memory.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/extents.h"
+
+struct content_memory {
+	const struct meta *meta; /* not owned */
+	struct content_source source;
+	struct content_window *windows; /* owned; by ascending file_block, none over another */
+	size_t count, room;
+	void (*arrived)(void *data);
+	void *data;
+};
+
+int content_memory_new(
+	struct content_memory **ret, const struct meta *meta, const struct content_source *source)
+{
+	struct content_memory *cm = calloc(1, sizeof(*cm));
+
+	if (!cm)
+		return -ENOMEM;
+	cm->meta = meta;
+	cm->source = *source;
+	*ret = cm;
+	return 0;
+}
+
+struct content_memory *content_memory_free(struct content_memory *cm)
+{
+	if (!cm)
+		return NULL;
+	for (size_t n = 0; n < cm->count; n++)
+		cm->source.unmap(cm->source.data, &cm->windows[n]);
+	free(cm->windows);
+	free(cm);
+	return NULL;
+}
+
+void content_memory_on_arrival(struct content_memory *cm, void (*arrived)(void *data), void *data)
+{
+	cm->arrived = arrived;
+	cm->data = data;
+}
+
+void content_memory_arrived(struct content_memory *cm)
+{
+	if (cm->arrived)
+		cm->arrived(cm->data);
+}
+
+static uint64_t end_of(const struct content_window *w)
+{
+	return w->file_block + w->count;
+}
+
+/* The first window that ends behind the block; cm->count: none does. */
+static size_t window_after(const struct content_memory *cm, uint64_t file_block)
+{
+	size_t low = 0, high = cm->count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (end_of(&cm->windows[middle]) <= file_block)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static int make_room(struct content_memory *cm)
+{
+	size_t room = cm->room ? cm->room * 2 : 8;
+	struct content_window *bigger;
+
+	if (cm->count < cm->room)
+		return 0;
+	bigger = reallocarray(cm->windows, room, sizeof(*bigger));
+	if (!bigger)
+		return -ENOMEM;
+	cm->windows = bigger;
+	cm->room = room;
+	return 0;
+}
+
+/* The part of the extent around the block that lies between windows at - 1 and at. */
+static struct file_extent gap_around(
+	const struct content_memory *cm, const struct file_extent *extent, size_t at)
+{
+	uint64_t first = extent->file_block, end = first + extent->count;
+
+	if (at > 0 && end_of(&cm->windows[at - 1]) > first)
+		first = end_of(&cm->windows[at - 1]);
+	if (at < cm->count && cm->windows[at].file_block < end)
+		end = cm->windows[at].file_block;
+	return (struct file_extent){
+		.file_block = first,
+		.block = extent->block + (first - extent->file_block),
+		.count = (uint32_t)(end - first),
+		.region = extent->region,
+	};
+}
+
+static int map_block(struct content_memory *cm, uint64_t file_block, size_t at)
+{
+	const struct inode *store = meta_contents(cm->meta);
+	const struct file_extent *extent = store ? extents_find_after(store, file_block) : NULL;
+	struct content_window w = {.count = 0};
+	struct file_extent gap;
+	int r;
+
+	if (!extent || extent->file_block > file_block)
+		return -EIO; /* nobody asks for what the content store does not own */
+	r = make_room(cm);
+	if (r < 0)
+		return r;
+	gap = gap_around(cm, extent, at);
+	r = cm->source.map(cm->source.data, &gap, file_block, &w);
+	if (r < 0)
+		return r;
+	assert(w.file_block >= gap.file_block && end_of(&w) <= gap.file_block + gap.count);
+	assert(w.file_block <= file_block && end_of(&w) > file_block);
+	memmove(&cm->windows[at + 1], &cm->windows[at], (cm->count - at) * sizeof(w));
+	cm->windows[at] = w;
+	cm->count++;
+	return 0;
+}
+
+int content_memory_want(struct content_memory *cm, uint64_t unit, uint64_t count)
+{
+	uint64_t block = unit / GM_UNITS_PER_BLOCK;
+	uint64_t end = (unit + count + GM_UNITS_PER_BLOCK - 1) / GM_UNITS_PER_BLOCK;
+	bool pending = false;
+
+	while (block < end) {
+		size_t at = window_after(cm, block);
+		int r = 0;
+
+		if (at == cm->count || cm->windows[at].file_block > block)
+			r = map_block(cm, block, at);
+		if (r < 0 && r != -EINPROGRESS)
+			return r;
+		pending |= r == -EINPROGRESS;
+		block = r == 0 ? end_of(&cm->windows[at]) : block + 1;
+	}
+	return pending ? -EINPROGRESS : 0;
+}
+
+void *content_memory_at(const struct content_memory *cm, uint64_t unit, uint64_t *count)
+{
+	size_t at = window_after(cm, unit / GM_UNITS_PER_BLOCK);
+	const struct content_window *w = &cm->windows[at];
+	uint64_t left;
+
+	assert(at < cm->count && w->file_block <= unit / GM_UNITS_PER_BLOCK);
+	left = end_of(w) * GM_UNITS_PER_BLOCK - unit;
+	if (*count > left)
+		*count = left;
+	return (uint8_t *)w->address +
+	       ((unit - w->file_block * GM_UNITS_PER_BLOCK) << GM_UNIT_SHIFT);
+}
+
+/* True if the content store still owns every block of it. */
+static bool is_owned(const struct content_memory *cm, const struct content_window *w)
+{
+	const struct inode *store = meta_contents(cm->meta);
+	const struct file_extent *e = store ? extents_find_after(store, w->file_block) : NULL;
+
+	return e && e->file_block <= w->file_block && e->file_block + e->count >= end_of(w);
+}
+
+void content_memory_trim(struct content_memory *cm)
+{
+	size_t kept = 0;
+
+	for (size_t n = 0; n < cm->count; n++) {
+		if (is_owned(cm, &cm->windows[n]))
+			cm->windows[kept++] = cm->windows[n];
+		else
+			cm->source.unmap(cm->source.data, &cm->windows[n]);
+	}
+	cm->count = kept;
+}

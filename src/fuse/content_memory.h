@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The memory of the content store (GM_INODE_CONTENTS) as the worker reaches it: windows over parts
+ * of its file, mapped when they are first wanted. Where they come from is the source's affair; here
+ * is only which there are. Units are those of gm_piece: of the content store's file, 4 KiB each.
+ *
+ * Nothing here waits. Memory that is not there yet is -EINPROGRESS; the source says so when it is.
+ */
+#ifndef GM_FUSE_CONTENT_MEMORY_H
+#define GM_FUSE_CONTENT_MEMORY_H
+
+#include <stdint.h>
+
+#include "store/meta.h"
+
+struct content_memory;
+
+/* Blocks of the content store's file that lie side by side in memory. */
+struct content_window {
+	uint64_t file_block;
+	uint64_t count;
+	void *address;
+	uint32_t tag; /* the source's own */
+};
+
+struct content_source {
+	/*
+	 * Maps memory around a block of the content store's file: `gap` is the part of one of its
+	 * extents that has no window yet, and file_block lies in it. The window must contain
+	 * file_block and lie in the gap. 0; -EINPROGRESS it is being fetched (or zeroed first), and
+	 * content_memory_arrived() will be called; another negative errno. The memory must hold no
+	 * former owner's bytes, and nobody may be zeroing it any more.
+	 */
+	int (*map)(void *data, const struct file_extent *gap, uint64_t file_block,
+		struct content_window *ret);
+	/* Takes what map() gave. */
+	void (*unmap)(void *data, const struct content_window *window);
+	void *data;
+};
+
+/* meta and what the source needs outlive it. -ENOMEM. */
+int content_memory_new(
+	struct content_memory **ret, const struct meta *meta, const struct content_source *source);
+struct content_memory *content_memory_free(
+	struct content_memory *cm); /* NULL is fine; returns NULL */
+
+/* Sees to it that these units, which the content store owns, are mapped. 0 they are; -EINPROGRESS;
+ * another negative errno: they can't be. */
+int content_memory_want(struct content_memory *cm, uint64_t unit, uint64_t count);
+
+/*
+ * Where a unit lies, and in *count (in: wanted) how many from there on lie behind each other. They
+ * must have been wanted with success since the content store gave back blocks the last time.
+ */
+void *content_memory_at(const struct content_memory *cm, uint64_t unit, uint64_t *count);
+
+/* What was stored is in memory before anything that is stored from here on. */
+static inline void content_fence(void)
+{
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+/* The content store has given back blocks: what has no owner any more is unmapped. */
+void content_memory_trim(struct content_memory *cm);
+
+/* Calls arrived(data): what was -EINPROGRESS is worth another try, whether it came or failed. For
+ * sources. */
+void content_memory_arrived(struct content_memory *cm);
+void content_memory_on_arrival(struct content_memory *cm, void (*arrived)(void *data), void *data);
+
+#endif

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: MIT
+/* Files with content over memory of the heap: what is seen, what an error leaves, and what waits.
+ */
+#include <errno.h>
+
+#include "content_fixture.h"
+
+#define ROOT GM_ROOT_INO
+#define UNIT ((uint64_t)GM_UNIT_SIZE)
+
+static struct content c;
+static char out[64 * 4096];
+
+static void start(void)
+{
+	content_init(&c, 8);
+}
+
+static void end(void)
+{
+	content_deinit(&c);
+}
+
+TestSuite(content, .init = start, .fini = end);
+
+static int resize(uint64_t ino, uint64_t size)
+{
+	const struct ns_change change = {.set = NS_SET_SIZE, .size = size};
+	struct stat st;
+
+	return ns_setattr(&c.pool.ns, &c.pool.rq, ino, &change, &st);
+}
+
+static bool is_zero(uint64_t from, uint64_t to)
+{
+	for (uint64_t n = from; n < to; n++)
+		if (out[n])
+			return false;
+	return true;
+}
+
+Test(content, nothing_is_seen_that_was_not_written)
+{
+	uint64_t f = content_create(&c, "f");
+
+	cr_assert_eq(content_write(&c, f, 100, "abc", 3), 0);
+	cr_assert_eq(content_write(&c, f, 3 * UNIT + 5, "xyz", 3), 0);
+	cr_assert_eq(content_read(&c, f, 0, out, sizeof(out)), (int64_t)(3 * UNIT + 8));
+	cr_expect(is_zero(0, 100) && is_zero(103, 3 * UNIT + 5));
+	cr_expect_eq(memcmp(out + 100, "abc", 3) | memcmp(out + 3 * UNIT + 5, "xyz", 3), 0);
+	cr_expect_eq(pool_stat(&c.pool, f).st_blocks, 16, "two units");
+	cr_expect_eq(content_read(&c, f, 3 * UNIT + 6, out, 100), 2);
+	cr_expect_eq(content_read(&c, f, 9 * UNIT, out, 100), 0);
+}
+
+Test(content, what_was_cut_off_is_zero_when_the_file_grows)
+{
+	uint64_t f = content_create(&c, "f");
+
+	memset(out, 'x', UNIT);
+	cr_assert_eq(content_write(&c, f, 0, out, UNIT), 0);
+	cr_assert_eq(resize(f, 10), 0);
+	cr_assert_eq(resize(f, UNIT), 0);
+	cr_assert_eq(content_read(&c, f, 0, out, UNIT), (int64_t)UNIT);
+	cr_expect(is_zero(10, UNIT));
+	cr_expect_eq(out[9], 'x');
+}
+
+Test(content, an_error_leaves_everything_as_it_was)
+{
+	uint64_t d = pool_mkdir(&c.pool, ROOT, "d"), f;
+	const struct ns_xattr mark = {.name = "user.guestmemfs.io", .value = "1", .value_len = 1};
+	const struct ns_xattr quota = {
+		.name = "user.guestmemfs.quota", .value = "8192", .value_len = 4};
+	struct ns_request root = c.pool.rq;
+
+	root.uid = 0;
+	cr_assert_eq(ns_setxattr(&c.pool.ns, &root, d, &mark), 0);
+	cr_assert_eq(ns_setxattr(&c.pool.ns, &root, d, &quota), 0);
+	f = pool_create(&c.pool, d, "f");
+	cr_assert_eq(content_write(&c, f, 0, "before", 6), 0);
+	memset(out, 'n', 3 * UNIT);
+	cr_expect_eq(content_write(&c, f, 0, out, 3 * UNIT), -EDQUOT);
+	cr_assert_eq(content_read(&c, f, 0, out, sizeof(out)), 6);
+	cr_expect_eq(memcmp(out, "before", 6), 0, "nothing was overwritten");
+	memset(out, 'n', 2 * UNIT);
+	cr_expect_eq(content_write(&c, f, 0, out, 2 * UNIT), 0);
+	cr_expect_eq(content_write(&c, f, 1ULL << 62, out, 1), -EFBIG);
+	cr_assert_eq(store_freeze(c.pool.store), 0);
+	cr_expect_eq(content_write(&c, f, 0, "x", 1), -EBUSY);
+	cr_assert_eq(content_read(&c, f, 0, out, 1), 1);
+	cr_expect_eq(out[0], 'n');
+}
+
+Test(content, waits_for_memory_and_changes_nothing_meanwhile)
+{
+	uint64_t f = content_create(&c, "f");
+
+	c.map_error = -EINPROGRESS;
+	cr_expect_eq(content_write(&c, f, 0, "abc", 3), -EINPROGRESS);
+	cr_expect_eq(content_write(&c, f, 0, "abc", 3), -EINPROGRESS, "and takes no more for that");
+	cr_expect_eq(store_meta(c.pool.store)->units.there, 1);
+	cr_expect_eq(pool_stat(&c.pool, f).st_size, 0);
+	c.map_error = -EIO;
+	cr_expect_eq(content_write(&c, f, 0, "abc", 3), -EIO);
+	c.map_error = 0;
+	cr_expect_eq(content_write(&c, f, 0, "abc", 3), 0);
+	cr_expect_eq(content_read(&c, f, 0, out, 10), 3);
+	c.memory = content_memory_free(c.memory);
+	c.pool.ns.memory = NULL;
+	cr_expect_eq(content_read(&c, f, 0, out, 10), -EIO);
+}
+
+Test(content, the_store_gives_back_what_is_empty)
+{
+	uint64_t f = content_create(&c, "f"), g = content_create(&c, "g");
+	const struct units *u = &store_meta(c.pool.store)->units;
+
+	memset(out, 'f', sizeof(out));
+	for (uint64_t at = 0; at < 3 * GM_BLOCK_SIZE; at += sizeof(out))
+		cr_assert_eq(content_write(&c, f, at, out, sizeof(out)), 0);
+	cr_assert_eq(content_write(&c, g, 0, "g", 1), 0);
+	cr_assert(ns_has_freed_content(&c.pool.ns) == false);
+	cr_assert_eq(pool_unlink(&c.pool, ROOT, "f"), 0);
+	cr_assert(ns_has_freed_content(&c.pool.ns));
+	cr_assert_eq(ns_trim_contents(&c.pool.ns, &c.pool.rq, false), 0);
+	cr_expect_eq(u->there, 2, "as many again as are in use");
+	cr_assert_eq(ns_trim_contents(&c.pool.ns, &c.pool.rq, true), 0);
+	cr_expect_eq(u->there, 1);
+	cr_expect_leq(c.windows, 1, "what is not its own any more is unmapped");
+	cr_assert_eq(content_read(&c, g, 0, out, 10), 1);
+	cr_expect_eq(out[0], 'g');
+}
+
+Test(content, memory_and_content_are_apart)
+{
+	uint64_t f = content_create(&c, "f"), m = pool_create(&c.pool, ROOT, "m");
+	const struct ns_range one = {.offset = 0, .length = 1};
+	const struct ns_xattr mark = {.name = "user.guestmemfs.io", .value = "1", .value_len = 1};
+	struct iovec *parts;
+	size_t count;
+
+	cr_expect_eq(ns_hold(&c.pool.ns, f), -EINVAL);
+	cr_expect_eq(ns_read(&c.pool.ns, m, &one, &parts, &count), -EOPNOTSUPP);
+	cr_expect_eq(content_write(&c, m, 0, "x", 1), -EOPNOTSUPP);
+	cr_expect_eq(content_write(&c, ROOT, 0, "x", 1), -EISDIR);
+	cr_assert_eq(ns_hold(&c.pool.ns, m), 0);
+	cr_expect_eq(ns_setxattr(&c.pool.ns, &c.pool.rq, m, &mark), -EBUSY);
+}
