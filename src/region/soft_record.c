@@ -18,7 +18,7 @@
 
 #define RECORD_PATH 64
 
-#define RECORD_MAGIC 0x3274666f732d6d67ULL /* "gm-soft2" */
+#define RECORD_MAGIC 0x3374666f732d6d67ULL /* "gm-soft3" */
 
 /* The file stays on this host and in this boot: natural types. */
 struct slot {

@@ -6,7 +6,7 @@
  *
  * A name says nothing, since root may remove a device of ours, and the next one that anybody makes
  * has its name and number. So what is noted of a device is its identity (dax_sysfs.h): a note never
- * holds of another device, nor of the same one with other ranges.
+ * holds of another device, nor of the same one with other ranges, nor when it is bound anew.
  *
  * Slots of 32 bytes, one an id, each of three identities (0: none): ours, exported, window; and of
  * the instance of one that is retired, or is to be: it is to lose its ranges. Slot 0,

@@ -11,7 +11,7 @@ XXHASH = ctypes.CDLL('libxxhash.so.0')
 XXHASH.XXH3_64bits.restype = ctypes.c_uint64
 XXHASH.XXH3_64bits.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
 
-MAGIC = b'gm-soft2'
+MAGIC = b'gm-soft3'
 SLOT = 32
 RANGES_AT = 32768 * SLOT  # behind the last slot, which is none of a device
 
