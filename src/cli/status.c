@@ -121,6 +121,17 @@ static void print_quarantine(struct json_object *o)
 		print_blocks_line(o, "quarantined", "/blocks/quarantined", NULL);
 }
 
+static void print_retired(struct json_object *o)
+{
+	uint64_t count = query_number(o, "/retired_devices");
+
+	if (count)
+		print_line("retired",
+			"%" PRIu64
+			" device%s of exports that have ended, empty until the next boot",
+			count, count == 1 ? "" : "s");
+}
+
 static void print_blocks(struct json_object *o)
 {
 	print_blocks_line(o, "data", "/blocks/data", NULL);
@@ -128,6 +139,7 @@ static void print_blocks(struct json_object *o)
 	print_blocks_line(o, "used", "/blocks/used", "/blocks/used_dirty");
 	if (query_number(o, "/blocks/quarantined"))
 		print_quarantine(o);
+	print_retired(o);
 	if (query_number(o, "/blocks/poisoned"))
 		print_blocks_line(o, "poisoned", "/blocks/poisoned", NULL);
 	print_line("whole GiB", "%" PRIu64 " free%s", query_number(o, "/blocks/free_groups"),

@@ -166,6 +166,8 @@ int child_start_helper(struct child *c, const struct instance *i, struct problem
 		add_word(&w, "--trusted-group");
 		add_word(&w, "%u", (unsigned)i->options->trusted_group);
 	}
+	add_word(&w, "--notes");
+	add_word(&w, "%s", i->runtime.base);
 	add_word(&w, "--reuse");
 	add_word(&w, "%s", reuse_policy_name(i->options->reuse));
 	for (uint32_t n = 0; n < i->pool.count; n++) {

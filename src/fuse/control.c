@@ -17,12 +17,16 @@
 #include "fuse/grants.h"
 #include "proto/control.h"
 #include "util/cleanup.h"
+#include "util/clock.h"
 #include "util/le.h"
 #include "util/log.h"
 #include "util/packet.h"
 
 struct client {
 	int fd; /* -1: the place is free */
+	struct asker asker;
+	uint32_t opcode; /* of the last request */
+	uint64_t ino;
 	bool wants_holders;
 	uint64_t wants_export;   /* inode; 0: none */
 	uint64_t wants_unexport; /* likewise */
@@ -33,6 +37,7 @@ struct control {
 	const struct status *status;
 	struct namespace *ns;
 	struct grants *grants;
+	struct refusals refusals;
 	uid_t owner; /* of the mount: who started the instance */
 	int listen;
 	int epoll; /* over the listening socket and the clients; the worker's loop watches this one
@@ -67,6 +72,22 @@ static void refuse_fd(int fd, int error, const char *text)
 
 	(void)snprintf(a.text, sizeof(a.text), "%s", text);
 	(void)packet_send(fd, &a, sizeof(a), NULL, 0, false);
+}
+
+static const char *request_name(uint32_t opcode)
+{
+	static const char *const names[] = {"none", "status", "files", "extents", "freeze", "thaw",
+		"token", "export", "unexport"};
+
+	return opcode < ARRAY_SIZE(names) ? names[opcode] : "unknown";
+}
+
+/* error: positive. */
+static void refuse(struct control *k, const struct client *c, int error, const char *text)
+{
+	refusals_audit(&k->refusals, &c->asker, request_name(c->opcode), c->ino, -error, text,
+		clock_milliseconds());
+	refuse_fd(c->fd, error, text);
 }
 
 static int write_all(int fd, const char *text, size_t length)
@@ -120,7 +141,7 @@ static int send_json(int fd, struct json_object *o)
 	return packet_send(fd, &a, sizeof(a), &memfd, 1, false);
 }
 
-static void answer(struct client *c, struct json_object *o)
+static void answer(struct control *k, struct client *c, struct json_object *o)
 {
 	int r = send_json(c->fd, o);
 
@@ -128,7 +149,7 @@ static void answer(struct client *c, struct json_object *o)
 	if (r == -EAGAIN || r == -EPIPE || r == -ECONNRESET)
 		drop(c);
 	else if (r < 0)
-		refuse_fd(c->fd, -r, "the worker could not make the answer");
+		refuse(k, c, -r, "the worker could not make the answer");
 }
 
 /* ---- requests ---- */
@@ -143,7 +164,7 @@ static void answer_status(struct control *k, bool whole)
 			continue;
 		c->wants_holders = false;
 		c->deadline += CONTROL_IDLE_MS;
-		answer(c, status_make(k->status, k->holders, k->holder_count, whole));
+		answer(k, c, status_make(k->status, k->holders, k->holder_count, whole));
 	}
 }
 
@@ -163,11 +184,11 @@ static void answer_extents(struct control *k, struct client *c, uint64_t ino)
 	const struct inode *inode = meta_inode(store_meta(k->status->ns->store), ino);
 
 	if (!inode)
-		refuse_fd(c->fd, ENOENT, "there is no such inode");
+		refuse(k, c, ENOENT, "there is no such inode");
 	else if (!S_ISREG(inode->attr.mode))
-		refuse_fd(c->fd, EINVAL, "only regular files have extents");
+		refuse(k, c, EINVAL, "only regular files have extents");
 	else
-		answer(c, status_make_extents(k->status, inode));
+		answer(k, c, status_make_extents(k->status, inode));
 }
 
 static void change_frozen(struct control *k, struct client *c, bool frozen)
@@ -175,38 +196,40 @@ static void change_frozen(struct control *k, struct client *c, bool frozen)
 	int r = frozen ? store_freeze(k->ns->store) : ns_thaw(k->ns);
 
 	if (r < 0) {
-		refuse_fd(c->fd, -r, "no checkpoint could be written: the pool is as it was");
+		refuse(k, c, -r, "no checkpoint could be written: the pool is as it was");
 		return;
 	}
-	log_info(frozen ? "frozen: no change, no ticket and no grant until it is thawed, or "
-			  "another kernel mounts it"
-			: "thawed");
+	log_info("%s (pid %d, uid %u)",
+		frozen ? "frozen: no change, no ticket and no grant until it is thawed, or another "
+			 "kernel mounts it"
+		       : "thawed",
+		(int)c->asker.pid, c->asker.uid);
 	if (!frozen)
 		grants_thawed(k->grants);
-	answer(c, json_object_new_object());
+	answer(k, c, json_object_new_object());
 }
 
 /* ---- exports ---- */
 
-static void refuse_export(int fd, int error)
+static void refuse_export(struct control *k, const struct client *c, int error)
 {
 	switch (error) {
 	case -EAGAIN:
-		refuse_fd(fd, EAGAIN,
+		refuse(k, c, EAGAIN,
 			"there is no helper at the moment, or it is busy with this file; try "
 			"again");
 		break;
 	case -EBUSY:
-		refuse_fd(fd, EBUSY,
+		refuse(k, c, EBUSY,
 			"the file has devices that are in use, or the pool is frozen; see "
 			"guestmemfs status");
 		break;
 	case -ENOENT:
 	case -ESTALE:
-		refuse_fd(fd, ENOENT, "there is no such file");
+		refuse(k, c, ENOENT, "there is no such file");
 		break;
 	default:
-		refuse_fd(fd, -error, "no device node could be made; the log says more");
+		refuse(k, c, -error, "no device node could be made; the log says more");
 	}
 }
 
@@ -225,7 +248,7 @@ static void ask_export(struct control *k, struct client *c, uint64_t ino, uint64
 	int r;
 
 	if (k->status->pool->regions[0].kind != GM_REGION_SOFT) {
-		refuse_fd(c->fd, EOPNOTSUPP,
+		refuse(k, c, EOPNOTSUPP,
 			"only files on soft regions have devices of their own that can be "
 			"exported");
 		return;
@@ -237,12 +260,12 @@ static void ask_export(struct control *k, struct client *c, uint64_t ino, uint64
 			"the file has a hole at offset %#" PRIx64
 			": a device node is over all of a file; fill it with fallocate",
 			hole);
-		refuse_fd(c->fd, ENXIO, text);
+		refuse(k, c, ENXIO, text);
 		return;
 	}
-	r = store_is_frozen(k->ns->store) ? -EBUSY : grants_export(k->grants, ino);
+	r = store_is_frozen(k->ns->store) ? -EBUSY : grants_export(k->grants, ino, &c->asker);
 	if (r < 0) {
-		refuse_export(c->fd, r);
+		refuse_export(k, c, r);
 		return;
 	}
 	c->wants_export = ino;
@@ -260,29 +283,29 @@ void control_take_exported(
 			continue;
 		c->wants_export = 0;
 		if (error < 0)
-			refuse_export(c->fd, error);
+			refuse_export(k, c, error);
 		else
-			answer(c, status_make_node(node));
+			answer(k, c, status_make_node(node));
 	}
 }
 
-static void refuse_unexport(int fd, int error)
+static void refuse_unexport(struct control *k, const struct client *c, int error)
 {
 	switch (error) {
 	case -ENOENT:
 	case -ESTALE:
-		refuse_fd(fd, ENOENT, "the file is not exported");
+		refuse(k, c, ENOENT, "the file is not exported");
 		break;
 	case -EAGAIN:
-		refuse_fd(fd, EAGAIN,
+		refuse(k, c, EAGAIN,
 			"the file may still be exported: there is no helper at the moment, or it "
 			"is busy with this file; try again");
 		break;
 	case -EBUSY:
-		refuse_fd(fd, EBUSY, "the file is still exported: the pool is frozen");
+		refuse(k, c, EBUSY, "the file is still exported: the pool is frozen");
 		break;
 	default:
-		refuse_fd(fd, -error,
+		refuse(k, c, -error,
 			"the file is still exported: the end could not be brought about; the log "
 			"says more");
 	}
@@ -290,10 +313,10 @@ static void refuse_unexport(int fd, int error)
 
 static void ask_unexport(struct control *k, struct client *c, uint64_t ino, uint64_t now)
 {
-	int r = store_is_frozen(k->ns->store) ? -EBUSY : grants_unexport(k->grants, ino);
+	int r = store_is_frozen(k->ns->store) ? -EBUSY : grants_unexport(k->grants, ino, &c->asker);
 
 	if (r < 0) {
-		refuse_unexport(c->fd, r);
+		refuse_unexport(k, c, r);
 		return;
 	}
 	c->wants_unexport = ino;
@@ -309,9 +332,9 @@ void control_take_unexported(struct control *k, uint64_t ino, int error)
 			continue;
 		c->wants_unexport = 0;
 		if (error < 0)
-			refuse_unexport(c->fd, error);
+			refuse_unexport(k, c, error);
 		else
-			answer(c, json_object_new_object());
+			answer(k, c, json_object_new_object());
 	}
 }
 
@@ -321,8 +344,10 @@ static void take_request(
 	uint32_t opcode = get_le32(m->opcode);
 	uint64_t ino = get_le64(m->ino);
 
+	c->opcode = opcode;
+	c->ino = ino;
 	if (get_le32(m->version) != CONTROL_VERSION) {
-		refuse_fd(c->fd, EPROTONOSUPPORT,
+		refuse(k, c, EPROTONOSUPPORT,
 			"the worker speaks another version of the control protocol: use the "
 			"guestmemfs command "
 			"that came with it");
@@ -337,7 +362,7 @@ static void take_request(
 		ask_status(k, c, now);
 		break;
 	case CONTROL_FILES:
-		answer(c, status_make_files(k->status));
+		answer(k, c, status_make_files(k->status));
 		break;
 	case CONTROL_EXTENTS:
 		answer_extents(k, c, ino);
@@ -347,7 +372,7 @@ static void take_request(
 		change_frozen(k, c, opcode == CONTROL_FREEZE);
 		break;
 	case CONTROL_TOKEN:
-		answer(c, status_make_token(k->status));
+		answer(k, c, status_make_token(k->status));
 		break;
 	case CONTROL_EXPORT:
 		ask_export(k, c, ino, now);
@@ -356,7 +381,7 @@ static void take_request(
 		ask_unexport(k, c, ino, now);
 		break;
 	default:
-		refuse_fd(c->fd, EINVAL, "this is not a request");
+		refuse(k, c, EINVAL, "this is not a request");
 	}
 }
 
@@ -377,23 +402,22 @@ static void serve_client(struct control *k, struct client *c, uint64_t now)
 	}
 	c->deadline = now + CONTROL_IDLE_MS;
 	if (n != (ssize_t)sizeof(m))
-		refuse_fd(c->fd, EINVAL, "this is not a request");
+		refuse(k, c, EINVAL, "this is not a request");
 	else
 		take_request(k, c, &m, now);
 }
 
 /* ---- connections ---- */
 
-/* The socket's mode keeps others out already; this holds whatever happens to the mode. The worker's
- * own user is none of them: he may be many people's "nobody". */
-static bool is_allowed(const struct control *k, int fd)
+static int get_asker(int fd, struct asker *ret)
 {
 	struct ucred peer;
 	socklen_t length = sizeof(peer);
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0)
-		return false;
-	return peer.uid == 0 || peer.uid == k->owner;
+		return -errno;
+	*ret = (struct asker){.pid = peer.pid, .uid = peer.uid};
+	return 0;
 }
 
 static struct client *free_place(struct control *k)
@@ -410,20 +434,25 @@ static void take_connection(struct control *k, uint64_t now)
 	struct epoll_event event = {.events = EPOLLIN};
 	struct client *c = free_place(k);
 
-	if (fd < 0)
+	struct client stranger = {.fd = fd};
+
+	if (fd < 0 || get_asker(fd, &stranger.asker) < 0)
 		return;
-	if (!is_allowed(k, fd)) {
-		refuse_fd(fd, EACCES, "only root and the user of the mount may ask");
+	/* The socket's mode keeps others out already; this holds whatever happens to the mode. The
+	 * worker's own user is none of them: he may be many people's "nobody". */
+	if (stranger.asker.uid != 0 && stranger.asker.uid != k->owner) {
+		refuse(k, &stranger, EACCES, "only root and the user of the mount may ask");
 		return;
 	}
 	if (!c) {
-		refuse_fd(fd, EUSERS, "too many are asking at the moment; try again");
+		refuse(k, &stranger, EUSERS, "too many are asking at the moment; try again");
 		return;
 	}
 	event.data.u32 = (uint32_t)(c - k->clients);
 	if (epoll_ctl(k->epoll, EPOLL_CTL_ADD, fd, &event) < 0)
 		return;
-	*c = (struct client){.fd = steal_fd(&fd), .deadline = now + CONTROL_IDLE_MS};
+	*c = (struct client){
+		.fd = steal_fd(&fd), .asker = stranger.asker, .deadline = now + CONTROL_IDLE_MS};
 }
 
 void control_serve(struct control *k, uint64_t now)
@@ -479,11 +508,12 @@ void control_expire(struct control *k, uint64_t now)
 	}
 	if (late)
 		answer_status(k, false);
+	refusals_expire(&k->refusals, now);
 }
 
 bool control_next_deadline(const struct control *k, uint64_t *ret)
 {
-	bool found = false;
+	bool found = refusals_next_deadline(&k->refusals, ret);
 
 	for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++) {
 		const struct client *c = &k->clients[i];

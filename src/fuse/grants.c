@@ -109,7 +109,7 @@ static void grant_all(struct grants *g, struct waiting *w)
 		if (rq->access)
 			r = grant(g, w->ino, rq);
 		else
-			grants_begin_export(g, w->ino);
+			grants_begin_export(g, w->ino, &rq->asker);
 		if (r < 0)
 			refuse(g, w->ino, rq, r);
 	}
@@ -267,9 +267,9 @@ static int wait_for_scrub(struct grants *g, uint64_t ino, const struct request *
 	return 0;
 }
 
-int grants_export(struct grants *g, uint64_t ino)
+int grants_export(struct grants *g, uint64_t ino, const struct asker *asker)
 {
-	const struct request rq = {.access = 0};
+	const struct request rq = {.access = 0, .asker = *asker};
 	const struct inode *inode = find_file(g, ino);
 
 	if (!inode)
@@ -379,8 +379,11 @@ int grants_take_spare(struct grants *g, const struct link_spare *m)
 	if (get_le64(m->header.id) || (get_le32(m->flags) & ~LINK_SPARE_ANY))
 		return -EPROTO;
 	if (!inode || g->config.after_panic || store_keeps_held(g->config.ns->store) ||
-		get_le64(m->epoch) != epochs_get(&g->epochs, spare.ino) ||
-		get_le64(m->blocks) != inode_blocks(inode))
+		get_le64(m->epoch) != epochs_get(&g->epochs, spare.ino))
+		return 0;
+	if (get_le64(m->blocks) != inode_blocks(inode) &&
+		ns_spare_keep(
+			g->config.ns, spare.ino, get_le64(m->file_block), get_le64(m->blocks)) < 0)
 		return 0;
 	int r = ns_spare_add(g->config.ns, &spare);
 	if (r == -ENOMEM)

@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "fuse/refusals.h"
 #include "guestmemfs/protocol.h"
 #include "proto/link.h"
 
@@ -114,14 +115,14 @@ bool grants_is_ready(const struct grants *g);
  * clean. exported() brings the answer, also if the link ends meanwhile. -EAGAIN there is no helper,
  * or the last export has not quite ended; -ENOMEM; -EUSERS too many wait.
  */
-int grants_export(struct grants *g, uint64_t ino);
+int grants_export(struct grants *g, uint64_t ino, const struct asker *asker);
 
 /*
  * Makes the node root's alone, and then notes that the inode is exported no more; unexported()
  * brings the answer, also if the link ends meanwhile. -ENOENT it is not exported; -EAGAIN there is
  * no helper, or the export has not quite begun; -EUSERS too many wait.
  */
-int grants_unexport(struct grants *g, uint64_t ino);
+int grants_unexport(struct grants *g, uint64_t ino, const struct asker *asker);
 
 /* The inode's owner or mode has changed: if it is exported, its node follows. */
 void grants_node_changed(struct grants *g, uint64_t ino);
@@ -130,11 +131,12 @@ void grants_node_changed(struct grants *g, uint64_t ino);
 void grants_thawed(struct grants *g);
 
 /*
- * Asks who holds the inode; kill: they are killed first, as far as uid may, its tickets are void,
- * its export ends, and its memory is taken back. *id: of the answers. -EAGAIN there is no helper;
- * negative errno: the journal refused the end of the export.
+ * Asks who holds the inode; kill: they are killed first, as far as the asker may, its tickets are
+ * void, its export ends, and its memory is taken back. *id: of the answers. -EAGAIN there is no
+ * helper; negative errno: the journal refused the end of the export.
  */
-int grants_revoke(struct grants *g, uint64_t ino, bool kill, uid_t uid, uint64_t *id);
+int grants_revoke(
+	struct grants *g, uint64_t ino, bool kill, const struct asker *asker, uint64_t *id);
 
 /*
  * Has bytes of a file zeroed, each of the ranges within one block; zeroed() brings the answer, with
@@ -152,5 +154,8 @@ void grants_cancel_zero(struct grants *g, uint64_t id);
 
 /* Asks for every holder. False if there is no helper to ask. */
 bool grants_ask_holders(struct grants *g);
+
+/* The devices that are retired, as the helper has said with its last answer to that. */
+uint32_t grants_retired(const struct grants *g);
 
 #endif

@@ -42,15 +42,16 @@ static void answer(
 	g->config.exported(g->config.data, ino, error, reason, node);
 }
 
-static void send_node(struct grants *g, unsigned opcode, uint64_t ino, uint64_t epoch, uint64_t id)
+static void send_node(struct grants *g, unsigned opcode, uint64_t ino, uint64_t epoch, uint64_t id,
+	const struct asker *asker)
 {
 	const struct inode *i = meta_inode(g->meta, ino);
 
-	grants_send_export(&g->outbox, opcode, i, ns_node_mode(g->meta, i), epoch, id);
+	grants_send_export(&g->outbox, opcode, i, ns_node_mode(g->meta, i), epoch, id, asker);
 }
 
 /* The file is clean. Held and exported first, by a committed record, as with a grant. */
-void grants_begin_export(struct grants *g, uint64_t ino)
+void grants_begin_export(struct grants *g, uint64_t ino, const struct asker *asker)
 {
 	struct transition *place = find_place(g, ino);
 	bool was_exported = is_exported(g, ino);
@@ -72,7 +73,7 @@ void grants_begin_export(struct grants *g, uint64_t ino)
 	}
 	ns_spare_remove(g->config.ns, ino);
 	*place = (struct transition){.ino = ino, .was_exported = was_exported};
-	send_node(g, LINK_EXPORT, ino, epochs_next(&g->epochs, ino), ino);
+	send_node(g, LINK_EXPORT, ino, epochs_next(&g->epochs, ino), ino, asker);
 }
 
 /* A node that could not be made is no export; the inode stays held, since that is what the journal
@@ -110,12 +111,12 @@ static void answer_end(struct grants *g, const struct transition *t, int error)
 		g->config.unexported(g->config.data, t->ino, error);
 }
 
-static void send_end(struct grants *g, uint64_t ino)
+static void send_end(struct grants *g, uint64_t ino, const struct asker *asker)
 {
-	send_node(g, LINK_UNEXPORT, ino, 0, GRANTS_UNEXPORT_ID | ino);
+	send_node(g, LINK_UNEXPORT, ino, 0, GRANTS_UNEXPORT_ID | ino, asker);
 }
 
-int grants_unexport(struct grants *g, uint64_t ino)
+int grants_unexport(struct grants *g, uint64_t ino, const struct asker *asker)
 {
 	struct transition *place = find_place(g, ino);
 
@@ -128,7 +129,7 @@ int grants_unexport(struct grants *g, uint64_t ino)
 		if (!place)
 			return -EUSERS;
 		*place = (struct transition){.ino = ino, .ends = true};
-		send_end(g, ino);
+		send_end(g, ino, asker);
 	}
 	place->asked = true;
 	return 0;
@@ -158,9 +159,10 @@ void grants_node_changed(struct grants *g, uint64_t ino)
 {
 	const struct transition *place = find_place(g, ino);
 
-	/* One that is about to end must not open once more. */
-	if (g->ready && is_exported(g, ino) && !(place && place->ends))
-		send_node(g, LINK_NODE, ino, 0, 0);
+	/* One that is about to end must not open once more, nor one that is removed. */
+	if (g->ready && is_exported(g, ino) && !(place && place->ends) &&
+		!inode_is_held_orphan(meta_inode(g->meta, ino)))
+		send_node(g, LINK_NODE, ino, 0, 0, NULL);
 }
 
 /* ---- the link ---- */
@@ -203,7 +205,7 @@ void grants_resume_exports(struct grants *g)
 
 	for (struct transition *t = g->transitions; t < g->transitions + GRANTS_EXPORTS_MAX; t++)
 		if (t->ino && is_exported(g, t->ino))
-			send_end(g, t->ino);
+			send_end(g, t->ino, NULL);
 		else
 			free_place(t);
 	while ((inode = meta_each_inode(g->meta, &cursor)))

@@ -20,7 +20,8 @@
 struct request {
 	STAILQ_ENTRY(request) link; /* waiting.requests */
 	uint64_t id;
-	uint32_t access; /* 0: an export */
+	uint32_t access;    /* 0: an export */
+	struct asker asker; /* of an export */
 };
 
 /* An export that begins or ends: what the helper was asked, or is to be asked, and has not
@@ -61,6 +62,7 @@ struct grants {
 	int fd;
 	bool ready; /* the helper has answered CONFIG */
 	bool asked_holders;
+	uint32_t retired;     /* as the helper has last told */
 	uint64_t last_revoke; /* the id of the last REVOKE; 0 is HOLDERS' */
 	unsigned revoking;    /* how many have no answer yet */
 	uint64_t *held; /* inodes that the helper is yet to be told of; NULL once RESUMED is sent;
@@ -106,7 +108,7 @@ void grants_refuse_waiting(struct grants *g, uint64_t ino, int error);
 enum gm_reason grants_reason_of(int error); /* negative errno */
 
 /* The file is clean: makes its node. */
-void grants_begin_export(struct grants *g, uint64_t ino);
+void grants_begin_export(struct grants *g, uint64_t ino, const struct asker *asker);
 
 /* The link is lost: whoever waits for the beginning or end of an export gets -EAGAIN. */
 void grants_lose_exports(struct grants *g);

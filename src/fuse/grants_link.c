@@ -40,6 +40,11 @@ void grants_thawed(struct grants *g)
 	check_held(g, true);
 }
 
+uint32_t grants_retired(const struct grants *g)
+{
+	return g->retired;
+}
+
 bool grants_ask_holders(struct grants *g)
 {
 	if (!g->ready)
@@ -79,11 +84,12 @@ static int take_holder(struct grants *g, const struct link_holder *m)
 	return 0;
 }
 
-static int take_holders_end(struct grants *g)
+static int take_holders_end(struct grants *g, const struct link_holders_end *m)
 {
-	if (!g->asked_holders)
+	if (!g->asked_holders || get_le32(m->reserved))
 		return -EPROTO;
 	g->asked_holders = false;
+	g->retired = get_le32(m->retired);
 	g->config.holder(g->config.data, NULL);
 	return 0;
 }
@@ -95,6 +101,7 @@ union link_from_helper {
 	struct link_done done;
 	struct link_check check;
 	struct link_holder holder;
+	struct link_holders_end holders_end;
 	struct link_exported exported;
 	struct link_revoked revoked;
 	struct link_spare spare;
@@ -104,8 +111,9 @@ static size_t size_of(unsigned opcode)
 {
 	switch (opcode) {
 	case LINK_READY:
-	case LINK_HOLDERS_END:
 		return sizeof(struct link_plain);
+	case LINK_HOLDERS_END:
+		return sizeof(struct link_holders_end);
 	case LINK_REDEEM:
 		return sizeof(struct link_redeem);
 	case LINK_DONE:
@@ -154,7 +162,7 @@ static int take_message(struct grants *g, const union link_from_helper *m, size_
 	case LINK_SPARE:
 		return grants_take_spare(g, &m->spare);
 	default: /* LINK_HOLDERS_END: size_of() knows no other */
-		return take_holders_end(g);
+		return take_holders_end(g, &m->holders_end);
 	}
 }
 

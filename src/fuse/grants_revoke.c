@@ -9,9 +9,9 @@
 #include "util/log.h"
 
 /* Nobody gets the file by what was given out before. */
-static int end_rights(struct grants *g, uint64_t ino)
+static int end_rights(struct grants *g, uint64_t ino, const struct asker *asker)
 {
-	int r = grants_unexport(g, ino);
+	int r = grants_unexport(g, ino, asker);
 
 	if (r < 0 && r != -ENOENT)
 		return r;
@@ -20,21 +20,23 @@ static int end_rights(struct grants *g, uint64_t ino)
 	return 0;
 }
 
-int grants_revoke(struct grants *g, uint64_t ino, bool kill, uid_t uid, uint64_t *id)
+int grants_revoke(
+	struct grants *g, uint64_t ino, bool kill, const struct asker *asker, uint64_t *id)
 {
 	int r = 0;
 
 	if (!g->ready)
 		return -EAGAIN;
 	if (kill)
-		r = end_rights(g, ino);
+		r = end_rights(g, ino, asker);
 	if (r < 0)
 		return r;
 	*id = ++g->last_revoke;
 	g->revoking++;
-	grants_send_revoke(&g->outbox, ino, kill, uid, *id);
+	grants_send_revoke(&g->outbox, ino, kill, asker->uid, *id);
 	if (kill)
-		log_info("inode %llu is revoked", (unsigned long long)ino);
+		log_info("inode %llu is revoked (by pid %d, uid %u)", (unsigned long long)ino,
+			(int)asker->pid, asker->uid);
 	return 0;
 }
 

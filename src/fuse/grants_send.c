@@ -160,7 +160,7 @@ void grants_send_grant(
 }
 
 void grants_send_export(struct outbox *o, unsigned opcode, const struct inode *inode, uint32_t mode,
-	uint64_t epoch, uint64_t id)
+	uint64_t epoch, uint64_t id, const struct asker *asker)
 {
 	struct parts p = {.inode = inode};
 	struct link_export m = {
@@ -168,6 +168,10 @@ void grants_send_export(struct outbox *o, unsigned opcode, const struct inode *i
 		.ino = put_le64(inode->attr.ino),
 	};
 
+	if (asker) {
+		m.asker_pid = put_le32((uint32_t)asker->pid);
+		m.asker_uid = put_le32(asker->uid);
+	}
 	if (opcode != LINK_UNEXPORT) {
 		m.uid = put_le32(inode->attr.uid);
 		m.gid = put_le32(inode->attr.gid);

@@ -12,6 +12,7 @@
 
 #include "fuse/namespace.h"
 #include "fuse/outbox.h"
+#include "fuse/refusals.h"
 #include "guestmemfs/protocol.h"
 #include "store/store.h"
 
@@ -26,9 +27,10 @@ void grants_send_grant(
 
 /* error: negative errno. */
 void grants_send_refuse(struct outbox *o, uint64_t id, int error, enum gm_reason reason);
-/* EXPORT (with the extents behind it), NODE or UNEXPORT, as opcode says; mode: ns_node_mode(). */
+/* EXPORT (with the extents behind it), NODE or UNEXPORT, as opcode says; mode: ns_node_mode();
+ * asker: who wants it, or NULL. */
 void grants_send_export(struct outbox *o, unsigned opcode, const struct inode *inode, uint32_t mode,
-	uint64_t epoch, uint64_t id);
+	uint64_t epoch, uint64_t id, const struct asker *asker);
 void grants_send_revoke(struct outbox *o, uint64_t ino, bool kill, uid_t uid, uint64_t id);
 void grants_send_hand_over(struct outbox *o, const struct ns_heritage *h, uint64_t epoch);
 void grants_send_check(struct outbox *o, uint64_t ino, uint64_t epoch, unsigned flags);

@@ -6,6 +6,7 @@
 
 #include "fuse/mount.h"
 #include "fuse/mountpoint.h"
+#include "region/ledger.h"
 #include "util/cleanup.h"
 
 struct specs {
@@ -142,6 +143,8 @@ void instance_discard(struct instance *i)
 
 void instance_close(struct instance *i)
 {
+	for (uint32_t n = 0; i->runtime.base && n < i->pool.count; n++)
+		ledger_tidy(&i->pool.regions[n], i->runtime.base);
 	runtime_remove(&i->runtime);
 	runtime_deinit(&i->runtime);
 	/* Last: with it goes the lock, for which a successor may be waiting. */

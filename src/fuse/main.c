@@ -102,6 +102,8 @@ static int run_supervisor(int argc, char *argv[])
 		return printf("guestmemfs-fuse %s\n", GM_VERSION) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 	log_init("guestmemfs-fuse", o.debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
 	tell_children(&o);
+	if (o.foreground)
+		log_never_wait();
 	return o.foreground ? supervisor_run(&o, -1) : run_daemon(&o);
 }
 

@@ -320,6 +320,12 @@ int ns_stale_done(struct namespace *ns, uint64_t ino, uint64_t from);
  * then on. -ESTALE there is no such inode; -ENOMEM.
  */
 int ns_spare_add(struct namespace *ns, const struct ns_spare *spare);
+/*
+ * Of an inode that got memory handed over and is removed before its first grant
+ * (GM_INODE_INHERITED) only so many blocks from first on are what it was handed: the others are
+ * freed. -ESTALE it is no such inode, or they are not all there.
+ */
+int ns_spare_keep(struct namespace *ns, uint64_t ino, uint64_t first, uint64_t blocks);
 /* Not any more; no error if it was none. */
 void ns_spare_remove(struct namespace *ns, uint64_t ino);
 void ns_spares_forget(struct namespace *ns);

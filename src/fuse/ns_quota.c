@@ -25,9 +25,12 @@ static int parse_bytes(const char *text, size_t length, uint64_t *ret)
 	if (length == 0)
 		return -EINVAL;
 	for (size_t k = 0; k < length; k++) {
-		if (text[k] < '0' || text[k] > '9' || n > INT64_MAX / 10 - 1)
+		if (text[k] < '0' || text[k] > '9')
 			return -EINVAL;
-		n = n * 10 + (uint64_t)(text[k] - '0');
+		uint64_t digit = (uint64_t)(text[k] - '0');
+		if (n > (INT64_MAX - digit) / 10)
+			return -EINVAL;
+		n = n * 10 + digit;
 	}
 	if (n == 0 || n > (uint64_t)INT64_MAX >> shift)
 		return -EINVAL;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "fuse/ns_internal.h"
+#include "util/cleanup.h"
 
 /* ---- which there are ---- */
 
@@ -49,6 +50,54 @@ int ns_spare_add(struct namespace *ns, const struct ns_spare *spare)
 		return -ENOMEM;
 	ns->spares[ns->spare_count++] = *spare;
 	return 0;
+}
+
+static uint64_t min(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* All of the inode's blocks below end that are not below from. Returns how many that are. */
+static uint64_t remove_between(struct txn *t, const struct inode *i, uint64_t from, uint64_t end)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t n = 0; n < i->extent_count; n++) {
+		struct file_extent e = i->extents[n];
+		uint64_t behind = min(e.file_block + e.count, end);
+		uint64_t skipped = e.file_block < from ? from - e.file_block : 0;
+
+		if (e.file_block + skipped >= behind)
+			continue;
+		e.file_block += skipped;
+		e.block += skipped;
+		e.count = (uint32_t)(behind - e.file_block);
+		txn_remove_extent(t, i->attr.ino, &e);
+		sum += e.count;
+	}
+	return sum;
+}
+
+int ns_spare_keep(struct namespace *ns, uint64_t ino, uint64_t first, uint64_t blocks)
+{
+	_cleanup_(txn_deinit) struct txn t = TXN_INIT(GM_RECORD_RELEASE, 0);
+	struct inode_attr attr;
+	struct inode *i;
+	uint64_t removed;
+
+	if (ns_find(ns, ino, &i) < 0 || !inode_is_held_orphan(i) ||
+		!(i->attr.flags & GM_INODE_INHERITED) || blocks > UINT64_MAX - first)
+		return -ESTALE;
+	t.result = ino;
+	attr = i->attr;
+	attr.flags &= ~GM_INODE_FLAGS_OF_BOOT;
+	txn_put_inode(&t, &attr); /* first: no block of a held inode is ever freed */
+	removed = remove_between(&t, i, 0, first);
+	removed += remove_between(&t, i, first + blocks, UINT64_MAX);
+	txn_put_inode(&t, &i->attr);
+	if (inode_blocks(i) - removed != blocks)
+		return -ESTALE;
+	return store_commit(ns->store, &t);
 }
 
 void ns_spare_remove(struct namespace *ns, uint64_t ino)

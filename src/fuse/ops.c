@@ -17,6 +17,7 @@
 #include "fuse/ops_internal.h"
 #include "fuse/tickets.h"
 #include "guestmemfs/protocol.h"
+#include "util/clock.h"
 #include "util/cleanup.h"
 #include "util/log.h"
 
@@ -323,24 +324,28 @@ static int invite(const struct ops *o, fuse_ino_t ino, uid_t uid, const struct f
 static void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg,
 	struct fuse_file_info *fi, unsigned flags, const void *in, size_t in_size, size_t out_size)
 {
-	const struct ops *o = ops_of(req);
+	struct ops *o = ops_of(req);
+	const struct asker asker = {fuse_req_ctx(req)->pid, fuse_req_ctx(req)->uid};
 	struct gm_invitation answer = {.socket = ""}; /* begins with the ticket */
 	size_t size = _IOC_SIZE(cmd);
-	uid_t uid = fuse_req_ctx(req)->uid;
+	const char *request = "ticket";
 	int r = -ENOTTY;
 
 	(void)arg;
 	if (cmd == GM_IOC_REVOKE && !(flags & FUSE_IOCTL_DIR) && in_size == size &&
 		out_size >= size) {
+		request = "revoke";
 		r = ops_begin_revoke(req, ino, in);
 		if (r == 0)
 			return;
 	} else if (!(flags & FUSE_IOCTL_DIR) && out_size >= size) {
 		if (cmd == GM_IOC_TICKET)
-			r = issue_ticket(o, ino, uid, fi, &answer.ticket);
+			r = issue_ticket(o, ino, asker.uid, fi, &answer.ticket);
 		else if (cmd == GM_IOC_INVITATION)
-			r = invite(o, ino, uid, fi, &answer);
+			r = invite(o, ino, asker.uid, fi, &answer);
 	}
+	if (r < 0 && r != -ENOTTY) /* that is none of our questions, or none about a file */
+		refusals_audit(&o->refusals, &asker, request, ino, r, NULL, clock_milliseconds());
 	if (r < 0)
 		reply_error(req, r);
 	else

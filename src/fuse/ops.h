@@ -18,6 +18,7 @@
 
 #include "fuse/namespace.h"
 #include "fuse/parked.h"
+#include "fuse/refusals.h"
 #include "fuse/revokes.h"
 
 struct grants;
@@ -34,6 +35,7 @@ struct ops { /* the session's userdata; everything that it points to is the work
 	struct parked_list parked;
 	uint64_t explain_after; /* in clock_milliseconds(): no sentence in the log before */
 	struct revokes revokes;
+	struct refusals refusals;
 };
 
 /* For fuse_session_new(), with a struct ops as userdata. */

@@ -136,9 +136,15 @@ void ops_expire(struct ops *o, uint64_t now)
 {
 	for (struct parked *p; (p = parked_due(&o->parked, now));)
 		finish_parked(o, p, p->error, NULL);
+	refusals_expire(&o->refusals, now);
 }
 
 bool ops_next_deadline(const struct ops *o, uint64_t *ret)
 {
-	return parked_next_deadline(&o->parked, ret);
+	uint64_t parked = UINT64_MAX, refusals = UINT64_MAX;
+	bool found = parked_next_deadline(&o->parked, &parked);
+
+	found = refusals_next_deadline(&o->refusals, &refusals) || found;
+	*ret = parked < refusals ? parked : refusals;
+	return found;
 }

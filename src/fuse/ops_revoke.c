@@ -34,6 +34,7 @@ static int check(fuse_req_t req, uint64_t ino, const struct gm_revoke *m)
 
 int ops_begin_revoke(fuse_req_t req, uint64_t ino, const struct gm_revoke *m)
 {
+	const struct asker asker = {fuse_req_ctx(req)->pid, fuse_req_ctx(req)->uid};
 	struct ops *o = ops_of(req);
 	int r = check(req, ino, m);
 
@@ -42,8 +43,7 @@ int ops_begin_revoke(fuse_req_t req, uint64_t ino, const struct gm_revoke *m)
 	_cleanup_free_ struct revoke *v = calloc(1, sizeof(*v));
 	if (!v)
 		return -ENOMEM;
-	r = grants_revoke(o->grants, ino, get_le32(m->flags) & GM_REVOKE_KILL,
-		fuse_req_ctx(req)->uid, &v->id);
+	r = grants_revoke(o->grants, ino, get_le32(m->flags) & GM_REVOKE_KILL, &asker, &v->id);
 	if (r < 0)
 		return r;
 	v->req = req;

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "util/cleanup.h"
+#include "util/run_directory.h"
 
 #define LOCK_TRIES 100U /* of 10 ms */
 
@@ -38,26 +39,6 @@ static int take_directory(const char *path, mode_t mode, int *ret, struct proble
 			path);
 	*ret = steal_fd(&fd);
 	return 0;
-}
-
-/*
- * The directory that holds those of all of the user's instances; malloc'ed,
- * NULL when out of memory.
- */
-static char *base_directory(void)
-{
-	const char *own = getenv("XDG_RUNTIME_DIR");
-	uid_t uid = geteuid();
-	char *path = NULL;
-	int n;
-
-	if (uid == 0)
-		n = asprintf(&path, "/run/guestmemfs");
-	else if (own && own[0] == '/')
-		n = asprintf(&path, "%s/guestmemfs", own);
-	else
-		n = asprintf(&path, "/tmp/guestmemfs-%u", (unsigned)uid);
-	return n < 0 ? NULL : path;
 }
 
 /* Clients learn the socket's path from the mount, wherever they are: it must be absolute. */
@@ -139,19 +120,19 @@ static int lock_directory(struct runtime *r, const char *name, mode_t mode, stru
 int runtime_make(struct runtime *ret, const char *name, const char *socket, struct problem *why)
 {
 	_cleanup_(runtime_deinit) struct runtime r = RUNTIME_NULL;
-	_cleanup_free_ char *base = base_directory();
 	_cleanup_fd_ int base_fd = -1;
 	/* Others' clients connect to root's instances; a plain user's are his alone. */
 	mode_t mode = geteuid() == 0 ? 0755 : 0700;
 	int e;
 
-	if (!base || asprintf(&r.directory, "%s/%s", base, name) < 0) {
+	r.base = run_directory();
+	if (!r.base || asprintf(&r.directory, "%s/%s", r.base, name) < 0) {
 		r.directory = NULL;
 		return problem_errno(why, ENOMEM, "naming the runtime directory");
 	}
 	e = name_sockets(&r, socket, why);
 	if (e == 0)
-		e = take_directory(base, mode, &base_fd, why);
+		e = take_directory(r.base, mode, &base_fd, why);
 	if (e == 0)
 		e = lock_directory(&r, name, mode, why);
 	if (e < 0)
@@ -183,6 +164,7 @@ void runtime_remove(struct runtime *r)
 
 void runtime_deinit(struct runtime *r)
 {
+	free(r->base);
 	free(r->directory);
 	free(r->grant_socket);
 	free(r->control_socket);

@@ -10,6 +10,7 @@
 #include "util/problem.h"
 
 struct runtime {
+	char *base;           /* of all of the user's instances (util/run_directory.h); owned */
 	char *directory;      /* owned, as are the others */
 	char *grant_socket;   /* where clients find the helper */
 	char *control_socket; /* where the operator's command finds the worker */

@@ -287,6 +287,7 @@ struct json_object *status_make(
 	put(&m, "blocks", make_blocks(s, &stats));
 	put(&m, "grants", make_grants(s, holders, count));
 	put(&m, "grants_complete", json_object_new_boolean(whole));
+	put_number(&m, "retired_devices", grants_retired(s->grants));
 	put_number(&m, "orphans", s->ns->orphans);
 	put(&m, "scrub", make_scrub(s, &stats));
 	return finish(&m);

@@ -176,15 +176,32 @@ static void take_serving(struct supervisor *s, struct child *c)
 		log_info("the %s serves again (process %d)", c->name, (int)c->process.pid);
 }
 
-/* It will end now; its end is what counts. The words may be anybody's: they stay one line. */
-static void take_failed(struct supervisor *s, struct child *c, struct link_failed *m)
+/* A child's words may be anybody's: they stay one line. */
+static void make_line(char *text, size_t size)
 {
-	m->text[sizeof(m->text) - 1] = '\0';
-	for (char *at = m->text; *at; at++)
+	text[size - 1] = '\0';
+	for (char *at = text; *at; at++)
 		if (iscntrl((unsigned char)*at))
 			*at = '?';
+}
+
+/* It will end now; its end is what counts. */
+static void take_failed(struct supervisor *s, struct child *c, struct link_failed *m)
+{
+	make_line(m->text, sizeof(m->text));
 	(void)snprintf(c->words, sizeof(c->words), "%.255s", m->text);
 	tell(s, m->text);
+}
+
+/* The worker is confined and can't connect to a log daemon that was started anew. */
+static void take_line(const struct child *c, struct link_log *m)
+{
+	uint32_t level = get_le32(m->level);
+
+	make_line(m->text, sizeof(m->text));
+	log_message(level < LOG_LEVEL_ERROR || level > LOG_LEVEL_DEBUG ? LOG_LEVEL_INFO
+								       : (enum log_level)level,
+		"%s %d: %s", c->name, (int)c->process.pid, m->text);
 }
 
 static void take_broken(struct supervisor *s, uint64_t pid)
@@ -200,22 +217,36 @@ static void take_broken(struct supervisor *s, uint64_t pid)
 union link_from_child {
 	struct link_header header;
 	struct link_failed failed;
+	struct link_log log;
 };
+
+static size_t size_of(unsigned opcode)
+{
+	switch (opcode) {
+	case LINK_FAILED:
+		return sizeof(struct link_failed);
+	case LINK_LOG:
+		return sizeof(struct link_log);
+	default:
+		return sizeof(struct link_plain);
+	}
+}
 
 static int take_message(
 	struct supervisor *s, struct child *c, union link_from_child *m, size_t size)
 {
 	unsigned opcode = get_le16(m->header.opcode);
 	bool worker = c == &s->worker;
-	size_t expected = opcode == LINK_FAILED ? sizeof(m->failed) : sizeof(struct link_plain);
 
-	if (size < sizeof(m->header) || size != expected || get_le32(m->header.size) != size)
+	if (size < sizeof(m->header) || size != size_of(opcode) || get_le32(m->header.size) != size)
 		return -EPROTO;
 	if (opcode == LINK_RECOVERED && worker) {
 		s->recovered = true;
 		make_mount(s);
 	} else if (opcode == LINK_BROKEN && worker) {
 		take_broken(s, get_le64(m->header.id));
+	} else if (opcode == LINK_LOG && worker) {
+		take_line(c, &m->log);
 	} else if (opcode == LINK_SERVING && !c->serving) {
 		take_serving(s, c);
 	} else if (opcode == LINK_FAILED && !*c->words) {

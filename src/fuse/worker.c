@@ -37,9 +37,11 @@
 #include "fuse/worker_options.h"
 #include "pool/pool.h"
 #include "proto/link.h"
+#include "util/audit.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
 #include "util/log.h"
+#include "util/log_socket.h"
 
 #define LINK_FD             SPAWN_FIRST_FD
 #define REQUESTS_PER_WAKEUP 16U   /* then the others have their turn */
@@ -562,6 +564,12 @@ static void close_all(struct worker *w)
 	w->epoll = close_fd(w->epoll);
 }
 
+/* Of a log daemon that is started anew the worker knows nothing, and it can connect to nobody. */
+static int relay_line(int level, const char *text)
+{
+	return worker_link_send_log(LINK_FD, level, text);
+}
+
 int worker_main(int argc, char *argv[])
 {
 	struct worker w = {
@@ -579,6 +587,10 @@ int worker_main(int argc, char *argv[])
 	/* Else it would be called "exe", after the link in /proc by which it was executed. */
 	(void)prctl(PR_SET_NAME, "guestmemfs-work");
 	log_init("guestmemfs-worker", LOG_LEVEL_INFO);
+	log_socket_relay_by(relay_line);
+	log_never_wait();
+	if (log_reaches_journal())
+		audit_to_journal(AUDIT_JOURNAL);
 	r = run(&w, argc, argv, &why);
 	if (r < 0)
 		worker_link_send_failed(LINK_FD, r, &why);

@@ -42,6 +42,17 @@ void worker_link_send_failed(int link, int error, const struct problem *why)
 		log_error("%s", why->text); /* nobody else will say it */
 }
 
+int worker_link_send_log(int link, int level, const char *text)
+{
+	struct link_log m = {
+		.header = header(sizeof(m), LINK_LOG, 0),
+		.level = put_le32((uint32_t)level),
+	};
+
+	(void)snprintf(m.text, sizeof(m.text), "%s", text);
+	return packet_send(link, &m, sizeof(m), NULL, 0, false);
+}
+
 static bool is_order(unsigned opcode, size_t nfds)
 {
 	switch (opcode) {

@@ -24,4 +24,7 @@ struct worker_order {    /* what the supervisor says */
 /* 0; -EAGAIN nothing is there; -ECONNRESET the supervisor is gone; -EPROTO. */
 int worker_link_receive(int link, struct worker_order *ret);
 
+/* Has the supervisor log a line. Negative errno: it does not take it now. */
+int worker_link_send_log(int link, int level, const char *text);
+
 #endif

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "helper/server.h"
+#include "util/cgroup.h"
 #include "util/log.h"
 
 static const char *reason_name(enum gm_reason reason)
@@ -44,11 +45,37 @@ void audits_add_process(struct audit *a, const struct process *p)
 
 /* ---- grants and refusals ---- */
 
-void audits_grant(const struct process *p, const struct grant_order *o,
+static void own_up_grants(unsigned left_out, const struct user *u)
+{
+	if (left_out > 0)
+		log_warning(
+			"%u more grants to user %u were not logged one by one", left_out, u->uid);
+}
+
+/* Who attaches again and again is one process, or many of one user. */
+static bool may_log_grant(struct server *s, struct process *p)
+{
+	struct user *u = p->user;
+	uint64_t now = server_now();
+	unsigned left_out, none;
+
+	own_up_grants(limiter_own_up(&u->grant_noise, now), u);
+	bool allowed = limiter_allow(&p->grant_noise, AUDITS_GRANT_LINES, now, &none);
+	if (!allowed)
+		u->grant_noise.left_out++;
+	else
+		allowed = limiter_allow(&u->grant_noise, AUDITS_LINES, now, &left_out);
+	s->users.restless |= !allowed;
+	return allowed;
+}
+
+void audits_grant(struct server *s, struct process *p, const struct grant_order *o,
 	const struct record_extent *extents, size_t count, unsigned devices)
 {
 	struct audit a;
 
+	if (!may_log_grant(s, p))
+		return;
 	audit_begin(&a, AUDIT_GRANT);
 	audits_add_process(&a, p);
 	audit_add(&a, "ino", "%" PRIu64, o->ino);
@@ -69,6 +96,7 @@ static void own_up(unsigned left_out, const struct user *u)
 void audits_own_up(struct user *u, uint64_t now)
 {
 	own_up(limiter_own_up(&u->noise, now), u);
+	own_up_grants(limiter_own_up(&u->grant_noise, now), u);
 }
 
 bool audits_may_log(struct server *s, struct user *u)
@@ -130,34 +158,79 @@ void audits_worker_refused(
 	audit_send(&a);
 }
 
+static uint64_t next_own_up(const struct limiter *l)
+{
+	return l->left_out ? l->started + LIMITER_PERIOD : SERVER_NEVER;
+}
+
+static void own_up_exports(unsigned left_out)
+{
+	if (left_out > 0)
+		log_warning("%u more exports were not logged one by one", left_out);
+}
+
 uint64_t audits_check_time(struct server *s, uint64_t now)
 {
 	own_up_worker(limiter_own_up(&s->worker_noise, now));
-	return s->worker_noise.left_out ? s->worker_noise.started + LIMITER_PERIOD : SERVER_NEVER;
+	own_up_exports(limiter_own_up(&s->export_noise, now));
+	uint64_t worker = next_own_up(&s->worker_noise), exports = next_own_up(&s->export_noise);
+	return worker < exports ? worker : exports;
 }
 
 /* ---- exports ---- */
 
-void audits_export(
-	const struct record_inode *inode, const char *node, uid_t uid, gid_t gid, mode_t mode)
+static bool may_log_export(struct server *s, const struct record_inode *inode)
+{
+	uint64_t now = server_now();
+	unsigned left_out, none;
+
+	own_up_exports(limiter_own_up(&s->export_noise, now));
+	if (limiter_allow(&inode->devices->noise, AUDITS_GRANT_LINES, now, &none))
+		return limiter_allow(&s->export_noise, AUDITS_LINES, now, &left_out);
+	s->export_noise.left_out++;
+	return false;
+}
+
+/* The worker knows no cgroups. Its process may have ended by now: then there is none. */
+static void add_asker(struct audit *a, const struct audits_asker *asker)
+{
+	char cgroup[CGROUP_PATH_MAX];
+
+	if (asker->pid == 0)
+		return;
+	audit_add(a, "by_pid", "%d", (int)asker->pid);
+	audit_add(a, "by_uid", "%u", asker->uid);
+	audit_add(a, "by_cgroup", "%s",
+		cgroup_of(asker->pid, cgroup, sizeof(cgroup)) < 0 ? "?" : cgroup);
+}
+
+void audits_export(struct server *s, const struct record_inode *inode, const char *node,
+	const struct audits_owner *owner, const struct audits_asker *asker)
 {
 	struct audit a;
 
+	if (!may_log_export(s, inode))
+		return;
 	audit_begin(&a, AUDIT_EXPORT);
+	add_asker(&a, asker);
 	audit_add(&a, "ino", "%" PRIu64, inode->ino);
 	audit_add(&a, "node", "%s", node);
-	audit_add(&a, "uid", "%u", uid);
-	audit_add(&a, "gid", "%u", gid);
-	audit_add(&a, "mode", "%04o", mode);
+	audit_add(&a, "uid", "%u", owner->uid);
+	audit_add(&a, "gid", "%u", owner->gid);
+	audit_add(&a, "mode", "%04o", owner->mode);
 	audits_add_ranges(&a, inode->extents, inode->extent_count);
 	audit_send(&a);
 }
 
-void audits_export_end(const struct record_inode *inode)
+void audits_export_end(
+	struct server *s, const struct record_inode *inode, const struct audits_asker *asker)
 {
 	struct audit a;
 
+	if (!may_log_export(s, inode))
+		return;
 	audit_begin(&a, AUDIT_EXPORT);
+	add_asker(&a, asker);
 	audit_add(&a, "ino", "%" PRIu64, inode->ino);
 	audit_add(&a, "ended", "yes");
 	audit_send(&a);

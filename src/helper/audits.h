@@ -19,9 +19,24 @@ struct process;
 struct user;
 struct grant_order;
 
-#define AUDITS_USER_LINES   40U  /* of refusals of one user, or of the worker, in LIMITER_PERIOD */
-#define AUDITS_LINES        400U /* of those of all users */
-#define AUDITS_RANGES_SHOWN 4U   /* the rest is in the number of ranges */
+#define AUDITS_USER_LINES 40U  /* of refusals of one user, or of the worker, in LIMITER_PERIOD */
+#define AUDITS_LINES      400U /* of those of all users */
+/* Of grants to one process, and of exports of one inode; of grants to one user and of all exports
+ * AUDITS_LINES. */
+#define AUDITS_GRANT_LINES  40U
+#define AUDITS_RANGES_SHOWN 4U /* the rest is in the number of ranges */
+
+/* Who asked the worker for something, as the kernel told it; pid 0: nobody in particular. */
+struct audits_asker {
+	pid_t pid;
+	uid_t uid;
+};
+
+struct audits_owner {
+	uid_t uid;
+	gid_t gid;
+	mode_t mode;
+};
 
 /* Adds "ranges", their number, and "first", those that are shown, each as region:block+count. */
 void audits_add_ranges(struct audit *a, const struct record_extent *extents, size_t count);
@@ -30,7 +45,8 @@ void audits_add_ranges(struct audit *a, const struct record_extent *extents, siz
  */
 void audits_add_process(struct audit *a, const struct process *p);
 
-void audits_grant(const struct process *p, const struct grant_order *o,
+/* Limited. */
+void audits_grant(struct server *s, struct process *p, const struct grant_order *o,
 	const struct record_extent *extents, size_t count, unsigned devices);
 
 /*
@@ -50,10 +66,12 @@ void audits_own_up(struct user *u, uint64_t now);
 void audits_worker_refused(
 	struct server *s, uint16_t opcode, uint64_t ino, int error, const char *what);
 
-/* A node was given to an owner; closed: taken back. */
-void audits_export(
-	const struct record_inode *inode, const char *node, uid_t uid, gid_t gid, mode_t mode);
-void audits_export_end(const struct record_inode *inode);
+/* A node was given to an owner; closed: taken back. asker: whom the worker names as the one who
+ * asked. Limited. */
+void audits_export(struct server *s, const struct record_inode *inode, const char *node,
+	const struct audits_owner *owner, const struct audits_asker *asker);
+void audits_export_end(
+	struct server *s, const struct record_inode *inode, const struct audits_asker *asker);
 
 /*
  * Memory was taken from a process (NULL: from nobody in particular), which was killed or not.

@@ -12,6 +12,7 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 
+#include "helper/audits.h"
 #include "helper/grants.h"
 #include "helper/record.h"
 
@@ -30,6 +31,7 @@ struct delivery {
 	uid_t uid;
 	gid_t gid;
 	mode_t mode;
+	struct audits_asker asker;
 	bool tried; /* the devices that are in its way were to be taken away */
 	TAILQ_ENTRY(delivery) entry;
 };

@@ -115,6 +115,7 @@ static int judge(struct server *s, struct device *d, struct doomed *doomed)
 		device_list_add(&doomed->orphans, d->region, &d->soft);
 		return 0;
 	case ADOPTION_SYSTEM:
+		s->takeback.reuse.retired += d->soft.retired;
 		return 0;
 	case ADOPTION_FOREIGN:
 		log_warning("%s is left alone, and what is under it can't be granted: %s",

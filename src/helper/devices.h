@@ -13,6 +13,7 @@
 
 #include "helper/device_list.h"
 #include "helper/record.h"
+#include "util/limiter.h"
 #include "util/problem.h"
 
 struct server;
@@ -20,7 +21,8 @@ struct work_job;
 
 struct inode_devices {
 	struct device_list list;
-	bool working; /* a job makes some or takes them away; one at a time for an inode */
+	struct limiter noise; /* of log lines about its node */
+	bool working;         /* a job makes some or takes them away; one at a time for an inode */
 	bool leaving; /* ... and takes them away: who asks the kernel about one waits for that */
 };
 

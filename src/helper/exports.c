@@ -26,6 +26,10 @@ int exports_check(const struct link_export *m, struct problem *why)
 		return problem(why, EPROTO, "an export with a mode or reserved field out of range");
 	if (!announces && (get_le64(m->epoch) != 0 || get_le64(m->extent_count) != 0))
 		return problem(why, EPROTO, "message %u with a number or extents", opcode);
+	if (get_le32(m->asker_pid) > INT32_MAX ||
+		(opcode == LINK_NODE &&
+			(get_le32(m->asker_pid) != 0 || get_le32(m->asker_uid) != 0)))
+		return problem(why, EPROTO, "message %u asked for by nobody that can be", opcode);
 	if (ends && (get_le32(m->uid) != 0 || get_le32(m->gid) != 0 || get_le32(m->mode) != 0))
 		return problem(why, EPROTO, "the end of an export with an owner or mode");
 	/* What chown(2) takes for "leave it as it is". */
@@ -68,7 +72,8 @@ void exports_answer(struct server *s, const struct delivery *d, int error, enum 
 
 void exports_finish(struct server *s, const struct delivery *d)
 {
-	struct device *whole = &record_find(&s->record, d->ino)->devices->list.at[0];
+	const struct record_inode *inode = record_find(&s->record, d->ino);
+	struct device *whole = &inode->devices->list.at[0];
 	struct soft_device *device = &whole->soft;
 	char node[SOFT_DEVICE_NODE];
 
@@ -77,7 +82,11 @@ void exports_finish(struct server *s, const struct delivery *d)
 	 * again. */
 	if (!link_is_up(&s->link) || d->link_serial != s->link.serial)
 		return;
-	int r = spare_note_export(s, record_find(&s->record, d->ino));
+	if (inode->watch->closed) {
+		exports_answer(s, d, ENOENT, GM_REASON_NONE, NULL);
+		return;
+	}
+	int r = spare_note_export(s, inode);
 	if (r == 0)
 		r = soft_device_note_exported(s->regions[whole->region].physical_start, device);
 	if (r == 0)
@@ -87,7 +96,8 @@ void exports_finish(struct server *s, const struct delivery *d)
 		exports_answer(s, d, r == -ESTALE ? EIO : -r, GM_REASON_DEVICE, NULL);
 		return;
 	}
-	audits_export(record_find(&s->record, d->ino), node, d->uid, d->gid, d->mode & NODE_BITS);
+	const struct audits_owner owner = {d->uid, d->gid, d->mode & NODE_BITS};
+	audits_export(s, inode, node, &owner, &d->asker);
 	exports_answer(s, d, 0, GM_REASON_NONE, node);
 }
 
@@ -109,7 +119,11 @@ static int hold(struct server *s, const struct link_export *m, const struct reco
 	if (r < 0)
 		return r;
 	inode->told_by = s->link.serial;
-	return holders_watch(s, inode) ? 0 : -ENOMEM;
+	struct watch *w = holders_watch(s, inode);
+	if (!w)
+		return -ENOMEM;
+	w->closed = false;
+	return 0;
 }
 
 static void refuse(struct server *s, uint64_t id, int error, enum gm_reason reason)
@@ -117,6 +131,12 @@ static void refuse(struct server *s, uint64_t id, int error, enum gm_reason reas
 	const struct delivery d = {.id = id, .link_serial = s->link.serial};
 
 	exports_answer(s, &d, error, reason, NULL);
+}
+
+static struct audits_asker asker_of(const struct link_export *m)
+{
+	return (struct audits_asker){
+		.pid = (pid_t)get_le32(m->asker_pid), .uid = get_le32(m->asker_uid)};
 }
 
 void exports_take(struct server *s, const struct link_export *m,
@@ -140,10 +160,12 @@ void exports_take(struct server *s, const struct link_export *m,
 	d->uid = get_le32(m->uid);
 	d->gid = get_le32(m->gid);
 	d->mode = get_le32(m->mode);
+	d->asker = asker_of(m);
 	deliver(s, d);
 }
 
-static void change_owner(const struct record_inode *inode, uid_t uid, gid_t gid, mode_t mode)
+static void change_owner(
+	struct server *s, const struct record_inode *inode, uid_t uid, gid_t gid, mode_t mode)
 {
 	const struct soft_device *device = &inode->devices->list.at[0].soft;
 	char node[SOFT_DEVICE_NODE];
@@ -153,7 +175,8 @@ static void change_owner(const struct record_inode *inode, uid_t uid, gid_t gid,
 		log_error("the node of inode %" PRIu64 " keeps its owner and mode: %s", inode->ino,
 			strerror(-r));
 	else
-		audits_export(inode, soft_device_node(node, device), uid, gid, mode);
+		audits_export(s, inode, soft_device_node(node, device),
+			&(struct audits_owner){uid, gid, mode}, &(struct audits_asker){.pid = 0});
 }
 
 /*
@@ -176,6 +199,8 @@ void exports_take_node(struct server *s, const struct link_export *m)
 	struct delivery *d;
 	bool waits = false;
 
+	if (inode && inode->watch && inode->watch->closed)
+		return; /* removed, and changed through a descriptor of before */
 	TAILQ_FOREACH (d, &s->deliveries, entry)
 		if (d->ino == ino && !d->redeem) {
 			d->uid = get_le32(m->uid);
@@ -190,7 +215,7 @@ void exports_take_node(struct server *s, const struct link_export *m)
 			s, LINK_NODE, ino, EUCLEAN, "it has no node that could be exported");
 		return;
 	}
-	change_owner(inode, get_le32(m->uid), get_le32(m->gid), get_le32(m->mode) & NODE_BITS);
+	change_owner(s, inode, get_le32(m->uid), get_le32(m->gid), get_le32(m->mode) & NODE_BITS);
 }
 
 /* All of them, whichever was exported: none needs a node that others can open. One that somebody
@@ -211,12 +236,39 @@ static int close_nodes(const struct device_list *devices)
 	return result;
 }
 
+static bool was_exported(const struct device_list *devices)
+{
+	for (size_t i = 0; i < devices->count; i++)
+		if (devices->at[i].soft.exported)
+			return true;
+	return false;
+}
+
+void exports_close(struct server *s, struct record_inode *inode)
+{
+	struct watch *w = inode->watch;
+	bool again = w && w->closed;
+
+	if (w)
+		w->closed = true;
+	if (!inode->devices || !was_exported(&inode->devices->list))
+		return;
+	/* A job that takes them away has closed them first, and they can't be asked about. */
+	int r = inode->devices->leaving ? 0 : close_nodes(&inode->devices->list);
+	if (r < 0)
+		log_error("the export of inode %" PRIu64 ", which is removed, does not end: %s",
+			inode->ino, strerror(-r));
+	else if (!again)
+		audits_export_end(s, inode, &(struct audits_asker){.pid = 0});
+}
+
 void exports_take_end(struct server *s, const struct link_export *m)
 {
 	uint64_t ino = get_le64(m->ino);
 	const struct record_inode *inode = record_find(&s->record, ino);
 	struct link_done done = {
 		.header = link_header_make(sizeof(done), LINK_DONE, get_le64(m->header.id))};
+	const struct audits_asker asker = asker_of(m);
 	const struct delivery *d;
 	int r = inode && inode->devices ? close_nodes(&inode->devices->list) : 0;
 
@@ -227,7 +279,7 @@ void exports_take_end(struct server *s, const struct link_export *m)
 	if (r < 0)
 		log_error("the export of inode %" PRIu64 " does not end: %s", ino, strerror(-r));
 	else if (inode && inode->devices)
-		audits_export_end(inode);
+		audits_export_end(s, inode, &asker);
 	done.error = put_le32((uint32_t)-r);
 	link_send(s, &done.header);
 }

@@ -24,6 +24,10 @@ void exports_take(struct server *s, const struct link_export *m,
 void exports_take_node(struct server *s, const struct link_export *m);
 void exports_take_end(struct server *s, const struct link_export *m);
 
+/* The inode is removed: nobody has leave any more to open what it is mapped by, whether or not its
+ * memory comes back. An EXPORT that is under way fails. */
+void exports_close(struct server *s, struct record_inode *inode);
+
 /* Is it one device of 2 MiB pages over exactly these extents, in their order? */
 bool exports_is_whole(
 	const struct device_list *devices, const struct record_extent *extents, size_t count);

@@ -177,7 +177,7 @@ static bool grants_hand_out(struct server *s, struct client *c, const struct gra
 	const struct record_extent *extents, size_t count)
 {
 	_cleanup_(handout_deinit) struct handout h;
-	const struct process *process = c->process; /* the client may end with its answer */
+	struct process *process = c->process; /* the client may end with its answer */
 
 	int k = open_devices(s, &h, o, extents, count);
 	if (k >= 0 && s->soft)
@@ -192,7 +192,7 @@ static bool grants_hand_out(struct server *s, struct client *c, const struct gra
 	if (!client_grant(s, c, &h.message, h.fds, h.nfds))
 		return false;
 	/* after it: the client need not wait for the log */
-	audits_grant(process, o, extents, count, get_le32(h.message.device_count));
+	audits_grant(s, process, o, extents, count, get_le32(h.message.device_count));
 	return true;
 }
 

@@ -22,6 +22,7 @@ struct helper_options {
 	struct helper_region regions[GM_REGIONS_MAX];
 	unsigned region_count;
 	const char *socket_path;
+	const char *notes_directory; /* region/ledger.h */
 	bool has_trusted_group;
 	gid_t trusted_group;
 	enum reuse_policy reuse;

@@ -264,6 +264,7 @@ void watch_release(struct server *s, struct watch *w)
 	struct record_inode *inode = w->inode;
 
 	log_info("free ino=%" PRIu64 " epoch=%" PRIu64, inode->ino, inode->epoch);
+	record_release(&s->record, inode);
 	send_check_answer(s, LINK_FREE, w->checked ? w->check_id : 0, inode->ino, inode->epoch, 0);
 	watch_free(s, w);
 	record_drop(&s->record, inode);
@@ -383,8 +384,9 @@ void holders_answer_waiting(struct server *s)
 
 void holders_answer_list(struct server *s, uint64_t id)
 {
-	const struct link_plain end = {
-		.header = link_header_make(sizeof(end), LINK_HOLDERS_END, id)};
+	const struct link_holders_end end = {
+		.header = link_header_make(sizeof(end), LINK_HOLDERS_END, id),
+		.retired = put_le32(atomic_load(&s->takeback.reuse.retired))};
 	const struct record_inode *inode;
 	const struct holder *h;
 
@@ -397,6 +399,15 @@ void holders_answer_list(struct server *s, uint64_t id)
 
 /* ---- the link ---- */
 
+static void note_untold(struct server *s, const struct record_inode *inode)
+{
+	log_warning("the worker does not know that inode %" PRIu64
+		    " is held; its blocks stay out of use until nobody reaches them",
+		inode->ino);
+	if (s->soft && inode->watch && inode->told_by == 0) /* noted by a helper before */
+		takeback_untold(s, inode->watch);
+}
+
 void holders_link_up(struct server *s)
 {
 	uint64_t now = server_now();
@@ -405,9 +416,7 @@ void holders_link_up(struct server *s)
 
 	LIST_FOREACH (inode, &s->record.inodes, by_record)
 		if (inode->told_by != s->link.serial)
-			log_warning("the worker does not know that inode %" PRIu64
-				    " is held; its blocks stay out of use",
-				inode->ino);
+			note_untold(s, inode);
 	TAILQ_FOREACH (w, &s->holders.pending, entry)
 		w->due = now;
 }

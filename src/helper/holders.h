@@ -66,6 +66,7 @@ struct watch {
 	uint64_t offered; /* the link that was told that it may be handed over; 0: none */
 	bool quarantined; /* and the audit has a line of it */
 	bool never;       /* soft regions: what it has does not come back in this boot */
+	bool closed;      /* soft regions: it is removed, and so is its export */
 	bool pending;     /* it is in holders.pending */
 	bool scanning;    /* the scan that is under way began after it came in */
 	bool checked;     /* CHECK with this id is to be answered */

@@ -19,6 +19,7 @@ enum option_number {
 	OPTION_LINK_FD = 256,
 	OPTION_REGION,
 	OPTION_SOCKET,
+	OPTION_NOTES,
 	OPTION_TRUSTED_GROUP,
 	OPTION_REUSE,
 	OPTION_HELP,
@@ -29,6 +30,7 @@ static const struct option long_options[] = {
 	{"link-fd", required_argument, NULL, OPTION_LINK_FD},
 	{"region", required_argument, NULL, OPTION_REGION},
 	{"socket", required_argument, NULL, OPTION_SOCKET},
+	{"notes", required_argument, NULL, OPTION_NOTES},
 	{"trusted-group", required_argument, NULL, OPTION_TRUSTED_GROUP},
 	{"reuse", required_argument, NULL, OPTION_REUSE},
 	{"help", no_argument, NULL, OPTION_HELP},
@@ -38,7 +40,8 @@ static const struct option long_options[] = {
 
 static const char usage[] =
 	"usage: guestmemfs-helper --link-fd N --region KIND:FD:NAME [--region ...]\n"
-	"                         --socket PATH [--trusted-group GID] [--reuse WHEN]\n"
+	"                         --socket PATH --notes DIRECTORY [--trusted-group GID]\n"
+	"                         [--reuse WHEN]\n"
 	"\n"
 	"Hands out the memory of a guestmemfs mount. guestmemfs-fuse starts it; it is of no use\n"
 	"by itself.\n"
@@ -46,6 +49,7 @@ static const char usage[] =
 	"  --link-fd N            descriptor of the socket to the supervisor\n"
 	"  --region KIND:FD:NAME  a region that is open as descriptor FD; its kind and its name\n"
 	"  --socket PATH          where clients connect\n"
+	"  --notes DIRECTORY      where it notes what it grants, for the helper after it\n"
 	"  --trusted-group GID    whose members may have memory of regions that are not cut up\n"
 	"                         for each file, besides root and the helper's own user\n"
 	"  --reuse WHEN           when memory of a soft region may be another file's in the same\n"
@@ -126,6 +130,9 @@ static int parse_option(struct helper_options *o, int option, const char *text)
 	case OPTION_SOCKET:
 		o->socket_path = text;
 		return 0;
+	case OPTION_NOTES:
+		o->notes_directory = text;
+		return 0;
 	case OPTION_TRUSTED_GROUP:
 		if (parse_number(text, text + strlen(text), UINT_MAX - 1UL, &n) < 0)
 			return usage_error("--trusted-group %s is not the number of a group", text);
@@ -149,6 +156,8 @@ static int check_options(const struct helper_options *o)
 		return usage_error("%s is missing", "--region");
 	if (!o->socket_path)
 		return usage_error("%s is missing", "--socket");
+	if (!o->notes_directory)
+		return usage_error("%s is missing", "--notes");
 	return 0;
 }
 
@@ -172,6 +181,7 @@ int main(int argc, char *argv[])
 	if (check_options(&options) < 0)
 		return 2;
 	log_init("guestmemfs-helper", LOG_LEVEL_INFO);
+	log_never_wait();
 	if (log_reaches_journal())
 		audit_to_journal(AUDIT_JOURNAL);
 	return helper_run(&options);

@@ -42,15 +42,39 @@ static int check_config(const struct server *s, const struct link_config *m, str
 	return 0;
 }
 
+/* Whatever the worker is going to say: what the helper before this one has granted is held. */
+static int restore_noted(struct server *s, struct problem *why)
+{
+	struct record_inode *inode;
+	int r = record_restore(&s->record, why);
+
+	if (r < 0)
+		return r;
+	LIST_FOREACH (inode, &s->record.inodes, by_record) {
+		struct watch *w = holders_watch(s, inode);
+		if (!w)
+			return problem_errno(why, ENOMEM, "adopting inode %" PRIu64, inode->ino);
+		holders_adopt(s, w);
+	}
+	return 0;
+}
+
 static int configure(struct server *s, const struct link_config *m, struct problem *why)
 {
 	for (unsigned i = 0; i < s->region_count; i++) {
-		int r = record_add_region(&s->record, get_le64(m->regions[i].first_data),
-			get_le64(m->regions[i].data_blocks));
+		int r = record_add_region(&s->record, s->regions[i].size >> GM_BLOCK_SHIFT,
+			get_le64(m->regions[i].first_data), get_le64(m->regions[i].data_blocks),
+			s->ledgers[i].entries);
 		if (r < 0) {
 			record_deinit(&s->record);
 			return problem_errno(why, -r, "recording region %s", s->regions[i].name);
 		}
+	}
+	int r = restore_noted(s, why);
+	if (r < 0) {
+		holders_free_all(s);
+		record_deinit(&s->record);
+		return r;
 	}
 	s->link.config = *m;
 	s->link.configured = true;
@@ -102,6 +126,7 @@ static int finish_held(struct server *s, const struct link_pending *p, struct pr
 	struct record_inode *inode = NULL;
 
 	spare_inherit(s, p->order.ino, p->order.epoch, p->extents, p->count);
+	bool known = record_find(&s->record, p->order.ino);
 	int r = record_hold(
 		&s->record, p->order.ino, p->order.epoch, false, p->extents, p->count, &inode, why);
 
@@ -109,7 +134,10 @@ static int finish_held(struct server *s, const struct link_pending *p, struct pr
 		return problem_prefix(
 			why, r, "inode %" PRIu64 " is said to be held, but", p->order.ino);
 	inode->told_by = s->link.serial;
-	if (inode->watch)
+	/* Shown free before the worker could hear of it: so was what it had handed over since. */
+	if (!known && s->soft && devices_are_ready(s))
+		inode->spare = true;
+	if (inode->watch) /* from before a loss of the link, or noted */
 		return 0;
 	struct watch *w = holders_watch(s, inode);
 	if (!w) {

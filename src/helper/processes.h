@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "helper/source.h"
+#include "util/limiter.h"
 
 struct server;
 struct holder;
@@ -20,8 +21,9 @@ struct user;
 struct process {
 	struct source source; /* pidfd; -1 once it is dead */
 	pid_t pid;
-	uid_t uid;         /* as it was when it connected or was found */
-	struct user *user; /* the same; a reference */
+	uid_t uid;                  /* as it was when it connected or was found */
+	struct user *user;          /* the same; a reference */
+	struct limiter grant_noise; /* of log lines about what it is granted */
 	bool dead;
 	unsigned references;
 	LIST_HEAD(, holder) holders;   /* holders.h */

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "helper/record_internal.h"
 #include "util/cleanup.h"
 
 /* Set in the owner map while one grant is gone through: a block that has it already comes twice. */
@@ -36,35 +37,28 @@ void record_init(struct record *r)
 	LIST_INIT(&r->inodes);
 }
 
-static void record_free_region(struct record_region *x)
-{
-	free(x->owner);
-	free(x->former);
-}
-
 void record_deinit(struct record *r)
 {
 	while (!LIST_EMPTY(&r->inodes))
 		record_drop(r, LIST_FIRST(&r->inodes));
 	for (unsigned i = 0; i < r->region_count; i++)
-		record_free_region(&r->regions[i]);
+		free(r->regions[i].owner);
 	free(r->slots);
 	record_init(r);
 }
 
-int record_add_region(struct record *r, uint64_t first_data, uint64_t data_blocks)
+int record_add_region(struct record *r, uint64_t blocks, uint64_t first_data, uint64_t data_blocks,
+	struct ledger_entry *notes)
 {
 	if (r->region_count == GM_REGIONS_MAX)
 		return -ENOSPC;
-	size_t room = data_blocks ? data_blocks : 1;
-	struct record_region x = {.first_data = first_data,
+	struct record_region x = {.blocks = blocks,
+		.first_data = first_data,
 		.data_blocks = data_blocks,
-		.owner = calloc(room, sizeof(*x.owner)),
-		.former = calloc(room, sizeof(*x.former))};
-	if (!x.owner || !x.former) {
-		record_free_region(&x);
+		.owner = calloc(data_blocks ? data_blocks : 1, sizeof(*x.owner)),
+		.notes = notes};
+	if (!x.owner)
 		return -ENOMEM;
-	}
 	r->regions[r->region_count++] = x;
 	return 0;
 }
@@ -95,8 +89,7 @@ static int record_grow_slots(struct record *r)
 	return 0;
 }
 
-/* A new inode without extents; NULL for lack of memory. */
-static struct record_inode *record_enter(struct record *r, uint64_t ino)
+struct record_inode *record_enter(struct record *r, uint64_t ino)
 {
 	if (r->free_slot == 0 && record_grow_slots(r) < 0)
 		return NULL;
@@ -116,12 +109,12 @@ static struct record_inode *record_enter(struct record *r, uint64_t ino)
 	return inode;
 }
 
-static uint32_t *record_owners(const struct record *r, unsigned region, uint64_t block)
+uint32_t *record_owners(const struct record *r, unsigned region, uint64_t block)
 {
 	return r->regions[region].owner + (block - r->regions[region].first_data);
 }
 
-static void record_set_owner(
+void record_set_owner(
 	const struct record *r, const struct record_extent *extents, size_t count, uint32_t owner)
 {
 	for (size_t i = 0; i < count; i++) {
@@ -129,31 +122,6 @@ static void record_set_owner(
 		for (uint32_t j = 0; j < extents[i].count; j++)
 			o[j] = owner;
 	}
-}
-
-static uint64_t *record_former(const struct record *r, unsigned region, uint64_t block)
-{
-	return r->regions[region].former + (block - r->regions[region].first_data);
-}
-
-static void record_clear_former(
-	const struct record *r, unsigned region, uint64_t block, uint32_t count)
-{
-	uint64_t *f = record_former(r, region, block);
-
-	for (uint32_t j = 0; j < count; j++)
-		f[j] = 0;
-}
-
-/* What was handed over and is not zeroed yet stays another's until it is. */
-static void record_set_former(
-	const struct record *r, unsigned region, uint64_t block, uint32_t count, uint64_t ino)
-{
-	uint64_t *f = record_former(r, region, block);
-
-	for (uint32_t j = 0; j < count; j++)
-		if (f[j] == 0)
-			f[j] = ino;
 }
 
 void record_drop(struct record *r, struct record_inode *inode)
@@ -255,29 +223,6 @@ static int record_check_orders(const struct record *r, const struct record_exten
 	return 0;
 }
 
-/*
- * A worker that was taken over could hand one guest's block to the next with its bytes in it. What
- * was granted in the helper's life must have been zeroed by the helper before another inode gets
- * it; what was before that is the worker's word. Whoever is told to be held may have blocks that
- * are not zeroed yet, if they were handed over.
- */
-static int record_check_former(const struct record *r, uint64_t ino, bool granted,
-	const struct record_extent *extents, size_t count, struct problem *why)
-{
-	for (size_t i = 0; i < count; i++) {
-		const struct record_extent *e = &extents[i];
-		const uint32_t *o = record_owners(r, e->region, e->block);
-		const uint64_t *f = record_former(r, e->region, e->block);
-		for (uint32_t j = 0; j < e->count; j++)
-			if ((granted || o[j] == 0) && f[j] != 0 && f[j] != ino)
-				return problem(why, EUCLEAN,
-					"block %" PRIu64 " of region %u was granted for inode "
-					"%" PRIu64 " and not zeroed since",
-					e->block + j, e->region, f[j]);
-	}
-	return 0;
-}
-
 /* Puts the visited blocks of the first count extents back to what they were. */
 static void record_unvisit(const struct record *r, const struct record_inode *inode,
 	const struct record_extent *extents, size_t count)
@@ -344,9 +289,8 @@ static int record_extend(struct record *r, struct record_inode *inode, bool gran
 	for (size_t i = 0; i < count; i++) {
 		copy[i] = extents[i];
 		inode->regions |= 1U << extents[i].region;
-		record_set_former(
-			r, extents[i].region, extents[i].block, extents[i].count, inode->ino);
 	}
+	record_note_held(r, inode->ino, granted, extents, count);
 	free(inode->extents);
 	inode->extents = copy;
 	inode->extent_count = count;
@@ -471,6 +415,9 @@ int record_begin_order(
 			"blocks %" PRIu64 "+%" PRIu32
 			" of region %u reach into what is held for inode %" PRIu64,
 			block, count, region, owner->ino);
+	k = record_check_notes(r, region, block, count, why);
+	if (k < 0)
+		return k;
 	if (r->order_count == RECORD_ORDERS_MAX)
 		return problem(why, EBUSY, "%u orders are under way already", r->order_count);
 	r->orders[r->order_count++] =
@@ -481,7 +428,7 @@ int record_begin_order(
 void record_end_order(struct record *r, unsigned region, uint64_t block, uint32_t count, bool clean)
 {
 	if (clean)
-		record_clear_former(r, region, block, count);
+		record_note_clean(r, region, block, count);
 	for (unsigned i = 0; i < r->order_count; i++) {
 		const struct record_order *o = &r->orders[i];
 		if (o->region == region && o->block == block && o->count == count) {

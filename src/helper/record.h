@@ -2,7 +2,8 @@
 /*
  * The helper's own record of which blocks are granted, and to which inode: the second opinion on
  * every order of the worker. Pure bookkeeping, no I/O. A block has one owner or none; what is in
- * the record is never granted to another inode and never zeroed.
+ * the record is never granted to another inode and never zeroed. What is granted is noted besides
+ * where the next helper finds it (region/ledger.h).
  */
 #ifndef GM_HELPER_RECORD_H
 #define GM_HELPER_RECORD_H
@@ -13,6 +14,7 @@
 #include <sys/queue.h>
 
 #include "guestmemfs/types.h"
+#include "region/ledger.h"
 #include "util/problem.h"
 
 /* struct gm_extent in natural integers. */
@@ -58,15 +60,16 @@ struct record_order {
 #define RECORD_ORDERS_MAX 32U
 
 struct record_region {
+	uint64_t blocks;
 	uint64_t first_data;
 	uint64_t data_blocks;
 	uint32_t *owner; /* of each data block: slot of the inode, 0 for none */
 	/*
-	 * Of each data block: the inode that it was last granted to, whose bytes it may still
-	 * hold; 0: none since the helper began, or zeroed by it since. No number is ever used
-	 * twice.
+	 * Of each block, from the region's start: the inode that it was last granted to, whose
+	 * bytes it may still hold, and whether it is held. Not owned; outlives the helper. No inode
+	 * number is ever used twice.
 	 */
-	uint64_t *former;
+	struct ledger_entry *notes;
 };
 
 /* What a number in an owner map stands for. */
@@ -92,8 +95,16 @@ struct record {
 void record_init(struct record *r);
 void record_deinit(struct record *r);
 
-/* Adds the next region. -ENOSPC more than GM_REGIONS_MAX, -ENOMEM. */
-int record_add_region(struct record *r, uint64_t first_data, uint64_t data_blocks);
+/* Adds the next region, of so many blocks, with its notes (struct ledger). -ENOSPC more than
+ * GM_REGIONS_MAX, -ENOMEM. */
+int record_add_region(struct record *r, uint64_t blocks, uint64_t first_data, uint64_t data_blocks,
+	struct ledger_entry *notes);
+
+/*
+ * Enters what the helpers before this one have noted as held, before the worker has said anything.
+ * -EUCLEAN with a sentence: some of it is in no data block. -ENOMEM.
+ */
+int record_restore(struct record *r, struct problem *why);
 
 /* NULL if the inode is not held. */
 struct record_inode *record_find(const struct record *r, uint64_t ino);
@@ -101,9 +112,10 @@ struct record_inode *record_find(const struct record *r, uint64_t ino);
 /*
  * Enters the extents of an inode, or extends what is known of it. They must lie in the data blocks,
  * ascend by file_block without overlap, name no block twice, none that another inode has and none
- * that is being zeroed or still has the bytes of another, and contain all that the inode is known
- * to have. newer: epoch must exceed the known one (a grant); else it is just taken over (HELD,
- * after a restart of the worker). -EUCLEAN with a sentence, or -ENOMEM, and nothing has changed.
+ * that is being zeroed, and contain all that the inode is known to have. newer: epoch must exceed
+ * the known one, and no block still have the bytes of another (a grant); else it is just taken over
+ * (HELD, after a restart of the worker). -EUCLEAN with a sentence, or -ENOMEM, and nothing has
+ * changed.
  */
 int record_hold(struct record *r, uint64_t ino, uint64_t epoch, bool newer,
 	const struct record_extent *extents, size_t count, struct record_inode **ret,
@@ -131,7 +143,26 @@ int record_hand_over(struct record *r, struct record_inode *from, uint64_t ino, 
 /* The inode of this number, or the one that it was handed over to; NULL: neither is there. */
 struct record_inode *record_find_heir(const struct record *r, uint64_t ino);
 
-/* Forgets the inode: its blocks are nobody's. Its watch and devices must be gone. */
+/*
+ * What a helper before this one has noted of the spare inode `from` is that of `ino`, as a new
+ * worker says; that one is made if it is not known. Its extents are record_hold()'s to enter.
+ * `from` stays, with none. -ENOMEM; then nothing has changed.
+ */
+int record_inherit(struct record *r, struct record_inode *from, uint64_t ino);
+
+/* Notes that the inode is spare, for the next helper. */
+void record_note_spare(const struct record *r, const struct record_inode *inode);
+
+/* Nobody reaches the inode's memory any more: notes that, before anybody hears of it. Then
+ * record_drop(). */
+void record_release(struct record *r, const struct record_inode *inode);
+
+/* The same of all its blocks but those in `kept`, which is owned by the inode from now on. */
+void record_release_rest(
+	struct record *r, struct record_inode *inode, struct record_extent *kept, size_t count);
+
+/* Forgets the inode: its blocks are nobody's, but for what is noted of them. Its watch and devices
+ * must be gone. */
 void record_drop(struct record *r, struct record_inode *inode);
 
 /*

@@ -239,8 +239,8 @@ static int close_nodes(const struct device_list *devices, struct problem *why)
 	return 0;
 }
 
-static int remove_all(
-	const struct region *regions, struct device_list *devices, struct problem *why)
+static int remove_all(struct reuse *u, const struct region *regions, struct device_list *devices,
+	struct problem *why)
 {
 	while (devices->count > 0) {
 		struct device *d = &devices->at[devices->count - 1];
@@ -249,6 +249,7 @@ static int remove_all(
 					 : soft_device_remove(start, &d->soft, why);
 		if (r < 0)
 			return r;
+		u->retired += d->soft.exported;
 		(void)soft_user_note(&(struct soft_user){.users = SOFT_USERS_UNKNOWN},
 			regions[d->region].physical_start, d->soft.id);
 		soft_device_deinit(&d->soft);
@@ -374,13 +375,13 @@ static int take_exported(struct reuse *u, const struct region *regions, struct d
 	int r = gate_init(&gate, devices, why);
 
 	if (r < 0 || gate.count == 0)
-		return r < 0 ? r : remove_all(regions, devices, why);
+		return r < 0 ? r : remove_all(u, regions, devices, why);
 	r = gate_close(u, &gate, why);
 	if (r < 0)
 		return r;
 	r = show_closed(u, regions, &gate, why);
 	if (r >= 0)
-		r = remove_all(regions, devices, why);
+		r = remove_all(u, regions, devices, why);
 	/* A process that can't be asked has ended, and its gate with it. */
 	(void)counts_close(u->counts, NULL, 0, NULL);
 	return r;

@@ -11,6 +11,7 @@
 #ifndef GM_HELPER_REUSE_H
 #define GM_HELPER_REUSE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "counts/counts.h"
@@ -26,6 +27,7 @@ struct reuse {
 	bool off;              /* what was learned contradicts itself, or nothing can be read */
 	bool ungated;          /* what was exported can't be closed; said in the log */
 	uint64_t gate_rest;    /* CLOCK_MONOTONIC, ms: before that nobody is waited for again */
+	atomic_uint retired;   /* devices that are, in this boot; anybody may read it */
 };
 
 #define REUSE_NULL ((struct reuse){.counts = NULL})

@@ -65,8 +65,10 @@ static void server_deinit(struct server *s)
 	record_deinit(&s->record);
 	source_close(&s->listener, s->epoll);
 	source_close(&s->supervisor, s->epoll);
-	for (unsigned i = 0; i < s->region_count; i++)
+	for (unsigned i = 0; i < s->region_count; i++) {
+		ledger_close(&s->ledgers[i]);
 		region_close(&s->regions[i]);
+	}
 	s->epoll = close_fd(s->epoll);
 }
 
@@ -146,7 +148,9 @@ static int adopt_regions(struct server *s, const struct helper_options *o, struc
 			uint64_t born = find_birth(&s->regions[i]);
 			s->regions_born = i == 0 || born < s->regions_born ? born : s->regions_born;
 		}
-		r = prepare_region(s, i, why);
+		r = ledger_open(&s->ledgers[i], o->notes_directory, &s->regions[i], why);
+		if (r >= 0)
+			r = prepare_region(s, i, why);
 		if (r < 0)
 			return r;
 	}

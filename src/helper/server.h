@@ -17,7 +17,6 @@
 #include "helper/grants.h"
 #include "helper/helper.h"
 #include "helper/holders.h"
-#include "helper/limiter.h"
 #include "helper/leftovers.h"
 #include "helper/link.h"
 #include "helper/lookout.h"
@@ -30,7 +29,9 @@
 #include "helper/trust.h"
 #include "helper/users.h"
 #include "helper/work.h"
+#include "region/ledger.h"
 #include "region/region.h"
+#include "util/limiter.h"
 
 struct server {
 	int epoll;
@@ -38,6 +39,7 @@ struct server {
 	struct source listener;
 	struct source results[2]; /* their descriptors are the works' */
 	struct region regions[GM_REGIONS_MAX];
+	struct ledger ledgers[GM_REGIONS_MAX]; /* of the regions */
 	unsigned region_count;
 	uint64_t regions_born; /* CLOCK_BOOTTIME, ms: no process that is older can have been granted
 				  anything; 0: not known */
@@ -68,6 +70,7 @@ struct server {
 	struct users users;
 	struct limiter noise;        /* of log lines that all clients can cause at will */
 	struct limiter worker_noise; /* or the worker */
+	struct limiter export_noise; /* or who changes the owner or mode of an exported file */
 };
 
 /* Milliseconds of CLOCK_MONOTONIC. */

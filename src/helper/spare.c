@@ -3,9 +3,12 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "helper/cover.h"
 #include "helper/server.h"
+#include "util/cleanup.h"
 #include "util/le.h"
 #include "util/log.h"
 
@@ -136,14 +139,19 @@ static uint64_t count_blocks(const struct record_inode *inode)
 	return sum;
 }
 
+static bool has_devices(const struct record_inode *inode)
+{
+	const struct inode_devices *devices = inode->devices;
+
+	return devices && !devices->working && devices->list.count > 0;
+}
+
 /* Its devices have no other block than its own, and no block twice. */
 static bool is_all_in_devices(const struct record_inode *inode)
 {
 	const struct inode_devices *devices = inode->devices;
 	uint64_t size = 0;
 
-	if (!devices || devices->working || devices->list.count == 0)
-		return false;
 	for (size_t i = 0; i < devices->list.count; i++)
 		size += devices->list.at[i].soft.size;
 	return size == count_blocks(inode) << GM_BLOCK_SHIFT;
@@ -161,12 +169,60 @@ static bool are_there(const struct device_list *devices)
 	return true;
 }
 
+/* The pieces of the extent that devices have, behind those that there are; false for lack of
+ * memory, or if they are not one after the other in the file. */
+static bool add_covered(const struct cover *cover, const struct record_extent *e,
+	struct record_extent **extents, size_t *count)
+{
+	for (uint64_t done = 0; done < e->count;) {
+		const struct cover_piece piece = cover_next(cover, e, done);
+		const struct record_extent *last = *count ? &(*extents)[*count - 1] : NULL;
+
+		done += piece.count;
+		if (!piece.range)
+			continue;
+		if (last && last->file_block + last->count != piece.file_block)
+			return false;
+		last = reallocarray(*extents, *count + 1, sizeof(*last));
+		if (!last)
+			return false;
+		*extents = (struct record_extent *)last;
+		(*extents)[(*count)++] = (struct record_extent){.file_block = piece.file_block,
+			.block = piece.block,
+			.count = (uint32_t)piece.count,
+			.region = e->region};
+	}
+	return true;
+}
+
+/*
+ * A file that was handed memory, and granted to nobody since, may have got free memory besides: no
+ * device has that, so it is nobody's. The worker, which hears how much is left, gives it back.
+ */
+static bool drop_rest(struct server *s, struct record_inode *inode)
+{
+	_cleanup_(cover_deinit) struct cover cover = {.ranges = NULL};
+	_cleanup_free_ struct record_extent *kept = NULL;
+	size_t count = 0;
+
+	if (!inode->spare || cover_init(&cover, &inode->devices->list) < 0)
+		return false;
+	for (size_t i = 0; i < inode->extent_count; i++)
+		if (!add_covered(&cover, &inode->extents[i], &kept, &count))
+			return false;
+	if (count == 0)
+		return false;
+	record_release_rest(&s->record, inode, steal_pointer(kept), count);
+	return is_all_in_devices(inode);
+}
+
 static void send_spare(struct server *s, const struct record_inode *inode)
 {
 	const struct link_spare m = {.header = link_header_make(sizeof(m), LINK_SPARE, 0),
 		.ino = put_le64(inode->ino),
 		.epoch = put_le64(inode->epoch),
 		.blocks = put_le64(count_blocks(inode)),
+		.file_block = put_le64(inode->extents[0].file_block),
 		.uid = put_le32(inode->devices->list.at[0].user.uid),
 		.flags = put_le32(s->takeback.policy == REUSE_TRUSTING ? LINK_SPARE_ANY : 0)};
 
@@ -178,9 +234,11 @@ void spare_offer(struct server *s, struct watch *w)
 	struct record_inode *inode = w->inode;
 
 	if (!spare_is_wanted(s) || !(w->take & LINK_CHECK_KEEP) || !link_is_up(&s->link) ||
-		w->offered == s->link.serial || inode->contradicted || watch_find_live(w, true) ||
-		!is_all_in_devices(inode) || !may_be_given_on(s, &inode->devices->list) ||
-		!are_there(&inode->devices->list))
+		inode->told_by != s->link.serial || w->offered == s->link.serial ||
+		inode->contradicted || watch_find_live(w, true) || !has_devices(inode) ||
+		!may_be_given_on(s, &inode->devices->list) || !are_there(&inode->devices->list))
+		return;
+	if (!is_all_in_devices(inode) && !drop_rest(s, inode))
 		return;
 	int r = note_spare(s, &inode->devices->list);
 	if (r < 0) {
@@ -190,6 +248,7 @@ void spare_offer(struct server *s, struct watch *w)
 		return;
 	}
 	inode->spare = true;
+	record_note_spare(&s->record, inode);
 	w->offered = s->link.serial;
 	send_spare(s, inode);
 }
@@ -257,6 +316,27 @@ static bool find_place(const struct record_inode *from, const struct record_exte
 	return false;
 }
 
+/* As a helper before this one has noted it: its devices are not known yet. It may have died while
+ * it noted that the heir was granted, so that the heir is known with a part of them. */
+static void inherit_noted(
+	struct server *s, uint64_t ino, const struct record_extent *extents, size_t count)
+{
+	struct record_inode *from, *next;
+	uint64_t file_block;
+
+	for (from = LIST_FIRST(&s->record.inodes); from; from = next) {
+		next = LIST_NEXT(from, by_record);
+		if (from->ino == ino || from->told_by != 0 || !may_have_gone(s, from) ||
+			!find_place(from, extents, count, &file_block))
+			continue;
+		if (record_inherit(&s->record, from, ino) < 0)
+			return; /* HELD will be refused */
+		if (from->watch)
+			watch_free(s, from->watch);
+		record_drop(&s->record, from);
+	}
+}
+
 void spare_inherit(struct server *s, uint64_t ino, uint64_t epoch,
 	const struct record_extent *extents, size_t count)
 {
@@ -264,6 +344,10 @@ void spare_inherit(struct server *s, uint64_t ino, uint64_t epoch,
 	struct problem why = PROBLEM_INIT;
 	uint64_t file_block;
 
+	if (s->devices_state == DEVICES_UNKNOWN) {
+		inherit_noted(s, ino, extents, count);
+		return;
+	}
 	if (record_find(&s->record, ino))
 		return;
 	LIST_FOREACH (from, &s->record.inodes, by_record)

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "helper/exports.h"
 #include "helper/server.h"
 #include "util/log.h"
 
@@ -124,6 +125,12 @@ void takeback_granted(struct server *s, struct watch *w)
 		want_no_more(s, w);
 }
 
+void takeback_untold(struct server *s, struct watch *w)
+{
+	if (s->takeback.possible && !w->inode->contradicted)
+		want(s, w, LINK_CHECK_TAKE | LINK_CHECK_KEEP);
+}
+
 void takeback_look_soon(struct watch *w)
 {
 	w->delay = HOLDERS_DELAY_MIN;
@@ -154,6 +161,8 @@ void takeback_check(struct server *s, uint64_t id, struct record_inode *inode, u
 	struct watch *w = inode->watch;
 	const struct holder *live = w ? watch_find_live(w, false) : NULL;
 
+	if (flags & LINK_CHECK_KEEP)
+		exports_close(s, inode);
 	if (!w || inode->contradicted) {
 		answer_check(s, LINK_BUSY, id, inode, 0);
 		return;

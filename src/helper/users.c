@@ -124,7 +124,7 @@ void user_remove_grant(struct server *s, struct user *u)
 
 static bool user_is_gone(const struct user *u, uint64_t now)
 {
-	return u->references == 0 && u->noise.left_out == 0 &&
+	return u->references == 0 && u->noise.left_out == 0 && u->grant_noise.left_out == 0 &&
 	       bucket_is_full(&u->messages, now, MESSAGES_UID_RATE, MESSAGES_UID_BURST);
 }
 
@@ -143,7 +143,7 @@ uint64_t users_check_time(struct server *s, uint64_t now)
 		audits_own_up(u, now);
 		if (user_is_gone(u, now))
 			user_forget(&s->users, u);
-		else if (u->references == 0 || u->noise.left_out > 0)
+		else if (u->references == 0 || u->noise.left_out > 0 || u->grant_noise.left_out > 0)
 			s->users.restless = true;
 	}
 	return s->users.restless ? now + SWEEP_MS : SERVER_NEVER;

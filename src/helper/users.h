@@ -14,7 +14,7 @@
 #include <sys/types.h>
 
 #include "guestmemfs/protocol.h"
-#include "helper/limiter.h"
+#include "util/limiter.h"
 
 /* Connections. */
 #define CLIENTS_MAX 1024U /* in all */
@@ -49,7 +49,8 @@ struct user {
 	unsigned connections;
 	unsigned grants;
 	struct bucket messages;
-	struct limiter noise; /* of log lines that he can cause at will */
+	struct limiter noise;       /* of log lines that he can cause at will */
+	struct limiter grant_noise; /* ... about what he is granted */
 	LIST_ENTRY(user) by_server;
 };
 

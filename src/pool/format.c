@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "pool/internal.h"
+#include "region/ledger.h"
 
 static void format_describe_regions(const struct pool *pool, struct store_region *ret)
 {
@@ -276,6 +277,8 @@ int pool_format(struct pool *pool, const struct pool_format *options, struct pro
 		r = format_check_blank(pool, &plan, options, why);
 	for (uint32_t i = 0; i < pool->count && r == 0; i++)
 		r = region_allocate(&pool->regions[i], why);
+	for (uint32_t i = 0; i < pool->count && r == 0; i++)
+		r = ledger_forget(&pool->regions[i], why);
 	if (r == 0)
 		r = pool_reach(pool, plan.meta_blocks, why);
 	if (r < 0)

@@ -79,7 +79,7 @@ struct link_held {
 };
 static_assert(sizeof(struct link_held) == 40, "link");
 
-struct link_plain { /* RESUMED, HOLDERS, HOLDERS_END, and the supervisor's messages without a body */
+struct link_plain { /* RESUMED, HOLDERS, and the supervisor's messages without a body */
 	struct link_header header;
 };
 static_assert(sizeof(struct link_plain) == 16, "link");
@@ -162,8 +162,10 @@ struct link_export { /* EXPORT, NODE (extent_count and epoch 0), UNEXPORT (all b
 	gm_le32 gid;
 	gm_le32 mode; /* permission bits */
 	gm_le32 reserved;
+	gm_le32 asker_pid; /* EXPORT, UNEXPORT: who asked, as the kernel says; 0: nobody in particular */
+	gm_le32 asker_uid;
 };
-static_assert(sizeof(struct link_export) == 56, "link");
+static_assert(sizeof(struct link_export) == 64, "link");
 
 #define LINK_REVOKE_KILL 1U /* kill who holds it, then take its memory back */
 
@@ -213,11 +215,12 @@ struct link_spare {
 	struct link_header header; /* id: 0 */
 	gm_le64 ino;		   /* of a CHECK with KEEP */
 	gm_le64 epoch;		   /* as in FREE */
-	gm_le64 blocks;		   /* that its devices have: it must have no others */
+	gm_le64 blocks;		   /* that its devices have: it must have no others that were granted */
+	gm_le64 file_block;	   /* the first of them */
 	gm_le32 uid;
 	gm_le32 flags; /* LINK_SPARE_* */
 };
-static_assert(sizeof(struct link_spare) == 48, "link");
+static_assert(sizeof(struct link_spare) == 56, "link");
 
 struct link_redeem {
 	struct link_header header;
@@ -253,6 +256,13 @@ struct link_holder {
 };
 static_assert(sizeof(struct link_holder) == 40 + 16 + GM_REVOKE_CGROUP, "link");
 
+struct link_holders_end {
+	struct link_header header;
+	gm_le32 retired; /* soft regions: devices of exports that have ended, which are empty until the next boot */
+	gm_le32 reserved;
+};
+static_assert(sizeof(struct link_holders_end) == 24, "link");
+
 enum link_revoked_state {
 	LINK_REVOKED_FREE = 0, /* nobody reaches it; FREE was sent before */
 	LINK_REVOKED_HELD = 1,
@@ -278,7 +288,16 @@ enum link_supervisor_opcode {
 	LINK_FAILED = 106,    /* worker, helper -> supervisor: won't start; link_failed with the sentence */
 	/* worker -> supervisor: the link to the helper has ended or broken the protocol. id: the helper's pid, as in PEER */
 	LINK_BROKEN = 108,
+	LINK_LOG = 110, /* worker -> supervisor: a line for the log, which the worker can't reach any more */
 };
+
+struct link_log {
+	struct link_header header;
+	gm_le32 level; /* as of syslog(3), 3 to 7 */
+	gm_le32 reserved;
+	char text[1024]; /* NUL-terminated */
+};
+static_assert(sizeof(struct link_log) == 16 + 8 + 1024, "link");
 
 struct link_failed {
 	struct link_header header;

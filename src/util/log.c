@@ -2,11 +2,15 @@
 #include "util/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,7 +22,11 @@ static struct {
 	enum log_level max_level;
 	bool journal;
 	bool syslog;
-} log_state = {.name = "guestmemfs", .max_level = LOG_LEVEL_INFO};
+	bool never_waits;
+	bool is_socket; /* stderr, as it is where a service manager gives it to us */
+	int fd;         /* what is written to */
+	atomic_ulong dropped;
+} log_state = {.name = "guestmemfs", .max_level = LOG_LEVEL_INFO, .fd = STDERR_FILENO};
 
 static bool asked_for(const char *word)
 {
@@ -56,6 +64,21 @@ void log_init(const char *name, enum log_level max_level)
 		log_to_syslog();
 }
 
+void log_never_wait(void)
+{
+	struct stat st;
+
+	if (log_state.syslog || fstat(STDERR_FILENO, &st) < 0)
+		return;
+	log_state.never_waits = true;
+	log_state.is_socket = S_ISSOCK(st.st_mode);
+	if (!S_ISFIFO(st.st_mode) && !isatty(STDERR_FILENO))
+		return;
+	int fd = open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (fd >= 0)
+		log_state.fd = fd;
+}
+
 void log_to_syslog(void)
 {
 	log_socket_begin(log_state.name, LOG_SOCKET_PATH);
@@ -70,6 +93,34 @@ bool log_reaches_journal(void)
 const char *log_name(void)
 {
 	return log_state.name;
+}
+
+/* One write, so that lines of several processes on one pipe do not mix. */
+static bool write_line(const char *line, size_t n)
+{
+	/* Where stderr could not be opened anew. */
+	struct pollfd p = {.fd = log_state.fd, .events = POLLOUT};
+
+	if (log_state.is_socket)
+		return send(log_state.fd, line, n, MSG_DONTWAIT | MSG_NOSIGNAL) > 0;
+	if (log_state.never_waits && poll(&p, 1, 0) == 0)
+		return false;
+	return write(log_state.fd, line, n) > 0 || errno != EAGAIN;
+}
+
+static void own_up(void)
+{
+	char text[160];
+	unsigned long dropped = atomic_exchange(&log_state.dropped, 0);
+
+	if (dropped == 0)
+		return;
+	int n = snprintf(text, sizeof(text),
+		"%s%.64s%s%lu lines before this one were not taken by the log\n",
+		log_state.journal ? "<4>" : "", log_state.journal ? "" : log_state.name,
+		log_state.journal ? "" : ": ", dropped);
+	if (!write_line(text, (size_t)n))
+		atomic_fetch_add(&log_state.dropped, dropped);
 }
 
 void log_message(enum log_level level, const char *format, ...)
@@ -100,7 +151,8 @@ void log_message(enum log_level level, const char *format, ...)
 		return;
 	}
 	line[n++] = '\n';
-	/* One write, so that lines of several processes on one pipe do not mix. */
-	(void)!write(STDERR_FILENO, line, n);
+	own_up();
+	if (!write_line(line, n))
+		atomic_fetch_add(&log_state.dropped, 1);
 	errno = saved;
 }

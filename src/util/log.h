@@ -30,6 +30,13 @@ void log_init(const char *name, enum log_level max_level);
 /* From here on messages go to /dev/log, as from a daemon. */
 void log_to_syslog(void);
 
+/*
+ * For daemons, once stderr is what it stays: nobody who logs waits for who reads, even if that is a
+ * pipe that is full. What is not taken is counted and owned up to later. Opens stderr anew, since
+ * its mode is that of all who share it.
+ */
+void log_never_wait(void);
+
 /* True if messages go to the journal, where there is one: by stderr, or by /dev/log. */
 bool log_reaches_journal(void);
 

@@ -19,6 +19,7 @@ static struct {
 	const char *name;
 	const char *path;
 	int sock; /* the same one for good */
+	log_socket_relay *relay;
 	atomic_ulong dropped;
 } state = {.sock = -1};
 
@@ -63,6 +64,8 @@ static int send_text(int level, const char *text)
 	/* The daemon has gone away, or was not there yet. */
 	if (r == -ECONNREFUSED || r == -ENOTCONN || r == -ECONNRESET)
 		r = connect_to_log() < 0 ? r : send_line(line, (size_t)n);
+	if (r < 0 && r != -EAGAIN && state.relay)
+		r = state.relay(level, text);
 	return r;
 }
 
@@ -88,6 +91,11 @@ void log_socket_begin(const char *name, const char *path)
 	if (state.sock < 0)
 		state.sock = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	(void)connect_to_log();
+}
+
+void log_socket_relay_by(log_socket_relay *relay)
+{
+	state.relay = relay;
 }
 
 void log_socket_send(int level, const char *text)

@@ -13,6 +13,13 @@
  * once, and later again where the daemon has gone away. */
 void log_socket_begin(const char *name, const char *path);
 
+/*
+ * For a process that is not allowed to connect again: where lines go when the daemon that it is
+ * connected to is gone. 0, or a negative errno: the line is not taken.
+ */
+typedef int log_socket_relay(int level, const char *text);
+void log_socket_relay_by(log_socket_relay *relay);
+
 /* level is one of syslog(3)'s; facility "daemon". From any thread. */
 void log_socket_send(int level, const char *text);
 

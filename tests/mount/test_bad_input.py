@@ -365,6 +365,12 @@ def test_runtime_directory_can_not_be_written(pool):
                       f'making the runtime directory {runtime_directory(pool)}: Read-only file system')
 
 
+def test_no_room_for_the_helpers_notes(pool):
+    """They are made in full at the start, so that no grant ever meets a full /run."""
+    assert_refused_in(pool, 'mkdir -p /run/guestmemfs\nmount -t tmpfs -o size=4k,mode=755 none /run/guestmemfs',
+                      f'no room for {4096 + 16 * (os.path.getsize(pool.region) >> 21)} bytes in /run/guestmemfs/.granted-')
+
+
 @pytest.mark.parametrize('make', [os.mkdir, lambda p: os.symlink('/root', p), lambda p: content(p, b'')],
                          ids=['directory', 'symlink', 'file'])
 def test_runtime_directory_of_somebody_else(make_instance, make):

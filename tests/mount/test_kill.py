@@ -459,3 +459,22 @@ def test_helper_killed_as_it_rebuilds_its_record(instance, bystander, hold_at, k
         os.truncate(instance.path('bystander'), 0)
     bystander.check()
     settle(instance)
+
+
+@pytest.mark.parametrize('function, after', [('record_release', False), ('record_release', True), ('record_drop', False)],
+                         ids=['before-it-is-noted', 'noted', 'said'])
+def test_helper_killed_as_it_frees(instance, bystander, make_agent, kill_at, function, after):
+    """The next one holds no more and no less than the worker: the file can be emptied, and its space be another's."""
+    old = instance.pids()['helper']
+    client = make_agent()
+    held_file(instance, client, 'old', 8, SEED + 3)
+    trap = kill_at(old, function, after=after)
+    client.kill()
+    trap.wait()
+    instance.wait_new('helper', old)
+    assert wait_until(lambda: as_user(instance, 'truncate', '-s', 0, instance.path('old')).returncode == 0, 30)
+    client = make_agent()
+    must(instance, 'truncate', '-s', instance.status()['blocks']['free'] * BLOCK, instance.path('all'))
+    client('zero-check', grant_when_ready(client, instance.path('all')))
+    bystander.check()
+    settle(instance)

@@ -9,6 +9,7 @@ import dataclasses
 import errno
 import fcntl
 import os
+import re
 import threading
 
 import pytest
@@ -280,6 +281,7 @@ def test_the_worker_itself_looks_who_asks(instance, tools):
     for user in (OTHER, PLAIN):
         done = tools.run('guestmemfs', 'freeze', instance.mount, user=user)
         assert done.returncode == 1 and 'only root and the user of the mount may ask' in done.stderr, done.stderr
+        assert re.search(rf'refusal by=worker pid=\d+ uid={user.uid} request=none ino=0 errno=13 ', instance.log())
     assert not instance.status()['frozen']
 
 

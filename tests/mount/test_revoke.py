@@ -126,3 +126,4 @@ def test_wrong_use_and_what_is_no_file_of_ours(instance, tools, workdir):
     must(instance, 'guestmemfs', 'freeze', instance.mount)
     done = as_user(instance, 'guestmemfs', 'revoke', '--kill', instance.path('vm0'))
     assert done.returncode == 1 and 'frozen' in done.stderr
+    assert f' uid={instance.user.uid} request=revoke ino=' in instance.log()

@@ -46,6 +46,8 @@ int __wrap_confine_syscalls(const struct confine_rules *tables, size_t count, co
 	return __real_confine_syscalls(all, count + 1, name, tell, why);
 }
 
+int __real_region_adopt(struct region *ret, enum gm_region_kind kind, int fd, const char *name,
+	struct problem *why);
 int __wrap_region_adopt(struct region *ret, enum gm_region_kind kind, int fd, const char *name,
 	struct problem *why);
 int __wrap_soft_device_list(
@@ -138,16 +140,18 @@ static void remove_file(const struct fake_device *d)
 	(void)unlink(path);
 }
 
-/* A helper that is killed in between leaves it to the next one. */
+/* A helper that is killed in between leaves it to the next one. Beside a rig of a file there is
+ * nothing to wait for. */
 static void begin_look(void)
 {
-	if (pthread_mutex_lock(&fake_soft->looking) == EOWNERDEAD)
+	if (fake_soft && pthread_mutex_lock(&fake_soft->looking) == EOWNERDEAD)
 		(void)pthread_mutex_consistent(&fake_soft->looking);
 }
 
 static void end_look(void)
 {
-	(void)pthread_mutex_unlock(&fake_soft->looking);
+	if (fake_soft)
+		(void)pthread_mutex_unlock(&fake_soft->looking);
 }
 
 static void init_looking(void)
@@ -354,7 +358,8 @@ void fake_soft_tear_down(struct rig *r)
 int __wrap_region_adopt(
 	struct region *ret, enum gm_region_kind kind, int fd, const char *name, struct problem *why)
 {
-	(void)why;
+	if (kind != GM_REGION_SOFT)
+		return __real_region_adopt(ret, kind, fd, name, why);
 	*ret = (struct region){.kind = kind,
 		.fd = fd,
 		.name = strdup(name),
@@ -407,7 +412,7 @@ int __wrap_procscan_run(const struct scan_options *options, struct scan_result *
 {
 	const struct timespec step = {.tv_nsec = 2000000};
 
-	while (atomic_load(&fake_soft->hold_scan))
+	while (fake_soft && atomic_load(&fake_soft->hold_scan))
 		(void)nanosleep(&step, NULL);
 	begin_look();
 	int r = __real_procscan_run(options, ret);

@@ -26,6 +26,8 @@ struct zeroed zeroed;
 union message got;
 uint64_t free_epoch;
 const struct ns_request nobody = {.unique = 0};
+const struct asker root = {.pid = 1, .uid = 0};
+const struct asker somebody = {.pid = 4711, .uid = 1000};
 
 /* ---- what is called back ---- */
 

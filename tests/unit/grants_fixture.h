@@ -122,6 +122,7 @@ extern uint64_t free_epoch;
 /* ---- files ---- */
 
 extern const struct ns_request nobody;
+extern const struct asker root, somebody; /* who ask */
 
 uint64_t make_file(const char *name);
 uint64_t make_dirty_file(const char *name, uint64_t blocks);

@@ -2,6 +2,7 @@
 #include "helper_rig.h"
 
 #include <criterion/criterion.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -15,6 +16,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "helper/helper.h"
@@ -46,6 +48,21 @@ void rig_init(struct rig *r)
 	make_region(r);
 }
 
+void rig_forget_notes(const struct rig *r)
+{
+	char path[512];
+	struct dirent *e;
+	DIR *d = opendir(r->directory);
+
+	cr_assert_not_null(d);
+	while ((e = readdir(d)))
+		if (strncmp(e->d_name, ".granted-", 9) == 0) {
+			snprintf(path, sizeof(path), "%s/%s", r->directory, e->d_name);
+			cr_assert_eq(unlink(path), 0);
+		}
+	closedir(d);
+}
+
 void rig_deinit(struct rig *r)
 {
 	if (r->control >= 0)
@@ -53,6 +70,7 @@ void rig_deinit(struct rig *r)
 	unlink(r->region);
 	unlink(r->socket);
 	unlink(r->log);
+	rig_forget_notes(r);
 	rmdir(r->directory);
 }
 
@@ -62,6 +80,7 @@ _Noreturn void rig_run_helper(const struct rig *r, int link)
 {
 	struct helper_options o = {.link_fd = link,
 		.socket_path = r->socket,
+		.notes_directory = r->directory,
 		.region_count = 1,
 		.reuse = r->reuse,
 		.counts_program = "/none"};
@@ -205,6 +224,38 @@ unsigned rig_count_log(const struct rig *r, const char *text)
 		n += strstr(line, text) != NULL;
 	fclose(f);
 	return n;
+}
+
+/* The number before the text, in all lines that have it. */
+static unsigned sum_log(const struct rig *r, const char *text)
+{
+	FILE *f = fopen(r->log, "re");
+	char line[4096];
+	unsigned n, sum = 0;
+
+	while (f && fgets(line, sizeof(line), f))
+		if (strstr(line, text) && sscanf(strchr(line, ':'), ": %u", &n) == 1)
+			sum += n;
+	if (f)
+		fclose(f);
+	return sum;
+}
+
+void rig_expect_all_lines(
+	const struct rig *r, const char *text, const char *left_out, unsigned wanted)
+{
+	const struct timespec step = {.tv_nsec = 50000000};
+	unsigned lines = 0, owned_up = 0;
+
+	if (getenv("GM_VERBOSE"))
+		return;
+	for (int i = 0; i < PATIENCE_MS / 50 && lines + owned_up != wanted; i++) {
+		(void)nanosleep(&step, NULL);
+		lines = rig_count_log(r, text);
+		owned_up = sum_log(r, left_out);
+	}
+	cr_expect_eq(lines + owned_up, wanted, "%u lines, and %u that were left out of %u", lines,
+		owned_up, wanted);
 }
 
 /* ---- the worker ---- */

@@ -44,6 +44,9 @@ void rig_deinit(struct rig *r);
 void rig_start(struct rig *r);
 int rig_stop(struct rig *r);
 
+/* Takes away what the helpers so far have noted of what they granted. */
+void rig_forget_notes(const struct rig *r);
+
 /* The helper itself, in this process; rig_start() calls it where it belongs. */
 _Noreturn void rig_run_helper(const struct rig *r, int link);
 
@@ -60,6 +63,13 @@ void rig_expect_ready(const struct rig *r);
 
 /* How many lines of the helper's log contain all of this? With GM_VERBOSE: always 1. */
 unsigned rig_count_log(const struct rig *r, const char *text);
+
+/*
+ * So many lines with the first text were written, or left out and owned up to in lines with the
+ * second: waits until it is so, a little longer than LIMITER_PERIOD.
+ */
+void rig_expect_all_lines(
+	const struct rig *r, const char *text, const char *left_out, unsigned wanted);
 
 /* ---- as the worker ---- */
 

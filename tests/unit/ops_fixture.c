@@ -29,12 +29,13 @@ void grants_check(struct grants *g, uint64_t ino, unsigned flags)
 	checked[checked_count++] = ino;
 }
 
-int grants_revoke(struct grants *g, uint64_t ino, bool kill, uid_t uid, uint64_t *id)
+int grants_revoke(
+	struct grants *g, uint64_t ino, bool kill, const struct asker *asker, uint64_t *id)
 {
 	(void)g;
 	revoked.ino = ino;
 	revoked.kill = kill;
-	revoked.uid = uid;
+	revoked.uid = asker->uid;
 	if (revoked.error == 0)
 		*id = ++revoked.count;
 	return revoked.error;

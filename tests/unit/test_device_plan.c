@@ -263,6 +263,8 @@ Test(device_plan, covers_random_files_exactly)
 #define DATA       2000U
 
 /* Inode 11 has blocks 10 to 29 and 40 to 49, inode 12 has 30 to 39. */
+static struct ledger_entry notes[FIRST_DATA + DATA + 1];
+
 static void init_record(struct record *r)
 {
 	static const struct record_extent a[] = {{0, 10, 20, 0}, {20, 40, 10, 0}};
@@ -270,7 +272,7 @@ static void init_record(struct record *r)
 	struct record_inode *inode;
 
 	record_init(r);
-	cr_assert_eq(record_add_region(r, FIRST_DATA, DATA), 0);
+	cr_assert_eq(record_add_region(r, ARRAY_SIZE(notes), FIRST_DATA, DATA, notes), 0);
 	cr_assert_eq(record_hold(r, 11, 1, true, a, 2, &inode, NULL), 0);
 	cr_assert_eq(record_hold(r, 12, 2, true, b, 1, &inode, NULL), 0);
 }
@@ -349,7 +351,7 @@ Test(adoption, without_any_held_inode)
 	struct record r;
 
 	record_init(&r);
-	cr_assert_eq(record_add_region(&r, FIRST_DATA, DATA), 0);
+	cr_assert_eq(record_add_region(&r, ARRAY_SIZE(notes), FIRST_DATA, DATA, notes), 0);
 	cr_expect_eq(adoption_judge(&r, 0, &d, &inode, NULL), ADOPTION_WINDOW);
 	record_deinit(&r);
 }

@@ -18,7 +18,7 @@ static void say_exported(uint64_t ino, int error, const char *node)
 
 static void begin_export(uint64_t ino)
 {
-	cr_assert_eq(grants_export(grants, ino), 0);
+	cr_assert_eq(grants_export(grants, ino, &somebody), 0);
 	cr_assert(pump());
 	cr_assert_eq(next(), LINK_EXPORT);
 	cr_assert_eq(get_le64(got.export.ino), ino);
@@ -57,7 +57,7 @@ static uint64_t expect_end(uint64_t ino)
 
 static void end_export(uint64_t ino, int error)
 {
-	cr_assert_eq(grants_unexport(grants, ino), 0);
+	cr_assert_eq(grants_unexport(grants, ino, &somebody), 0);
 	say_done(expect_end(ino), error);
 	cr_assert(pump());
 }
@@ -76,17 +76,34 @@ Test(grants, an_exported_file_is_held_follows_its_owner_and_can_not_grow)
 	cr_assert_eq(next(), LINK_NODE);
 	end_export(ino, 0);
 	cr_assert(is_held(ino), "somebody may have opened the node");
-	cr_assert_eq(grants_unexport(grants, ino), -ENOENT);
+	cr_assert_eq(grants_unexport(grants, ino, &somebody), -ENOENT);
 	grants_node_changed(grants, ino);
 	cr_assert_eq(next(), 0);
+}
+
+Test(grants, the_node_of_a_removed_file_opens_no_more)
+{
+	uint64_t ino = make_exported_file();
+
+	cr_assert_eq(ns_unlink(&ns, &nobody, GM_ROOT_INO, "a", 1), 0);
+	cr_assert(is_exported(ino));
+	grants_node_changed(grants, ino);
+	cr_assert_eq(next(), 0);
+	new_link();
+	for (unsigned opcode; (opcode = next()) != LINK_RESUMED;)
+		cr_assert_neq(opcode, 0);
+	say_plain(LINK_READY);
+	cr_assert(pump());
+	cr_assert_eq(next(), LINK_CHECK);
+	cr_expect_eq(get_le32(got.check.flags), LINK_CHECK_TAKE | LINK_CHECK_KEEP);
 }
 
 Test(grants, an_export_ends_when_the_node_is_closed_and_not_before)
 {
 	uint64_t ino = make_exported_file(), id;
 
-	cr_assert_eq(grants_unexport(grants, ino), 0);
-	cr_assert_eq(grants_unexport(grants, ino), 0, "who asks too waits too");
+	cr_assert_eq(grants_unexport(grants, ino, &somebody), 0);
+	cr_assert_eq(grants_unexport(grants, ino, &somebody), 0, "who asks too waits too");
 	id = expect_end(ino);
 	cr_assert(pump());
 	cr_assert_eq(next(), 0, "it is said once");
@@ -94,7 +111,7 @@ Test(grants, an_export_ends_when_the_node_is_closed_and_not_before)
 	cr_assert_eq(unexported.count, 0);
 	grants_node_changed(grants, ino);
 	cr_assert_eq(next(), 0, "a node that is being closed does not open again");
-	cr_assert_eq(grants_export(grants, ino), 0);
+	cr_assert_eq(grants_export(grants, ino, &somebody), 0);
 	cr_assert(pump());
 	cr_assert_eq(exported.count, 2);
 	cr_assert_eq(exported.error, -EAGAIN);
@@ -126,7 +143,7 @@ Test(grants, an_end_that_can_not_be_journalled_opens_the_node_again)
 {
 	uint64_t ino = make_exported_file();
 
-	cr_assert_eq(grants_unexport(grants, ino), 0);
+	cr_assert_eq(grants_unexport(grants, ino, &somebody), 0);
 	cr_assert_eq(store_freeze(fixture.store), 0);
 	say_done(expect_end(ino), 0);
 	cr_assert(pump());
@@ -140,14 +157,14 @@ Test(grants, an_end_that_loses_its_helper_is_answered_and_comes_with_the_next_on
 {
 	uint64_t ino = make_exported_file();
 
-	cr_assert_eq(grants_unexport(grants, ino), 0);
+	cr_assert_eq(grants_unexport(grants, ino, &somebody), 0);
 	(void)expect_end(ino);
 	helper = close_fd(helper);
 	cr_assert_not(pump());
 	cr_assert_eq(unexported.count, 1);
 	cr_assert_eq(unexported.error, -EAGAIN);
 	cr_assert(is_exported(ino), "the node may be open");
-	cr_assert_eq(grants_unexport(grants, ino), -EAGAIN, "there is no helper");
+	cr_assert_eq(grants_unexport(grants, ino, &somebody), -EAGAIN, "there is no helper");
 	connect_helper();
 	say_done(expect_end(ino), 0);
 	cr_assert_eq(next(), 0);
@@ -173,10 +190,10 @@ Test(grants, an_export_that_fails_is_answered)
 
 	clean_everything();
 	ino = make_clean_file("a", 2);
-	cr_assert_eq(grants_export(grants, ino), -EAGAIN, "there is no helper");
+	cr_assert_eq(grants_export(grants, ino, &somebody), -EAGAIN, "there is no helper");
 	connect_helper();
 	begin_export(ino);
-	cr_assert_eq(grants_unexport(grants, ino), -EAGAIN, "it has not quite begun");
+	cr_assert_eq(grants_unexport(grants, ino, &somebody), -EAGAIN, "it has not quite begun");
 	say_exported(ino, EBUSY, "");
 	cr_assert(pump());
 	cr_assert_eq(exported.error, -EBUSY);

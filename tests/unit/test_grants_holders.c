@@ -11,16 +11,19 @@ TestSuite(grants, .init = grants_setup, .fini = grants_teardown);
 Test(grants, holders_are_asked_for_and_come)
 {
 	struct link_holder h = {.pid = put_le32(4711)};
+	struct link_holders_end end = {.retired = put_le32(3)};
 
 	clean_everything();
 	connect_helper();
+	cr_assert_eq(grants_retired(grants), 0);
 	cr_assert(grants_ask_holders(grants));
 	cr_assert(grants_ask_holders(grants)); /* the same question */
 	cr_assert_eq(next(), LINK_HOLDERS);
 	cr_assert_eq(next(), 0);
 	say(&h, sizeof(h), LINK_HOLDER, 0);
-	say_plain(LINK_HOLDERS_END);
+	say(&end, sizeof(end), LINK_HOLDERS_END, 0);
 	cr_assert(pump());
+	cr_assert_eq(grants_retired(grants), 3);
 	cr_assert_eq(holders.count, 1);
 	cr_assert_eq(holders.pid, 4711);
 	cr_assert_eq(holders.ends, 1);
@@ -38,12 +41,12 @@ Test(grants, a_revocation_makes_tickets_void_and_its_answer_is_passed_on)
 	struct gm_ticket t;
 	uint64_t ino, id = 0;
 
-	cr_expect_eq(grants_revoke(grants, 2, true, 0, &id), -EAGAIN, "there is no helper");
+	cr_expect_eq(grants_revoke(grants, 2, true, &root, &id), -EAGAIN, "there is no helper");
 	clean_everything();
 	ino = make_clean_file("a", 1);
 	connect_helper();
 	cr_assert_eq(tickets_issue(tickets, ino, 0, GM_ACCESS_READ, &t), 0);
-	cr_assert_eq(grants_revoke(grants, ino, true, 1000, &id), 0);
+	cr_assert_eq(grants_revoke(grants, ino, true, &somebody, &id), 0);
 	cr_assert_eq(next(), LINK_REVOKE);
 	cr_expect_eq(get_le64(got.header.id), id);
 	cr_expect_eq(get_le64(got.revoke.ino), ino);
@@ -72,7 +75,7 @@ Test(grants, who_only_asks_who_holds_it_changes_nothing)
 	ino = make_clean_file("a", 1);
 	connect_helper();
 	cr_assert_eq(tickets_issue(tickets, ino, 0, GM_ACCESS_READ, &t), 0);
-	cr_assert_eq(grants_revoke(grants, ino, false, 0, &id), 0);
+	cr_assert_eq(grants_revoke(grants, ino, false, &root, &id), 0);
 	cr_assert_eq(next(), LINK_REVOKE);
 	cr_expect_eq(get_le32(got.revoke.flags), 0);
 	cr_expect_eq(tickets_count(tickets), 1);

@@ -148,7 +148,8 @@ Test(grants, what_breaks_the_protocol_ends_the_link)
 		{"DONE of no order", LINK_DONE, 24, 24, 8, true},
 		{"DONE with number 0", LINK_DONE, 24, 24, 0, true},
 		{"HOLDER unasked", LINK_HOLDER, 40, 40, 0, true},
-		{"HOLDERS_END unasked", LINK_HOLDERS_END, 16, 16, 0, true},
+		{"HOLDERS_END unasked", LINK_HOLDERS_END, 24, 24, 0, true},
+		{"HOLDERS_END of before", LINK_HOLDERS_END, 16, 16, 0, true},
 		{"longer than any message", LINK_DONE, 200, 200, 0, true},
 	};
 

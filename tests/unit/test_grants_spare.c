@@ -80,6 +80,47 @@ Test(grants, a_new_helper_is_told_all_that_was_handed_over_dirty_or_not)
 	cr_expect_eq(told, blocks + 3);
 }
 
+/* It had got free memory besides, which nobody was granted. */
+Test(grants, what_a_removed_heir_was_not_handed_is_free_at_once)
+{
+	uint64_t ino = make_removed_file(3), blocks = inode_blocks(inode_of(ino));
+	uint64_t next_one = make_file("b");
+
+	say_spare(ino, free_epoch, blocks, 0);
+	cr_assert(pump());
+	cr_assert_eq(try_to_resize(next_one, blocks + 3), 0);
+	grants_hand_over(grants);
+	cr_assert_eq(next(), LINK_HAND_OVER);
+	uint64_t epoch = get_le64(got.hand_over.epoch);
+	cr_assert_eq(ns_unlink(&ns, &nobody, GM_ROOT_INO, "b", 1), 0);
+	cr_assert_eq(stats().free, 0);
+	say_spare(next_one, epoch, blocks + 4, 0);
+	cr_assert(pump());
+	cr_expect_eq(stats().free, 0, "it has not so many");
+	say_spare(next_one, epoch, blocks, 0);
+	cr_assert(pump());
+	cr_expect_eq(stats().free, 3);
+	uint64_t last_one = make_file("c");
+	cr_assert_eq(try_to_resize(last_one, blocks + 3), 0, "and is offered");
+	grants_hand_over(grants);
+	unsigned opcode = next();
+	while (opcode == LINK_SCRUB)
+		opcode = next();
+	cr_assert_eq(opcode, LINK_HAND_OVER);
+	cr_expect_eq(get_le64(got.hand_over.from), next_one);
+}
+
+/* Any of them may be mapped. */
+Test(grants, a_file_that_was_granted_loses_nothing_by_an_offer)
+{
+	uint64_t ino = make_removed_file(3), blocks = inode_blocks(inode_of(ino));
+
+	say_spare(ino, free_epoch, blocks - 1, 0);
+	cr_assert(pump());
+	cr_expect_eq(stats().free, 3);
+	cr_expect_eq(inode_blocks(inode_of(ino)), blocks);
+}
+
 Test(grants, an_offer_that_is_out_of_date_is_none)
 {
 	uint64_t ino = make_removed_file(0), blocks = inode_blocks(inode_of(ino));

@@ -306,7 +306,7 @@ Test(helper_holders, lists_the_holders)
 	struct rig_child b = attach_child(10, other, false);
 	pid_t outsider = pass_to_outsider(&a), seen[2] = {0};
 	struct link_holder m;
-	struct link_plain end;
+	struct link_holders_end end;
 
 	rig_child_end(&a);
 	expect_checked_free(99);
@@ -381,7 +381,7 @@ Test(helper_holders, lists_nobody_before_it_has_looked)
 {
 	struct rig_child c = attach_child(9, small, false);
 	struct link_holder m;
-	struct link_plain end;
+	struct link_holders_end end;
 
 	rig_restart(&rig);
 	rig_send_held(&rig, 9, 7, small, 1);
@@ -401,7 +401,7 @@ Test(helper_holders, adopts_holders_after_a_restart)
 {
 	struct rig_child c = attach_child(9, small, false);
 	struct link_holder m;
-	struct link_plain end;
+	struct link_holders_end end;
 
 	rig_restart(&rig);
 	rig_send_held(&rig, 9, 7, small, 1);

@@ -516,6 +516,12 @@ static const struct lie lies[] = {
 	{"EXPORT to no group", make_export, FIELD(link_export, gid), UINT32_MAX, END_LINK},
 	{"EXPORT set-uid", make_export, FIELD(link_export, mode), 04600, END_LINK},
 	{"EXPORT reserved", make_export, FIELD(link_export, reserved), 1, END_LINK},
+	{"EXPORT asked for by no process", make_export, FIELD(link_export, asker_pid), 1ULL << 31,
+		END_LINK},
+	{"NODE asked for", make_node, FIELD(link_export, asker_pid), 1, END_LINK},
+	{"NODE asked for by a user", make_node, FIELD(link_export, asker_uid), 1, END_LINK},
+	{"UNEXPORT asked for by no process", make_unexport, FIELD(link_export, asker_pid),
+		UINT32_MAX, END_LINK},
 	{"NODE id", make_node, FIELD(link_header, id), 1, END_LINK},
 	{"NODE inode 0", make_node, FIELD(link_export, ino), 0, END_LINK},
 	{"NODE of what is not granted", make_node, FIELD(link_export, ino), LIED_ONLY, END_NOTHING},
@@ -585,11 +591,12 @@ static void expect_end(enum end end)
 	}
 }
 
-/* A helper that has just begun, so that no lie is explained by one before; and whose log has room.
- */
+/* A helper that has just begun, and knows of none before it, so that no lie is explained by one
+ * before; and whose log has room. */
 static void start_anew(void)
 {
 	cr_assert_eq(rig_stop(&rig), 0);
+	rig_forget_notes(&rig);
 	rig_start(&rig);
 	rig.epoch = 0;
 }

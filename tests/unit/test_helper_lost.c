@@ -125,7 +125,7 @@ Test(helper_lost, another_device_with_the_id_is_not_handed_out)
 static void expect_holder(const struct rig_child *c)
 {
 	struct link_holder h;
-	struct link_plain end;
+	struct link_holders_end end;
 
 	rig_send_plain(&rig, LINK_HOLDERS, 42);
 	rig_expect(&rig, &h, sizeof(h), LINK_HOLDER);

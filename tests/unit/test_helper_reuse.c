@@ -112,7 +112,7 @@ Test(helper_reuse, nobody_waits_for_a_device_that_is_being_removed)
 {
 	struct link_check check = {.ino = put_le64(11), .flags = put_le32(REMOVED)};
 	struct link_holder h;
-	struct link_plain end;
+	struct link_holders_end end;
 	unsigned id;
 
 	learn();
@@ -563,21 +563,87 @@ static void expect_retired(const struct fake_device *d, unsigned id)
 	cr_expect_eq(fake_soft->closed, 0, "nothing stays closed");
 }
 
+static unsigned count_retired(void)
+{
+	struct link_holders_end end;
+
+	rig_send_plain(&rig, LINK_HOLDERS, 42);
+	rig_expect(&rig, &end, sizeof(end), LINK_HOLDERS_END);
+	cr_expect_eq(get_le32(end.reserved), 0);
+	return get_le32(end.retired);
+}
+
 Test(helper_reuse, what_was_exported_is_closed_shown_and_retired)
 {
 	learn();
+	cr_expect_eq(count_retired(), 0);
 	struct fake_device *d = export(11, small, 2);
 	unsigned id = d->id;
 	cr_expect_eq(d->mode, 0640);
 	expect_answer(11, REMOVED, LINK_FREE);
 	cr_expect_eq(fake_soft->closings, 1);
 	expect_retired(d, id);
+	cr_expect_eq(count_retired(), 1);
 	cr_expect_eq(rig_scrub(&rig, 10, 3), 0);
 	cr_expect_eq(rig_scrub(&rig, 100, 2), 0);
 	restart(0, NULL, 0);
+	cr_expect_eq(count_retired(), 1, "the next helper finds it");
 	cr_expect_eq(rig_scrub(&rig, 10, 3), 0);
 	expect_retired(d, id);
 	cr_expect_neq(export(12, small, 2)->id, id);
+}
+
+/* Its owner has no file any more, and has no leave to open the memory of one. */
+static void expect_closed_when_removed(void)
+{
+	struct fake_device *d = export(11, small, 2);
+	struct link_export node = {.ino = put_le64(11), .mode = put_le32(0666)};
+
+	cr_expect_eq(d->mode, 0640);
+	expect_answer(11, REMOVED, LINK_BUSY);
+	cr_expect_eq(d->mode, 0);
+	cr_expect_eq(d->uid, 0);
+	rig_send(&rig, &node, sizeof(node), LINK_NODE, 0);
+	expect_answer(11, REMOVED, LINK_BUSY);
+	cr_expect_eq(d->mode, 0, "changed through a descriptor of before");
+	if (!getenv("GM_VERBOSE")) /* the log is kept */
+		cr_expect_eq(rig_count_log(&rig, "export ino=11 ended=yes"), 1);
+}
+
+Test(helper_reuse, a_removed_file_has_no_node_by_never, .init = set_up_never)
+{
+	expect_closed_when_removed();
+}
+
+Test(helper_reuse, nor_without_counts, .init = set_up_without)
+{
+	expect_closed_when_removed();
+}
+
+Test(helper_reuse, nor_while_somebody_has_it)
+{
+	learn();
+	struct rig_child c = rig_child_start(&rig, true);
+	(void)rig_grant(&rig, 11, RW, small, 2);
+	rig_child_wait(&c);
+	expect_closed_when_removed();
+	rig_child_end(&c);
+}
+
+Test(helper_reuse, what_is_removed_while_it_is_exported_gets_no_node, .init = set_up_never)
+{
+	const struct timespec step = {.tv_nsec = 2000000};
+	struct link_exported answer;
+
+	atomic_store(&fake_soft->hold, true);
+	send_export(11, small, 2);
+	while (!atomic_load(&fake_soft->waits))
+		(void)nanosleep(&step, NULL);
+	expect_answer(11, REMOVED, LINK_BUSY);
+	atomic_store(&fake_soft->hold, false);
+	rig_expect(&rig, &answer, sizeof(answer), LINK_EXPORTED);
+	cr_expect_eq(get_le32(answer.error), ENOENT);
+	cr_expect_neq(fake_soft_find(fake_soft->last_id)->mode, 0640);
 }
 
 Test(helper_reuse, an_exported_one_that_somebody_reaches_is_not_even_closed)

@@ -492,7 +492,7 @@ Test(helper_server, ends_a_client_that_does_not_take_its_answers)
 	_cleanup_fd_ int deaf = rig_client(&rig);
 	struct link_redeem asked;
 	struct link_refuse m = {.error = put_le32(ESTALE), .reason = put_le32(GM_REASON_GONE)};
-	struct link_plain end;
+	struct link_holders_end end;
 	uint64_t n;
 
 	for (n = 0; n < 5000; n++) {
@@ -646,4 +646,21 @@ Test(helper_server, limits_the_messages_of_a_user_and_nobody_elses)
 	cr_assert(run_as_nobody(connect_in_time));
 	if (!getenv("GM_VERBOSE"))
 		cr_expect_leq(rig_count_log(&rig, "refusal pid="), 400);
+}
+
+/* One client that attaches again and again fills no log; how often it did is told. */
+Test(helper_server, limits_the_lines_about_grants_to_one_process, .timeout = 240)
+{
+	const unsigned grants = 60;
+	_cleanup_fd_ int sock = rig_client(&rig);
+	struct gm_grant g;
+	int fd;
+
+	for (uint32_t i = 0; i < grants; i++) {
+		rig_send_attach(sock, i);
+		rig_grant(&rig, 9, WRITE, small, 1);
+		rig_expect_grant(sock, i, &g, &fd, 1);
+		close(fd);
+	}
+	rig_expect_all_lines(&rig, "grant pid=", "more grants to user", grants);
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "fake_soft.h"
+#include "helper/audits.h"
 #include "util/cleanup.h"
 #include "util/le.h"
 
@@ -368,7 +369,7 @@ Test(helper_soft, tells_who_holds_what)
 {
 	struct rig_child c = rig_child_start(&rig, false);
 	struct link_holder h;
-	struct link_plain end;
+	struct link_holders_end end;
 
 	(void)rig_grant(&rig, 11, GM_ACCESS_READ, small, 2);
 	rig_child_wait(&c);
@@ -476,7 +477,9 @@ static struct link_exported export_file(
 		.extent_count = put_le64(count),
 		.uid = put_le32(1000),
 		.gid = put_le32(100),
-		.mode = put_le32(0640)};
+		.mode = put_le32(0640),
+		.asker_pid = put_le32((uint32_t)getpid()),
+		.asker_uid = put_le32(77)};
 	struct link_exported answer;
 
 	rig_send(&rig, &m, sizeof(m), LINK_EXPORT, 5);
@@ -671,4 +674,34 @@ Test(helper_soft, exports_out_of_range_end_the_link)
 	m = (struct link_export){.ino = put_le64(11), .mode = put_le32(1)};
 	rig_send(&rig, &m, sizeof(m), LINK_UNEXPORT, 5);
 	rig_expect_link_closed(&rig);
+}
+
+Test(helper_soft, the_log_says_who_asked_for_an_export)
+{
+	struct link_export end = {.ino = put_le64(11)};
+	struct link_done done;
+	char wanted[128];
+
+	(void)export_file(11, small, 2);
+	rig_send(&rig, &end, sizeof(end), LINK_UNEXPORT, 6);
+	rig_expect(&rig, &done, sizeof(done), LINK_DONE);
+	snprintf(wanted, sizeof(wanted), "export by_pid=%d by_uid=77 by_cgroup=", (int)getpid());
+	cr_expect_eq(rig_count_log(&rig, wanted), 1);
+	if (!getenv("GM_VERBOSE"))
+		cr_expect_eq(rig_count_log(&rig, "export ino=11 ended=yes"), 1, "nobody asked");
+}
+
+/* Whoever owns an exported file can change its mode again and again. */
+Test(helper_soft, the_lines_about_one_export_are_limited)
+{
+	(void)export_file(11, small, 2);
+	for (uint32_t i = 0; i < AUDITS_GRANT_LINES + 20; i++) {
+		struct link_export m = {.ino = put_le64(11),
+			.uid = put_le32(1000),
+			.gid = put_le32(100),
+			.mode = put_le32(i % 2 ? 0600 : 0640)};
+		rig_send(&rig, &m, sizeof(m), LINK_NODE, 0);
+	}
+	(void)rig_check(&rig, 11); /* all of it is done */
+	rig_expect_all_lines(&rig, "export ", "more exports", AUDITS_GRANT_LINES + 21);
 }

@@ -75,14 +75,20 @@ static struct fake_device *device(unsigned id)
 	return (struct fake_device *)fake_soft_find(id);
 }
 
-/* Granted to a process that has ended, whose pages are in some pipe. Returns the device's id. */
-static unsigned leave_pinned(uint64_t ino)
+/* Granted to a process that has ended. */
+static void leave(uint64_t ino, const struct rig_extent *extents, size_t count)
 {
 	struct rig_child c = rig_child_start(&rig, false);
 
-	(void)rig_grant(&rig, ino, RW, small, 2);
+	(void)rig_grant(&rig, ino, RW, extents, count);
 	rig_child_wait(&c);
 	rig_child_end(&c);
+}
+
+/* The same, and its pages are in some pipe. Returns the device's id. */
+static unsigned leave_pinned(uint64_t ino)
+{
+	leave(ino, small, 2);
 	unsigned id = fake_soft->last_id;
 	atomic_store(&device(id)->pinned, 11);
 	return id;
@@ -131,15 +137,20 @@ static void hand_over(uint64_t from, uint64_t ino, uint64_t file_block)
 	rig_send(&rig, &m, sizeof(m), LINK_HAND_OVER, 0);
 }
 
-static void restart(uint64_t ino, const struct rig_extent *held, size_t count)
+static void meet_next_worker(uint64_t ino, const struct rig_extent *held, size_t count)
 {
-	cr_assert_eq(rig_stop(&rig), 0);
-	rig_start(&rig);
 	rig_connect(&rig);
 	rig_send_config(&rig);
 	rig_expect_ready(&rig);
 	rig_send_held(&rig, ino, rig.epoch, held, count);
 	rig_send_plain(&rig, LINK_RESUMED, 0);
+}
+
+static void restart(uint64_t ino, const struct rig_extent *held, size_t count)
+{
+	cr_assert_eq(rig_stop(&rig), 0);
+	rig_start(&rig);
+	meet_next_worker(ino, held, count);
 }
 
 static int open_file(unsigned id)
@@ -472,6 +483,45 @@ Test(helper_spare, the_next_helper_takes_it_over_with_its_new_file)
 	cr_expect(device(id)->bound && !device(id)->user.spare);
 }
 
+/* The file has got free memory besides, which has the bytes of a third one that is gone. */
+Test(helper_spare, what_is_named_with_it_before_it_is_zeroed_is_taken_over_but_not_granted)
+{
+	static const struct rig_extent third[] = {{0, 200, 1}};
+
+	learn();
+	leave(9, third, 1);
+	cr_assert_eq(get_le16(rig_check_flags(&rig, 9, REMOVED).header.opcode), LINK_FREE);
+	unsigned id = leave_pinned(11);
+	remove_file(11);
+	hand_over(11, 12, 1);
+	meet_next_worker(12, next, 3);
+	for (unsigned helpers = 0; helpers < 3; helpers++) {
+		expect_refused(12, next, 3, EUCLEAN, GM_REASON_RECORD);
+		restart(12, next, 3);
+	}
+	scrub_small();
+	expect_refused(12, next, 3, EUCLEAN, GM_REASON_RECORD); /* the third one's bytes */
+	cr_expect_eq(rig_scrub(&rig, 200, 1), 0);
+	(void)expect_granted(12, next, 3);
+	cr_expect(device(id)->bound && !device(id)->user.spare);
+}
+
+/* It was shown free while it was handed over: nobody has it, whatever is said to be held. */
+Test(helper_spare, what_is_free_can_be_zeroed_for_the_next_worker)
+{
+	learn();
+	unsigned id = leave_pinned(11);
+	remove_file(11);
+	atomic_store(&device(id)->pinned, 0);
+	rig_expect_free(&rig, 11, rig.epoch);
+	hand_over(11, 12, 1);
+	meet_next_worker(12, moved, 2);
+	expect_refused(12, moved, 2, EUCLEAN, GM_REASON_RECORD);
+	scrub_small();
+	(void)expect_granted(12, moved, 2);
+	cr_expect_eq(rig_scrub(&rig, 10, 3), EUCLEAN);
+}
+
 Test(helper_spare, the_next_helper_offers_it_anew)
 {
 	learn();
@@ -489,15 +539,53 @@ Test(helper_spare, the_next_worker_is_offered_it_anew)
 	learn();
 	unsigned id = leave_pinned(11);
 	remove_file(11);
-	rig_connect(&rig);
-	rig_send_config(&rig);
-	rig_expect_ready(&rig);
-	rig_send_held(&rig, 11, rig.epoch, small, 2);
-	rig_send_plain(&rig, LINK_RESUMED, 0);
+	meet_next_worker(11, small, 2);
 	(void)expect_spare(11);
 	hand_over(11, 12, 1);
 	scrub_small();
 	cr_expect_eq(expect_granted(12, moved, 2), id);
+}
+
+/* What it got besides, from what is free, no device has: that is somebody else's at once. */
+Test(helper_spare, a_file_that_is_removed_before_its_first_grant_keeps_what_it_was_handed)
+{
+	static const struct rig_extent all[] = {{0, 200, 1}, {1, 10, 3}, {4, 100, 4}};
+	static const struct rig_extent beside[] = {{0, 102, 2}, {2, 200, 1}};
+
+	learn();
+	unsigned id = leave_pinned(11);
+	remove_file(11);
+	hand_over(11, 12, 1);
+	meet_next_worker(12, all, 3);
+	for (unsigned helpers = 0; helpers < 2; helpers++) {
+		send_check(12);
+		cr_expect_eq(get_le64(expect_spare(12).file_block), 1);
+		expect_busy(12);
+		restart(12, all, 3); /* which has not heard of it */
+	}
+	send_check(12);
+	(void)expect_spare(12);
+	expect_busy(12);
+	cr_expect_eq(rig_scrub(&rig, 102, 2), 0);
+	cr_expect_eq(rig_scrub(&rig, 200, 1), 0);
+	cr_expect_neq(expect_granted(13, beside, 2), id);
+	hand_over(12, 14, 1);
+	scrub_small();
+	cr_expect_eq(expect_granted(14, moved, 2), id);
+}
+
+/* Nobody could say which of them the worker was to keep. */
+Test(helper_spare, nor_is_one_offered_that_has_others_in_its_midst)
+{
+	static const struct rig_extent apart[] = {{1, 10, 3}, {4, 200, 1}, {5, 100, 2}};
+
+	learn();
+	(void)leave_pinned(11);
+	remove_file(11);
+	restart(12, apart, 3);
+	send_check(12);
+	expect_busy(12);
+	rig_expect_nothing(&rig, 200);
 }
 
 Test(helper_spare, the_next_worker_has_handed_it_over)
@@ -505,11 +593,7 @@ Test(helper_spare, the_next_worker_has_handed_it_over)
 	learn();
 	unsigned id = leave_pinned(11);
 	remove_file(11);
-	rig_connect(&rig);
-	rig_send_config(&rig);
-	rig_expect_ready(&rig);
-	rig_send_held(&rig, 12, 1, next, 3);
-	rig_send_plain(&rig, LINK_RESUMED, 0);
+	meet_next_worker(12, next, 3);
 	expect_refused(12, next, 3, EUCLEAN, GM_REASON_RECORD); /* it is not zeroed */
 	cr_expect(device(id)->bound && device(id)->user.spare);
 }

@@ -98,3 +98,43 @@ Test(log_socket, a_daemon_that_comes_later_or_anew_gets_its_lines)
 	log_socket_send(6, "second");
 	cr_assert(read_line(line, sizeof(line)) && strstr(line, "second"), "%s", line);
 }
+
+static struct {
+	unsigned lines;
+	int level, result;
+	char text[64];
+} relayed;
+
+static int relay(int level, const char *text)
+{
+	relayed.lines++;
+	relayed.level = level;
+	(void)snprintf(relayed.text, sizeof(relayed.text), "%s", text);
+	return relayed.result;
+}
+
+/* As for a worker, whose filter refuses connect(2): the path is gone with the old daemon. */
+Test(log_socket, what_the_daemon_that_is_gone_does_not_take_goes_another_way)
+{
+	char line[256];
+
+	listen_for_lines();
+	log_socket_begin("guestmemfs-x", path);
+	log_socket_relay_by(relay);
+	log_socket_send(4, "first");
+	cr_assert(read_line(line, sizeof(line)));
+	cr_expect_eq(relayed.lines, 0);
+	(void)close(daemon_end);
+	cr_assert_eq(unlink(path), 0);
+	log_socket_send(3, "second");
+	cr_expect_eq(relayed.lines, 1);
+	cr_expect_eq(relayed.level, 3);
+	cr_expect_str_eq(relayed.text, "second");
+	relayed.result = -11; /* the other way is full */
+	log_socket_send(3, "third");
+	relayed.result = 0;
+	relayed.lines = 0;
+	log_socket_send(6, "fourth");
+	cr_expect_eq(relayed.lines, 2, "that one is missing is said first");
+	cr_expect_str_eq(relayed.text, "fourth");
+}

@@ -85,6 +85,35 @@ Test(ns_spares, serve_a_file_of_their_user_that_finds_no_other_blocks)
 	cr_expect_eq(pool_resize(&pool, late, 0), 0);
 }
 
+Test(ns_spares, leave_what_else_there_was_when_the_next_file_is_removed_too)
+{
+	uint64_t file = make("file", 5, USER), from = make_spare(20, USER);
+	uint64_t block = pool_inode(&pool, from)->extents[0].block;
+	uint64_t rest = pool_stats(&pool).free;
+
+	cr_assert_eq(pool_resize(&pool, file, (5 + 20 + rest) * 2 * MIB), 0);
+	cr_assert_eq(pool.ns.heritage.from, from);
+	cr_expect_eq(ns_spare_keep(&pool.ns, file, 5, 20), -ESTALE, "it is not removed");
+	cr_assert_eq(ns_unlink(&pool.ns, &pool.rq, ROOT, "file", 4), 0);
+	cr_expect_eq(pool_stats(&pool).free, 0);
+	cr_expect_eq(ns_spare_keep(&pool.ns, file, UINT64_MAX, 20), -ESTALE);
+	cr_expect_eq(ns_spare_keep(&pool.ns, file, 5, 21 + rest), -ESTALE, "there are fewer");
+	cr_assert_eq(ns_spare_keep(&pool.ns, file, 5, 20), 0);
+	cr_expect_eq(pool_stats(&pool).free, 5 + rest);
+	for (unsigned mounts = 0; mounts < 2; mounts++) {
+		const struct inode *i = pool_inode(&pool, file);
+
+		cr_expect(inode_is_held_orphan(i) && (i->attr.flags & GM_INODE_INHERITED));
+		cr_expect_eq(i->extents[0].block, block);
+		cr_expect_eq(inode_blocks(i), 20);
+		pool_reopen(&pool, false);
+	}
+	cr_assert_eq(ns_spare_add(&pool.ns, &(struct ns_spare){.ino = file, .uid = USER}), 0);
+	uint64_t next = make("next", pool_stats(&pool).free + 20, USER);
+	cr_expect_eq(pool.ns.heritage.from, file);
+	cr_expect_eq(pool.ns.heritage.ino, next);
+}
+
 Test(ns_spares, serve_what_grows_too)
 {
 	uint64_t file = make("file", 5, USER), from = make_spare(20, USER);

@@ -291,6 +291,8 @@ def export_unseen(host):
     os.close(out)
     host.next_owner('an export that nobody has any more', EVENTUALLY)
     host.lab.check(copies.is_retired(), 'its device is retired: there, without driver and memory')
+    retired = host.pool.status()['retired_devices']
+    host.lab.check(retired > 0, 'status counts it', str(retired))
     copies.open_nothing(host.lab, 'an export that is over')
     many_devices(host, copies)
 

@@ -3,8 +3,8 @@
  * Keeps what others can cause at will from filling the log: so many lines a period, then one that
  * says how many were left out.
  */
-#ifndef GM_HELPER_LIMITER_H
-#define GM_HELPER_LIMITER_H
+#ifndef GM_UTIL_LIMITER_H
+#define GM_UTIL_LIMITER_H
 
 #include <stdbool.h>
 #include <stdint.h>
