@@ -75,7 +75,7 @@ enum adoption adoption_judge(const struct record *record, unsigned region,
 		(void)problem(why, EBUSY, "%s",
 			d->kmem   ? "kmem has made it the kernel's System RAM"
 			: d->seed ? "it is the region's first device and has not been emptied"
-				  : "somebody else has made it, or changed it since");
+				  : "somebody else has made it, or changed or unbound it since");
 		return ADOPTION_FOREIGN;
 	}
 	const struct census c = count_blocks(record, region, d);

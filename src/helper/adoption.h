@@ -5,7 +5,8 @@
  *
  * A device of ours lies over memory of a file, is a window for scrubbing that a crashed helper left
  * behind, or has the metadata. What a crash has left half made is gone already: one that is not
- * bound was unbound by somebody, who may have its pages pinned, and is nobody's to touch. Held
+ * bound was unbound by somebody, who may have its pages pinned, and is nobody's to touch, nor is it
+ * ours any more, whether or not it is bound anew. Held
  * blocks tell the first kind: a grant is journalled before its device is made, so the worker names
  * every one of them as HELD. A window is noted as one when it is made (soft_device_note_window()):
  * its descriptor never left the helper, so that taking it away harms nobody and needs no proof that

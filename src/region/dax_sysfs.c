@@ -269,6 +269,20 @@ static int sum_mappings(struct dax_id d, uint64_t *ret)
 	return 0;
 }
 
+/* The kernel makes its link to the driver anew at each bind. 0: it has none. */
+static int get_binding(struct dax_id d, uint64_t *ret)
+{
+	char path[DAX_PATH];
+	struct stat st;
+
+	*ret = 0;
+	if (lstat(path_of(path, d, "driver"), &st) == 0)
+		*ret = st.st_ino;
+	else if (errno != ENOENT)
+		return -errno;
+	return 0;
+}
+
 /*
  * A mapping's directory goes when its range goes, and is not the same one when it comes again. Only
  * the last range can grow or shrink in its place, and the size shows that: so nothing of the ranges
@@ -276,7 +290,7 @@ static int sum_mappings(struct dax_id d, uint64_t *ret)
  */
 int dax_get_identity(struct dax_id d, uint64_t *ret)
 {
-	uint64_t parts[4];
+	uint64_t parts[5];
 	int r = dax_get_instance(d, &parts[0]);
 
 	if (r == 0)
@@ -285,6 +299,8 @@ int dax_get_identity(struct dax_id d, uint64_t *ret)
 		r = dax_get(d, "size", &parts[2]);
 	if (r == 0)
 		r = sum_mappings(d, &parts[3]);
+	if (r == 0)
+		r = get_binding(d, &parts[4]);
 	if (r < 0)
 		return r;
 	uint64_t hash = XXH3_64bits(parts, sizeof(parts));

@@ -41,8 +41,8 @@ int dax_get_rdev(struct dax_id d, dev_t *ret);
 /*
  * Names and device numbers come back; these do not, in this boot: sysfs gives no directory the
  * number of another one that was there before. The instance is that of the device, from its making
- * to its end, whatever is done to it. The identity changes with its ranges, size and page size too.
- * Neither is ever 0.
+ * to its end, whatever is done to it. The identity changes with its ranges, size and page size too,
+ * and whenever it gets a driver or loses one: then its pages get new counts. Neither is ever 0.
  */
 int dax_get_instance(struct dax_id d, uint64_t *ret);
 int dax_get_identity(struct dax_id d, uint64_t *ret);

@@ -136,7 +136,8 @@ static int take_away(const struct hold *h, const struct soft_work *w, struct pro
 	int r = hold_read(h, w->id, &now, why);
 
 	assert(w->id != 0);
-	if (r == 0 && (!is_work(&now, w) || now.exported || now.retiring))
+	if (r == 0 &&
+		(!is_work(&now, w) || soft_record_was_exported(&h->record, w->id) || now.retiring))
 		return problem(why, EBUSY,
 			"device %s is not what was made: somebody else has changed it",
 			dax_name(name, d));
@@ -176,10 +177,20 @@ static int retire(const struct hold *h, const struct soft_work *w, struct proble
 	return r < 0 ? r : soft_record_end_retired(&h->record, w->id, w->instance, why);
 }
 
+/* Whoever made it died before he could note that it is ours. It is to be shown idle like any
+ * other: its node may have let somebody in. */
+static bool is_whole(const struct hold *h, const struct soft_device *d, const struct soft_work *w)
+{
+	return d->bound && !d->kmem && !d->retiring && d->identity != 0 &&
+	       d->range_count == w->count && !soft_record_has_note(&h->record, d->id);
+}
+
 static int clear_one(const struct hold *h, const struct soft_device *d, const struct soft_work *w,
 	struct problem *why)
 {
-	if (d->bound || (d->exported && !d->retiring))
+	if (is_whole(h, d, w))
+		return soft_record_set_ours(&h->record, d->id, d->identity, why);
+	if (d->bound || (!d->retiring && soft_record_was_exported(&h->record, d->id)))
 		return soft_record_set_retired(&h->record, d->id, 0, why);
 	return d->retiring ? retire(h, w, why) : take_away(h, w, why);
 }
@@ -379,11 +390,11 @@ static int name_owner(
 		r = problem(why, EBUSY,
 			"block %" PRIu64 " of the region at %#" PRIx64 " belongs to %s%s", block,
 			h->region.start, soft_device_node(node, d),
-			d->ours && d->bound ? ""
-			: d->ours ? ", which somebody has unbound: remove it with daxctl if nobody "
-				    "has its memory any more"
-				  : ", which was not made by guestmemfs, or was changed since: "
-				    "remove it with daxctl if it is not needed");
+			d->ours     ? ""
+			: !d->bound ? ", which has no driver: remove it with daxctl if nobody has "
+				      "its memory any more"
+				    : ", which was not made by guestmemfs, or was changed since: "
+				      "remove it with daxctl if it is not needed");
 	}
 	return r < 0 ? r
 		     : problem_errno(why, -error,
@@ -423,7 +434,7 @@ static int check_numbers(const struct hold *h, unsigned id, const struct wanted 
 
 	if (r < 0)
 		return r;
-	if (d.bound != bound || d.kmem || d.align != w->align ||
+	if (d.identity == 0 || d.bound != bound || d.kmem || d.align != w->align ||
 		!soft_device_covers(&d, w->ranges, w->count))
 		return problem(why, EIO,
 			"device %u of the region at %#" PRIx64
@@ -439,18 +450,18 @@ static int check_numbers(const struct hold *h, unsigned id, const struct wanted 
 	return 0;
 }
 
-/* From the end of this on it is ours, whole. */
 static int make_numbers(
 	const struct hold *h, unsigned id, const struct wanted *w, struct problem *why)
 {
 	_cleanup_(soft_device_deinit) struct soft_device made = SOFT_DEVICE_NULL;
-	int r = set_numbers(h, id, w, why);
+	int r = soft_record_forget(&h->record, id, why);
 
 	if (r == 0)
-		r = check_numbers(h, id, w, false, &made, why);
-	return r < 0 ? r : soft_record_set_ours(&h->record, id, made.identity, why);
+		r = set_numbers(h, id, w, why);
+	return r < 0 ? r : check_numbers(h, id, w, false, &made, why);
 }
 
+/* From the end of this on it is ours, whole. */
 static int bind_device(const struct hold *h, unsigned id, const struct wanted *w,
 	struct soft_device *ret, struct problem *why)
 {
@@ -460,8 +471,11 @@ static int bind_device(const struct hold *h, unsigned id, const struct wanted *w
 
 	if (r == 0)
 		r = check_numbers(h, id, w, true, &made, why);
+	if (r == 0)
+		r = soft_record_set_ours(&h->record, id, made.identity, why);
 	if (r < 0)
 		return r;
+	made.ours = true;
 	/* The name was another device's before, perhaps: its node may have kept an owner by rules
 	 * of udev. */
 	r = soft_device_set_owner(&made, 0, 0, 0600);

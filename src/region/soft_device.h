@@ -18,7 +18,8 @@
  * can't be deleted and is never ours; whatever else others have made is listed and never changed.
  *
  * Root may remove a device of ours and make another, which has its name and number then; or change
- * its ranges. So a device is never taken for ours, opened, given to somebody or taken away by its
+ * its ranges; or unbind it and bind it again, so that its pages have new counts, whoever has them
+ * pinned. So a device is never taken for ours, opened, given to somebody or taken away by its
  * name: what sysfs shows of it must be what it was made as (identity). The kernel takes orders by
  * name, too: each one is given right after a look at what has the name.
  *
@@ -46,7 +47,7 @@ struct soft_device {
 	uint64_t size;          /* bytes */
 	dev_t rdev;             /* of its node */
 	uint64_t instance;      /* this device and no other of its name (dax_sysfs.h) */
-	uint64_t identity;      /* ... with these ranges, size and align; 0: it was changing */
+	uint64_t identity;      /* ... with these ranges, size, align, driver; 0: it was changing */
 	bool bound;             /* to a driver: device_dax, or kmem */
 	bool kmem;              /* its memory is the kernel's System RAM, or about to be */
 	bool ours;              /* made by soft_device_create() in this boot, and as it was made */
@@ -111,8 +112,8 @@ int soft_device_retire(uint64_t region_start, const struct soft_device *d, struc
 
 /*
  * Is it there as it was when d was read, and bound? -ESTALE somebody has removed it, put another in
- * its place or given it other ranges; -ENXIO somebody has unbound it; with a sentence. Waits for
- * whoever binds or unbinds it, and for nothing else.
+ * its place, given it other ranges or bound it anew; -ENXIO somebody has unbound it; with a
+ * sentence. Waits for whoever binds or unbinds it, and for nothing else.
  */
 int soft_device_check(const struct soft_device *d, struct problem *why);
 
@@ -135,7 +136,10 @@ int soft_device_note_exported(uint64_t region_start, struct soft_device *d);
  */
 int soft_device_note_window(uint64_t region_start, struct soft_device *d);
 
-/* Owner and permission bits of its node. Negative errno; -ESTALE as above: nothing was changed. */
+/*
+ * Owner and permission bits of its node. Negative errno; -ESTALE as above: nothing was changed. It
+ * can be closed (mode 0) as long as it is there, whatever ranges or driver it has by now.
+ */
 int soft_device_set_owner(const struct soft_device *d, uid_t uid, gid_t gid, mode_t mode);
 
 /* "/dev/dax0.3". Returns buffer. */

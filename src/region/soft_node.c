@@ -19,6 +19,7 @@ int soft_device_check(const struct soft_device *d, struct problem *why)
 	const struct dax_id id = {.region = d->region_id, .id = d->id};
 	uint64_t instance = 0, identity = 0;
 	char driver[DAX_NAME], node[SOFT_DEVICE_NODE];
+	int r;
 
 	soft_device_node(node, d);
 	if (dax_get_instance(id, &instance) < 0)
@@ -28,23 +29,38 @@ int soft_device_check(const struct soft_device *d, struct problem *why)
 			"%s is another device now: somebody has removed ours and made one of its "
 			"name",
 			node);
-	if (dax_get_identity(id, &identity) < 0 || identity != d->identity)
-		return problem(why, ESTALE,
-			"%s is not what it was made as: somebody has changed its ranges", node);
-	if (dax_get_driver(id, driver) < 0 || driver[0] == '\0')
+	/* In this order: it waits for whoever binds or unbinds it. */
+	r = dax_get_identity(id, &identity);
+	if (r == 0)
+		r = dax_get_driver(id, driver);
+	if (r == 0 && driver[0] == '\0')
 		return problem(why, ENXIO, "%s has no driver: somebody has unbound it", node);
+	if (r < 0 || identity != d->identity)
+		return problem(why, ESTALE,
+			"%s is not what it was made as: somebody has changed its ranges, or has "
+			"unbound it and bound it again",
+			node);
 	return 0;
+}
+
+/* whole: with the ranges and the driver that it was made with, too. */
+static bool is_same(const struct soft_device *d, bool whole)
+{
+	const struct dax_id id = {.region = d->region_id, .id = d->id};
+	uint64_t now = 0;
+
+	if (whole)
+		return dax_get_identity(id, &now) == 0 && now == d->identity;
+	return dax_get_instance(id, &now) == 0 && now == d->instance;
 }
 
 /*
  * The number of what was opened is that of a device that was there before, and is there after: so
  * it was its number in between, whatever the name has led to.
  */
-static int open_node(const struct soft_device *d, int flags)
+static int open_node(const struct soft_device *d, int flags, bool whole)
 {
-	const struct dax_id id = {.region = d->region_id, .id = d->id};
 	char node[SOFT_DEVICE_NODE];
-	uint64_t identity = 0;
 	struct stat st;
 	_cleanup_fd_ int fd = open(soft_device_node(node, d), flags | O_NOFOLLOW | O_CLOEXEC);
 
@@ -54,14 +70,14 @@ static int open_node(const struct soft_device *d, int flags)
 		return -errno;
 	if (!S_ISCHR(st.st_mode) || st.st_rdev != d->rdev)
 		return -ESTALE;
-	if (dax_get_identity(id, &identity) < 0 || identity != d->identity)
+	if (!is_same(d, whole))
 		return -ESTALE;
 	return steal_fd(&fd);
 }
 
 int soft_device_open(const struct soft_device *d, int access)
 {
-	return open_node(d, access);
+	return open_node(d, access, true);
 }
 
 int soft_device_note_exported(uint64_t region_start, struct soft_device *d)
@@ -93,7 +109,8 @@ static int drop_acl(const char *path)
 
 int soft_device_set_owner(const struct soft_device *d, uid_t uid, gid_t gid, mode_t mode)
 {
-	_cleanup_fd_ int fd = open_node(d, O_PATH);
+	/* Whatever has become of it, it can be closed. */
+	_cleanup_fd_ int fd = open_node(d, O_PATH, mode != 0);
 	char path[64];
 
 	if (fd < 0)

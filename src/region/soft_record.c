@@ -18,7 +18,7 @@
 
 #define RECORD_PATH 64
 
-#define RECORD_MAGIC 0x3274666f732d6d67ULL /* "gm-soft2" */
+#define RECORD_MAGIC 0x3374666f732d6d67ULL /* "gm-soft3" */
 
 /* The file stays on this host and in this boot: natural types. */
 struct slot {
@@ -163,6 +163,19 @@ bool soft_record_is_retired(const struct soft_record *r, unsigned id, uint64_t i
 	return instance != 0 && record_slot(r, id).retired == instance;
 }
 
+bool soft_record_has_note(const struct soft_record *r, unsigned id)
+{
+	return record_slot(r, id).ours != 0;
+}
+
+bool soft_record_was_exported(const struct soft_record *r, unsigned id)
+{
+	const struct slot s = record_slot(r, id);
+
+	/* One that came too late is of another device that had the id. */
+	return s.exported != 0 && s.exported == s.ours;
+}
+
 bool soft_record_names_retired(int fd, unsigned id)
 {
 	return record_slot(&(struct soft_record){.fd = fd}, id).retired != 0;
@@ -214,6 +227,13 @@ int soft_record_set_ours(
 	return e < 0 ? e : record_put(r, slot_at(id), &s, sizeof(s), why);
 }
 
+int soft_record_forget(const struct soft_record *r, unsigned id, struct problem *why)
+{
+	int e = soft_record_has_note(r, id) ? note_lost(r, why) : 0;
+
+	return e < 0 ? e : soft_record_set_ours(r, id, 0, why);
+}
+
 /* The device that the slot is about, NULL if it is not there any more. */
 static const struct soft_device *find_noted(
 	const struct slot *s, unsigned id, const struct soft_device *list, size_t count)
@@ -233,11 +253,8 @@ int soft_record_forget_gone(const struct soft_record *r, const struct soft_devic
 	if (e < 0)
 		return problem_errno(why, -e, "reading which devices are ours");
 	for (unsigned id = 1; id < SLOTS_MAX && e == 0; id++)
-		if (slots[id].ours != 0 && !find_noted(&slots[id], id, list, count)) {
-			e = note_lost(r, why);
-			if (e == 0)
-				e = soft_record_set_ours(r, id, 0, why);
-		}
+		if (slots[id].ours != 0 && !find_noted(&slots[id], id, list, count))
+			e = soft_record_forget(r, id, why);
 	return e;
 }
 

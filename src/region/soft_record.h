@@ -6,7 +6,7 @@
  *
  * A name says nothing, since root may remove a device of ours, and the next one that anybody makes
  * has its name and number. So what is noted of a device is its identity (dax_sysfs.h): a note never
- * holds of another device, nor of the same one with other ranges.
+ * holds of another device, nor of the same one with other ranges, nor when it is bound anew.
  *
  * Slots of 32 bytes, one an id, each of three identities (0: none): ours, exported, window; and of
  * the instance of one that is retired, or is to be: it is to lose its ranges. Slot 0,
@@ -40,10 +40,17 @@ bool soft_record_is_exported(const struct soft_record *r, unsigned id, uint64_t 
 bool soft_record_is_window(const struct soft_record *r, unsigned id, uint64_t identity);
 bool soft_record_is_retired(const struct soft_record *r, unsigned id, uint64_t instance);
 
+/* Of a device of this id whose identity is not known any more, since it was unbound. */
+bool soft_record_has_note(const struct soft_record *r, unsigned id);
+bool soft_record_was_exported(const struct soft_record *r, unsigned id);
+
 /* Whatever was noted of the id before is forgotten. If that was of another device, it has gone
  * without us. */
 int soft_record_set_ours(
 	const struct soft_record *r, unsigned id, uint64_t identity, struct problem *why);
+
+/* Forgets what is noted of a device of this id, which has gone without us. */
+int soft_record_forget(const struct soft_record *r, unsigned id, struct problem *why);
 
 /* Of a device of ours that is to be retired; 0: it is not after all. What else is noted of it holds
  * as before. */

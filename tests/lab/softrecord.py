@@ -11,7 +11,7 @@ XXHASH = ctypes.CDLL('libxxhash.so.0')
 XXHASH.XXH3_64bits.restype = ctypes.c_uint64
 XXHASH.XXH3_64bits.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
 
-MAGIC = b'gm-soft2'
+MAGIC = b'gm-soft3'
 SLOT = 32
 RANGES_AT = 32768 * SLOT  # behind the last slot, which is none of a device
 
@@ -30,7 +30,9 @@ def identity_of(name):
     mappings = [entry for entry in os.scandir(f'{DEVICES}/{name}/')
                 if entry.name.startswith('mapping') and entry.name != 'mapping']
     total = sum(_hash(int(entry.name[len('mapping'):]), entry.inode()) for entry in mappings)
-    return _hash(instance_of(name), device_number(name, 'align'), device_number(name, 'size'), total & (1 << 64) - 1) or 1
+    driver = f'{DEVICES}/{name}/driver'
+    bound = os.lstat(driver).st_ino if os.path.lexists(driver) else 0
+    return _hash(instance_of(name), device_number(name, 'align'), device_number(name, 'size'), total & (1 << 64) - 1, bound) or 1
 
 
 def _put(start, at, data):

@@ -212,7 +212,7 @@ static struct fake_device *insert(const struct fake_device *d)
 		abort();
 	*free = *d;
 	free->used = true;
-	free->identity = ++fake_soft->identities;
+	free->instance = free->identity = ++fake_soft->identities;
 	if (free->id == 0)
 		free->id = ++fake_soft->last_id;
 	make_file(free);
@@ -256,9 +256,28 @@ void fake_soft_replace(unsigned id, uint64_t block, uint32_t count)
 	end_look();
 }
 
+/* As the record shows it then: ours no more. */
+static void change_driver(unsigned id, bool bound)
+{
+	struct fake_device *d = find(id);
+
+	begin_look();
+	fake_soft->lost |= d->ours;
+	d->ours = false;
+	d->bound = bound;
+	d->identity = ++fake_soft->identities;
+	d->open_elsewhere = d->pinned = 0;
+	end_look();
+}
+
 void fake_soft_unbind(unsigned id)
 {
-	find(id)->bound = false;
+	change_driver(id, false);
+}
+
+void fake_soft_bind_anew(unsigned id)
+{
+	change_driver(id, true);
 }
 
 unsigned fake_soft_add_window(uint64_t block, uint32_t count)
@@ -357,7 +376,7 @@ static void describe(struct soft_device *ret, const struct fake_device *d)
 		.align = d->align,
 		.size = blocks_of(d) << GM_BLOCK_SHIFT,
 		.rdev = d->bound ? makedev(900, d->id) : 0,
-		.instance = d->identity,
+		.instance = d->instance,
 		.identity = d->identity,
 		.bound = d->bound,
 		.ours = d->ours,
@@ -416,9 +435,17 @@ static void pause_a_little(void)
 }
 
 /* The one that d is about, NULL if it is not there any more. */
-static struct fake_device *find_same(const struct soft_device *d)
+static struct fake_device *find_instance(const struct soft_device *d)
 {
 	struct fake_device *found = find(d->id);
+
+	return found && found->instance == d->instance ? found : NULL;
+}
+
+/* ... or not as it was. */
+static struct fake_device *find_same(const struct soft_device *d)
+{
+	struct fake_device *found = find_instance(d);
 
 	return found && found->identity == d->identity ? found : NULL;
 }
@@ -427,11 +454,13 @@ int __wrap_soft_device_check(const struct soft_device *d, struct problem *why)
 {
 	while (atomic_load(&fake_soft->leaving) == d->id) /* as in the kernel */
 		pause_a_little();
-	const struct fake_device *found = find_same(d);
+	const struct fake_device *found = find_instance(d);
 
-	if (!found)
+	if (found && !found->bound)
+		return problem(why, ENXIO, "device %u is unbound", d->id);
+	if (!found || found->identity != d->identity)
 		return problem(why, ESTALE, "device %u is gone, or another one", d->id);
-	return found->bound ? 0 : problem(why, ENXIO, "device %u is unbound", d->id);
+	return 0;
 }
 
 static void wait_for_test(void)
@@ -548,7 +577,7 @@ int __wrap_soft_device_open(const struct soft_device *d, int access)
 
 int __wrap_soft_device_set_owner(const struct soft_device *d, uid_t uid, gid_t gid, mode_t mode)
 {
-	struct fake_device *found = find_same(d);
+	struct fake_device *found = mode == 0 ? find_instance(d) : find_same(d);
 
 	if (!found)
 		return -ESTALE;

@@ -26,7 +26,7 @@
 struct fake_device {
 	bool used, bound, ours, seed, window;
 	unsigned id;
-	uint64_t identity;
+	uint64_t instance, identity;
 	uint64_t align;
 	uid_t uid;
 	gid_t gid;
@@ -96,6 +96,7 @@ unsigned fake_soft_add_window(uint64_t block, uint32_t count);
 void fake_soft_take_away(unsigned id);
 void fake_soft_replace(unsigned id, uint64_t block, uint32_t count);
 void fake_soft_unbind(unsigned id);
+void fake_soft_bind_anew(unsigned id); /* all its counts are idle then */
 
 /* NULL: there is none with this id. */
 const struct fake_device *fake_soft_find(unsigned id);

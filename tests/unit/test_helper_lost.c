@@ -234,6 +234,24 @@ Test(helper_lost, what_root_took_away_is_not_free_for_the_next_helper)
 	cr_expect_eq(rig_scrub(&rig, 10, 1), EUCLEAN);
 }
 
+Test(helper_lost, what_is_bound_anew_tells_nothing_by_its_counts)
+{
+	unsigned id;
+
+	learn();
+	id = grant_and_end();
+	struct fake_device *d = (struct fake_device *)fake_soft_find(id);
+	atomic_store(&d->pinned, 10);
+	expect_check(LINK_BUSY);
+	fake_soft_bind_anew(id);
+	expect_check(LINK_BUSY);
+	expect_no_grant(EBUSY); /* it is over the blocks */
+	restart(small, 2);
+	expect_check(LINK_BUSY);
+	cr_expect_eq(rig_scrub(&rig, 10, 1), EUCLEAN, "its blocks stay the file's");
+	cr_expect(fake_soft_find(id) && fake_soft_find(id)->bound);
+}
+
 /* ---- exports ---- */
 
 static struct link_exported export_file(void)

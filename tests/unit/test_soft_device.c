@@ -85,6 +85,14 @@ static void bind_device(unsigned id)
 	cr_assert_eq(symlink(BUS "/drivers/device_dax", driver), 0);
 }
 
+static void unbind_device(unsigned id)
+{
+	char path[64], driver[128];
+
+	(void)snprintf(driver, sizeof(driver), "%s/driver", directory_of(path, id));
+	cr_assert_eq(unlink(driver), 0);
+}
+
 /* As daxctl or we make it; count: of its ranges. */
 static void make_device(unsigned id, const struct soft_range *ranges, size_t count)
 {
@@ -328,17 +336,48 @@ Test(soft_device, one_that_is_gone_is_said_to_be)
 	expect_untouched("is gone");
 }
 
-Test(soft_device, one_that_was_unbound_stays_ours_and_is_not_taken_away)
+Test(soft_device, one_that_was_unbound_is_not_taken_away_and_ours_no_more)
 {
 	struct problem why = PROBLEM_INIT;
 
-	cr_assert_eq(unlink(REGION "/dax7.3/driver"), 0);
+	unbind_device(3);
 	cr_expect_eq(soft_device_check(&device, &why), -ENXIO);
 	cr_expect_not_null(strstr(why.text, "somebody has unbound it"), "%s", why.text);
+	cr_expect_eq(soft_device_open(&device, O_RDWR), -ESTALE);
+	cr_expect_eq(soft_device_remove(START, &device, NULL), -EBUSY);
 	struct soft_device found = find(3);
-	cr_expect(found.ours && !found.bound);
+	cr_expect(!found.ours && !found.bound);
+	cr_expect_eq(soft_device_has_lost(START, NULL), 1);
 	cr_expect(was_written(REGION "/dax_region/delete", ""));
 	soft_device_deinit(&found);
+}
+
+/* Its pages have new counts, which tell nothing of who had it before. */
+Test(soft_device, nor_is_one_that_was_unbound_and_bound_again)
+{
+	unbind_device(3);
+	bind_device(3);
+	expect_untouched("bound it again");
+	struct soft_device found = find(3);
+	cr_expect(!found.ours && found.bound);
+	cr_expect_eq(found.instance, device.instance);
+	cr_expect_eq(soft_device_has_lost(START, NULL), 1);
+	soft_device_deinit(&found);
+}
+
+Test(soft_device, its_node_can_be_closed_all_the_same)
+{
+	cr_assert_eq(soft_device_set_owner(&device, 1234, 1235, 0640), 0);
+	unbind_device(3);
+	cr_expect_eq(soft_device_set_owner(&device, 4321, 4322, 0660), -ESTALE);
+	expect_owner(1234, 1235, 0640);
+	cr_expect_eq(soft_device_set_owner(&device, 0, 0, 0), 0);
+	expect_owner(0, 0, 0);
+	remove_device(3);
+	make_device(3, two, 2);
+	bind_device(3);
+	cr_expect_eq(
+		soft_device_set_owner(&device, 0, 0, 0), -ESTALE, "of another device it can't");
 }
 
 /* ---- what is noted ---- */
@@ -406,15 +445,20 @@ Test(soft_device, a_record_of_another_version_is_refused)
 /* ---- half made ---- */
 
 /* As a process leaves it that dies while it makes dax7.4 over these ranges. */
-static void begin(const struct soft_range *ranges, size_t count)
+static void begin_with(unsigned id, const struct soft_range *ranges, size_t count)
 {
 	struct soft_record r = SOFT_RECORD_NULL;
-	struct soft_work w = {.id = 4, .ranges = (struct soft_range *)ranges, .count = count};
+	struct soft_work w = {.id = id, .ranges = (struct soft_range *)ranges, .count = count};
 
-	cr_assert_eq(dax_get_instance((struct dax_id){.region = 7, .id = 4}, &w.instance), 0);
+	cr_assert_eq(dax_get_instance((struct dax_id){.region = 7, .id = id}, &w.instance), 0);
 	cr_assert_eq(soft_record_open(&r, START, NULL), 0);
 	cr_assert_eq(soft_record_begin(&r, &w, NULL), 0);
 	soft_record_close(&r);
+}
+
+static void begin(const struct soft_range *ranges, size_t count)
+{
+	begin_with(4, ranges, count);
 }
 
 static void expect_left(void)
@@ -471,12 +515,62 @@ Test(soft_device, another_that_is_being_made_with_the_id_is_left)
 	expect_left();
 }
 
-Test(soft_device, one_that_is_bound_is_not_half_made)
+Test(soft_device, one_that_is_bound_is_not_half_made_but_ours)
 {
 	make_device(4, other, 1);
 	bind_device(4);
 	begin(other, 1);
+	struct soft_device found = find(4);
+	cr_expect(found.ours && found.bound && !found.exported && !found.window);
+	cr_expect_eq(soft_device_has_lost(START, NULL), 0);
+	cr_expect(was_written(REGION "/dax_region/delete", ""));
+	cr_expect(was_written(BUS "/drivers/device_dax/unbind", ""));
+	soft_device_deinit(&found);
+}
+
+Test(soft_device, one_that_is_bound_with_part_of_its_memory_is_somebody_elses)
+{
+	static const struct soft_range wanted[] = {{100, 6}, {200, 1}};
+
+	make_device(4, other, 1);
+	bind_device(4);
+	begin(wanted, 2);
 	expect_left();
+}
+
+/* Whoever was about to remove it died before, and what is noted is of the device as it was. */
+Test(soft_device, half_taken_away_and_bound_anew_it_is_left)
+{
+	begin_with(3, two, 2);
+	unbind_device(3);
+	bind_device(3);
+	struct soft_device found = find(3);
+	cr_expect(!found.ours && found.bound);
+	cr_expect_eq(soft_device_has_lost(START, NULL), 1);
+	cr_expect(was_written(REGION "/dax_region/delete", ""));
+	soft_device_deinit(&found);
+}
+
+Test(soft_device, half_taken_away_and_unbound_it_is_removed)
+{
+	begin_with(3, two, 2);
+	unbind_device(3);
+	struct soft_device found = find(3);
+	cr_expect(was_written(REGION "/dax_region/delete", "dax7.3"));
+	cr_expect_eq(soft_device_has_lost(START, NULL), 0);
+	soft_device_deinit(&found);
+}
+
+Test(soft_device, but_not_if_it_was_exported)
+{
+	cr_assert_eq(soft_device_note_exported(START, &device), 0);
+	begin_with(3, two, 2);
+	unbind_device(3);
+	struct soft_device found = find(3);
+	cr_expect(!found.ours && !found.bound);
+	cr_expect_eq(soft_device_has_lost(START, NULL), 1);
+	cr_expect(was_written(REGION "/dax_region/delete", ""));
+	soft_device_deinit(&found);
 }
 
 Test(soft_device, nothing_that_was_not_noted_is_half_made)
@@ -523,7 +617,7 @@ static void expect_retired(void)
 Test(soft_device, retired_it_stays_and_is_ours_no_more)
 {
 	begin_retiring();
-	cr_assert_eq(unlink(REGION "/dax7.3/driver"), 0);
+	unbind_device(3);
 	empty();
 	expect_retired();
 	expect_retired();
@@ -541,7 +635,7 @@ Test(soft_device, retired_it_stays_and_is_ours_no_more)
 Test(soft_device, unbound_but_not_empty_it_is_gone_on_with)
 {
 	begin_retiring();
-	cr_assert_eq(unlink(REGION "/dax7.3/driver"), 0);
+	unbind_device(3);
 	struct soft_device found = find(3);
 	/* The kernel of this test keeps its memory. */
 	cr_expect(found.retiring && !found.retired && !found.ours);
@@ -558,16 +652,16 @@ Test(soft_device, what_is_bound_is_retired_by_nobody_who_has_not_shown_it_idle)
 	cr_expect(found.ours && found.exported && found.bound && !found.retiring);
 	cr_expect(was_written(BUS "/drivers/device_dax/unbind", ""));
 	soft_device_deinit(&found);
-	cr_assert_eq(unlink(REGION "/dax7.3/driver"), 0);
+	unbind_device(3);
 	found = find(3);
-	cr_expect(found.ours && !found.retiring, "somebody else has unbound it");
+	cr_expect(!found.ours && !found.retiring, "somebody else has unbound it");
 	soft_device_deinit(&found);
 }
 
 Test(soft_device, with_other_memory_it_is_not_retired)
 {
 	begin_retiring();
-	cr_assert_eq(unlink(REGION "/dax7.3/driver"), 0);
+	unbind_device(3);
 	empty();
 	add_mapping(3, 0, &other[0], 0);
 	write_number(REGION "/dax7.3", "size", 6 * BLOCK);

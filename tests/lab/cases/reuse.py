@@ -17,7 +17,7 @@ import time
 
 from actors import PINNED, Actor, become, pin_of_node, vmm, vmsplice
 from case import Case
-from dax import BLOCK, DEVICES, GIB, device_names, device_number, is_bound, put, put_device, soft_region
+from dax import BLOCK, DEVICES, DRIVER, GIB, device_names, device_number, is_bound, put, put_device, soft_region
 from lab import HANGS, read_text
 from product import Attached, Library, Pool
 
@@ -567,6 +567,39 @@ def never(host):
     host.stays('with --reuse=never and a new helper')
 
 
+def rebind(name):
+    """As root does it, by daxctl or without."""
+    put(f'{DRIVER}/unbind', name)
+    put(f'{DRIVER}/bind', name)
+
+
+def bound_anew(host):
+    """
+    Root unbinds a device and binds it again while pages of it are in a pipe: the kernel has new counts for it then, and all
+    of them say that nobody has it. The pipe stays open as long as this boot lasts: to let go of such a page is a BUG.
+    """
+    host.rest()
+    out, into = os.pipe()
+    names = set(device_names())
+    vm = Actor(vmm(host.library, host.make('vm', OWNER), 'secret of one bound anew', lambda _, address: vmsplice(into, address, PINNED)),
+               OWNER)
+    names = set(device_names()) - names
+    os.close(into)
+    vm.kill()
+    host.lab.check(names, 'the file has devices of its own', str(names))
+    for name in names:
+        rebind(name)
+    host.remove()
+    host.stays('one whose device was bound anew')
+    host.lab.check(all(map(is_bound, names)), 'and its device is left as it is', str(names))
+    kill_helper(host)
+    host.stays('so after a new helper: one whose device was bound anew')
+    host.lab.check(all(map(is_bound, names)), 'which leaves its device as it is, too', str(names))
+    bytes_ = os.read(out, 32)  # less than a page, which the pipe would let go of
+    host.lab.check(bytes_.startswith(b'secret of one bound anew'), 'who has the pipe reads what was put there, no new owner\'s bytes',
+                   repr(bytes_))
+
+
 def look(lab):
     lab.step('formatted')
     formatted(lab)
@@ -574,6 +607,8 @@ def look(lab):
     lab.remember(room=host.room)
     try:
         reuse(host)
+        lab.step('bound_anew')
+        bound_anew(host)
     finally:
         lab.say(read_text(host.log))
     lab.kexec(token=lab.run('guestmemfs', 'token', host.mount).strip())
