@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 /*
- * Freezing every pool, and thawing what we froze. A worker may have frozen its pool although no
- * answer has come: then the pool is thawed too.
+ * Freezing every pool, and thawing what we froze. What the page cache has goes first. A worker may
+ * have frozen its pool although no answer has come: then the pool is thawed too.
  */
 #include <errno.h>
 #include <time.h>
 
+#include "cli/flush.h"
 #include "cli/kexec.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
@@ -50,6 +51,9 @@ int kexec_freeze_all(struct instances *all, struct problem *why)
 
 		if (query_true(i->status, "/frozen"))
 			continue;
+		r = flush_mount(query_text(i->status, "/mount_point"), why);
+		if (r < 0)
+			break;
 		i->frozen_by_us = true;
 		r = ask(i, CONTROL_FREEZE, why);
 	}

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "cli/cli.h"
+#include "cli/flush.h"
 #include "cli/query.h"
 #include "util/cleanup.h"
 
@@ -32,6 +33,15 @@ static int order(const struct cli_command *self, int argc, char **argv, const ch
 
 static int run_freeze(const struct cli_command *self, int argc, char **argv)
 {
+	int r = CLI_DONE;
+	_cleanup_(json_object_putp) struct json_object *o =
+		ask(self, argc, argv, "mount", CONTROL_STATUS, &r);
+	struct problem why = PROBLEM_INIT;
+
+	if (!o)
+		return r;
+	if (flush_mount(query_text(o, "/mount_point"), &why) < 0)
+		return cli_fail(&why);
 	return order(self, argc, argv, "mount", CONTROL_FREEZE);
 }
 
@@ -78,10 +88,12 @@ const struct cli_command cli_freeze = {
 	.name = "freeze",
 	.usage = "MOUNT",
 	.summary = "take no change, ticket or grant any more, as before a kexec",
-	.help = "Writes a checkpoint and refuses every change with EBUSY until 'guestmemfs thaw', "
-		"or until another kernel\n"
-		"mounts the pool. Mapped memory is not touched. 'guestmemfs kexec' does it by "
-		"itself.\n\n"
+	.help = "Has the kernel write what its page cache has for files with content, writes a "
+		"checkpoint, and refuses every\n"
+		"change with EBUSY until 'guestmemfs thaw', or until another kernel mounts the "
+		"pool. "
+		"Mapped memory is not\n"
+		"touched. 'guestmemfs kexec' does it by itself.\n\n"
 		"  --help  print this",
 	.run = run_freeze,
 };

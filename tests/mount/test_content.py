@@ -15,7 +15,7 @@ import subprocess
 import pytest
 
 from agent import AgentError
-from evidence import assert_clean, grant
+from evidence import assert_clean, grant, must
 from persona import FALLOC_FL_KEEP_SIZE, PUNCH, as_user, errno_of, fallocate, make_file
 from processes import wait_until
 
@@ -227,6 +227,17 @@ def test_mmap_reads_and_writes(inside):
         os.close(fd)
 
     inside(body)
+
+
+def test_a_freeze_takes_along_what_only_the_page_cache_has(instance):
+    path = marked(instance.mount) + '/f'
+    put(path, b'a' * 10000)
+    with open(path, 'r+b') as f, mmap.mmap(f.fileno(), 10000) as m:
+        m[5000:5003] = b'bcd'
+        must(instance, 'guestmemfs', 'freeze', instance.mount)
+        with open(instance.region, 'rb') as region:
+            assert b'aaabcdaaa' in region.read(), 'what the next kernel will find'
+        must(instance, 'guestmemfs', 'thaw', instance.mount)
 
 
 @pytest.mark.parametrize('copy', [['cp', '-a'], ['rsync', '-aX'], ['tar']], ids=lambda argv: argv[0])
