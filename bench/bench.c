@@ -3,6 +3,7 @@
 #include "bench.h"
 
 #include <err.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,4 +96,19 @@ void bench_report(struct bench *b)
 	fflush(stdout);
 	if (json && *json)
 		append_json(json, b, median, unit, met);
+}
+
+void bench_bind(void)
+{
+	size_t last = CPU_SETSIZE - 1;
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof(set), &set) < 0)
+		err(EXIT_FAILURE, "which processors may be used");
+	while (!CPU_ISSET(last, &set)) /* there is at least the one that this runs on */
+		last--;
+	CPU_ZERO(&set);
+	CPU_SET(last, &set);
+	if (sched_setaffinity(0, sizeof(set), &set) < 0)
+		err(EXIT_FAILURE, "binding to processor %zu", last);
 }

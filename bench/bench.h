@@ -59,4 +59,8 @@ void bench_report(struct bench *b);
  * bench_next() is false. */
 double bench_median(struct bench *b);
 
+/* Puts this process, and all that it starts from now on, on one processor: the last one that it may
+ * use. */
+void bench_bind(void);
+
 #endif

@@ -159,6 +159,7 @@ int main(void)
 		uint32_t groups;
 	} pools[] = {
 		{"1 GiB", 1},
+		{"32 GiB", 32},
 		{"1 TiB", TIB_GROUPS},
 		{"16 TiB", 16 * TIB_GROUPS},
 		{"64 TiB", 64 * TIB_GROUPS},

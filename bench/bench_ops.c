@@ -4,6 +4,10 @@
  * what FUSE itself costs, and libfuse's example passthrough_ll on a tmpfs, if it could be built.
  * Servers take turns in each round, so that what else the machine does hits all of them; ratios are
  * of the same round. Needs root (it drops the kernel's caches, and mounts).
+ *
+ * All is done twice. With all processes on one processor the time of an operation is the work that
+ * it takes. When the scheduler places them it is mostly the waking of processors, and whether there
+ * is any is chance: client and server may happen to share one for thousands of operations.
  */
 #include <dirent.h>
 #include <err.h>
@@ -27,33 +31,34 @@
 #include "mount.h"
 #include "util/cleanup.h"
 
-#define TOP          "/mnt" /* in a mount namespace of our own */
-#define SOURCE       TOP "/source"
-#define REGION_MIB   2048U
-#define MAX_FILES    "1200000"
-#define BATCH        2000U
-#define LISTED       100000U
-#define TREE_DIRS    1000U
-#define TREE_FILES   1000U /* in each of them */
-#define TREE_REPEATS 3U
-#define ROUNDS       (BENCH_REPEATS + 1) /* the first is thrown away */
-#define AIM          1.05
-#define FUSE_MAGIC   0x65735546
-#define OPEN_FILES   1048576U /* the default of fs.nr_open */
+#define TOP        "/mnt" /* in a mount namespace of our own */
+#define SOURCE     TOP "/source"
+#define REGION_MIB 2048U
+#define MAX_FILES  "1200000"
+#define BATCH      2000U
+#define TREE_FILES 1000U               /* in each directory */
+#define ROUNDS     (BENCH_REPEATS + 1) /* the first is thrown away */
+#define AIM        1.05
+#define FUSE_MAGIC 0x65735546
+#define OPEN_FILES 1048576U /* the default of fs.nr_open */
+#define OPEN_SPARE 2048U    /* of them for other things than files */
 
 enum server { OURS, EMPTY, PASSTHROUGH, SERVERS };
 
 static const char *const server_names[] = {"", ", empty server", ", passthrough_ll on tmpfs"};
 
+static const char *placement; /* of the processes: for the names of results */
+
 static struct {
 	struct bench_mount mount;
 	char path[SERVERS][BENCH_PATH_MAX]; /* of the mount point */
+	pid_t pid[SERVERS];                 /* 0: the mount's own keeper ends it */
 	unsigned count;
 } peers;
 
 /* ---- servers ---- */
 
-static void start_server(const char *path, char *const argv[])
+static pid_t start_server(const char *path, char *const argv[])
 {
 	struct statfs st;
 	pid_t pid;
@@ -64,10 +69,8 @@ static void start_server(const char *path, char *const argv[])
 	if (pid < 0)
 		err(EXIT_FAILURE, "fork");
 	if (pid == 0) {
-		/* passthrough_ll keeps one open for each file that the kernel knows. */
-		const struct rlimit many = {.rlim_cur = OPEN_FILES, .rlim_max = OPEN_FILES};
-
-		(void)setrlimit(RLIMIT_NOFILE, &many);
+		/* The mount's processes are a session too: the scheduler may share out by those. */
+		(void)setsid();
 		(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
 		(void)execv(argv[0], argv);
 		err(127, "%s", argv[0]);
@@ -77,13 +80,39 @@ static void start_server(const char *path, char *const argv[])
 			errx(EXIT_FAILURE, "%s does not mount", argv[0]);
 		(void)usleep(10000);
 	}
+	return pid;
+}
+
+/* passthrough_ll keeps one file open for each that the kernel knows. */
+static void allow_open_files(void)
+{
+	struct rlimit limit = {.rlim_cur = OPEN_FILES, .rlim_max = OPEN_FILES};
+
+	if (setrlimit(RLIMIT_NOFILE, &limit) == 0 || getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/* How many of the servers can have so many files. */
+static unsigned servers_for(unsigned files)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		err(EXIT_FAILURE, "the limit of open files");
+	if (peers.count < SERVERS || limit.rlim_cur >= files + OPEN_SPARE)
+		return peers.count;
+	printf("ops: %u files without passthrough_ll: it may have %llu open\n", files,
+		(unsigned long long)limit.rlim_cur);
+	return PASSTHROUGH;
 }
 
 static void start_empty(void)
 {
 	char *const argv[] = {(char *)BENCH_EMPTY, peers.path[EMPTY], NULL};
 
-	start_server(peers.path[EMPTY], argv);
+	peers.pid[EMPTY] = start_server(peers.path[EMPTY], argv);
 }
 
 /* Its source is the tmpfs that holds the mount points. */
@@ -97,7 +126,7 @@ static void start_passthrough(void)
 
 	if (mkdir(SOURCE, 0755) < 0)
 		err(EXIT_FAILURE, "%s", SOURCE);
-	start_server(peers.path[PASSTHROUGH], argv);
+	peers.pid[PASSTHROUGH] = start_server(peers.path[PASSTHROUGH], argv);
 	peers.count = SERVERS;
 #else
 	printf("ops: without passthrough_ll: its source was not found (libfuse3-dev's examples)\n");
@@ -107,8 +136,7 @@ static void start_passthrough(void)
 /* A mount namespace of our own, so that what is mounted here ends with us. */
 static void start_servers(void)
 {
-	if (geteuid() != 0)
-		errx(EXIT_FAILURE, "this benchmark needs root");
+	allow_open_files();
 	bench_mount_start_with(&peers.mount, REGION_MIB, MAX_FILES);
 	(void)strcpy(peers.path[OURS], peers.mount.path);
 	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
@@ -120,6 +148,15 @@ static void start_servers(void)
 	start_empty();
 	peers.count = PASSTHROUGH;
 	start_passthrough();
+}
+
+static void stop_servers(void)
+{
+	for (unsigned server = EMPTY; server < peers.count; server++)
+		if (kill(peers.pid[server], SIGTERM) < 0 ||
+			waitpid(peers.pid[server], NULL, 0) != peers.pid[server])
+			err(EXIT_FAILURE, "ending a server");
+	bench_mount_stop(&peers.mount);
 }
 
 /* ---- what is timed ---- */
@@ -246,23 +283,23 @@ struct series {
 static void report_one(const char *name, const char *peer, const double *sample, unsigned repeats,
 	const char *unit, double aim)
 {
-	char text[96];
+	char text[128];
 	struct bench b = {
 		.suite = "ops", .name = text, .unit = unit, .aim = aim, .repeats = repeats};
 
-	(void)snprintf(text, sizeof(text), "%s%s", name, peer);
+	(void)snprintf(text, sizeof(text), "%s%s%s", name, placement, peer);
 	memcpy(b.sample, sample, repeats * sizeof(*sample));
 	bench_report(&b);
 }
 
 /* The empty server's ratio has the aim of 5 %; the other's is to be below 1. */
-static void report(const char *name, const struct series *s, unsigned repeats)
+static void report(const char *name, const struct series *s, unsigned repeats, unsigned servers)
 {
 	double ratio[BENCH_REPEATS];
 
-	for (unsigned server = 0; server < peers.count; server++)
+	for (unsigned server = 0; server < servers; server++)
 		report_one(name, server_names[server], s->ns[server], repeats, "ns", 0);
-	for (unsigned server = EMPTY; server < peers.count; server++) {
+	for (unsigned server = EMPTY; server < servers; server++) {
 		for (unsigned n = 0; n < repeats; n++)
 			ratio[n] = s->ns[OURS][n] / s->ns[server][n];
 		report_one(name, server == EMPTY ? ", ratio to empty" : ", ratio to passthrough_ll",
@@ -302,13 +339,21 @@ static void bench_operations(void)
 		}
 	}
 	for (size_t n = 0; n < OPERATIONS; n++)
-		report(operations[n].name, &all[n], BENCH_REPEATS);
+		report(operations[n].name, &all[n], BENCH_REPEATS, peers.count);
 }
 
 /* ---- one large directory ---- */
 
+static const struct large {
+	const char *name;
+	unsigned entries, repeats;
+} larges[] = {
+	{"list 10,000 entries with attributes, each", 10000, 5},
+	{"list 100,000 entries with attributes, each", 100000, 3},
+};
+
 /* What ls -l asks for: names, and the attributes of each. */
-static double time_listing(const char *path)
+static double time_listing(const char *path, unsigned entries)
 {
 	double began = seconds();
 	DIR *d = opendir(path);
@@ -325,52 +370,75 @@ static double time_listing(const char *path)
 		count++;
 	}
 	(void)closedir(d);
-	if (count != LISTED)
-		errx(EXIT_FAILURE, "%s: %u of %u entries", path, count, LISTED);
-	return (seconds() - began) * 1e9 / LISTED;
+	if (count != entries)
+		errx(EXIT_FAILURE, "%s: %u of %u entries", path, count, entries);
+	return (seconds() - began) * 1e9 / entries;
 }
 
-static void bench_listing(void)
+static void fill_top(unsigned server, unsigned entries)
 {
-	static struct series all;
+	_cleanup_fd_ int fd = open_top(server);
 
-	for (unsigned server = 0; server < peers.count; server++) {
-		_cleanup_fd_ int fd = open_top(server);
-
-		for (unsigned n = 0; n < LISTED; n++)
-			create_at(fd, n);
-	}
-	for (unsigned round = 0; round < ROUNDS; round++) {
-		for (unsigned server = 0; server < peers.count; server++) {
-			drop_caches();
-			double ns = time_listing(peers.path[server]);
-
-			if (round > 0)
-				all.ns[server][round - 1] = ns;
-		}
-	}
-	report("list 100,000 entries with attributes, each", &all, BENCH_REPEATS);
-	for (unsigned server = 0; server < peers.count; server++) {
-		_cleanup_fd_ int fd = open_top(server);
-		char name[16];
-
-		for (unsigned n = 0; n < LISTED; n++) {
-			name_of(name, 'f', n);
-			check(unlinkat(fd, name, 0), "unlinking", name);
-		}
-	}
+	for (unsigned n = 0; n < entries; n++)
+		create_at(fd, n);
 }
 
-/* ---- ls -lR of a million files ---- */
-
-static void make_tree(unsigned server)
+static void empty_top(unsigned server, unsigned entries)
 {
 	_cleanup_fd_ int fd = open_top(server);
 	char name[16];
 
-	for (unsigned d = 0; d < TREE_DIRS; d++) {
+	for (unsigned n = 0; n < entries; n++) {
+		name_of(name, 'f', n);
+		check(unlinkat(fd, name, 0), "unlinking", name);
+	}
+}
+
+static void bench_listing(const struct large *l)
+{
+	unsigned servers = servers_for(l->entries);
+	struct series all;
+
+	for (unsigned server = 0; server < servers; server++)
+		fill_top(server, l->entries);
+	for (unsigned round = 0; round < l->repeats; round++) {
+		for (unsigned server = 0; server < servers; server++) {
+			drop_caches();
+			all.ns[server][round] = time_listing(peers.path[server], l->entries);
+		}
+	}
+	report(l->name, &all, l->repeats, servers);
+	for (unsigned server = 0; server < servers; server++)
+		empty_top(server, l->entries);
+}
+
+/* ---- ls -lR of a tree ---- */
+
+/*
+ * A million files are too many for passthrough_ll: it looks through a list of all files that the
+ * kernel knows for each name that is looked up.
+ */
+static const struct tree {
+	const char *name;
+	unsigned directories, repeats, servers;
+} trees[] = {
+	{"ls -lR of 10,000 files, each", 10, 5, SERVERS},
+	{"ls -lR of 1,000,000 files, each", 1000, 3, PASSTHROUGH},
+};
+
+/* What a smaller tree has made already stays. */
+static void make_tree(unsigned server, unsigned directories)
+{
+	_cleanup_fd_ int fd = open_top(server);
+	char name[16];
+
+	for (unsigned d = 0; d < directories; d++) {
 		name_of(name, 'd', d);
-		check(mkdirat(fd, name, 0755), "making", name);
+		if (mkdirat(fd, name, 0755) < 0) {
+			if (errno == EEXIST)
+				continue;
+			err(EXIT_FAILURE, "making %s", name);
+		}
 		_cleanup_fd_ int directory = openat(fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		check(directory, "opening", name);
 		for (unsigned n = 0; n < TREE_FILES; n++)
@@ -396,30 +464,71 @@ static double time_ls(const char *path)
 	}
 	if (waitpid(pid, &status, 0) != pid || status != 0)
 		errx(EXIT_FAILURE, "ls -lR %s has failed", path);
-	return (seconds() - began) * 1e9 / (TREE_DIRS * TREE_FILES);
+	return (seconds() - began) * 1e9;
 }
 
-static void bench_tree(void)
+static void bench_tree(const struct tree *t)
 {
-	static struct series all;
+	unsigned files = t->directories * TREE_FILES;
+	unsigned servers = t->servers < SERVERS ? t->servers : servers_for(files);
+	struct series all;
 
-	for (unsigned server = 0; server < peers.count; server++)
-		make_tree(server);
-	for (unsigned round = 0; round < TREE_REPEATS; round++) {
-		for (unsigned server = 0; server < peers.count; server++) {
+	for (unsigned server = 0; server < servers; server++)
+		make_tree(server, t->directories);
+	for (unsigned round = 0; round < t->repeats; round++) {
+		for (unsigned server = 0; server < servers; server++) {
 			drop_caches();
-			all.ns[server][round] = time_ls(peers.path[server]);
+			all.ns[server][round] = time_ls(peers.path[server]) / files;
 		}
 	}
-	report("ls -lR of 1,000,000 files, each", &all, TREE_REPEATS);
+	report(t->name, &all, t->repeats, servers);
+}
+
+/* ---- both placements ---- */
+
+static void bench_on_one_processor(void)
+{
+	bench_bind();
+	placement = ", one processor";
+	start_servers();
+	bench_operations();
+	for (size_t n = 0; n < ARRAY_SIZE(larges); n++)
+		bench_listing(&larges[n]);
+	for (size_t n = 0; n < ARRAY_SIZE(trees); n++)
+		bench_tree(&trees[n]);
+	stop_servers();
+}
+
+static void bench_as_scheduled(void)
+{
+	placement = ", as scheduled";
+	start_servers();
+	bench_operations();
+	stop_servers();
+}
+
+/* Mounts, servers and affinity are that process's own. */
+static void in_a_process(void (*run)(void))
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid < 0)
+		err(EXIT_FAILURE, "fork");
+	if (pid == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+		run();
+		exit(EXIT_SUCCESS);
+	}
+	if (waitpid(pid, &status, 0) != pid || status != 0)
+		exit(EXIT_FAILURE); /* it has said why */
 }
 
 int main(void)
 {
-	start_servers();
-	bench_operations();
-	bench_listing();
-	bench_tree();
-	bench_mount_stop(&peers.mount);
+	if (geteuid() != 0)
+		errx(EXIT_FAILURE, "this benchmark needs root");
+	in_a_process(bench_on_one_processor);
+	in_a_process(bench_as_scheduled);
 	return EXIT_SUCCESS;
 }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * A pool of very many files: what the worker needs of memory for each, and how long it takes until
- * a pool that was left in good order, or by kill -9, is served again. On /dev/shm, so from memory.
+ * A pool of more and more files: what the worker needs of memory for each, what an operation takes,
+ * and how long it takes until a pool that was left in good order, or by kill -9, is served again;
+ * and of a quota on the directory above all of them. From memory, on one processor: operations then
+ * take the work that they are (bench_ops.c).
  */
 #include <err.h>
 #include <errno.h>
@@ -18,6 +20,7 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -26,14 +29,17 @@
 
 #define TOP        "/mnt" /* in a mount namespace of our own */
 #define MOUNT      TOP "/gm"
+#define TREE       MOUNT "/tree"
+#define SCRATCH    MOUNT "/scratch"
 #define SPEC       "file:" TOP "/region,size=2G"
 #define MAX_FILES  "1200000"
-#define STEPS      4U
-#define STEP_DIRS  250U
 #define DIR_FILES  1000U
-#define STEP_FILES (STEP_DIRS * DIR_FILES)
+#define BATCH      2000U   /* operations that are timed together */
+#define MANY       100000U /* fewer tell nothing of the memory for each */
+#define MILLION    1000000U
 #define NAME_BYTES 8U /* of each file */
 #define REPEATS    3U
+#define QUOTA      "user.guestmemfs.quota"
 #define AIM_BYTES  300.0
 #define AIM_MOUNT  2e9 /* of a million */
 #define FUSE_MAGIC 0x65735546
@@ -153,17 +159,20 @@ static double start_again(bool killed)
 
 /* ---- files ---- */
 
-static void fill_directory(int top, unsigned d)
+static int open_directory(int at, const char *name)
+{
+	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		err(EXIT_FAILURE, "opening %s", name);
+	return fd;
+}
+
+static void create_files(int directory, unsigned count)
 {
 	char name[16];
 
-	(void)snprintf(name, sizeof(name), "d%07u", d);
-	if (mkdirat(top, name, 0755) < 0)
-		err(EXIT_FAILURE, "making %s", name);
-	_cleanup_fd_ int directory = openat(top, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (directory < 0)
-		err(EXIT_FAILURE, "opening %s", name);
-	for (unsigned n = 0; n < DIR_FILES; n++) {
+	for (unsigned n = 0; n < count; n++) {
 		(void)snprintf(name, sizeof(name), "f%07u", n);
 		int fd = openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 		if (fd < 0)
@@ -172,14 +181,19 @@ static void fill_directory(int top, unsigned d)
 	}
 }
 
-static void fill(unsigned step)
+/* The tree has so many directories of files already. */
+static void fill(unsigned from, unsigned to)
 {
-	_cleanup_fd_ int top = open(MOUNT, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_fd_ int top = open_directory(AT_FDCWD, TREE);
+	char name[16];
 
-	if (top < 0)
-		err(EXIT_FAILURE, "%s", MOUNT);
-	for (unsigned d = 0; d < STEP_DIRS; d++)
-		fill_directory(top, step * STEP_DIRS + d);
+	for (unsigned d = from; d < to; d++) {
+		(void)snprintf(name, sizeof(name), "d%07u", d);
+		if (mkdirat(top, name, 0755) < 0)
+			err(EXIT_FAILURE, "making %s", name);
+		_cleanup_fd_ int directory = open_directory(top, name);
+		create_files(directory, DIR_FILES);
+	}
 }
 
 static struct bench result(const char *name, const char *unit, double aim, unsigned repeats)
@@ -205,8 +219,7 @@ static void report_mount(unsigned files)
 
 	for (unsigned way = 0; way < ARRAY_SIZE(ways); way++) {
 		char name[64];
-		struct bench b =
-			result(name, "ns", files == STEPS * STEP_FILES ? AIM_MOUNT : 0, REPEATS);
+		struct bench b = result(name, "ns", files == MILLION ? AIM_MOUNT : 0, REPEATS);
 
 		(void)snprintf(name, sizeof(name), "mount of %u thousand files, %s", files / 1000,
 			ways[way]);
@@ -216,21 +229,95 @@ static void report_mount(unsigned files)
 	}
 }
 
+static void remove_files(int directory, unsigned count)
+{
+	char name[16];
+
+	for (unsigned n = 0; n < count; n++) {
+		(void)snprintf(name, sizeof(name), "f%07u", n);
+		if (unlinkat(directory, name, 0) < 0)
+			err(EXIT_FAILURE, "unlinking %s", name);
+	}
+}
+
+/* In a directory of its own, beside all those files. */
+static void report_operations(unsigned files)
+{
+	static const struct {
+		const char *name;
+		void (*run)(int directory, unsigned count);
+	} operations[] = {
+		{"create and close", create_files},
+		{"unlink", remove_files},
+	};
+	_cleanup_fd_ int directory = open_directory(AT_FDCWD, SCRATCH);
+	double sample[ARRAY_SIZE(operations)][BENCH_REPEATS];
+
+	for (unsigned n = 0; n < BENCH_REPEATS; n++) {
+		for (unsigned o = 0; o < ARRAY_SIZE(operations); o++) {
+			double began = nanoseconds();
+
+			operations[o].run(directory, BATCH);
+			sample[o][n] = (nanoseconds() - began) / BATCH;
+		}
+	}
+	for (unsigned o = 0; o < ARRAY_SIZE(operations); o++) {
+		char name[64];
+		struct bench b = result(name, "ns", 0, BENCH_REPEATS);
+
+		(void)snprintf(name, sizeof(name), "%s beside %u thousand files",
+			operations[o].name, files / 1000);
+		memcpy(b.sample, sample[o], sizeof(sample[o]));
+		bench_report(&b);
+	}
+}
+
+static void report_quota(unsigned files)
+{
+	static const char value[] = "1T";
+	char name[64];
+	struct bench set = result(name, "ns", 0, REPEATS), end = set;
+
+	for (unsigned n = 0; n < REPEATS; n++) {
+		double began = nanoseconds();
+
+		if (setxattr(TREE, QUOTA, value, strlen(value), XATTR_CREATE) < 0)
+			err(EXIT_FAILURE, "setting a quota");
+		set.sample[n] = nanoseconds() - began;
+		began = nanoseconds();
+		if (removexattr(TREE, QUOTA) < 0)
+			err(EXIT_FAILURE, "ending a quota");
+		end.sample[n] = nanoseconds() - began;
+	}
+	(void)snprintf(name, sizeof(name), "setting a quota above %u thousand files", files / 1000);
+	bench_report(&set);
+	(void)snprintf(name, sizeof(name), "ending a quota above %u thousand files", files / 1000);
+	bench_report(&end);
+}
+
 int main(void)
 {
+	static const unsigned steps[] = {10000, 30000, 100000, 300000, MILLION};
+	unsigned files = 0;
+
 	if (geteuid() != 0)
 		errx(EXIT_FAILURE, "this benchmark needs root");
 	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
 		mount("tmpfs", TOP, "tmpfs", 0, "size=3G,mode=755") < 0 || mkdir(MOUNT, 0755) < 0)
 		err(EXIT_FAILURE, "a mount namespace with a tmpfs");
+	bench_bind();
 	format();
 	(void)start_instance();
 	uint64_t before = worker_bytes();
-	for (unsigned step = 0; step < STEPS; step++) {
-		unsigned files = (step + 1) * STEP_FILES;
-
-		fill(step);
-		report_memory(before, files);
+	if (mkdir(TREE, 0755) < 0 || mkdir(SCRATCH, 0755) < 0)
+		err(EXIT_FAILURE, "making directories");
+	for (size_t n = 0; n < ARRAY_SIZE(steps); n++) {
+		fill(files / DIR_FILES, steps[n] / DIR_FILES);
+		files = steps[n];
+		if (files >= MANY)
+			report_memory(before, files);
+		report_operations(files);
+		report_quota(files);
 		report_mount(files);
 	}
 	end(supervisor, SIGTERM);

@@ -102,6 +102,14 @@ static void empty_init(void *data, struct fuse_conn_info *conn)
 	(void)data;
 	conn->want &=
 		~(unsigned)FUSE_CAP_READDIRPLUS_AUTO; /* every listing is one with attributes */
+	/* As the mount has them: ls -l asks for the access control list of each file. */
+	conn->want |= conn->capable & (FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK);
+}
+
+static void empty_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
+{
+	(void)ino, (void)name, (void)size;
+	fuse_reply_err(req, ENODATA);
 }
 
 static void empty_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -233,6 +241,7 @@ static const struct fuse_lowlevel_ops operations = {
 	.init = empty_init,
 	.lookup = empty_lookup,
 	.getattr = empty_getattr,
+	.getxattr = empty_getxattr,
 	.create = empty_create,
 	.mkdir = empty_mkdir,
 	.unlink = empty_remove,

@@ -48,6 +48,7 @@
 
 #define LINK_FD             SPAWN_FIRST_FD
 #define REQUESTS_PER_WAKEUP 16U   /* then the others have their turn */
+#define LONELY_WAKEUPS      16U   /* of so many one looks whether there is a second request */
 #define TICK_MS             1000U /* between two looks at what has no event of its own */
 
 enum source { /* what an event of the epoll set is about */
@@ -86,6 +87,7 @@ struct worker {
 	int watched;     /* the helper's link as it is in the epoll set; -1 */
 	uint32_t events; /* what it is watched for */
 	dev_t device;    /* of the mount; 0: there is none */
+	unsigned lonely; /* wakeups since the last one that found more than one request */
 	bool answering;  /* the kernel's INIT has been answered */
 	bool announced;  /* LINK_SERVING is sent */
 	bool end;
@@ -396,18 +398,26 @@ static int take_end_of_mount(struct worker *w, struct problem *why)
 	return 0;
 }
 
+/*
+ * Only reading tells whether another request waits. A client that waits for its answers has none,
+ * and reading in vain costs a few hundredths of a request: so it is left to the next wait to tell,
+ * while wakeups bring one request each.
+ */
 static int serve_fuse(struct worker *w, struct problem *why)
 {
-	for (unsigned i = 0; i < REQUESTS_PER_WAKEUP; i++) {
+	unsigned most = w->lonely % LONELY_WAKEUPS ? 1 : REQUESTS_PER_WAKEUP, served = 0;
+
+	for (; served < most; served++) {
 		int n = fuse_session_receive_buf(w->session, &w->buffer);
 
 		if (n == -EAGAIN || n == -EINTR)
-			return 0;
+			break;
 		if (n <= 0)
 			return take_end_of_mount(w, why);
 		ops_process(&w->ops, w->session, &w->buffer);
 		w->answering = true; /* the kernel asks for nothing before INIT is answered */
 	}
+	w->lonely = served > 1 ? 0 : w->lonely + 1;
 	return 0;
 }
 
@@ -478,10 +488,8 @@ static int serve_event(struct worker *w, const struct epoll_event *event, struct
 }
 
 /* What follows from what has happened, before the next wait. */
-static void settle(struct worker *w)
+static void settle(struct worker *w, uint64_t now)
 {
-	uint64_t now = clock_milliseconds();
-
 	if (!w->session)
 		return;
 	ops_expire(&w->ops, now);
@@ -499,9 +507,8 @@ static void settle(struct worker *w)
 	}
 }
 
-static int next_timeout(const struct worker *w)
+static int next_timeout(const struct worker *w, uint64_t now)
 {
-	uint64_t now = clock_milliseconds();
 	uint64_t due = now + TICK_MS, deadline;
 
 	if (!w->session)
@@ -517,17 +524,19 @@ static int next_timeout(const struct worker *w)
 
 static int loop(struct worker *w, struct problem *why)
 {
+	uint64_t now = clock_milliseconds();
 	int r = 0;
 
 	while (r == 0 && !w->end) {
 		struct epoll_event
 			event; /* one at a time: what it changes may concern the next one */
-		int n = epoll_wait(w->epoll, &event, 1, next_timeout(w));
+		int n = epoll_wait(w->epoll, &event, 1, next_timeout(w, now));
 
 		if (n > 0)
 			r = serve_event(w, &event, why);
+		now = clock_milliseconds();
 		if (r == 0 && !w->end)
-			settle(w);
+			settle(w, now);
 	}
 	return r;
 }

@@ -18,7 +18,7 @@
 #include "region/ops.h"
 #include "util/cleanup.h"
 
-#define LOCK_STEP_MS 50U
+#define LOCK_STEP_MS 5U
 
 static int region_init(struct region *r, const struct region_ops *ops, int fd, const char *name,
 	struct problem *why)

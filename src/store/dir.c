@@ -21,11 +21,22 @@ static uint64_t cookie_of(uintptr_t slot)
 	return is_hole(slot) ? slot >> 1 : entry_of(slot)->cookie;
 }
 
-/* The first slot whose cookie is at least this one. */
+/*
+ * The first slot whose cookie is at least this one. Cookies grow by at least one from slot to slot,
+ * so it is no further behind the first slot than the cookie is behind the first one's; and just
+ * there as long as no holes before it were squeezed out, so that a listing searches nothing.
+ */
 static uint32_t lower_bound(const struct inode *dir, uint64_t cookie)
 {
 	uint32_t low = 0, high = dir->slot_count;
+	uint64_t first = high ? cookie_of(dir->slots[0]) : 0;
 
+	if (high == 0 || cookie <= first)
+		return 0;
+	if (cookie - first < high)
+		high = (uint32_t)(cookie - first);
+	if (cookie_of(dir->slots[high - 1]) < cookie)
+		return high;
 	while (low < high) {
 		uint32_t middle = low + (high - low) / 2;
 

@@ -95,3 +95,35 @@ Test(namespace, lists_each_entry_once_whatever_changes_meanwhile)
 		cr_expect(seen[n], "%u was left out", n);
 	cr_expect_eq(ns_next_entry(&pool.ns, ROOT, INT64_MAX, &e), 0);
 }
+
+/* Wherever entries are missing, before a place, at it or behind it. */
+Test(namespace, goes_on_from_any_place_whatever_was_removed)
+{
+	enum { COUNT = 61, STRIDE = 17 };
+	uint64_t place[COUNT] = {0}, after = 2;
+	struct ns_entry e;
+	char name[20];
+
+	for (unsigned n = 0; n < COUNT; n++) {
+		snprintf(name, sizeof(name), "%u", n);
+		pool_create(&pool, ROOT, name);
+		cr_assert_eq(ns_next_entry(&pool.ns, ROOT, after, &e), 1);
+		after = place[n] = e.cookie;
+	}
+	for (unsigned gone = 0; gone < COUNT; gone++) {
+		unsigned victim = (gone + 1) * STRIDE % COUNT;
+
+		snprintf(name, sizeof(name), "%u", victim);
+		cr_assert_eq(pool_unlink(&pool, ROOT, name), 0);
+		place[victim] = 0;
+		for (uint64_t from = 2; from <= after + 1; from++) {
+			unsigned next = 0;
+			int r = ns_next_entry(&pool.ns, ROOT, from, &e);
+
+			while (next < COUNT && place[next] <= from)
+				next++;
+			cr_assert_eq(r, next < COUNT, "%u removed, after %d", gone + 1, (int)from);
+			cr_assert(r == 0 || e.cookie == place[next]);
+		}
+	}
+}
