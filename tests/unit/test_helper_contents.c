@@ -393,7 +393,7 @@ Test(helper_contents, nobody_is_killed_for_it)
 /* We have the device open, as a worker has it mapped: that is nobody who holds memory. */
 Test(helper_contents, nobody_is_listed_as_its_holder)
 {
-	struct link_plain end;
+	struct link_holders_end end;
 	char path[128];
 
 	const struct got g = get(STORE, small, 2);
