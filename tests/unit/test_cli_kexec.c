@@ -125,7 +125,8 @@ static void *serve(void *data)
 Test(cli_kexec, a_pool_whose_freeze_was_not_answered_is_thawed)
 {
 	struct worker w = {.path = "/tmp/gm-kexec-XXXXXX"};
-	struct instance i = {.status = json_tokener_parse("{\"frozen\": false}")};
+	struct instance i = {
+		.status = json_tokener_parse("{\"frozen\": false, \"mount_point\": \"/tmp\"}")};
 	struct instances all = {.list = &i, .count = 1};
 	struct problem why = PROBLEM_INIT;
 
