@@ -61,9 +61,15 @@ def watched(instance):
     def descriptors():
         return open_files(pids['helper'])
 
+    def settled():  # the helper hears of a connection's end when its turn comes
+        count = descriptors()
+        time.sleep(0.3)
+        return descriptors() == count
+
     first = SteadyClient(path, helper_socket)
     assert wait_until(lambda: first.seconds, 10)
     first.stop()
+    assert wait_until(settled, 20)
     before = descriptors()
     steady = SteadyClient(path, helper_socket)
     yield helper_socket
@@ -74,4 +80,4 @@ def watched(instance):
     assert not steady.failures
     assert max(steady.seconds) < LATENCY_MAX
     assert instance.pids() == pids, 'something had to be started anew'
-    assert wait_until(lambda: descriptors() == before, 10), f'{descriptors()} descriptors in the helper, not {before}'
+    assert wait_until(lambda: descriptors() <= before, 10), f'{descriptors()} descriptors in the helper, not {before}'

@@ -195,6 +195,10 @@ def test_json_has_the_documented_keys_and_no_others(instance, command, make_agen
     hold(make_agent(), instance.path('f'))
     os.symlink('f', instance.path('s'))
     os.mknod(instance.path('n'), stat.S_IFCHR | 0o600, os.makedev(1, 3))
+    os.mkdir(instance.path('d'))
+    os.setxattr(instance.path('d'), 'user.guestmemfs.io', b'1')
+    with open(instance.path('d', 'c'), 'wb') as f:
+        f.write(b'content')
     for section, argv in (('STATUS', ('status', instance.mount)), ('FILES', ('ls', instance.mount)),
                           ('EXTENTS', ('extents', instance.path('f')))):
         answer = json.loads(command(*argv, '--json').stdout)
