@@ -403,16 +403,19 @@ static void zero_tail(const struct namespace *ns, const struct inode *i, uint64_
 		store_in_place(ns, i, i->attr.size, tail_end(i), NULL, 0);
 }
 
+/* The last one first, so that removing a piece has none behind it to move. */
 static void remove_pieces(struct txn *t, const struct inode *i, uint64_t first, uint64_t end)
 {
-	const struct file_extent *p;
+	const struct file_extent *p = extents_find_after(i, end - 1);
+	size_t n = p ? (size_t)(p - i->extents) + (p->file_block < end) : i->extent_count;
 
-	for (uint64_t at = first; (p = piece_from(i, at, end)); at = p->file_block + p->count) {
-		uint64_t from = greater(p->file_block, first);
+	while (n-- > 0 && i->extents[n].file_block + i->extents[n].count > first) {
+		const struct file_extent *have = &i->extents[n];
+		uint64_t from = greater(have->file_block, first);
 		struct file_extent cut = {
 			.file_block = from,
-			.block = p->block + (from - p->file_block),
-			.count = (uint32_t)(smaller(p->file_block + p->count, end) - from),
+			.block = have->block + (from - have->file_block),
+			.count = (uint32_t)(smaller(have->file_block + have->count, end) - from),
 		};
 
 		txn_remove_piece(t, i->attr.ino, &cut);

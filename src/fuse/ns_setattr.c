@@ -11,12 +11,12 @@
 
 static void remove_extents_from(struct txn *t, const struct inode *i, uint64_t first)
 {
-	for (uint32_t n = 0; n < i->extent_count; n++) {
+	for (uint32_t n = i->extent_count; n-- > 0;) {
 		struct file_extent e = i->extents[n];
 		uint64_t keep = e.file_block < first ? first - e.file_block : 0;
 
 		if (keep >= e.count)
-			continue;
+			break;
 		e.file_block += keep;
 		e.block += keep;
 		e.count -= (uint32_t)keep;

@@ -4,6 +4,9 @@
 #include <errno.h>
 
 #include "content_fixture.h"
+#include "fuse/ns_internal.h"
+#include "store/codec.h"
+#include "util/cleanup.h"
 
 #define ROOT GM_ROOT_INO
 #define UNIT ((uint64_t)GM_UNIT_SIZE)
@@ -146,4 +149,44 @@ Test(content, memory_and_content_are_apart)
 	cr_expect_eq(content_write(&c, ROOT, 0, "x", 1), -EISDIR);
 	cr_assert_eq(ns_hold(&c.pool.ns, m), 0);
 	cr_expect_eq(ns_setxattr(&c.pool.ns, &c.pool.rq, m, &mark), -EBUSY);
+}
+
+/* The file units of the pieces that the items remove, the first one in the highest digit. */
+static unsigned removed_units(const struct txn *t)
+{
+	unsigned digits = 0;
+
+	for (const struct gm_item *k = NULL; (k = txn_next_item(t, k));) {
+		struct file_extent e;
+		uint64_t ino;
+
+		if (get_le16(k->type) != GM_ITEM_PIECE_REMOVED)
+			continue;
+		cr_assert_null(codec_decode_piece(&ino, &e, (const struct gm_piece *)(k + 1)));
+		digits = digits * 10 + (unsigned)e.file_block;
+	}
+	return digits;
+}
+
+/* A file of many pieces goes in time that grows with their number, not with its square. */
+Test(content, pieces_go_from_the_last_to_the_first)
+{
+	_cleanup_(txn_deinit) struct txn all = TXN_INIT(GM_RECORD_UNLINK, 0);
+	_cleanup_(txn_deinit) struct txn some = TXN_INIT(GM_RECORD_SETATTR, 0);
+	const struct ns_range middle = {.offset = 2 * UNIT, .length = 4 * UNIT};
+	uint64_t f = content_create(&c, "f");
+	struct inode_attr attr;
+
+	for (uint64_t unit = 1; unit < 9; unit += 2)
+		cr_assert_eq(content_write(&c, f, unit * UNIT, "x", 1), 0);
+	txn_remove_extents(&all, pool_inode(&c.pool, f));
+	cr_expect_eq(removed_units(&all), 7531);
+	attr = pool_inode(&c.pool, f)->attr;
+	cr_assert_eq(
+		ns_resize_content(&c.pool.ns, &some, pool_inode(&c.pool, f), &attr, 2 * UNIT), 0);
+	cr_expect_eq(removed_units(&some), 753);
+	cr_assert_eq(ns_change_space(&c.pool.ns, &c.pool.rq, f, NS_PUNCH, &middle), 0);
+	cr_expect_eq(pool_stat(&c.pool, f).st_blocks, 16, "units 1 and 7 are left");
+	cr_assert_eq(content_read(&c, f, 0, out, sizeof(out)), (int64_t)(7 * UNIT + 1));
+	cr_expect(out[UNIT] == 'x' && is_zero(2 * UNIT, 7 * UNIT) && out[7 * UNIT] == 'x');
 }
