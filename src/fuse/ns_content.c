@@ -4,8 +4,10 @@
  * their memory is made sure of: until then nothing has changed, and -EINPROGRESS means "again, once
  * it is there".
  *
- * The order of a write is the promise: bytes that nobody sees yet (new units, what lies past the
- * file's end), then the record that shows them, then what is overwritten in place, then the reply.
+ * The order of a write is the promise: bytes that nobody sees before their record (new units, and
+ * the rest of the unit that the file ends in, which is zeroed anew whenever the file grows), then
+ * the record that shows them, then what is stored in place, then the reply. Units past the file's
+ * end that it has already are in place, too: they are zero, and a write that fails leaves them so.
  * A crash before the record leaves the file as it was; one after it, a write that had no answer.
  */
 #include <assert.h>
@@ -374,6 +376,21 @@ static void store_fresh(const struct namespace *ns, const struct fresh *f, uint6
 	}
 }
 
+/* In the range, what the file had before it got them. */
+static void store_around_fresh(const struct namespace *ns, const struct inode *i,
+	const struct fresh *f, uint64_t from, uint64_t to, const void *data)
+{
+	uint64_t at = from;
+
+	for (size_t n = 0; n < f->count; n++) {
+		const struct file_extent *p = &f->pieces[n];
+
+		store_in_place(ns, i, at, smaller(to, unit_start(p->file_block)), data, from);
+		at = greater(at, unit_start(p->file_block + p->count));
+	}
+	store_in_place(ns, i, at, to, data, from);
+}
+
 static void add_fresh(struct txn *t, const struct inode *i, const struct fresh *f)
 {
 	for (size_t n = 0; n < f->count; n++)
@@ -511,7 +528,7 @@ int ns_write(struct namespace *ns, const struct ns_request *rq, uint64_t ino,
 {
 	_cleanup_(txn_deinit) struct txn t = TXN_INIT(GM_RECORD_WRITE, rq->unique);
 	_cleanup_(fresh_deinit) struct fresh fresh = {.count = 0};
-	uint64_t from = range->offset, to = from + range->length, old, shown;
+	uint64_t from = range->offset, to = from + range->length;
 	struct inode_attr attr;
 	struct inode *i;
 	int r = find_content(ns, ino, &i);
@@ -531,13 +548,11 @@ int ns_write(struct namespace *ns, const struct ns_request *rq, uint64_t ino,
 	}
 	if (r < 0)
 		return r;
-	old = i->attr.size;
-	shown = smaller(to, old); /* bytes before it are seen already */
 	zero_tail(ns, i, to);
+	store_in_place(ns, i, greater(from, i->attr.size), smaller(to, tail_end(i)), data, from);
 	store_fresh(ns, &fresh, from, to, data);
-	store_in_place(ns, i, greater(from, old), to, data, from);
 	attr = i->attr;
-	attr.size = greater(old, to);
+	attr.size = greater(attr.size, to);
 	ns_set_changed(&attr, &rq->now);
 	txn_put_inode(&t, &attr);
 	add_fresh(&t, i, &fresh);
@@ -546,8 +561,7 @@ int ns_write(struct namespace *ns, const struct ns_request *rq, uint64_t ino,
 	r = store_commit(ns->store, &t);
 	if (r < 0)
 		return r;
-	if (from < shown)
-		store_in_place(ns, i, from, shown, data, from);
+	store_around_fresh(ns, i, &fresh, from, to, data);
 	content_fence();
 	return 0;
 }

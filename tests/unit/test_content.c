@@ -69,18 +69,25 @@ Test(content, what_was_cut_off_is_zero_when_the_file_grows)
 	cr_expect_eq(out[9], 'x');
 }
 
-Test(content, an_error_leaves_everything_as_it_was)
+/* A marked directory with a quota. */
+static uint64_t limited(const char *bytes)
 {
-	uint64_t d = pool_mkdir(&c.pool, ROOT, "d"), f;
+	uint64_t d = pool_mkdir(&c.pool, ROOT, "limited");
 	const struct ns_xattr mark = {.name = "user.guestmemfs.io", .value = "1", .value_len = 1};
 	const struct ns_xattr quota = {
-		.name = "user.guestmemfs.quota", .value = "8192", .value_len = 4};
+		.name = "user.guestmemfs.quota", .value = bytes, .value_len = strlen(bytes)};
 	struct ns_request root = c.pool.rq;
 
 	root.uid = 0;
 	cr_assert_eq(ns_setxattr(&c.pool.ns, &root, d, &mark), 0);
 	cr_assert_eq(ns_setxattr(&c.pool.ns, &root, d, &quota), 0);
-	f = pool_create(&c.pool, d, "f");
+	return d;
+}
+
+Test(content, an_error_leaves_everything_as_it_was)
+{
+	uint64_t f = pool_create(&c.pool, limited("8192"), "f");
+
 	cr_assert_eq(content_write(&c, f, 0, "before", 6), 0);
 	memset(out, 'n', 3 * UNIT);
 	cr_expect_eq(content_write(&c, f, 0, out, 3 * UNIT), -EDQUOT);
@@ -93,6 +100,40 @@ Test(content, an_error_leaves_everything_as_it_was)
 	cr_expect_eq(content_write(&c, f, 0, "x", 1), -EBUSY);
 	cr_assert_eq(content_read(&c, f, 0, out, 1), 1);
 	cr_expect_eq(out[0], 'n');
+}
+
+/* Also not in the units past the end that fallocate(2) gave the file. */
+Test(content, bytes_of_a_failed_write_never_show_up)
+{
+	uint64_t f = pool_create(&c.pool, limited("16384"), "f");
+	const struct ns_range four = {.offset = 0, .length = 4 * UNIT};
+
+	memset(out, 'n', 8 * UNIT);
+	cr_assert_eq(content_write(&c, f, 0, "before", 6), 0);
+	cr_assert_eq(ns_change_space(&c.pool.ns, &c.pool.rq, f, NS_ALLOCATE_KEEP, &four), 0);
+	cr_expect_eq(content_write(&c, f, 0, out, 8 * UNIT), -EDQUOT);
+	cr_assert_eq(resize(f, 4 * UNIT), 0);
+	cr_assert_eq(content_read(&c, f, 0, out, sizeof(out)), (int64_t)(4 * UNIT));
+	cr_expect_eq(memcmp(out, "before", 6), 0);
+	cr_expect(is_zero(6, 4 * UNIT));
+}
+
+Test(content, what_is_written_over_old_and_new_units_is_there)
+{
+	uint64_t f = content_create(&c, "f");
+	const struct ns_range far = {.offset = 4 * UNIT, .length = 2 * UNIT};
+
+	memset(out, 'a', 3 * UNIT);
+	cr_assert_eq(content_write(&c, f, 0, out, 3 * UNIT), 0);
+	cr_assert_eq(resize(f, UNIT + 7), 0);
+	cr_assert_eq(ns_change_space(&c.pool.ns, &c.pool.rq, f, NS_ALLOCATE_KEEP, &far), 0);
+	memset(out, 'b', 5 * UNIT);
+	cr_assert_eq(content_write(&c, f, UNIT / 2, out, 4 * UNIT), 0, "old, its tail, new, kept");
+	cr_assert_eq(resize(f, 6 * UNIT), 0);
+	cr_assert_eq(content_read(&c, f, 0, out, sizeof(out)), (int64_t)(6 * UNIT));
+	for (uint64_t n = 0; n < 4 * UNIT + UNIT / 2; n++)
+		cr_assert_eq(out[n], n < UNIT / 2 ? 'a' : 'b', "byte %llu", (unsigned long long)n);
+	cr_expect(is_zero(4 * UNIT + UNIT / 2, 6 * UNIT));
 }
 
 Test(content, waits_for_memory_and_changes_nothing_meanwhile)
