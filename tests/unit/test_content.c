@@ -231,3 +231,17 @@ Test(content, pieces_go_from_the_last_to_the_first)
 	cr_assert_eq(content_read(&c, f, 0, out, sizeof(out)), (int64_t)(7 * UNIT + 1));
 	cr_expect(out[UNIT] == 'x' && is_zero(2 * UNIT, 7 * UNIT) && out[7 * UNIT] == 'x');
 }
+
+Test(content, statfs_of_a_quota_below_a_block_shows_one)
+{
+	uint64_t d = limited("1048576");
+	uint64_t f = pool_create(&c.pool, d, "f");
+	const struct ns_range all = {.offset = 0, .length = 1048576};
+	struct statvfs st;
+
+	ns_statfs_at(&c.pool.ns, d, &st);
+	cr_expect(st.f_blocks == 1 && st.f_bfree == 1 && st.f_bavail == 1);
+	cr_assert_eq(ns_change_space(&c.pool.ns, &c.pool.rq, f, NS_ALLOCATE, &all), 0);
+	ns_statfs_at(&c.pool.ns, d, &st);
+	cr_expect(st.f_blocks == 1 && st.f_bfree == 0 && st.f_bavail == 0);
+}
