@@ -261,3 +261,21 @@ Test(content, statfs_of_a_quota_below_a_block_shows_one)
 	ns_statfs_at(&c.pool.ns, d, &st);
 	cr_expect(st.f_blocks == 1 && st.f_bfree == 0 && st.f_bavail == 0);
 }
+
+Test(content, pieces_have_a_share_and_files_go_on)
+{
+	uint64_t most = c.pool.super.plan.slot_size / STORE_PIECE_SHARE / sizeof(struct gm_piece);
+	const struct meta *m = store_meta(c.pool.store);
+	uint64_t f = content_create(&c, "f"), unit = 0;
+	int r = 0;
+
+	for (; r == 0 && unit <= most; unit++)
+		r = content_write(&c, f, unit * 2 * UNIT, "x", 1);
+	cr_expect_eq(r, -ENOSPC);
+	cr_expect_eq(m->piece_count, most);
+	cr_expect_eq(unit, most + 1);
+	cr_expect_eq(content_write(&c, f, 0, "y", 1), 0, "what is there is written to");
+	cr_expect_neq(pool_create(&c.pool, ROOT, "files-go-on"), 0);
+	cr_assert_eq(resize(f, UNIT), 0);
+	cr_expect_eq(content_write(&c, f, 2 * UNIT, "x", 1), 0);
+}
