@@ -279,3 +279,62 @@ Test(content, pieces_have_a_share_and_files_go_on)
 	cr_assert_eq(resize(f, UNIT), 0);
 	cr_expect_eq(content_write(&c, f, 2 * UNIT, "x", 1), 0);
 }
+
+Test(content, a_refused_request_takes_no_blocks_for_itself)
+{
+	uint64_t f = pool_create(&c.pool, limited("8192"), "f"), g = content_create(&c, "g");
+	const struct ns_range much = {.offset = 0, .length = 4 * GM_BLOCK_SIZE};
+	const struct units *u = &store_meta(c.pool.store)->units;
+
+	cr_assert_eq(content_write(&c, f, 0, "f", 1), 0);
+	cr_expect_eq(ns_change_space(&c.pool.ns, &c.pool.rq, f, NS_ALLOCATE_KEEP, &much), -EDQUOT);
+	cr_expect_eq(u->there, 1);
+	cr_expect_not(ns_has_freed_content(&c.pool.ns));
+	c.map_error = -EIO;
+	cr_expect_eq(ns_change_space(&c.pool.ns, &c.pool.rq, g, NS_ALLOCATE, &much), -EIO);
+	cr_expect_eq(u->there, 5);
+	cr_assert(ns_has_freed_content(&c.pool.ns), "nobody needs them");
+	cr_assert_eq(ns_trim_contents(&c.pool.ns, &c.pool.rq, false), 0);
+	cr_expect_eq(u->there, 2);
+	cr_expect_not(ns_has_freed_content(&c.pool.ns));
+}
+
+Test(content, memory_gets_what_the_store_has_empty)
+{
+	uint64_t f = content_create(&c, "f"), m = pool_create(&c.pool, ROOT, "m");
+	uint64_t n = pool_create(&c.pool, ROOT, "n"), data = pool_stats(&c.pool).free;
+	const struct units *u = &store_meta(c.pool.store)->units;
+	struct ns_range range = {.offset = 0};
+
+	cr_assert_eq(content_write(&c, f, 0, "f", 1), 0);
+	cr_assert_eq(ns_grow_contents(&c.pool.ns, &c.pool.rq, 2 * GM_UNITS_PER_BLOCK), 0);
+	cr_assert_eq(u->empty, 2);
+	cr_expect_eq(pool_resize(&c.pool, m, data * GM_BLOCK_SIZE), -ENOSPC);
+	cr_expect_eq(pool_resize(&c.pool, m, (data - 1) * GM_BLOCK_SIZE), 0);
+	cr_expect_eq(u->there, 1);
+	cr_assert_eq(pool_resize(&c.pool, m, 0), 0);
+	cr_assert_eq(ns_grow_contents(&c.pool.ns, &c.pool.rq, 2 * GM_UNITS_PER_BLOCK), 0);
+	range.length = (data - 1) * GM_BLOCK_SIZE;
+	cr_assert_eq(ns_hold(&c.pool.ns, store_meta(c.pool.store)->contents), 0);
+	cr_expect_eq(ns_change_space(&c.pool.ns, &c.pool.rq, n, NS_ALLOCATE, &range), -ENOSPC);
+	cr_assert_eq(ns_unhold(&c.pool.ns, store_meta(c.pool.store)->contents), 0);
+	cr_expect_eq(ns_change_space(&c.pool.ns, &c.pool.rq, n, NS_ALLOCATE, &range), 0);
+	cr_expect_eq(u->there, 1);
+}
+
+Test(content_large, no_more_than_64_MiB_stay_empty)
+{
+	const struct ns_range used = {.offset = 0, .length = 40 * GM_BLOCK_SIZE};
+	const struct units *u;
+	uint64_t f;
+
+	content_init(&c, 100);
+	u = &store_meta(c.pool.store)->units;
+	f = content_create(&c, "f");
+	cr_assert_eq(ns_change_space(&c.pool.ns, &c.pool.rq, f, NS_ALLOCATE, &used), 0);
+	cr_assert_eq(ns_grow_contents(&c.pool.ns, &c.pool.rq, 38 * GM_UNITS_PER_BLOCK), 0);
+	cr_assert_eq(u->empty, 38);
+	cr_assert_eq(ns_trim_contents(&c.pool.ns, &c.pool.rq, false), 0);
+	cr_expect_eq(u->empty, 32);
+	content_deinit(&c);
+}
