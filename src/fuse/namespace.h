@@ -54,7 +54,8 @@ struct namespace
 	size_t spare_count, spare_room;
 	struct content_memory *memory; /* not owned; NULL: what has content can't be reached, EIO */
 	uint64_t freed_seen;           /* meta.pieces_freed at the last ns_trim_contents() */
-	uint32_t owner; /* of the instance: he sets quotas, as root does; root at first */
+	bool grown_in_vain; /* the content store, since then, for what was refused or waits */
+	uint32_t owner;     /* of the instance: he sets quotas, as root does; root at first */
 };
 
 /* Who asks, when, and under which number: goes into times, owners and the journal. */
@@ -213,8 +214,8 @@ int ns_setxattr(
 
 /*
  * "user.guestmemfs.io" is no attribute but a mark (GM_INODE_IO), on files and directories: "1" sets
- * it. Besides the errors above: -EBUSY the file is held; -ENOTEMPTY it is to change from memory to
- * content, or back (ns_removexattr()), and has some, or a size.
+ * it. Besides the errors above: -EBUSY the file is held or open; -ENOTEMPTY it is to change from
+ * memory to content, or back (ns_removexattr()), and has some, or a size.
  */
 
 /* -ENODATA there is none; a list that is not there is removed all the same. */
@@ -298,11 +299,12 @@ int ns_read(const struct namespace *ns, uint64_t ino, const struct ns_range *ran
 int ns_write(struct namespace *ns, const struct ns_request *rq, uint64_t ino,
 	const struct ns_range *range, const void *data);
 
-/* True if pieces were freed since the last ns_trim_contents(). */
+/* True if blocks of the content store may have become superfluous since the last
+ * ns_trim_contents(): pieces were freed, or it grew for what then was not committed. */
 bool ns_has_freed_content(const struct namespace *ns);
 
-/* Gives back empty blocks of the content store: all of them, or those beyond as many as are in use.
- * Nothing while somebody may map it. */
+/* Gives back empty blocks of the content store: all of them, or those beyond as many as are in use
+ * and beyond 64 MiB. Nothing while somebody may map it. */
 int ns_trim_contents(struct namespace *ns, const struct ns_request *rq, bool all);
 
 /* True for a file with content; false for everything else, also if it is gone. */

@@ -4,8 +4,10 @@
  * their memory is made sure of: until then nothing has changed, and -EINPROGRESS means "again, once
  * it is there".
  *
- * The order of a write is the promise: bytes that nobody sees yet (new units, what lies past the
- * file's end), then the record that shows them, then what is overwritten in place, then the reply.
+ * The order of a write is the promise: bytes that nobody sees before their record (new units, and
+ * the rest of the unit that the file ends in, which is zeroed anew whenever the file grows), then
+ * the record that shows them, then what is stored in place, then the reply. Units past the file's
+ * end that it has already are in place, too: they are zero, and a write that fails leaves them so.
  * A crash before the record leaves the file as it was; one after it, a write that had no answer.
  */
 #include <assert.h>
@@ -122,7 +124,7 @@ static void store_in_place(const struct namespace *ns, const struct inode *i, ui
 
 /* ---- the content store's blocks ---- */
 
-#define GROW_MAX 32U /* blocks at once, where less is needed: 64 MiB */
+#define GROW_MAX 32U /* blocks at once, where less is needed: 64 MiB; as many stay empty */
 
 static uint64_t round_up(uint64_t n, uint64_t granule)
 {
@@ -243,17 +245,18 @@ int ns_trim_contents(struct namespace *ns, const struct ns_request *rq, bool all
 	_cleanup_(txn_deinit) struct txn t = TXN_INIT(GM_RECORD_CONTENTS, 0);
 	const struct meta *m = ns_meta(ns);
 	const struct inode *store = meta_contents(m);
-	uint64_t used = m->units.there - m->units.empty;
+	uint64_t keep = all ? 0 : smaller(m->units.there - m->units.empty, GROW_MAX);
 	struct inode_attr attr;
 	int r;
 
 	ns->freed_seen = m->pieces_freed;
-	if (!store || inode_is_held(store) || m->units.empty <= (all ? 0 : used))
+	ns->grown_in_vain = false;
+	if (!store || inode_is_held(store) || m->units.empty <= keep)
 		return 0;
 	attr = store->attr;
 	ns_set_changed(&attr, &rq->now);
 	txn_put_inode(&t, &attr);
-	if (remove_empty(&t, m, store, m->units.empty - (all ? 0 : used)) == 0)
+	if (remove_empty(&t, m, store, m->units.empty - keep) == 0)
 		return 0;
 	t.result = attr.ino;
 	r = store_commit(ns->store, &t);
@@ -264,7 +267,14 @@ int ns_trim_contents(struct namespace *ns, const struct ns_request *rq, bool all
 
 bool ns_has_freed_content(const struct namespace *ns)
 {
-	return ns->freed_seen != ns_meta(ns)->pieces_freed;
+	return ns->grown_in_vain || ns->freed_seen != ns_meta(ns)->pieces_freed;
+}
+
+bool ns_reclaim_contents(struct namespace *ns, const struct ns_request *rq)
+{
+	uint64_t empty = ns_meta(ns)->units.empty;
+
+	return empty > 0 && ns_trim_contents(ns, rq, true) == 0 && ns_meta(ns)->units.empty < empty;
 }
 
 /* ---- new pieces ---- */
@@ -272,6 +282,7 @@ bool ns_has_freed_content(const struct namespace *ns)
 struct fresh {                      /* for the gaps in a range of a file */
 	struct file_extent *pieces; /* owned */
 	size_t count;
+	bool grown; /* the content store, for them */
 };
 
 static void fresh_deinit(struct fresh *f)
@@ -335,6 +346,17 @@ static int place_runs(const struct inode *i, uint64_t first, uint64_t end,
 	return 0;
 }
 
+/* What would be refused at the end is refused before the store takes blocks for it. */
+static int check_fresh(const struct namespace *ns, const struct inode *i, uint64_t first,
+	uint64_t end, uint64_t need)
+{
+	struct quota_room room;
+
+	if (quotas_room(ns_meta(ns), i, &room) && need > room.left)
+		return -EDQUOT;
+	return store_check_pieces(ns->store, count_gaps(i, first, end));
+}
+
 static int plan_fresh(struct namespace *ns, const struct ns_request *rq, const struct inode *i,
 	uint64_t first, uint64_t end, struct fresh *ret)
 {
@@ -347,8 +369,12 @@ static int plan_fresh(struct namespace *ns, const struct ns_request *rq, const s
 
 	if (need == 0)
 		return 0;
-	if (need > m->units.free)
-		r = ns_grow_contents(ns, rq, need - m->units.free);
+	if (need > m->units.free) {
+		r = check_fresh(ns, i, first, end, need);
+		if (r == 0)
+			r = ns_grow_contents(ns, rq, need - m->units.free);
+		ret->grown = r == 0;
+	}
 	if (r == 0)
 		r = units_plan(&m->units, unit_before(i, first), need, &runs, &count);
 	if (r == 0)
@@ -359,6 +385,13 @@ static int plan_fresh(struct namespace *ns, const struct ns_request *rq, const s
 		r = r == -EINPROGRESS ? 0 : r;
 	}
 	return r == 0 && pending ? -EINPROGRESS : r;
+}
+
+/* The result of what they were for. If that failed, nobody needs what the store has grown by. */
+static int end_fresh(struct namespace *ns, const struct fresh *f, int r)
+{
+	ns->grown_in_vain |= r < 0 && f->grown;
+	return r;
 }
 
 /* Nobody sees them before their record: data where it lies in them, zeros around it. */
@@ -372,6 +405,21 @@ static void store_fresh(const struct namespace *ns, const struct fresh *f, uint6
 		store_bytes(ns, p, from, to, data, from);
 		store_bytes(ns, p, to, UINT64_MAX, NULL, 0);
 	}
+}
+
+/* In the range, what the file had before it got them. */
+static void store_around_fresh(const struct namespace *ns, const struct inode *i,
+	const struct fresh *f, uint64_t from, uint64_t to, const void *data)
+{
+	uint64_t at = from;
+
+	for (size_t n = 0; n < f->count; n++) {
+		const struct file_extent *p = &f->pieces[n];
+
+		store_in_place(ns, i, at, smaller(to, unit_start(p->file_block)), data, from);
+		at = greater(at, unit_start(p->file_block + p->count));
+	}
+	store_in_place(ns, i, at, to, data, from);
 }
 
 static void add_fresh(struct txn *t, const struct inode *i, const struct fresh *f)
@@ -403,16 +451,19 @@ static void zero_tail(const struct namespace *ns, const struct inode *i, uint64_
 		store_in_place(ns, i, i->attr.size, tail_end(i), NULL, 0);
 }
 
+/* The last one first, so that removing a piece has none behind it to move. */
 static void remove_pieces(struct txn *t, const struct inode *i, uint64_t first, uint64_t end)
 {
-	const struct file_extent *p;
+	const struct file_extent *p = extents_find_after(i, end - 1);
+	size_t n = p ? (size_t)(p - i->extents) + (p->file_block < end) : i->extent_count;
 
-	for (uint64_t at = first; (p = piece_from(i, at, end)); at = p->file_block + p->count) {
-		uint64_t from = greater(p->file_block, first);
+	while (n-- > 0 && i->extents[n].file_block + i->extents[n].count > first) {
+		const struct file_extent *have = &i->extents[n];
+		uint64_t from = greater(have->file_block, first);
 		struct file_extent cut = {
 			.file_block = from,
-			.block = p->block + (from - p->file_block),
-			.count = (uint32_t)(smaller(p->file_block + p->count, end) - from),
+			.block = have->block + (from - have->file_block),
+			.count = (uint32_t)(smaller(have->file_block + have->count, end) - from),
 		};
 
 		txn_remove_piece(t, i->attr.ino, &cut);
@@ -508,7 +559,7 @@ int ns_write(struct namespace *ns, const struct ns_request *rq, uint64_t ino,
 {
 	_cleanup_(txn_deinit) struct txn t = TXN_INIT(GM_RECORD_WRITE, rq->unique);
 	_cleanup_(fresh_deinit) struct fresh fresh = {.count = 0};
-	uint64_t from = range->offset, to = from + range->length, old, shown;
+	uint64_t from = range->offset, to = from + range->length;
 	struct inode_attr attr;
 	struct inode *i;
 	int r = find_content(ns, ino, &i);
@@ -527,24 +578,21 @@ int ns_write(struct namespace *ns, const struct ns_request *rq, uint64_t ino,
 		r = existing ? existing : r;
 	}
 	if (r < 0)
-		return r;
-	old = i->attr.size;
-	shown = smaller(to, old); /* bytes before it are seen already */
+		return end_fresh(ns, &fresh, r);
 	zero_tail(ns, i, to);
+	store_in_place(ns, i, greater(from, i->attr.size), smaller(to, tail_end(i)), data, from);
 	store_fresh(ns, &fresh, from, to, data);
-	store_in_place(ns, i, greater(from, old), to, data, from);
 	attr = i->attr;
-	attr.size = greater(old, to);
+	attr.size = greater(attr.size, to);
 	ns_set_changed(&attr, &rq->now);
 	txn_put_inode(&t, &attr);
 	add_fresh(&t, i, &fresh);
 	t.result = ino;
 	content_fence();
-	r = store_commit(ns->store, &t);
+	r = end_fresh(ns, &fresh, store_commit(ns->store, &t));
 	if (r < 0)
 		return r;
-	if (from < shown)
-		store_in_place(ns, i, from, shown, data, from);
+	store_around_fresh(ns, i, &fresh, from, to, data);
 	content_fence();
 	return 0;
 }
@@ -570,7 +618,7 @@ int ns_allocate_content(struct namespace *ns, const struct ns_request *rq, const
 	if (r == 0)
 		r = want_tail(ns, i, attr.size);
 	if (r < 0)
-		return r;
+		return end_fresh(ns, &fresh, r);
 	zero_tail(ns, i, attr.size);
 	store_fresh(ns, &fresh, 0, 0, NULL);
 	ns_set_changed(&attr, &rq->now);
@@ -578,7 +626,7 @@ int ns_allocate_content(struct namespace *ns, const struct ns_request *rq, const
 	add_fresh(&t, i, &fresh);
 	t.result = attr.ino;
 	content_fence();
-	return store_commit(ns->store, &t);
+	return end_fresh(ns, &fresh, store_commit(ns->store, &t));
 }
 
 int ns_punch_content(struct namespace *ns, const struct ns_request *rq, const struct inode *i,

@@ -75,6 +75,10 @@ uint64_t ns_next_gap(const struct inode *i, uint64_t *at, uint64_t end);
 int ns_make_contents(struct namespace *ns, const struct ns_request *rq);
 int ns_grow_contents(struct namespace *ns, const struct ns_request *rq, uint64_t units);
 
+/* For a file of memory that finds too few blocks: gives back all that the content store has empty.
+ * True if there was something. */
+bool ns_reclaim_contents(struct namespace *ns, const struct ns_request *rq);
+
 int ns_resize_content(const struct namespace *ns, struct txn *t, const struct inode *i,
 	struct inode_attr *attr, uint64_t size);
 int ns_allocate_content(struct namespace *ns, const struct ns_request *rq, const struct inode *i,

@@ -51,18 +51,25 @@ int ns_put_quota(const struct namespace *ns, const struct ns_request *rq, struct
 	return ns_put_xattr(ns, t, dir->attr.ino, XATTR_QUOTA, text, strlen(text));
 }
 
+static uint64_t divide_up(uint64_t n, uint64_t by)
+{
+	return n / by + (n % by != 0);
+}
+
+/* Rounded up: a quota of less than a block is not one of nothing. */
 void ns_statfs_at(const struct namespace *ns, uint64_t ino, struct statvfs *ret)
 {
 	const struct inode *i = meta_inode(ns_meta(ns), ino);
 	struct quota_room room;
-	uint64_t blocks;
+	uint64_t blocks, left;
 
 	ns_statfs(ns, ret);
 	if (!i || !quotas_room(ns_meta(ns), i, &room))
 		return;
-	blocks = room.limit / GM_BLOCK_SIZE;
+	blocks = divide_up(room.limit, GM_BLOCK_SIZE);
+	left = divide_up(room.left, GM_UNITS_PER_BLOCK);
 	if (blocks < ret->f_blocks)
 		ret->f_blocks = blocks;
-	if (room.left / GM_UNITS_PER_BLOCK < ret->f_bfree)
-		ret->f_bfree = ret->f_bavail = room.left / GM_UNITS_PER_BLOCK;
+	if (left < ret->f_bfree)
+		ret->f_bfree = ret->f_bavail = left;
 }

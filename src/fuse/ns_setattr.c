@@ -11,12 +11,12 @@
 
 static void remove_extents_from(struct txn *t, const struct inode *i, uint64_t first)
 {
-	for (uint32_t n = 0; n < i->extent_count; n++) {
+	for (uint32_t n = i->extent_count; n-- > 0;) {
 		struct file_extent e = i->extents[n];
 		uint64_t keep = e.file_block < first ? first - e.file_block : 0;
 
 		if (keep >= e.count)
-			continue;
+			break;
 		e.file_block += keep;
 		e.block += keep;
 		e.count -= (uint32_t)keep;
@@ -106,10 +106,11 @@ static void change_owner_and_mode(struct inode_attr *attr, const struct ns_chang
 		attr->gid = c->gid;
 }
 
-static int change_size(const struct namespace *ns, struct txn *t, const struct inode *i,
-	struct inode_attr *attr, uint64_t size, struct ns_fill *fill)
+static int change_size(struct namespace *ns, const struct ns_request *rq, struct txn *t,
+	const struct inode *i, struct inode_attr *attr, uint64_t size, struct ns_fill *fill)
 {
 	uint64_t old = attr->size;
+	int r;
 
 	if (inode_is_dir(i))
 		return -EISDIR;
@@ -130,7 +131,10 @@ static int change_size(const struct namespace *ns, struct txn *t, const struct i
 	if (size > old && (attr->flags & GM_INODE_EXPORTED))
 		return -EBUSY;
 	attr->size = size;
-	return ns_plan_growth(ns, i, attr, ns_blocks_for(old), ns_blocks_for(size), fill);
+	r = ns_plan_growth(ns, i, attr, ns_blocks_for(old), ns_blocks_for(size), fill);
+	if (r == -ENOSPC && ns_reclaim_contents(ns, rq))
+		r = ns_plan_growth(ns, i, attr, ns_blocks_for(old), ns_blocks_for(size), fill);
+	return r;
 }
 
 int ns_setattr(struct namespace *ns, const struct ns_request *rq, uint64_t ino,
@@ -152,7 +156,7 @@ int ns_setattr(struct namespace *ns, const struct ns_request *rq, uint64_t ino,
 	if (r < 0)
 		return r;
 	if (change->set & NS_SET_SIZE) {
-		r = change_size(ns, &t, i, &attr, change->size, &fill);
+		r = change_size(ns, rq, &t, i, &attr, change->size, &fill);
 		if (r < 0)
 			return r;
 	}

@@ -48,8 +48,8 @@ static struct span span_to_fill(
 	return s;
 }
 
-static int allocate(const struct namespace *ns, struct txn *t, const struct inode *i,
-	struct inode_attr *attr, const struct ns_range *range, bool keep)
+static int allocate(struct namespace *ns, const struct ns_request *rq, struct txn *t,
+	const struct inode *i, struct inode_attr *attr, const struct ns_range *range, bool keep)
 {
 	_cleanup_(ns_fill_deinit) struct ns_fill fill = NS_FILL_NULL;
 	uint64_t end = range->offset + range->length;
@@ -63,6 +63,8 @@ static int allocate(const struct namespace *ns, struct txn *t, const struct inod
 		return -EINVAL;
 	s = span_to_fill(ns, i, range, grows);
 	r = ns_plan_fill(ns, i, s.first, s.end, &fill);
+	if (r == -ENOSPC && ns_reclaim_contents(ns, rq))
+		r = ns_plan_fill(ns, i, s.first, s.end, &fill);
 	if (r < 0)
 		return r;
 	if ((grows || fill.count > 0) && (attr->flags & GM_INODE_EXPORTED))
@@ -198,7 +200,7 @@ int ns_change_space(struct namespace *ns, const struct ns_request *rq, uint64_t 
 	if (what == NS_PUNCH)
 		r = punch(ns, &t, i, &attr, range);
 	else
-		r = allocate(ns, &t, i, &attr, range, what == NS_ALLOCATE_KEEP);
+		r = allocate(ns, rq, &t, i, &attr, range, what == NS_ALLOCATE_KEEP);
 	return r < 0 ? r : store_commit(ns->store, &t);
 }
 

@@ -300,7 +300,8 @@ static uint64_t replaced_bytes(const struct meta *m, const struct gm_item *item)
 struct growth { /* by how much the items of a change can make the image grow at the most */
 	uint64_t bytes;
 	uint64_t inodes;
-	uint64_t xattr_bytes; /* counted in bytes as well */
+	uint64_t xattr_bytes; /* these two are counted in bytes as well */
+	uint64_t piece_bytes;
 };
 
 static void measure_growth(const struct store *s, const struct txn *t, struct growth *g)
@@ -316,8 +317,11 @@ static void measure_growth(const struct store *s, const struct txn *t, struct gr
 		if (type == GM_ITEM_INODE &&
 			!meta_inode(&s->meta, get_le64(((const struct gm_inode *)(item + 1))->ino)))
 			g->inodes++;
+		else if (type == GM_ITEM_PIECE ||
+			 (type == GM_ITEM_PIECE_REMOVED && splits(&s->meta, item)))
+			g->piece_bytes += length - sizeof(*item);
 		else if (type == GM_ITEM_DIRENT || type == GM_ITEM_TARGET ||
-			 type == GM_ITEM_EXTENT || type == GM_ITEM_PIECE || splits(&s->meta, item))
+			 type == GM_ITEM_EXTENT || splits(&s->meta, item))
 			g->bytes += length - sizeof(*item);
 		else if (type == GM_ITEM_XATTR) {
 			uint64_t more = length - sizeof(*item),
@@ -327,7 +331,7 @@ static void measure_growth(const struct store *s, const struct txn *t, struct gr
 		}
 		at += length;
 	}
-	g->bytes += g->xattr_bytes + g->inodes * sizeof(struct gm_inode);
+	g->bytes += g->xattr_bytes + g->piece_bytes + g->inodes * sizeof(struct gm_inode);
 }
 
 static void log_full(struct store *s, const char *full)
@@ -341,30 +345,43 @@ static void log_full(struct store *s, const char *full)
 		s->super.plan.max_files);
 }
 
-/* Attributes may have a part of the metadata area, so that they can't keep files from being made.
- */
-static int check_room(struct store *s, const struct txn *t, uint64_t *inodes)
+/* Attributes and pieces may have a part of the metadata area each, so that they can't keep files
+ * from being made. */
+static const char *find_full(const struct store *s, const struct growth *g)
 {
 	uint64_t slot = s->super.plan.slot_size;
-	const char *full = NULL;
-	struct growth g;
+	uint64_t pieces = s->meta.piece_count * sizeof(struct gm_piece);
 
-	measure_growth(s, t, &g);
-	*inodes = g.inodes;
-	if (g.inodes > 0 && s->meta.inode_count + g.inodes > s->super.plan.max_files)
-		full = "the number of files has reached the limit that was set at format "
+	if (g->inodes > 0 && s->meta.inode_count + g->inodes > s->super.plan.max_files)
+		return "the number of files has reached the limit that was set at format "
 		       "(--max-files)";
-	else if (g.xattr_bytes > 0 &&
-		 s->meta.xattr_bytes + g.xattr_bytes > slot / STORE_XATTR_SHARE)
-		full = "extended attributes have taken their quarter of the metadata area; a "
+	if (g->xattr_bytes > 0 && s->meta.xattr_bytes + g->xattr_bytes > slot / STORE_XATTR_SHARE)
+		return "extended attributes have taken their quarter of the metadata area; a "
 		       "format with more --max-files makes room";
-	else if (g.bytes > 0 && meta_image_bytes(&s->meta) + g.bytes > slot)
-		full = "the metadata area is full; fewer or shorter names, or a format with more "
+	if (g->piece_bytes > 0 && pieces + g->piece_bytes > slot / STORE_PIECE_SHARE)
+		return "the pieces of files with content have taken their quarter of the metadata "
+		       "area; fewer holes, or a format with more --max-files, make room";
+	if (g->bytes > 0 && meta_image_bytes(&s->meta) + g->bytes > slot)
+		return "the metadata area is full; fewer or shorter names, or a format with more "
 		       "--max-files, make room";
+	return NULL;
+}
+
+static int check_room(struct store *s, const struct growth *g)
+{
+	const char *full = find_full(s, g);
+
 	if (!full)
 		return 0;
 	log_full(s, full);
 	return -ENOSPC;
+}
+
+int store_check_pieces(struct store *s, uint64_t count)
+{
+	uint64_t bytes = count * sizeof(struct gm_piece);
+
+	return check_room(s, &(struct growth){.bytes = bytes, .piece_bytes = bytes});
 }
 
 /*
@@ -400,19 +417,20 @@ static int commit_reserved(
 static int commit(struct store *s, struct txn *t)
 {
 	struct meta_reserve reserve;
-	uint64_t new_inodes = 0;
+	struct growth growth;
 	int r;
 
 	if (t->failed)
 		return -ENOMEM;
 	assert(t->size > 0);
 	r = quotas_check(&s->meta, t);
+	measure_growth(s, t, &growth);
 	if (r == 0)
-		r = check_room(s, t, &new_inodes);
+		r = check_room(s, &growth);
 	if (r < 0)
 		return r;
 	meta_reserve_init(&reserve);
-	r = commit_reserved(s, t, &reserve, new_inodes);
+	r = commit_reserved(s, t, &reserve, growth.inodes);
 	meta_reserve_deinit(&reserve);
 	quotas_refresh(&s->meta);
 	/* The change is safe already; should memory be short for the checkpoint now, the next

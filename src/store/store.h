@@ -47,6 +47,9 @@ struct store_plan { /* what a format would make: sizes in bytes, places from the
 /* All extended attributes together may take one in so many bytes of a checkpoint slot. */
 #define STORE_XATTR_SHARE 4U
 
+/* And so may all pieces of files with content. */
+#define STORE_PIECE_SHARE 4U
+
 /*
  * -EINVAL with a sentence: a region too small for its metadata and one data block (says how much is
  * needed), max_files out of range, too many regions, no whole GiB where blocks are given out by
@@ -172,6 +175,9 @@ const struct store_super *store_get_super(const struct store *s);
  * contradicts meta aborts the process: nothing of it has reached the media.
  */
 int store_commit(struct store *s, struct txn *t);
+
+/* Would so many more pieces have room? 0; -ENOSPC as store_commit() says (logged). */
+int store_check_pieces(struct store *s, uint64_t count);
 
 /* Writes a checkpoint now. -ENOMEM; -ENOSPC can't happen after successful commits. */
 int store_checkpoint(struct store *s);

@@ -191,7 +191,8 @@ void txn_remove_piece(struct txn *t, uint64_t ino, const struct file_extent *e)
 
 void txn_remove_extents(struct txn *t, const struct inode *i)
 {
-	for (uint32_t n = 0; inode_is_file(i) && n < i->extent_count; n++)
+	/* The last one first: each closes the gap that it leaves, and so has none to move. */
+	for (uint32_t n = inode_is_file(i) ? i->extent_count : 0; n-- > 0;)
 		if (inode_has_content(i))
 			txn_remove_piece(t, i->attr.ino, &i->extents[n]);
 		else
