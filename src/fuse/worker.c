@@ -498,6 +498,7 @@ static void settle(struct worker *w, uint64_t now)
 	while (w->contents_came) { /* each time fewer wait */
 		w->contents_came = false;
 		content_memory_arrived(w->contents);
+		content_regions_end_answer(&w->content_regions);
 		grants_advance(w->grants);
 	}
 	watch_helper(w);
