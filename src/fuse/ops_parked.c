@@ -13,8 +13,9 @@
 /* The helper answers as soon as it has looked; this is for one that does not. */
 #define PARK_MS 5000U
 
-/* What it zeroes are two blocks at the most, or 64 MiB of the content store; the time is for one
- * that is being started anew. */
+/* What it zeroes are two blocks at the most, or one order of the content store: after each of these
+ * what waits is tried again, and if it must wait on, it has this time anew. The time is for a
+ * helper that is being started anew. */
 #define ZERO_MS 30000U
 
 /* The file itself. An export is an open door: it must be ended first. */
@@ -67,12 +68,10 @@ bool ops_park(struct ops *o, struct parked *p)
 	return true;
 }
 
-/* From now on, unless it waits for memory already: that gets no more time by having come in part.
- */
+/* From now on, also if it waits for memory already: a part of that has come, maybe another's. */
 static void await_pending(struct parked *p)
 {
-	if (!p->waits_for_memory)
-		p->deadline = clock_milliseconds() + ZERO_MS;
+	p->deadline = clock_milliseconds() + ZERO_MS;
 	p->waits_for_memory = p->zeroing == 0;
 	p->error = -EIO;
 }
