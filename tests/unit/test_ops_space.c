@@ -150,11 +150,14 @@ Test(ops, waits_with_an_allocation_for_the_blocks_of_the_dead)
 
 /* Nobody looks at the bytes: one block stands for all. */
 static uint8_t any_block[GM_BLOCK_SIZE];
+static bool pending; /* it is not there yet */
 
 static int map_any(
 	void *data, const struct file_extent *gap, uint64_t file_block, struct content_window *ret)
 {
 	(void)data, (void)gap;
+	if (pending)
+		return -EINPROGRESS;
 	*ret = (struct content_window){.file_block = file_block, .count = 1, .address = any_block};
 	return 0;
 }
@@ -277,4 +280,23 @@ Test(ops_steps, is_answered_at_the_end_of_the_mount, .fini = end_content)
 	ops_deinit(&ops);
 	expect_reply(-EIO);
 	cr_expect_not(ops_goes_on(&ops));
+}
+
+Test(ops_steps, has_its_time_anew_when_a_part_has_come, .fini = end_content)
+{
+	uint64_t f = make_content(), first;
+	const struct timespec tick = {.tv_nsec = 5000000};
+
+	pending = true;
+	send_fallocate(f, 0, 0, MIB);
+	cr_expect(reply.count == 0 && !ops_goes_on(&ops));
+	first = deadline();
+	(void)nanosleep(&tick, NULL);
+	ops_take_memory(&ops);
+	cr_expect_eq(reply.count, 0);
+	cr_expect_gt(deadline(), first);
+	pending = false;
+	ops_take_memory(&ops);
+	expect_reply(0);
+	cr_expect_eq(allocated(f), MIB);
 }
