@@ -227,25 +227,39 @@ static int plan_near(struct plan *p, uint64_t near, uint64_t *need)
 	return 0;
 }
 
-/* The first block with a run of at least `want`; if there is none, the first with the longest. */
-static uint64_t find_block(const struct units *u, unsigned want)
-{
-	uint64_t best = 0;
+/* Where the search for blocks goes on: while a plan is made runs only become shorter, so that what
+ * was too short stays so. */
+struct search {
+	uint64_t block; /* no block before it has a run of `level` */
+	unsigned level;
+};
 
-	for (uint64_t n = 0; n < u->room; n++) {
-		if (u->longest[n] >= want)
-			return n;
-		if (u->longest[n] > u->longest[best])
-			best = n;
-	}
-	return best;
+/* The first block with a run of at least `want`; if there is none, the first with the longest. */
+static uint64_t find_block(const struct units *u, struct search *s, unsigned want)
+{
+	unsigned longest = 0;
+
+	if (want < s->level)
+		*s = (struct search){.level = want};
+	for (; s->block < u->room; s->block++)
+		if (u->longest[s->block] >= s->level)
+			return s->block;
+	for (uint64_t n = 0; n < u->room; n++)
+		if (u->longest[n] > longest)
+			longest = u->longest[n];
+	*s = (struct search){.level = longest};
+	while (u->longest[s->block] < longest)
+		s->block++;
+	return s->block;
 }
 
 static int plan_anywhere(struct plan *p, uint64_t need)
 {
+	struct search search = {.level = PER_BLOCK};
+
 	while (need > 0) {
 		unsigned want = need < PER_BLOCK ? (unsigned)need : PER_BLOCK;
-		uint64_t block = find_block(p->units, want);
+		uint64_t block = find_block(p->units, &search, want);
 		struct bits unused = invert(&p->units->blocks[block].used);
 		unsigned count = p->units->longest[block] < want ? p->units->longest[block] : want;
 		int r = add_run(p, block * PER_BLOCK + bits_best_run(&unused, count), count);

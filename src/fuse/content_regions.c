@@ -18,6 +18,15 @@ static uint32_t clean_from(
 	return clean ? run : 0;
 }
 
+/* It will never be clean: nobody writes to poison. */
+static bool is_poisoned(
+	const struct content_regions *c, const struct file_extent *gap, uint64_t file_block)
+{
+	const struct alloc_extent e = {gap->block + (file_block - gap->file_block), gap->region, 1};
+
+	return alloc_any_poisoned(c->meta->alloc, &e);
+}
+
 /* As much as is clean around the block, or at least from it on. */
 static struct content_window window_in(
 	const struct content_regions *c, const struct file_extent *gap, uint64_t file_block)
@@ -41,8 +50,7 @@ static int map_window(
 	int r = 0;
 
 	if (w.count == 0) {
-		r = c->failed;
-		c->failed = 0;
+		r = is_poisoned(c, gap, file_block) ? -EIO : c->failed;
 		if (r == 0)
 			r = grants_clean(c->grants, c->meta->contents);
 		return r < 0 ? r : -EINPROGRESS;
@@ -71,5 +79,11 @@ struct content_source content_regions_source(struct content_regions *c)
 
 void content_regions_take_cleaned(struct content_regions *c, int error)
 {
-	c->failed = error;
+	if (error < 0)
+		c->failed = error;
+}
+
+void content_regions_end_answer(struct content_regions *c)
+{
+	c->failed = 0;
 }

@@ -64,8 +64,8 @@ void grants_drop_waiting(struct grants *g, struct waiting *w)
 
 	while ((rq = STAILQ_FIRST(&w->requests))) {
 		STAILQ_REMOVE_HEAD(&w->requests, link);
+		g->request_count -= !rq->clean;
 		free(rq);
-		g->request_count--;
 	}
 	TAILQ_REMOVE(&g->waiting, w, link);
 	free(w);
@@ -282,7 +282,7 @@ static int wait_for_scrub(struct grants *g, uint64_t ino, const struct request *
 	_cleanup_free_ struct request *copy = malloc(sizeof(*copy));
 	struct waiting *w;
 
-	if (g->request_count == GRANTS_WAITING_MAX)
+	if (!rq->clean && g->request_count == GRANTS_WAITING_MAX)
 		return -EUSERS;
 	if (!copy)
 		return -ENOMEM;
@@ -292,7 +292,7 @@ static int wait_for_scrub(struct grants *g, uint64_t ino, const struct request *
 	*copy = *rq;
 	STAILQ_INSERT_TAIL(&w->requests, copy, link);
 	copy = NULL;
-	g->request_count++;
+	g->request_count += !rq->clean;
 	return 0;
 }
 
@@ -308,15 +308,21 @@ int grants_export(struct grants *g, uint64_t ino, const struct asker *asker)
 	return wait_for_scrub(g, ino, &rq); /* at once, in grants_advance(), if it is clean */
 }
 
-int grants_clean(struct grants *g, uint64_t ino)
+static bool is_waited(const struct grants *g, uint64_t ino)
 {
-	const struct request rq = {.clean = true};
-	struct waiting *w;
+	const struct waiting *w;
 
 	TAILQ_FOREACH (w, &g->waiting, link)
 		if (w->ino == ino)
-			return 0;
-	return wait_for_scrub(g, ino, &rq);
+			return true;
+	return false;
+}
+
+int grants_clean(struct grants *g, uint64_t ino)
+{
+	const struct request rq = {.clean = true};
+
+	return is_waited(g, ino) ? 0 : wait_for_scrub(g, ino, &rq);
 }
 
 /* ---- what comes ---- */
@@ -349,6 +355,17 @@ int grants_redeem(struct grants *g, const struct link_redeem *m)
 	return 0;
 }
 
+/* A part of the content store is clean: who wanted just that need not wait for the rest. */
+static void note_cleaned(struct grants *g, const struct scrub_order *order)
+{
+	const struct inode *contents = meta_inode(g->meta, g->meta->contents);
+
+	if (order->ino || !contents || g->contents.ino || !is_waited(g, g->meta->contents) ||
+		!scrub_order_touches(order, contents))
+		return;
+	g->config.cleaned(g->config.data, g->meta->contents, 0);
+}
+
 int grants_take_done(struct grants *g, const struct link_done *m)
 {
 	struct scrub_order order;
@@ -363,8 +380,10 @@ int grants_take_done(struct grants *g, const struct link_done *m)
 	if (get_le32(m->reserved) || r == -EPROTO)
 		return -EPROTO;
 	grants_note_zeroed(g, order.id, r);
-	if (r == 0)
+	if (r == 0) {
+		note_cleaned(g, &order);
 		return 0;
+	}
 	for (w = TAILQ_FIRST(&g->waiting); w; w = next) {
 		const struct inode *inode = find_waited(g, w->ino);
 

@@ -23,7 +23,7 @@ struct namespace;
 struct ns_range;
 struct tickets;
 
-#define GRANTS_WAITING_MAX 4096U /* requests that wait for scrubbing, in all */
+#define GRANTS_WAITING_MAX 4096U /* clients' requests that wait for scrubbing */
 
 /* A run of the content store, in a device, in blocks. */
 struct grants_part {
@@ -57,7 +57,8 @@ struct grants_config {
 	/* The answer to grants_zero(): 0, or a negative errno. Called from grants_advance() and
 	 * grants_serve() only. */
 	void (*zeroed)(void *data, uint64_t id, int error);
-	/* The answer to grants_clean(): 0, or -EIO, or -EBUSY: the pool was frozen. */
+	/* The answer to grants_clean(): 0, or -EIO, or -EBUSY: the pool was frozen. 0 also each
+	 * time that a part of what is waited for is clean. */
 	void (*cleaned)(void *data, uint64_t ino, int error);
 	/*
 	 * What grants_fetch_contents() brings: a call for each run, with a descriptor that is the

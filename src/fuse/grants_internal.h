@@ -82,7 +82,7 @@ struct grants {
 
 	struct transition transitions[GRANTS_EXPORTS_MAX];
 	TAILQ_HEAD(, waiting) waiting;  /* in order of arrival */
-	unsigned request_count;         /* in all of them */
+	unsigned request_count;         /* in all of them, without grants_clean()'s */
 	TAILQ_HEAD(, zeroing) zeroings; /* in order of arrival */
 	uint64_t last_zeroing;          /* its id */
 	bool zeroed_last;               /* the last order was for one of them */

@@ -264,6 +264,13 @@ enum ns_space {
 int ns_change_space(struct namespace *ns, const struct ns_request *rq, uint64_t ino,
 	enum ns_space what, const struct ns_range *range);
 
+/* How many bytes of the range are to be done at once, so that others are not kept waiting: all, but
+ * for content that is allocated NS_STEP at the most. */
+#define NS_STEP (64ULL << 20)
+
+uint64_t ns_space_step(
+	const struct namespace *ns, uint64_t ino, enum ns_space what, const struct ns_range *range);
+
 /*
  * The parts of blocks at the ends of a range to be punched that may hold data: the caller sees to
  * it that they are zeroed, and that nobody gets a grant meanwhile. How many, or the errors of

@@ -180,6 +180,17 @@ int ns_punch_edges(const struct namespace *ns, uint64_t ino, const struct ns_ran
 	return count;
 }
 
+uint64_t ns_space_step(
+	const struct namespace *ns, uint64_t ino, enum ns_space what, const struct ns_range *range)
+{
+	uint64_t step = NS_STEP - range->offset % NS_STEP;
+	const struct inode *i = meta_inode(ns_meta(ns), ino);
+
+	if (!i || !inode_has_content(i) || what == NS_PUNCH || is_too_far(range))
+		return range->length;
+	return range->length < step ? range->length : step;
+}
+
 int ns_change_space(struct namespace *ns, const struct ns_request *rq, uint64_t ino,
 	enum ns_space what, const struct ns_range *range)
 {

@@ -436,6 +436,7 @@ void ops_process(struct ops *o, struct fuse_session *se, const struct fuse_buf *
 		memcpy(&header, buf->mem, sizeof(header));
 		o->unique = header.unique;
 	}
+	o->session = se;
 	fuse_session_process_buf(se, buf);
 	o->unique = 0;
 	if (o->ns->left)

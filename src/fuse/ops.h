@@ -26,6 +26,7 @@ struct tickets;
 
 struct ops { /* the session's userdata; everything that it points to is the worker's */
 	struct namespace *ns;
+	struct fuse_session *session; /* ops_process() sets it */
 	struct tickets *tickets;
 	struct grants *grants;
 	const char *grant_socket;   /* for GM_XATTR_SOCKET */
@@ -60,6 +61,10 @@ void ops_process(struct ops *o, struct fuse_session *se, const struct fuse_buf *
  * waited for it run again or fail. An answer that nobody waits for is fine.
  */
 void ops_recheck(struct ops *o, uint64_t ino, bool busy);
+
+/* Does a step of a request that is too much for one turn of the loop; whether one is due. */
+void ops_go_on(struct ops *o);
+bool ops_goes_on(const struct ops *o);
 
 /* Memory of the content store has come, or can't: for content_memory_on_arrival(). */
 void ops_take_memory(struct ops *o);

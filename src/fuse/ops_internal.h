@@ -43,8 +43,8 @@ static inline void reply_error(fuse_req_t req, int r)
 bool ops_park(struct ops *o, struct parked *p);
 
 /*
- * Puts a request that is -EINPROGRESS aside: until p->zeroing is done, or else until the memory of
- * the content store is there. False: out of memory.
+ * Puts a request that is -EINPROGRESS aside: until p->zeroing is done, or until its next step if it
+ * goes on, or else until the memory of the content store is there. False: out of memory.
  */
 bool ops_park_pending(struct ops *o, struct parked *p);
 
@@ -64,7 +64,8 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
 /* Says in the log why a file can't have this size, if that is why. */
 void ops_explain_size(struct ops *o, uint64_t ino, uint64_t size);
 
-/* A fallocate: 0 it is done; -EINPROGRESS when p->zeroing is; another negative errno: it failed. */
+/* A fallocate: 0 it is done; -EINPROGRESS when p->zeroing is, or p goes on; another negative errno:
+ * it failed. */
 int ops_try_fallocate(struct ops *o, struct parked *p);
 
 void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,

@@ -13,8 +13,9 @@
 /* The helper answers as soon as it has looked; this is for one that does not. */
 #define PARK_MS 5000U
 
-/* What it zeroes are two blocks at the most, or 64 MiB of the content store; the time is for one
- * that is being started anew. */
+/* What it zeroes are two blocks at the most, or one order of the content store: after each of these
+ * what waits is tried again, and if it must wait on, it has this time anew. The time is for a
+ * helper that is being started anew. */
 #define ZERO_MS 30000U
 
 /* The file itself. An export is an open door: it must be ended first. */
@@ -53,6 +54,13 @@ static unsigned check_flags_of(const struct parked *p)
 	return LINK_CHECK_TAKE | (p->error == -EBUSY ? 0 : LINK_CHECK_KEEP);
 }
 
+/* The answers come from the event loop, never from inside grants_check(): p stays. */
+static void ask_awaited(struct ops *o, const struct parked *p)
+{
+	for (size_t n = 0; n < p->awaited_count; n++)
+		grants_check(o->grants, p->awaited[n], check_flags_of(p));
+}
+
 bool ops_park(struct ops *o, struct parked *p)
 {
 	struct parked *entry = find_awaited(o, p) ? parked_add(&o->parked, p) : NULL;
@@ -61,19 +69,15 @@ bool ops_park(struct ops *o, struct parked *p)
 		free_pointerp(&p->awaited);
 		return false;
 	}
-	/* The answers come from the event loop, never from inside grants_check(): entry stays. */
-	for (size_t n = 0; n < entry->awaited_count; n++)
-		grants_check(o->grants, entry->awaited[n], check_flags_of(entry));
+	ask_awaited(o, entry);
 	return true;
 }
 
-/* From now on, unless it waits for memory already: that gets no more time by having come in part.
- */
+/* From now on, also if it waits for memory already: a part of that has come, maybe another's. */
 static void await_pending(struct parked *p)
 {
-	if (!p->waits_for_memory)
-		p->deadline = clock_milliseconds() + ZERO_MS;
-	p->waits_for_memory = p->zeroing == 0;
+	p->deadline = p->goes_on ? UINT64_MAX : clock_milliseconds() + ZERO_MS;
+	p->waits_for_memory = p->zeroing == 0 && !p->goes_on;
 	p->error = -EIO;
 }
 
@@ -107,6 +111,9 @@ void ops_settle(struct ops *o, struct parked *p, const struct stat *st)
 
 static void finish_parked(struct ops *o, struct parked *p, int r, const struct stat *st)
 {
+	/* The kernel takes an error to mean that the file has what it had. */
+	if (r < 0 && p->done > 0)
+		(void)fuse_lowlevel_notify_inval_inode(o->session, p->ino, -1, 0);
 	reply_to(p, r, st);
 	if (p->zeroing)
 		grants_cancel_zero(o->grants, p->zeroing);
@@ -126,6 +133,23 @@ static int try_again(struct ops *o, struct parked *p, struct stat *st)
 	}
 }
 
+/* An allocation has found no more space part of the way; it may wait for that as at its start, once
+ * each time that it got on. */
+static bool park_anew(struct ops *o, struct parked *p, int r)
+{
+	if ((r != -ENOSPC && r != -EDQUOT) || p->done == p->asked_at)
+		return false;
+	free_pointerp(&p->awaited);
+	p->awaited_count = 0;
+	p->error = r;
+	p->asked_at = p->done;
+	p->waits_for_memory = false;
+	if (!find_awaited(o, p))
+		return false;
+	ask_awaited(o, p);
+	return true;
+}
+
 static void retry_parked(struct ops *o, struct parked *p)
 {
 	struct stat st;
@@ -138,7 +162,27 @@ static void retry_parked(struct ops *o, struct parked *p)
 		await_pending(p);
 		return;
 	}
+	if (park_anew(o, p, r))
+		return;
 	finish_parked(o, p, r, &st);
+}
+
+void ops_go_on(struct ops *o)
+{
+	struct parked *p = parked_going_on(&o->parked);
+
+	if (!p)
+		return;
+	parked_put_last(&o->parked, p);
+	if (fuse_req_interrupted(p->req))
+		finish_parked(o, p, -EINTR, NULL);
+	else
+		retry_parked(o, p);
+}
+
+bool ops_goes_on(const struct ops *o)
+{
+	return parked_going_on(&o->parked) != NULL;
 }
 
 void ops_take_memory(struct ops *o)

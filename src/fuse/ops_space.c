@@ -28,6 +28,34 @@ static int space_of(int mode, enum ns_space *ret)
 	}
 }
 
+/*
+ * What is allocated for content is zeroed here, in the thread that serves everybody: so much a
+ * turn. The number of the request stands in the last step's record only, since that is what tells a
+ * later worker that it was carried out; and the size grows with that one.
+ */
+static int change_step(struct ops *o, struct parked *p)
+{
+	struct ns_range step = p->range;
+	struct ns_request rq = p->rq;
+	enum ns_space space = p->space;
+	int r;
+
+	p->goes_on = false;
+	step.length = ns_space_step(o->ns, p->ino, space, &p->range);
+	if (step.length < p->range.length) {
+		rq.unique = 0;
+		space = NS_ALLOCATE_KEEP;
+	}
+	r = ns_change_space(o->ns, &rq, p->ino, space, &step);
+	if (r < 0 || step.length == p->range.length)
+		return r;
+	p->goes_on = true;
+	p->done += step.length;
+	p->range.offset += step.length;
+	p->range.length -= step.length;
+	return -EINPROGRESS;
+}
+
 int ops_try_fallocate(struct ops *o, struct parked *p)
 {
 	struct ns_range ends[GRANTS_RANGES_MAX];
@@ -42,7 +70,7 @@ int ops_try_fallocate(struct ops *o, struct parked *p)
 
 		return r < 0 ? r : -EINPROGRESS;
 	}
-	return ns_change_space(o->ns, &p->rq, p->ino, p->space, &p->range);
+	return change_step(o, p);
 }
 
 void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,

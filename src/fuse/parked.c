@@ -17,7 +17,7 @@ struct parked *parked_add(struct parked_list *l, struct parked *p)
 	_cleanup_free_ void *data = p->data ? malloc(p->range.length) : NULL;
 	struct parked *copy = malloc(sizeof(*copy));
 
-	assert(p->awaited_count > 0 || p->zeroing || p->waits_for_memory);
+	assert(p->awaited_count > 0 || p->zeroing || p->waits_for_memory || p->goes_on);
 	if (!copy || (p->data && !data)) {
 		free(copy);
 		return NULL;
@@ -67,6 +67,22 @@ struct parked *parked_next_for_memory(const struct parked_list *l, const struct 
 	while (p && !p->waits_for_memory)
 		p = TAILQ_NEXT(p, link);
 	return p;
+}
+
+struct parked *parked_going_on(const struct parked_list *l)
+{
+	struct parked *p;
+
+	TAILQ_FOREACH (p, &l->entries, link)
+		if (p->goes_on)
+			return p;
+	return NULL;
+}
+
+void parked_put_last(struct parked_list *l, struct parked *p)
+{
+	TAILQ_REMOVE(&l->entries, p, link);
+	TAILQ_INSERT_TAIL(&l->entries, p, link);
 }
 
 struct parked *parked_due(const struct parked_list *l, uint64_t now)

@@ -2,7 +2,8 @@
 /*
  * Setattr and fallocate requests that wait for the helper's word: a shrink or a punch of a file
  * that seems held, a growth for which only the blocks of unlinked held files would suffice, or a
- * punch whose ends are being zeroed; and what waits for memory of the content store. Right after a
+ * punch whose ends are being zeroed; what waits for memory of the content store; and an allocation
+ * of content that is done step by step. Right after a
  * VMM's end nobody holds its files any more, but that is known only once the helper has looked;
  * without the wait `rm vm0; truncate -s 8G vm1` would fail for no good reason.
  *
@@ -43,6 +44,9 @@ struct parked {
 	size_t awaited_count;
 	uint64_t zeroing;      /* the id of the grants_zero() that it waits for; 0: none */
 	bool waits_for_memory; /* of the content store */
+	bool goes_on;          /* a fallocate whose next step is due */
+	uint64_t done;         /* bytes of it that are allocated; range is what is left */
+	uint64_t asked_at;     /* what was done when it was asked for the blocks of the dead */
 };
 
 struct parked_list {
@@ -70,6 +74,12 @@ struct parked *parked_zeroing(const struct parked_list *l, uint64_t id);
 /* The first entry that waits for memory, behind `after` (NULL: the first of all); NULL: there is
  * none. */
 struct parked *parked_next_for_memory(const struct parked_list *l, const struct parked *after);
+
+/* The first entry that goes on; NULL: none does. */
+struct parked *parked_going_on(const struct parked_list *l);
+
+/* All others come before it. */
+void parked_put_last(struct parked_list *l, struct parked *p);
 
 /* The first entry that is due at now; NULL if there is none. */
 struct parked *parked_due(const struct parked_list *l, uint64_t now);

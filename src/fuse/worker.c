@@ -493,11 +493,13 @@ static void settle(struct worker *w, uint64_t now)
 	if (!w->session)
 		return;
 	ops_expire(&w->ops, now);
+	ops_go_on(&w->ops);
 	control_expire(w->control, now);
 	grants_advance(w->grants);
 	while (w->contents_came) { /* each time fewer wait */
 		w->contents_came = false;
 		content_memory_arrived(w->contents);
+		content_regions_end_answer(&w->content_regions);
 		grants_advance(w->grants);
 	}
 	watch_helper(w);
@@ -513,6 +515,8 @@ static int next_timeout(const struct worker *w, uint64_t now)
 
 	if (!w->session)
 		return -1;
+	if (ops_goes_on(&w->ops))
+		return 0;
 	if (ops_next_deadline(&w->ops, &deadline) && deadline < due)
 		due = deadline;
 	if (control_next_deadline(w->control, &deadline) && deadline < due)

@@ -181,6 +181,23 @@ def test_append_sparse_and_holes(instance):
     os.close(fd)
 
 
+def test_a_large_fallocate_keeps_what_it_got(make_instance):
+    instance = make_instance(size='256M').start()
+    path = marked(instance.mount) + '/f'
+    fd = os.open(path, os.O_RDWR | os.O_CREAT)
+    free = os.statvfs(path).f_bavail * os.statvfs(path).f_frsize
+    step = 64 << 20
+    assert free > 2 * step
+    assert os.fstat(fd).st_blocks == 0
+    assert errno_of(fallocate, fd, 0, 0, free + step) == errno.ENOSPC
+    assert os.fstat(fd).st_size == 0
+    assert os.fstat(fd).st_blocks * 512 == free // step * step, 'and stat tells it at once'
+    fallocate(fd, 0, 0, free)
+    assert (os.fstat(fd).st_size, os.fstat(fd).st_blocks * 512) == (free, free)
+    assert os.pread(fd, UNIT, free - UNIT) == bytes(UNIT)
+    os.close(fd)
+
+
 def test_what_was_cut_off_never_shows_again(instance):
     fd = os.open(marked(instance.mount) + '/f', os.O_RDWR | os.O_CREAT)
     os.pwrite(fd, b'secret' * 1000, 0)

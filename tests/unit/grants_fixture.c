@@ -94,6 +94,13 @@ static void on_contents_given(void *data, int error)
 	came.error = error;
 }
 
+static void on_cleaned(void *data, uint64_t ino, int error)
+{
+	(void)data, (void)ino;
+	came.cleaned++;
+	came.error = error;
+}
+
 static void on_zeroed(void *data, uint64_t id, int error)
 {
 	(void)data;
@@ -312,6 +319,7 @@ void grants_setup(void)
 		.unexported = on_unexported,
 		.revoked = on_revoked,
 		.zeroed = on_zeroed,
+		.cleaned = on_cleaned,
 		.contents_part = on_contents_part,
 		.contents_given = on_contents_given};
 

@@ -74,6 +74,7 @@ extern struct came { /* calls of contents_part() and contents_given(); descripto
 	struct grants_part last;
 	unsigned given;
 	int error;
+	unsigned cleaned; /* calls of cleaned() */
 } came;
 
 /* For tests that make grants of their own. */

@@ -10,6 +10,7 @@ struct pool pool;
 struct ops ops;
 uint64_t last_unique;
 struct reply reply;
+unsigned notified;
 
 uint64_t checked[64];
 unsigned check_flags[64];
@@ -90,6 +91,10 @@ static ssize_t catch_reply(int fd, struct iovec *iov, int count, void *userdata)
 	(void)fd, (void)userdata;
 	cr_assert_geq(iov[0].iov_len, sizeof(header));
 	memcpy(&header, iov[0].iov_base, sizeof(header));
+	if (header.unique == 0) {
+		notified++;
+		return (ssize_t)header.len;
+	}
 	reply.count++;
 	reply.error = header.error;
 	reply.unique = header.unique;

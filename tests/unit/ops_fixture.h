@@ -41,6 +41,8 @@ extern struct reply {
 	_Alignas(8) uint8_t data[70000];
 } reply;
 
+extern unsigned notified; /* what the kernel was told unasked */
+
 /* Sends a request of fixed and variable part, answered or not. */
 void send_request(uint32_t opcode, uint64_t ino, const void *fixed, size_t fixed_size,
 	const void *rest, size_t rest_size);

@@ -208,6 +208,48 @@ Test(grants_contents, a_refusal_is_told)
 	cr_expect_eq(came.error, -EUCLEAN);
 }
 
+/* ---- on regions that the worker maps itself ---- */
+
+Test(grants_contents, each_part_that_is_clean_is_told)
+{
+	const struct meta *meta = store_meta(fixture.store);
+	bool early = false;
+
+	dirty_everything();
+	cr_assert_eq(fixture_grow(&fixture, store, 2), 0);
+	mark_dirty(store, 0, 1);
+	connect_helper();
+	cr_assert_eq(grants_clean(grants, store), 0);
+	grants_advance(grants);
+	while (!meta_is_clean(meta, meta_inode(meta, store))) {
+		cr_assert_eq(next(), LINK_SCRUB);
+		say_done(get_le64(got.header.id), 0);
+		cr_assert(pump());
+		early |= came.cleaned > 0 && !meta_is_clean(meta, meta_inode(meta, store));
+	}
+	cr_expect(early, "not only the whole");
+	cr_expect_eq(came.error, 0);
+}
+
+Test(grants_contents, waiting_clients_keep_no_write_from_waiting, .timeout = 300)
+{
+	uint64_t file;
+
+	dirty_everything();
+	cr_assert_eq(fixture_grow(&fixture, store, 2), 0);
+	file = make_dirty_file("g", 2);
+	connect_helper();
+	for (unsigned n = 0; n < GRANTS_WAITING_MAX; n++)
+		redeem(n + 1, file, GM_ACCESS_READ);
+	while (next() == LINK_SCRUB)
+		continue;
+	redeem(GRANTS_WAITING_MAX + 1, file, GM_ACCESS_READ);
+	cr_expect_eq(next(), LINK_REFUSE);
+	cr_expect_eq(grants_clean(grants, store), 0);
+	redeem(GRANTS_WAITING_MAX + 2, file, GM_ACCESS_READ);
+	cr_expect_eq(next(), LINK_REFUSE, "nor does that make room");
+}
+
 /* ---- what is not taken ---- */
 
 Test(grants_contents, a_descriptor_that_nobody_asked_for_ends_the_link)

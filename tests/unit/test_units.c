@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "alloc/units.h"
 #include "chance.h"
@@ -87,6 +88,30 @@ Test(units, all_that_is_free_can_be_had_in_pieces)
 	cr_expect_eq(sum, 2 * BITS);
 	cr_expect_eq(runs[0].count, BITS, "the longest first");
 	free(runs);
+}
+
+/* 512 GiB: the work must grow with the blocks, not with their square. Of this process only, since
+ * the machine may have other things to do. */
+Test(units, much_is_planned_as_fast_as_little, .timeout = 300)
+{
+	const uint64_t blocks = 256 << 10;
+	clock_t begin = clock();
+	struct units_run *runs;
+	size_t n;
+
+	cr_assert_eq(units_reserve(&u, blocks), 0);
+	units_add_blocks(&u, 0, blocks);
+	cr_assert_eq(units_plan(&u, UINT64_MAX, blocks * BITS, &runs, &n), 0);
+	cr_expect(n == 1 && runs[0].unit == 0 && runs[0].count == blocks * BITS);
+	free(runs);
+	for (uint64_t b = 0; b < blocks; b++)
+		units_take(&u, b * BITS + BITS - 1, 1);
+	cr_assert_eq(units_plan(&u, UINT64_MAX, u.free, &runs, &n), 0);
+	cr_expect_eq(n, blocks);
+	for (size_t k = 0; k < n; k++)
+		cr_assert(runs[k].unit == k * BITS && runs[k].count == BITS - 1);
+	free(runs);
+	cr_expect_lt((clock() - begin) / CLOCKS_PER_SEC, 10);
 }
 
 /* ---- against a model ---- */
