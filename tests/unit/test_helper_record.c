@@ -353,6 +353,7 @@ Test(helper_record, the_next_helper_believes_no_other_story)
 	static const struct record_extent beside[] = {{0, 23, 2, 0}};
 
 	for (size_t i = 0; i < ARRAY_SIZE(lies); i++) {
+		teardown();
 		setup();
 		cr_assert_eq(hold(7, 1, e, 1), 0);
 		cr_assert_eq(restart(), 0);
@@ -360,9 +361,7 @@ Test(helper_record, the_next_helper_believes_no_other_story)
 		cr_expect_eq(told(8, beside, 1), -EUCLEAN, "lie %zu", i);
 		cr_expect_eq(hold(8, 2, beside, 1), -EUCLEAN, "lie %zu", i);
 		cr_expect_eq(owner_of(0, 24), 0, "lie %zu", i);
-		record_deinit(&record);
 	}
-	record_init(&record);
 }
 
 Test(helper_record, the_next_helper_knows_whose_bytes_are_left)
@@ -489,6 +488,7 @@ Test(helper_record, a_grant_of_what_was_handed_over_may_be_half_noted)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(states); i++) {
+		teardown();
 		setup();
 		notes[0][20] = (struct ledger_entry){8, 5 | LEDGER_HELD};
 		notes[0][21] = (struct ledger_entry){8, 6 | LEDGER_HELD};
@@ -499,9 +499,7 @@ Test(helper_record, a_grant_of_what_was_handed_over_may_be_half_noted)
 		inherit(7, 8);
 		cr_expect_eq(told(8, e, 1), 0, "state %zu: %s", i, why.text);
 		cr_expect_eq(hold(8, 10, e, 1), 0, "state %zu", i);
-		record_deinit(&record);
 	}
-	record_init(&record);
 }
 
 Test(helper_record, what_was_handed_over_is_released_with_nothing_left)
