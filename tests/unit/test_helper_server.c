@@ -649,7 +649,7 @@ Test(helper_server, limits_the_messages_of_a_user_and_nobody_elses)
 }
 
 /* One client that attaches again and again fills no log; how often it did is told. */
-Test(helper_server, limits_the_lines_about_grants_to_one_process, .timeout = 240)
+Test(helper_server, limits_the_lines_about_grants_to_one_process)
 {
 	const unsigned grants = 60;
 	_cleanup_fd_ int sock = rig_client(&rig);
