@@ -69,7 +69,7 @@ static void tear_down(void)
 	device = close_fd(device);
 }
 
-TestSuite(content_soft, .init = set_up, .fini = tear_down, .timeout = 30);
+TestSuite(content_soft, .init = set_up, .fini = tear_down);
 
 static void give(uint64_t file_block, uint64_t device_block, uint64_t count)
 {

@@ -66,7 +66,7 @@ static void setup(void)
 	cr_assert_eq(fixture_scrub(&fixture, store), 0);
 }
 
-TestSuite(grants_contents, .init = setup, .fini = grants_teardown, .timeout = 60);
+TestSuite(grants_contents, .init = setup, .fini = grants_teardown);
 
 /* The question with its extents; returns its id. */
 static uint64_t expect_question(uint64_t blocks, uint64_t from)
@@ -231,7 +231,7 @@ Test(grants_contents, each_part_that_is_clean_is_told)
 	cr_expect_eq(came.error, 0);
 }
 
-Test(grants_contents, waiting_clients_keep_no_write_from_waiting, .timeout = 300)
+Test(grants_contents, waiting_clients_keep_no_write_from_waiting)
 {
 	uint64_t file;
 

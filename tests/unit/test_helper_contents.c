@@ -39,7 +39,7 @@ static void tear_down(void)
 	rig_deinit(&rig);
 }
 
-TestSuite(helper_contents, .init = set_up, .fini = tear_down, .timeout = 120);
+TestSuite(helper_contents, .init = set_up, .fini = tear_down);
 
 /* ---- as the worker ---- */
 

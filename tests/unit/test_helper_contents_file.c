@@ -21,7 +21,7 @@ static void tear_down(void)
 	rig_deinit(&rig);
 }
 
-TestSuite(helper_contents_file, .init = set_up, .fini = tear_down, .timeout = 60);
+TestSuite(helper_contents_file, .init = set_up, .fini = tear_down);
 
 Test(helper_contents_file, the_worker_is_given_nothing)
 {

@@ -42,8 +42,8 @@ static void tear_down_soft(void)
 	rig_deinit(&rig);
 }
 
-TestSuite(helper_notes, .init = set_up, .fini = tear_down, .timeout = 280);
-TestSuite(helper_notes_soft, .init = set_up_soft, .fini = tear_down_soft, .timeout = 280);
+TestSuite(helper_notes, .init = set_up, .fini = tear_down);
+TestSuite(helper_notes_soft, .init = set_up_soft, .fini = tear_down_soft);
 
 /* The worker has no clean end in mind for it. */
 static void kill_helper(void)

@@ -92,7 +92,7 @@ Test(units, all_that_is_free_can_be_had_in_pieces)
 
 /* 512 GiB: the work must grow with the blocks, not with their square. Of this process only, since
  * the machine may have other things to do. */
-Test(units, much_is_planned_as_fast_as_little, .timeout = 300)
+Test(units, much_is_planned_as_fast_as_little)
 {
 	const uint64_t blocks = 256 << 10;
 	clock_t begin = clock();
