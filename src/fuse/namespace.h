@@ -214,8 +214,8 @@ int ns_setxattr(
 
 /*
  * "user.guestmemfs.io" is no attribute but a mark (GM_INODE_IO), on files and directories: "1" sets
- * it. Besides the errors above: -EBUSY the file is held or open; -ENOTEMPTY it is to change from
- * memory to content, or back (ns_removexattr()), and has some, or a size.
+ * it. Besides the errors above: -EBUSY the file is held; -ENOTEMPTY it is to change from memory to
+ * content, or back (ns_removexattr()), and has some, or a size.
  */
 
 /* -ENODATA there is none; a list that is not there is removed all the same. */

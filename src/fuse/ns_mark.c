@@ -7,17 +7,14 @@
 #include "fuse/ns_internal.h"
 #include "util/cleanup.h"
 
-/* What a file has can't become the other. Nor does it while it is open: the kernel reads and writes
- * either past its page cache for as long as an open file lasts that it was told so of. */
+/* What a file has can't become the other. */
 static int check_change(const struct inode *i)
 {
 	if (inode_is_dir(i))
 		return 0;
 	if (inode_is_held(i))
 		return -EBUSY;
-	if (i->attr.size > 0 || i->extent_count > 0)
-		return -ENOTEMPTY;
-	return i->opens > 0 ? -EBUSY : 0;
+	return i->attr.size > 0 || i->extent_count > 0 ? -ENOTEMPTY : 0;
 }
 
 static int check_value(const struct inode *i, const struct ns_xattr *x)

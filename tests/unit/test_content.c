@@ -232,22 +232,6 @@ Test(content, pieces_go_from_the_last_to_the_first)
 	cr_expect(out[UNIT] == 'x' && is_zero(2 * UNIT, 7 * UNIT) && out[7 * UNIT] == 'x');
 }
 
-Test(content, the_mark_stays_while_the_file_is_open)
-{
-	const struct ns_xattr mark = {.name = "user.guestmemfs.io", .value = "1", .value_len = 1};
-	uint64_t f = pool_create(&c.pool, ROOT, "f");
-
-	cr_assert_eq(ns_open(&c.pool.ns, f), 0);
-	cr_expect_eq(ns_setxattr(&c.pool.ns, &c.pool.rq, f, &mark), -EBUSY);
-	cr_assert_eq(ns_release(&c.pool.ns, f), 0);
-	cr_assert_eq(ns_setxattr(&c.pool.ns, &c.pool.rq, f, &mark), 0);
-	cr_assert_eq(ns_open(&c.pool.ns, f), 0);
-	cr_expect_eq(ns_setxattr(&c.pool.ns, &c.pool.rq, f, &mark), 0, "it is so already");
-	cr_expect_eq(ns_removexattr(&c.pool.ns, &c.pool.rq, f, "user.guestmemfs.io"), -EBUSY);
-	cr_assert_eq(ns_release(&c.pool.ns, f), 0);
-	cr_expect_eq(ns_removexattr(&c.pool.ns, &c.pool.rq, f, "user.guestmemfs.io"), 0);
-}
-
 Test(content, statfs_of_a_quota_below_a_block_shows_one)
 {
 	uint64_t d = limited("1048576");
