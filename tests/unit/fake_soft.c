@@ -631,3 +631,18 @@ void __wrap_procscan_identify_device(struct scan_target *ret, dev_t rdev, const 
 		*ret = (struct scan_target){.is_device = true};
 	(void)munmap(p, 4096);
 }
+
+unsigned fake_soft_attach(
+	struct rig *r, uint64_t ino, const struct rig_extent *extents, size_t count)
+{
+	int fds[GM_GRANT_DEVICES_MAX + 1], client = rig_client(r);
+	struct gm_grant grant;
+
+	rig_send_attach(client, 7);
+	(void)rig_grant(r, ino, GM_ACCESS_READ | GM_ACCESS_WRITE, extents, count);
+	cr_assert_eq(rig_expect_grant(client, 7, &grant, fds, ARRAY_SIZE(fds)), 1);
+	unsigned id = fake_soft_id(fds[0]);
+	close(fds[0]);
+	close(client);
+	return id;
+}

@@ -105,4 +105,8 @@ unsigned fake_soft_count(void);
 /* The id of the device that a descriptor is open on. */
 unsigned fake_soft_id(int fd);
 
+/* A client attaches, to read and write, gets one device, and goes: the id of that. */
+unsigned fake_soft_attach(
+	struct rig *r, uint64_t ino, const struct rig_extent *extents, size_t count);
+
 #endif

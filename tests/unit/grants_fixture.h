@@ -15,6 +15,7 @@
 #include "fuse/grants.h"
 #include "fuse/namespace.h"
 #include "fuse/tickets.h"
+#include "link_message.h"
 #include "store_fixture.h"
 #include "util/le.h"
 
@@ -86,22 +87,7 @@ void on_holder(void *data, const struct link_holder *h);
 /* Lets the worker's side do what there is to do; false when the link has ended. */
 bool pump(void);
 
-extern union message {
-	struct link_header header;
-	struct link_plain plain;
-	struct link_config config;
-	struct link_held held;
-	struct link_grant grant;
-	struct link_refuse refuse;
-	struct link_extents extents;
-	struct link_scrub scrub;
-	struct link_zero zero;
-	struct link_check check;
-	struct link_hand_over hand_over;
-	struct link_export export;
-	struct link_revoke revoke;
-	struct link_contents contents;
-} got; /* what the helper received last */
+extern union message got; /* what the helper received last */
 
 /* The opcode of the next message, which is in `got`; 0 if there is none. */
 unsigned next(void);

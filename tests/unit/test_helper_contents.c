@@ -143,21 +143,6 @@ static const struct rig_extent small[] = {{0, 10, 1}, {1, 100, 2}};
 static const struct rig_extent grown[] = {{0, 10, 1}, {1, 100, 2}, {4, 200, 4}};
 static const struct rig_extent other[] = {{0, 300, 2}};
 
-/* A client gets the inode; returns the id of its device. */
-static unsigned attach(uint64_t ino, const struct rig_extent *extents, size_t count)
-{
-	struct gm_grant grant;
-	int fds[GM_GRANT_DEVICES_MAX + 1], client = rig_client(&rig);
-
-	rig_send_attach(client, 7);
-	(void)rig_grant(&rig, ino, RW, extents, count);
-	cr_assert_eq(rig_expect_grant(client, 7, &grant, fds, ARRAY_SIZE(fds)), 1);
-	unsigned id = fake_soft_id(fds[0]);
-	close(fds[0]);
-	close(client);
-	return id;
-}
-
 static void expect_no_grant(uint64_t ino, const struct rig_extent *extents, size_t count)
 {
 	int client = rig_client(&rig);
@@ -306,7 +291,7 @@ Test(helper_contents, nothing_is_given_that_a_client_has)
 {
 	static const struct rig_extent overlap[] = {{0, 301, 4}};
 
-	(void)attach(FILE_INO, other, 1);
+	(void)fake_soft_attach(&rig, FILE_INO, other, 1);
 	cr_expect_eq(get(STORE, overlap, 1).error, EUCLEAN);
 	cr_expect_eq(rig_count_log(&rig, "refusal of=worker message=31 ino=20 errno=117"), 1);
 	cr_expect_eq(fake_soft->made, 1);
@@ -314,7 +299,7 @@ Test(helper_contents, nothing_is_given_that_a_client_has)
 
 Test(helper_contents, what_a_client_was_granted_never_becomes_the_workers)
 {
-	unsigned id = attach(FILE_INO, other, 1);
+	unsigned id = fake_soft_attach(&rig, FILE_INO, other, 1);
 
 	cr_expect_eq(get(FILE_INO, other, 1).error, EUCLEAN);
 	cr_expect_eq(fake_soft_find(id)->user.users, SOFT_USERS_ONE);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "fake_soft.h"
+#include "link_message.h"
 #include "util/cleanup.h"
 #include "util/le.h"
 #include "util/packet.h"
@@ -41,23 +42,6 @@ static void tear_down(void)
 TestSuite(helper_lies, .init = set_up, .fini = tear_down, .timeout = 280);
 
 /* ---- what the truth would be ---- */
-
-/* Every message there is; the largest, so that one can also be too long. */
-union message {
-	struct link_header header;
-	struct link_plain plain;
-	struct link_config config;
-	struct link_held held;
-	struct link_grant grant;
-	struct link_refuse refuse;
-	struct link_extents extents;
-	struct link_scrub scrub;
-	struct link_zero zero;
-	struct link_check check;
-	struct link_export export;
-	struct link_revoke revoke;
-	struct link_hand_over hand_over;
-};
 
 /* How far the talk is when a message comes. */
 enum stage {

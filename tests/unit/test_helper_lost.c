@@ -49,21 +49,6 @@ static unsigned grant_and_end(void)
 	return fake_soft->last_id;
 }
 
-/* What an attach gets: the id of its only device. */
-static unsigned attach(uint64_t ino, const struct rig_extent *extents, size_t count)
-{
-	int fds[GM_GRANT_DEVICES_MAX + 1], client = rig_client(&rig);
-	struct gm_grant grant;
-
-	rig_send_attach(client, 7);
-	(void)rig_grant(&rig, ino, RW, extents, count);
-	cr_assert_eq(rig_expect_grant(client, 7, &grant, fds, ARRAY_SIZE(fds)), 1);
-	unsigned id = fake_soft_id(fds[0]);
-	close(fds[0]);
-	close(client);
-	return id;
-}
-
 static void expect_no_grant(int error)
 {
 	int client = rig_client(&rig);
@@ -147,7 +132,7 @@ Test(helper_lost, no_look_shows_that_who_had_a_device_that_is_gone_has_let_it_go
 	expect_no_grant(EIO);
 	cr_expect_eq(fake_soft->made, made, "he may have its pages pinned");
 	rig_child_end(&c);
-	cr_expect_neq(attach(11, small, 2), id);
+	cr_expect_neq(fake_soft_attach(&rig, 11, small, 2), id);
 }
 
 Test(helper_lost, a_file_gets_a_device_anew_when_nobody_is_left_who_had_it)
@@ -164,7 +149,7 @@ Test(helper_lost, a_file_gets_a_device_anew_when_nobody_is_left_who_had_it)
 	expect_alone(id);
 	/* Somebody may have its pages pinned through the one that is gone: no count shows that. */
 	expect_check(LINK_BUSY);
-	cr_expect_eq(attach(11, small, 2), made);
+	cr_expect_eq(fake_soft_attach(&rig, 11, small, 2), made);
 }
 
 Test(helper_lost, a_device_that_is_gone_is_made_anew)
@@ -172,7 +157,7 @@ Test(helper_lost, a_device_that_is_gone_is_made_anew)
 	unsigned id = grant_and_end();
 
 	fake_soft_take_away(id);
-	cr_expect_neq(attach(11, small, 2), id);
+	cr_expect_neq(fake_soft_attach(&rig, 11, small, 2), id);
 }
 
 Test(helper_lost, no_grant_reaches_what_another_device_is_over)
@@ -198,7 +183,7 @@ Test(helper_lost, a_device_without_a_driver_is_never_bound_again)
 	cr_assert_not_null(fake_soft_find(id));
 	cr_expect_not(fake_soft_find(id)->bound);
 	fake_soft_take_away(id); /* as the log says */
-	cr_expect_neq(attach(11, small, 2), id);
+	cr_expect_neq(fake_soft_attach(&rig, 11, small, 2), id);
 }
 
 /* ---- taking back, and starting anew ---- */
@@ -221,7 +206,7 @@ Test(helper_lost, another_device_with_the_id_is_left_alone_by_the_next_helper)
 
 	fake_soft_replace(id, OTHER, 1);
 	restart(small, 2);
-	cr_expect_neq(attach(11, small, 2), id);
+	cr_expect_neq(fake_soft_attach(&rig, 11, small, 2), id);
 	cr_expect_eq(rig_scrub(&rig, OTHER, 1), EBUSY);
 	expect_alone(id);
 }
@@ -317,7 +302,7 @@ Test(helper_lost, nobody_waits_for_the_look_for_who_has_a_window)
 	atomic_store(&fake_soft->hold_scan, true);
 	restart(NULL, 0);
 	send_scrub(310); /* this alone waits: the window is over it */
-	cr_expect_neq(attach(11, small, 2), window);
+	cr_expect_neq(fake_soft_attach(&rig, 11, small, 2), window);
 	cr_expect_eq(rig_scrub(&rig, 500, 2), 0);
 	cr_expect_not_null(fake_soft_find(window));
 	atomic_store(&fake_soft->hold_scan, false);
@@ -334,7 +319,7 @@ Test(helper_lost, the_helper_ends_while_it_looks_for_who_has_a_window)
 	atomic_store(&fake_soft->hold_scan, true);
 	restart(NULL, 0);
 	send_scrub(310);
-	cr_expect_neq(attach(11, small, 2), window);
+	cr_expect_neq(fake_soft_attach(&rig, 11, small, 2), window);
 	rig.control = close_fd(rig.control);
 	atomic_store(&fake_soft->hold_scan, false);
 	rig_expect_link_closed(&rig);
