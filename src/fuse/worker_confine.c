@@ -96,6 +96,10 @@ static const struct confine_rule rules[] = {
 	/* libfuse makes sure that descriptors 0 to 2 are taken, by opening /dev/null. */
 	{.name = "openat", .error = ENOENT, .compares = {{CONFINE_EQUAL, 2, O_RDWR, 0}}},
 
+	/* perror(3), by which libfuse says that an answer could not be given, asks for a descriptor
+	 * of its own for stderr, and does without. */
+	CONFINE_REFUSE("dup", EMFILE),
+
 	/* stdio asks whether it writes to a terminal */
 	{.name = "ioctl", .error = ENOTTY, .compares = {{CONFINE_EQUAL, 1, TCGETS, 0}}},
 };
