@@ -44,6 +44,7 @@
 #include "util/clock.h"
 #include "util/log.h"
 #include "util/log_socket.h"
+#include "util/sigbus.h"
 
 #define LINK_FD             SPAWN_FIRST_FD
 #define REQUESTS_PER_WAKEUP 16U   /* then the others have their turn */
@@ -499,6 +500,9 @@ static int open_signals(struct worker *w, struct problem *why)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	(void)signal(SIGPIPE, SIG_IGN);
+	r = sigbus_init();
+	if (r < 0)
+		return problem_errno(why, -r, "handling SIGBUS");
 	w->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (w->epoll < 0 || sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		return problem_errno(why, errno, "preparing for signals");
