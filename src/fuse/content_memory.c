@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "store/extents.h"
+#include "util/log.h"
+#include "util/sigbus.h"
 
 struct content_memory {
 	const struct meta *meta; /* not owned */
@@ -15,6 +17,8 @@ struct content_memory {
 	size_t count, room;
 	void (*arrived)(void *data);
 	void *data;
+	struct content_fault fault; /* of the last access that failed */
+	bool has_fault;
 };
 
 int content_memory_new(
@@ -186,4 +190,74 @@ void content_memory_trim(struct content_memory *cm)
 			cm->source.unmap(cm->source.data, &cm->windows[n]);
 	}
 	cm->count = kept;
+}
+
+/* ---- memory that can't be reached ---- */
+
+static void note_fault(struct content_memory *cm, const struct sigbus *what)
+{
+	for (size_t n = 0; n < cm->count; n++) {
+		const struct content_window *w = &cm->windows[n];
+		uintptr_t first = (uintptr_t)w->address;
+
+		if (what->address < first || what->address - first >= w->count << GM_BLOCK_SHIFT)
+			continue;
+		cm->fault.file_block = w->file_block + ((what->address - first) >> GM_BLOCK_SHIFT);
+		cm->fault.poisoned = what->poisoned;
+		cm->has_fault = true;
+		return;
+	}
+	/* Of the metadata, or the worker's own: if it is touched again, that is the worker's end.
+	 */
+	log_error("a memory error has hit the worker outside of the contents of files");
+}
+
+struct access {
+	void *to;         /* NULL: it is only read */
+	const void *from; /* NULL: zeros */
+	size_t size;
+};
+
+static void do_access(void *data)
+{
+	const struct access *a = data;
+	const volatile char *from = a->from;
+
+	if (a->to && a->from)
+		memcpy(a->to, a->from, a->size);
+	else if (a->to)
+		memset(a->to, 0, a->size);
+	for (size_t n = 0; !a->to && n < a->size; n++)
+		(void)from[n];
+}
+
+static int guard(struct content_memory *cm, struct access *a)
+{
+	struct sigbus what;
+	int r = sigbus_guard(do_access, a, &what);
+
+	if (r < 0)
+		note_fault(cm, &what);
+	return r;
+}
+
+int content_memory_store(struct content_memory *cm, void *to, const void *data, size_t size)
+{
+	return guard(cm, &(struct access){.to = to, .from = data, .size = size});
+}
+
+void content_memory_probe(struct content_memory *cm, const void *at, size_t size)
+{
+	(void)guard(cm, &(struct access){.from = at, .size = size});
+}
+
+bool content_memory_next_fault(struct content_memory *cm, struct content_fault *ret)
+{
+	for (struct sigbus what; !cm->has_fault && sigbus_take_noted(&what);)
+		note_fault(cm, &what);
+	if (!cm->has_fault)
+		return false;
+	*ret = cm->fault;
+	cm->has_fault = false;
+	return true;
 }

@@ -9,6 +9,8 @@
 #ifndef GM_FUSE_CONTENT_MEMORY_H
 #define GM_FUSE_CONTENT_MEMORY_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "store/meta.h"
@@ -53,6 +55,25 @@ int content_memory_want(struct content_memory *cm, uint64_t unit, uint64_t count
  * must have been wanted with success since the content store gave back blocks the last time.
  */
 void *content_memory_at(const struct content_memory *cm, uint64_t unit, uint64_t *count);
+
+/*
+ * Stores bytes in memory that content_memory_at() gave, or zeros (data: NULL). -EIO: not all of
+ * them; the block that could not take them is a fault.
+ */
+int content_memory_store(struct content_memory *cm, void *to, const void *data, size_t size);
+
+/* Touches memory that the kernel could not read: the block that can't be is a fault. */
+void content_memory_probe(struct content_memory *cm, const void *at, size_t size);
+
+/* A block of the content store's file that can't be reached, although it is mapped. */
+struct content_fault {
+	uint64_t file_block;
+	bool poisoned; /* its memory is bad; else it is gone: its region was cut short, or its
+			  device was taken away */
+};
+
+/* The next that has come up, by an access or because the kernel told so; false: none (any more). */
+bool content_memory_next_fault(struct content_memory *cm, struct content_fault *ret);
 
 /* What was stored is in memory before anything that is stored from here on. */
 static inline void content_fence(void)

@@ -135,32 +135,38 @@ static int end_fresh(struct namespace *ns, const struct fresh *f, int r)
 }
 
 /* Nobody sees them before their record: data where it lies in them, zeros around it. */
-static void store_fresh(const struct namespace *ns, const struct fresh *f, uint64_t from,
+static int store_fresh(const struct namespace *ns, const struct fresh *f, uint64_t from,
 	uint64_t to, const void *data)
 {
-	for (size_t n = 0; n < f->count; n++) {
+	int r = 0;
+
+	for (size_t n = 0; n < f->count && r == 0; n++) {
 		const struct file_extent *p = &f->pieces[n];
 
-		ns_store_bytes(ns, p, 0, from, NULL, 0);
-		ns_store_bytes(ns, p, from, to, data, from);
-		ns_store_bytes(ns, p, to, UINT64_MAX, NULL, 0);
+		r = ns_store_bytes(ns, p, 0, from, NULL, 0);
+		if (r == 0)
+			r = ns_store_bytes(ns, p, from, to, data, from);
+		if (r == 0)
+			r = ns_store_bytes(ns, p, to, UINT64_MAX, NULL, 0);
 	}
+	return r;
 }
 
 /* In the range, what the file had before it got them. */
-static void store_around_fresh(const struct namespace *ns, const struct inode *i,
+static int store_around_fresh(const struct namespace *ns, const struct inode *i,
 	const struct fresh *f, uint64_t from, uint64_t to, const void *data)
 {
 	uint64_t at = from;
+	int r = 0;
 
-	for (size_t n = 0; n < f->count; n++) {
+	for (size_t n = 0; n < f->count && r == 0; n++) {
 		const struct file_extent *p = &f->pieces[n];
 
-		ns_store_in_place(
+		r = ns_store_in_place(
 			ns, i, at, ns_smaller(to, ns_unit_start(p->file_block)), data, from);
 		at = ns_greater(at, ns_unit_start(p->file_block + p->count));
 	}
-	ns_store_in_place(ns, i, at, to, data, from);
+	return r == 0 ? ns_store_in_place(ns, i, at, to, data, from) : r;
 }
 
 static void add_fresh(struct txn *t, const struct inode *i, const struct fresh *f)
@@ -186,10 +192,11 @@ static int want_tail(const struct namespace *ns, const struct inode *i, uint64_t
 	return ns_want_pieces(ns, i, size >> GM_UNIT_SHIFT, ns_units_for(size));
 }
 
-static void zero_tail(const struct namespace *ns, const struct inode *i, uint64_t new_size)
+static int zero_tail(const struct namespace *ns, const struct inode *i, uint64_t new_size)
 {
-	if (new_size > i->attr.size)
-		ns_store_in_place(ns, i, i->attr.size, tail_end(i), NULL, 0);
+	if (new_size <= i->attr.size)
+		return 0;
+	return ns_store_in_place(ns, i, i->attr.size, tail_end(i), NULL, 0);
 }
 
 /* The last one first, so that removing a piece has none behind it to move. */
@@ -216,9 +223,10 @@ int ns_resize_content(const struct namespace *ns, struct txn *t, const struct in
 {
 	int r = want_tail(ns, i, size);
 
+	if (r == 0)
+		r = zero_tail(ns, i, size);
 	if (r < 0)
 		return r;
-	zero_tail(ns, i, size);
 	remove_pieces(t, i, ns_units_for(size), CODEC_FILE_UNITS_MAX);
 	attr->size = size;
 	return 0;
@@ -249,12 +257,15 @@ int ns_write(struct namespace *ns, const struct ns_request *rq, uint64_t ino,
 		existing = existing ? existing : want_tail(ns, i, to);
 		r = existing ? existing : r;
 	}
+	if (r == 0)
+		r = zero_tail(ns, i, to);
+	if (r == 0)
+		r = ns_store_in_place(ns, i, ns_greater(from, i->attr.size),
+			ns_smaller(to, tail_end(i)), data, from);
+	if (r == 0)
+		r = store_fresh(ns, &fresh, from, to, data);
 	if (r < 0)
 		return end_fresh(ns, &fresh, r);
-	zero_tail(ns, i, to);
-	ns_store_in_place(
-		ns, i, ns_greater(from, i->attr.size), ns_smaller(to, tail_end(i)), data, from);
-	store_fresh(ns, &fresh, from, to, data);
 	attr = i->attr;
 	attr.size = ns_greater(attr.size, to);
 	ns_set_changed(&attr, &rq->now);
@@ -265,9 +276,9 @@ int ns_write(struct namespace *ns, const struct ns_request *rq, uint64_t ino,
 	r = end_fresh(ns, &fresh, store_commit(ns->store, &t));
 	if (r < 0)
 		return r;
-	store_around_fresh(ns, i, &fresh, from, to, data);
+	r = store_around_fresh(ns, i, &fresh, from, to, data);
 	content_fence();
-	return 0;
+	return r;
 }
 
 /* ---- fallocate and lseek ---- */
@@ -290,10 +301,12 @@ int ns_allocate_content(struct namespace *ns, const struct ns_request *rq, const
 	r = plan_fresh(ns, rq, i, from >> GM_UNIT_SHIFT, ns_units_for(to), &fresh);
 	if (r == 0)
 		r = want_tail(ns, i, attr.size);
+	if (r == 0)
+		r = zero_tail(ns, i, attr.size);
+	if (r == 0)
+		r = store_fresh(ns, &fresh, 0, 0, NULL);
 	if (r < 0)
 		return end_fresh(ns, &fresh, r);
-	zero_tail(ns, i, attr.size);
-	store_fresh(ns, &fresh, 0, 0, NULL);
 	ns_set_changed(&attr, &rq->now);
 	txn_put_inode(&t, &attr);
 	add_fresh(&t, i, &fresh);
@@ -325,10 +338,11 @@ int ns_punch_content(struct namespace *ns, const struct ns_request *rq, const st
 	if (r < 0)
 		return r;
 	/* The parts of units at the ends; what lies between them is a hole by now. */
-	ns_store_in_place(ns, i, from, ns_smaller(to, ns_unit_start(first)), NULL, 0);
-	ns_store_in_place(ns, i, ns_greater(from, ns_unit_start(end)), to, NULL, 0);
+	r = ns_store_in_place(ns, i, from, ns_smaller(to, ns_unit_start(first)), NULL, 0);
+	if (r == 0)
+		r = ns_store_in_place(ns, i, ns_greater(from, ns_unit_start(end)), to, NULL, 0);
 	content_fence();
-	return 0;
+	return r;
 }
 
 uint64_t ns_find_content(const struct inode *i, uint64_t offset, bool data)

@@ -36,19 +36,19 @@ int ns_find_content_file(const struct namespace *ns, uint64_t ino, struct inode 
 const struct file_extent *ns_piece_from(const struct inode *i, uint64_t first, uint64_t end);
 
 /* Sees to the memory of units of the content store, or of all that the file has in [first, end). 0;
- * -EINPROGRESS; -EIO. */
+ * -EINPROGRESS; -EIO, also where it is poisoned. */
 int ns_want_units(const struct namespace *ns, uint64_t unit, uint64_t count);
 int ns_want_pieces(const struct namespace *ns, const struct inode *i, uint64_t first, uint64_t end);
 
 /*
  * Stores bytes [from, to) of a file as far as they lie in the piece: those of data, which begins at
- * file offset `at`, or zeros.
+ * file offset `at`, or zeros. -EIO: not all of them.
  */
-void ns_store_bytes(const struct namespace *ns, const struct file_extent *p, uint64_t from,
+int ns_store_bytes(const struct namespace *ns, const struct file_extent *p, uint64_t from,
 	uint64_t to, const void *data, uint64_t at);
 
 /* The same in whatever the file has there; holes stay what they are. */
-void ns_store_in_place(const struct namespace *ns, const struct inode *i, uint64_t from,
-	uint64_t to, const void *data, uint64_t at);
+int ns_store_in_place(const struct namespace *ns, const struct inode *i, uint64_t from, uint64_t to,
+	const void *data, uint64_t at);
 
 #endif

@@ -29,7 +29,9 @@ const struct file_extent *ns_piece_from(const struct inode *i, uint64_t first, u
 
 int ns_want_units(const struct namespace *ns, uint64_t unit, uint64_t count)
 {
-	return ns->memory ? content_memory_want(ns->memory, unit, count) : -EIO;
+	if (!ns->memory || units_any_bad(&ns_meta(ns)->units, unit, count))
+		return -EIO;
+	return content_memory_want(ns->memory, unit, count);
 }
 
 int ns_want_pieces(const struct namespace *ns, const struct inode *i, uint64_t first, uint64_t end)
@@ -37,7 +39,8 @@ int ns_want_pieces(const struct namespace *ns, const struct inode *i, uint64_t f
 	const struct file_extent *p;
 	bool pending = false;
 
-	for (uint64_t at = first; (p = ns_piece_from(i, at, end)); at = p->file_block + p->count) {
+	for (uint64_t at = first; at < end && (p = ns_piece_from(i, at, end));
+		at = p->file_block + p->count) {
 		uint64_t from = ns_greater(p->file_block, at);
 		uint64_t to = ns_smaller(p->file_block + p->count, end);
 		int r = ns_want_units(ns, p->block + (from - p->file_block), to - from);
@@ -49,7 +52,7 @@ int ns_want_pieces(const struct namespace *ns, const struct inode *i, uint64_t f
 	return pending ? -EINPROGRESS : 0;
 }
 
-void ns_store_bytes(const struct namespace *ns, const struct file_extent *p, uint64_t from,
+int ns_store_bytes(const struct namespace *ns, const struct file_extent *p, uint64_t from,
 	uint64_t to, const void *data, uint64_t at)
 {
 	from = ns_greater(from, ns_unit_start(p->file_block));
@@ -60,23 +63,27 @@ void ns_store_bytes(const struct namespace *ns, const struct file_extent *p, uin
 		uint8_t *memory = content_memory_at(ns->memory, unit, &count);
 		uint64_t end = ns_smaller(to, ns_unit_start((from >> GM_UNIT_SHIFT) + count));
 
-		memory += from % GM_UNIT_SIZE;
-		if (data)
-			memcpy(memory, (const uint8_t *)data + (from - at), end - from);
-		else
-			memset(memory, 0, end - from);
+		int r = content_memory_store(ns->memory, memory + from % GM_UNIT_SIZE,
+			data ? (const uint8_t *)data + (from - at) : NULL, end - from);
+
+		if (r < 0)
+			return r;
 		from = end;
 	}
+	return 0;
 }
 
-void ns_store_in_place(const struct namespace *ns, const struct inode *i, uint64_t from,
-	uint64_t to, const void *data, uint64_t at)
+int ns_store_in_place(const struct namespace *ns, const struct inode *i, uint64_t from, uint64_t to,
+	const void *data, uint64_t at)
 {
 	const struct file_extent *p;
 	uint64_t end = ns_units_for(to), next = from >> GM_UNIT_SHIFT;
+	int r = 0;
 
-	for (; from < to && (p = ns_piece_from(i, next, end)); next = p->file_block + p->count)
-		ns_store_bytes(ns, p, from, to, data, at);
+	for (; r == 0 && from < to && (p = ns_piece_from(i, next, end));
+		next = p->file_block + p->count)
+		r = ns_store_bytes(ns, p, from, to, data, at);
+	return r;
 }
 
 /* ---- reading ---- */

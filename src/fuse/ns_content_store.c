@@ -7,6 +7,7 @@
 
 #include <errno.h>
 
+#include "store/extents.h"
 #include "util/cleanup.h"
 
 #define GROW_MAX 32U /* blocks at once, where less is needed: 64 MiB; as many stay empty */
@@ -160,4 +161,35 @@ bool ns_reclaim_contents(struct namespace *ns, const struct ns_request *rq)
 	uint64_t empty = ns_meta(ns)->units.empty;
 
 	return empty > 0 && ns_trim_contents(ns, rq, true) == 0 && ns_meta(ns)->units.empty < empty;
+}
+
+static int poison(struct namespace *ns, const struct alloc_extent *block)
+{
+	_cleanup_(txn_deinit) struct txn t = TXN_INIT(GM_RECORD_SCRUB, 0);
+
+	if (alloc_any_poisoned(ns_meta(ns)->alloc, block))
+		return 0;
+	txn_set_blocks(&t, block, GM_BLOCKS_POISONED);
+	return store_commit(ns->store, &t);
+}
+
+bool ns_next_fault(struct namespace *ns, struct ns_fault *ret)
+{
+	const struct inode *store = meta_contents(ns_meta(ns));
+	struct content_fault fault;
+
+	while (store && ns->memory && content_memory_next_fault(ns->memory, &fault)) {
+		const struct file_extent *e = extents_find_after(store, fault.file_block);
+
+		if (!e || e->file_block > fault.file_block)
+			continue; /* given back meanwhile */
+		*ret = (struct ns_fault){
+			.block = {e->block + (fault.file_block - e->file_block), e->region, 1},
+			.poisoned = fault.poisoned,
+		};
+		if (fault.poisoned)
+			ret->error = poison(ns, &ret->block);
+		return true;
+	}
+	return false;
 }

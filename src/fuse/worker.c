@@ -167,12 +167,11 @@ static void on_zeroed(void *data, uint64_t id, int error)
 	ops_take_zeroed(&w->ops, id, error);
 }
 
-static void on_cleaned(void *data, uint64_t ino, int error)
+static void on_cleaned(void *data, int error, const struct alloc_extent *blocks)
 {
 	struct worker *w = data;
 
-	(void)ino;
-	worker_contents_take_cleaned(&w->contents, error);
+	worker_contents_take_cleaned(&w->contents, error, blocks);
 }
 
 static void on_contents_part(void *data, const struct grants_part *part, int fd)
@@ -446,6 +445,7 @@ static void settle(struct worker *w, uint64_t now)
 	control_expire(w->control, now);
 	grants_advance(w->grants);
 	worker_contents_settle(&w->contents, w->grants);
+	ops_note_faults(&w->ops);
 	watch_helper(w);
 	if (!w->announced && w->answering && grants_is_ready(w->grants)) {
 		w->announced = true;

@@ -46,9 +46,10 @@ void worker_contents_deinit(struct worker_contents *c)
 }
 
 /* Those who wait may ask for more: not from inside the grants. */
-void worker_contents_take_cleaned(struct worker_contents *c, int error)
+void worker_contents_take_cleaned(
+	struct worker_contents *c, int error, const struct alloc_extent *blocks)
 {
-	content_regions_take_cleaned(&c->regions, error);
+	content_regions_take_cleaned(&c->regions, error, blocks);
 	c->came = true;
 }
 

@@ -6,8 +6,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 
-#define NOTES    8U
-#define LOW_BITS ((uintptr_t)0xfff)
+#define NOTES 8U
 
 /* Where the thread goes on, and what it is told then. */
 struct escape {
@@ -19,25 +18,17 @@ struct escape {
  * of the process. */
 static _Thread_local struct escape *volatile sigbus_escape; /* NULL: it is not at work */
 
-/* Each the address of a page with si_addr_lsb in its low bits; 0: free. Without a lock, since the
- * signal may come to any thread. */
+/* Addresses; 0: free. Without a lock, since the signal may come to any thread. */
 static atomic_uintptr_t sigbus_notes[NOTES];
-
-static size_t length_of(unsigned shift)
-{
-	return shift > 0 && shift < 48 ? (size_t)1 << shift : 0;
-}
 
 /* With all taken the error is forgotten: it is one again when the memory is touched. */
 static void note(const siginfo_t *info)
 {
-	uintptr_t page = (uintptr_t)info->si_addr & ~LOW_BITS;
-
 	for (unsigned n = 0; n < NOTES; n++) {
 		uintptr_t none = 0;
 
-		if (atomic_compare_exchange_strong(&sigbus_notes[n], &none,
-			    page | ((uintptr_t)info->si_addr_lsb & LOW_BITS)))
+		if (atomic_compare_exchange_strong(
+			    &sigbus_notes[n], &none, (uintptr_t)info->si_addr))
 			return;
 	}
 }
@@ -52,12 +43,9 @@ static void on_sigbus(int number, siginfo_t *info, void *context)
 		return;
 	}
 	if (escape) {
-		bool poisoned = info->si_code == BUS_MCEERR_AR;
-
 		sigbus_escape = NULL;
 		escape->what = (struct sigbus){.address = (uintptr_t)info->si_addr,
-			.length = poisoned ? length_of((unsigned)info->si_addr_lsb) : 0,
-			.poisoned = poisoned};
+			.poisoned = info->si_code == BUS_MCEERR_AR};
 		siglongjmp(escape->to, 1);
 	}
 	/* Not ours. With the default action in force, the access raises it again and for good. */
@@ -98,9 +86,7 @@ bool sigbus_take_noted(struct sigbus *ret)
 
 		if (!noted)
 			continue;
-		*ret = (struct sigbus){.address = noted & ~LOW_BITS,
-			.length = length_of((unsigned)(noted & LOW_BITS)),
-			.poisoned = true};
+		*ret = (struct sigbus){.address = noted, .poisoned = true};
 		return true;
 	}
 	return false;

@@ -11,12 +11,10 @@
 #define GM_UTIL_SIGBUS_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 struct sigbus {
-	uintptr_t address; /* it may be any within the bad page */
-	size_t length;     /* of the bad memory around it; 0: not known */
+	uintptr_t address; /* in the page that can't be reached */
 	bool poisoned;     /* the memory is bad; else it is not there (any more) */
 };
 
