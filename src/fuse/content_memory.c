@@ -111,6 +111,14 @@ static struct file_extent gap_around(
 	};
 }
 
+/* There is room. */
+static void insert(struct content_memory *cm, size_t at, const struct content_window *w)
+{
+	memmove(&cm->windows[at + 1], &cm->windows[at], (cm->count - at) * sizeof(*w));
+	cm->windows[at] = *w;
+	cm->count++;
+}
+
 static int map_block(struct content_memory *cm, uint64_t file_block, size_t at)
 {
 	const struct inode *store = meta_contents(cm->meta);
@@ -130,10 +138,35 @@ static int map_block(struct content_memory *cm, uint64_t file_block, size_t at)
 		return r;
 	assert(w.file_block >= gap.file_block && end_of(&w) <= gap.file_block + gap.count);
 	assert(w.file_block <= file_block && end_of(&w) > file_block);
-	memmove(&cm->windows[at + 1], &cm->windows[at], (cm->count - at) * sizeof(w));
-	cm->windows[at] = w;
-	cm->count++;
+	insert(cm, at, &w);
 	return 0;
+}
+
+int content_memory_add(struct content_memory *cm, const struct content_window *window)
+{
+	size_t at = window_after(cm, window->file_block);
+	int r = make_room(cm);
+
+	if (r < 0)
+		return r;
+	assert(at == cm->count || cm->windows[at].file_block >= end_of(window));
+	insert(cm, at, window);
+	return 0;
+}
+
+uint64_t content_memory_missing(
+	const struct content_memory *cm, uint64_t first, uint64_t end, uint64_t *count)
+{
+	size_t at = window_after(cm, first);
+
+	for (; first < end && at < cm->count && cm->windows[at].file_block <= first; at++)
+		first = end_of(&cm->windows[at]);
+	if (first >= end)
+		return end;
+	*count = end - first;
+	if (at < cm->count && cm->windows[at].file_block < end)
+		*count = cm->windows[at].file_block - first;
+	return first;
 }
 
 int content_memory_want(struct content_memory *cm, uint64_t unit, uint64_t count)

@@ -46,6 +46,17 @@ int content_memory_new(
 struct content_memory *content_memory_free(
 	struct content_memory *cm); /* NULL is fine; returns NULL */
 
+/*
+ * Memory that has come without map(), from whoever map() has asked: it becomes the content
+ * memory's, to be unmapped like the rest. None of its blocks may have a window. -ENOMEM.
+ */
+int content_memory_add(struct content_memory *cm, const struct content_window *window);
+
+/* The first of [first, end) of the content store's blocks without a window, and in *count how many
+ * there are from there on; end: each has one. */
+uint64_t content_memory_missing(
+	const struct content_memory *cm, uint64_t first, uint64_t end, uint64_t *count);
+
 /* Sees to it that these units, which the content store owns, are mapped. 0 they are; -EINPROGRESS;
  * another negative errno: they can't be. */
 int content_memory_want(struct content_memory *cm, uint64_t unit, uint64_t count);

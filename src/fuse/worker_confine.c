@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "confine/confine.h"
 #include "proto/violation.h"
@@ -98,7 +99,7 @@ static const struct confine_rule rules[] = {
 
 	/* perror(3), by which libfuse says that an answer could not be given, asks for a descriptor
 	 * of its own for stderr, and does without. */
-	CONFINE_REFUSE("dup", EMFILE),
+	{.name = "dup", .error = EMFILE, .compares = {{CONFINE_EQUAL, 0, STDERR_FILENO, 0}}},
 
 	/* stdio asks whether it writes to a terminal */
 	{.name = "ioctl", .error = ENOTTY, .compares = {{CONFINE_EQUAL, 1, TCGETS, 0}}},

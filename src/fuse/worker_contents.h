@@ -18,7 +18,7 @@
 struct worker_contents {
 	struct content_memory *memory;
 	struct content_regions regions; /* where it comes from; or, on soft regions: */
-	struct content_soft *soft;
+	struct content_soft soft;
 	bool came; /* content_memory_arrived() is due */
 };
 
