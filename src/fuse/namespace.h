@@ -314,6 +314,20 @@ bool ns_has_freed_content(const struct namespace *ns);
  * and beyond 64 MiB. Nothing while somebody may map it. */
 int ns_trim_contents(struct namespace *ns, const struct ns_request *rq, bool all);
 
+/* A block with content that could not be reached. */
+struct ns_fault {
+	struct alloc_extent block;
+	bool poisoned; /* its memory is bad; else it is gone */
+	int error;     /* 0; or why that could not be journalled: it is poisoned all the same */
+};
+
+/*
+ * The next block that an access has shown, or the kernel has told, to be out of reach; false: none
+ * (any more). One that is poisoned is journalled as such: what is in it gives -EIO from then on,
+ * and nothing new is put there.
+ */
+bool ns_next_fault(struct namespace *ns, struct ns_fault *ret);
+
 /* True for a file with content; false for everything else, also if it is gone. */
 bool ns_has_content(const struct namespace *ns, uint64_t ino);
 

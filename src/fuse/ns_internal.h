@@ -68,7 +68,7 @@ void ns_add_fill(struct txn *t, const struct inode *i, const struct ns_fill *f);
  * far as end; 0: there is none. */
 uint64_t ns_next_gap(const struct inode *i, uint64_t *at, uint64_t end);
 
-/* ---- files with content (ns_content.c) ---- */
+/* ---- files with content (ns_content.h) ---- */
 
 /* Makes the content store, if there is none yet, and lets it grow by as many units at the least: a
  * record each. */

@@ -442,5 +442,6 @@ void ops_process(struct ops *o, struct fuse_session *se, const struct fuse_buf *
 	if (o->ns->left)
 		grants_check(o->grants, o->ns->left, LINK_CHECK_TAKE | LINK_CHECK_KEEP);
 	o->ns->left = 0;
+	ops_note_faults(o);
 	trim_contents(o);
 }
