@@ -111,6 +111,7 @@ static int load_inode(struct salvage *s, uint64_t n, const struct gm_inode *from
 	struct problem why = PROBLEM_INIT;
 	struct inode_attr a = {.ino = 0};
 	const char *wrong = codec_decode_inode(&a, from);
+	struct gm_inode bytes;
 	int r;
 
 	if (!wrong && !was_given(s, a.ino))
@@ -122,7 +123,11 @@ static int load_inode(struct salvage *s, uint64_t n, const struct gm_inode *from
 			get_le64(from->ino), wrong);
 		return 0;
 	}
-	r = salvage_put(s, GM_ITEM_INODE, from, sizeof(*from), &why);
+	/* Where its entries end is seen when all are there. */
+	if (S_ISDIR(a.mode) && a.next_cookie > CODEC_NUMBERS_MAX / 2)
+		a.next_cookie = GM_FIRST_COOKIE;
+	codec_encode_inode(&bytes, &a);
+	r = salvage_put(s, GM_ITEM_INODE, &bytes, sizeof(bytes), &why);
 	if (r == -EUCLEAN) {
 		salvage_lost(s, 0, "inode record %" PRIu64 ": %.300s", n, why.text);
 		r = 0;
