@@ -299,7 +299,7 @@ int pool_repair_backup(const struct pool_repair *p, const char *path, struct pro
 
 /* ---- writing ---- */
 
-/* Superblocks come last: until then the pool is refused, as it was. */
+/* Whatever a crash leaves is refused as before, or is whole. */
 int pool_repair_write(struct pool_repair *p, struct problem *why)
 {
 	uint64_t blocks = p->super.plan.meta_blocks;

@@ -128,11 +128,23 @@ static int build(struct salvage *s, struct problem *why)
 
 /* ---- writing ---- */
 
+static void write_supers(const struct salvage *s, struct media *media)
+{
+	static const uint64_t offset[2] = {GM_SUPER_A_OFFSET, GM_SUPER_B_OFFSET};
+	struct gm_super super;
+
+	super_encode(&super, &s->super);
+	for (int k = 0; k < 2; k++) {
+		media_copy(media, offset[k], &super, sizeof(super));
+		media_fence(media);
+	}
+}
+
 /*
  * The image goes where the base is not; until the first slot word names it, everything is found as
  * it was, and the same repair does the same again. From then on the pool is whole but for the tail
- * word, which is of no record then, and for the superblocks: a repair that begins there finds this
- * image, and nothing else to do.
+ * word, which is of no record then: a repair that begins there finds this image, and nothing else
+ * to do.
  */
 static void write_checkpoint(struct salvage *s, struct media *media)
 {
@@ -151,24 +163,17 @@ static void write_checkpoint(struct salvage *s, struct media *media)
 	journal_reset(media, &empty);
 }
 
-static void write_supers(const struct salvage *s, struct media *media)
-{
-	static const uint64_t offset[2] = {GM_SUPER_A_OFFSET, GM_SUPER_B_OFFSET};
-	struct gm_super super;
-
-	super_encode(&super, &s->super);
-	for (int k = 0; k < 2; k++) {
-		media_copy(media, offset[k], &super, sizeof(super));
-		media_fence(media);
-	}
-}
-
+/*
+ * Superblocks go first: they say where everything is, and what told it so far may be in the slot
+ * that is written next. With them the pool is refused as it was without, until a slot word names
+ * the new image.
+ */
 void salvage_write(struct salvage *s, struct media *media)
 {
-	if (!s->whole)
-		write_checkpoint(s, media);
 	if (s->super_anew)
 		write_supers(s, media);
+	if (!s->whole)
+		write_checkpoint(s, media);
 }
 
 /* ---- proof ---- */

@@ -227,7 +227,7 @@ static void use_older(struct salvage *s, const struct slots *l, unsigned older)
 		"the checkpoint of generation %" PRIu64
 		" is lost with its header; what there was when the one before (slot %u, generation "
 		"%" PRIu64 ") was written is taken, with what of the journal still follows it; "
-			   "every change since is lost",
+		"every change since is lost",
 		s->newest > generation ? s->newest : generation + 1, older, generation);
 }
 

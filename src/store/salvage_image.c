@@ -26,7 +26,7 @@ int salvage_take_item(
 	struct meta_reserve reserve;
 	int r;
 
-	if (!s->base_whole)
+	if (s->loading || !s->base_whole)
 		s->meta.next_ino = GM_ROOT_INO;
 	r = meta_check(&s->meta, item, room, why);
 	meta_reserve_init(&reserve);
@@ -621,8 +621,10 @@ static void name_unowned(struct salvage *s)
 
 int salvage_load_image(struct salvage *s, struct problem *why)
 {
+	const uint64_t lost = s->report->lost;
 	int r;
 
+	s->loading = true;
 	tell_sections(s);
 	r = load_inodes(s, why);
 	if (r == 0)
@@ -647,5 +649,7 @@ int salvage_load_image(struct salvage *s, struct problem *why)
 		load_header(s);
 		name_unowned(s);
 	}
+	s->loading = false;
+	s->base_whole &= s->report->lost == lost;
 	return r < 0 && !why->text[0] ? problem(why, -r, "out of memory") : r;
 }

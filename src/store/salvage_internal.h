@@ -26,7 +26,8 @@ struct salvage {
 	/* the base: the checkpoint that is built on */
 	struct checkpoint_damaged base;
 	unsigned slot;
-	bool base_whole; /* every section of it */
+	bool base_whole; /* every section of it; after loading, also that nothing in it was refused */
+	bool loading;
 	uint64_t newest; /* the highest generation that was seen */
 	struct journal_position journal;
 	uint64_t journal_end; /* bytes */

@@ -316,7 +316,7 @@ static int decode_made(struct store_super *s, const struct finder *f)
 	return 0;
 }
 
-static int make_super(struct store_super *ret, const struct salvage_input *in,
+static int make_super(struct store_super *ret, const struct salvage_input *in, int error,
 	struct salvage_report *report, struct problem *why)
 {
 	static struct finder none;
@@ -333,8 +333,8 @@ static int make_super(struct store_super *ret, const struct salvage_input *in,
 		return r;
 	find_headers(&f);
 	if (f.count == 0)
-		return problem(why, EUCLEAN, "%.700s; nor is there any checkpoint of a pool",
-			refused.text);
+		return problem(
+			why, -error, "%.700s; nor is there any checkpoint of a pool", refused.text);
 	r = check_regions(&f);
 	if (r == 0)
 		r = find_plan(&s.plan, &f);
@@ -350,13 +350,16 @@ static int make_super(struct store_super *ret, const struct salvage_input *in,
 int salvage_find_super(struct store_super *ret, bool *anew, const struct salvage_input *in,
 	struct salvage_report *report, struct problem *why)
 {
-	int r = store_read_super(ret, in->area, 0, why);
+	int error = store_read_super(ret, in->area, 0, why), r;
+	struct problem mending = PROBLEM_INIT;
 
-	*anew = r < 0;
-	if (r == 0 || r == -EPROTONOSUPPORT)
-		return r;
-	r = mend_super(ret, in->area, report, why);
+	*anew = error < 0;
+	if (error == 0 || error == -EPROTONOSUPPORT)
+		return error;
+	r = mend_super(ret, in->area, report, &mending);
 	if (r == -EUCLEAN)
-		r = make_super(ret, in, report, why);
+		return make_super(ret, in, error, report, why);
+	if (r < 0)
+		*why = mending;
 	return r;
 }

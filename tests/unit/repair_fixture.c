@@ -163,8 +163,8 @@ static bool keeps_blocks(const struct scene *s, const char *what)
 
 			if (was->ino && !is->used && !is->quarantined && !is->poisoned)
 				return wrong(what,
-					"block %" PRIu64 " of region %" PRIu32
-					" was inode %" PRIu64 "'s and is free",
+					"block %" PRIu64 " of region %" PRIu32 " was inode %" PRIu64
+					"'s and is free",
 					n, r, was->ino);
 			if (was->ino && was->clean && is->used && !is->clean)
 				return wrong(what,
@@ -238,8 +238,7 @@ uint64_t scene_find_slot(const struct scene *s)
 {
 	struct codec_word word;
 
-	cr_assert(codec_decode_slot_word(
-		codec_read_word(s->area + GM_SLOT_WORD_A_OFFSET), &word));
+	cr_assert(codec_decode_slot_word(codec_read_word(s->area + GM_SLOT_WORD_A_OFFSET), &word));
 	return s->super.plan.slot_offset[word.value];
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Damage anywhere in the metadata area: each page, and lines and words chosen by chance (GM_SEED; the same without it).
- * GM_REPAIR_ALL=1 tries every page in every way, and more lines.
+ * Damage anywhere in the metadata area: each page, and lines and words chosen by chance (GM_SEED;
+ * the same without it). GM_REPAIR_ALL=1 tries every page in every way, and more lines.
  */
 #include <criterion/criterion.h>
 #include <inttypes.h>
@@ -16,9 +16,11 @@
 #define PAGE 4096U
 
 static const char full_checkpoint[] =
-	"mkdir d; create d/f; size d/f 2; clean d/f; create a; size a 3; clean a; create b; size b 1; "
+	"mkdir d; create d/f; size d/f 2; clean d/f; create a; size a 3; clean a; create b; size b "
+	"1; "
 	"link a l; symlink s d/f; mknod p p; create h; size h 1; hold h; attribute a x; mkdir c; "
-	"mark c; contents; room 1; create c/x; write c/x 0 3; checkpoint; create n; size n 1; clean "
+	"mark c; contents; room 1; create c/x; write c/x 0 3; checkpoint; create n; size n 1; "
+	"clean "
 	"n; checkpoint";
 
 /* The journal of the checkpoint before is written over: nothing but this one has what is in it. */
@@ -26,12 +28,13 @@ static const char lone_checkpoint[] =
 	"mkdir d; create d/f; size d/f 2; clean d/f; checkpoint; create a; size a 3; clean a; "
 	"create b; size b 1; link a l; symlink s d/f; mknod p p; create h; size h 1; hold h; "
 	"attribute a x; mkdir c; mark c; contents; room 1; create c/x; write c/x 0 3; create c/y; "
-	"write c/y 0 2; mkdir d/e; create d/e/g; checkpoint; create z";
+	"write c/y 0 2; mkdir d/e; create d/g; checkpoint; create z";
 
-static const char full_journal[] =
-	"mkdir d; create d/f; size d/f 2; clean d/f; checkpoint; create a; size a 3; clean a; rename "
-	"d/f g; create b; size b 1; size a 1; create e; size e 2; unlink g; link a l; chown a; create "
-	"z";
+static const char full_journal[] = "mkdir d; create d/f; size d/f 2; clean d/f; checkpoint; create "
+				   "a; size a 3; clean a; rename "
+				   "d/f g; create b; size b 1; size a 1; create e; size e 2; "
+				   "unlink g; link a l; chown a; create "
+				   "z";
 
 static bool try_all(void)
 {
@@ -180,7 +183,8 @@ static void try_lines(const char *script)
 	length = get_le64(h.length) - sizeof(h);
 	for (unsigned n = 0; n < (try_all() ? 5000 : 200); n++) {
 		unsigned size = lengths[scene_chance(&s, 5)];
-		uint64_t at = slot + sizeof(h) + scene_chance(&s, (uint32_t)(length - size)) / 8 * 8;
+		uint64_t at =
+			slot + sizeof(h) + scene_chance(&s, (uint32_t)(length - size)) / 8 * 8;
 
 		try_damage(&s, at, size, n % 3);
 	}
