@@ -389,7 +389,7 @@ int grants_take_done(struct grants *g, const struct link_done *m)
 
 		next = TAILQ_NEXT(w, link);
 		if (inode && scrub_order_touches(&order, inode))
-			refuse_all(g, w, -EIO);
+			refuse_all(g, w, r == -ENOMEM ? r : -EIO);
 	}
 	return 0;
 }

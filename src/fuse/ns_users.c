@@ -155,8 +155,11 @@ int ns_thaw(struct namespace *ns)
 {
 	int r = store_thaw(ns->store);
 
-	/* Inodes whose last user went while nothing could be changed. */
-	return r == 0 ? reap_all(ns) : r;
+	/* Inodes whose last user went while nothing could be changed. What can't be removed now is
+	 * tried again later: the pool is thawed. */
+	if (r == 0)
+		(void)reap_all(ns);
+	return r;
 }
 
 int ns_blocks_clean(struct namespace *ns, const struct alloc_extent *extents, size_t count)
