@@ -140,6 +140,22 @@ Test(memory_users, what_fails_can_be_had_again)
 		(void)try_all(&operations[k]);
 }
 
+/* Nobody closes it again. The next close of another file finds it. */
+Test(memory_users, what_could_not_be_removed_goes_with_the_next_close)
+{
+	uint64_t other = ino_of("none");
+
+	open_and_remove();
+	cr_assert_eq(ns_open(&pool.ns, other), 0);
+	scarce_begin(0, SCARCE_SINCE);
+	cr_expect_eq(release(), -ENOMEM);
+	cr_assert(scarce_end());
+	cr_assert_not_null(pool_inode(&pool, removed));
+	cr_assert_eq(ns_release(&pool.ns, other), 0);
+	cr_expect_null(pool_inode(&pool, removed));
+	cr_expect_eq(pool.ns.orphans, 0);
+}
+
 /* ---- what reads ---- */
 
 static int list_names(void)
