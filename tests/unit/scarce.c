@@ -4,10 +4,12 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 static _Thread_local unsigned long left = ULONG_MAX; /* to be served; ULONG_MAX: all */
 static _Thread_local enum scarce mode;
@@ -26,8 +28,66 @@ bool scarce_end(void)
 	return has_failed;
 }
 
+/* ---- other processes ---- */
+
+static struct shared {
+	atomic_ulong left; /* as above */
+	atomic_uint mode;
+	atomic_bool has_failed;
+} * shared;
+static const unsigned char *ours; /* 1 in the process that shares, 0 in those that it forks */
+
+void scarce_share(void)
+{
+	unsigned char *page;
+
+	shared = mmap(
+		NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (shared == MAP_FAILED || page == MAP_FAILED || madvise(page, 4096, MADV_WIPEONFORK) < 0)
+		abort();
+	atomic_store(&shared->left, ULONG_MAX);
+	*page = 1;
+	ours = page;
+}
+
+void scarce_begin_elsewhere(unsigned long n, enum scarce how)
+{
+	atomic_store(&shared->has_failed, false);
+	atomic_store(&shared->mode, how);
+	atomic_store(&shared->left, n);
+}
+
+bool scarce_end_elsewhere(void)
+{
+	atomic_store(&shared->left, ULONG_MAX);
+	return atomic_load(&shared->has_failed);
+}
+
+static bool fails_by_another(void)
+{
+	unsigned long n = ULONG_MAX;
+
+	if (!shared || *ours)
+		return false;
+	do {
+		n = atomic_load(&shared->left);
+		if (n == ULONG_MAX)
+			return false;
+	} while (n > 0 && !atomic_compare_exchange_weak(&shared->left, &n, n - 1));
+	if (n > 0)
+		return false;
+	if (atomic_load(&shared->mode) == SCARCE_ONCE)
+		atomic_store(&shared->left, ULONG_MAX);
+	atomic_store(&shared->has_failed, true);
+	errno = ENOMEM;
+	return true;
+}
+
 static bool fails(void)
 {
+	if (fails_by_another())
+		return true;
 	if (left == ULONG_MAX)
 		return false;
 	if (left > 0) {

@@ -22,4 +22,12 @@ void scarce_begin(unsigned long n, enum scarce how);
 /* No call fails any more. True if one has. */
 bool scarce_end(void);
 
+/*
+ * The same for all processes that this one forks after scarce_share(), and not for itself: there
+ * the calls of all threads count.
+ */
+void scarce_share(void);
+void scarce_begin_elsewhere(unsigned long n, enum scarce how);
+bool scarce_end_elsewhere(void);
+
 #endif
