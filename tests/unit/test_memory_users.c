@@ -156,6 +156,33 @@ Test(memory_users, what_could_not_be_removed_goes_with_the_next_close)
 	cr_expect_eq(pool.ns.orphans, 0);
 }
 
+/* A change is done whether or not the checkpoint that is due after it can be written. */
+Test(memory_users, a_checkpoint_that_fails_is_written_after_the_next_change)
+{
+	struct ns_change c = {.set = NS_SET_MODE};
+	uint64_t ino = ino_of("file");
+	struct store_stats first, stats;
+	bool failed = false;
+	struct stat st;
+
+	pool_reopen(&pool, false); /* what orders a checkpoint has no memory yet */
+	store_get_stats(pool.store, &first);
+	while (!failed) {
+		c.mode ^= 0777;
+		scarce_begin(1, SCARCE_ONCE); /* what it takes beyond its record */
+		cr_assert_eq(ns_setattr(&pool.ns, &pool.rq, ino, &c, &st), 0);
+		failed = scarce_end();
+		store_get_stats(pool.store, &stats);
+		cr_assert_eq(stats.generation, first.generation, "it had memory");
+	}
+	cr_expect_gt(stats.journal_used, stats.journal_size / 2);
+	scarce_check_media(&pool.media, pool.region.blocks * BLOCK, scarce_digest(pool.store),
+		"the journal past its half");
+	cr_assert_eq(ns_setattr(&pool.ns, &pool.rq, ino, &c, &st), 0);
+	store_get_stats(pool.store, &stats);
+	cr_expect_eq(stats.generation, first.generation + 1);
+}
+
 /* ---- what reads ---- */
 
 static int list_names(void)
