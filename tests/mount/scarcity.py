@@ -15,16 +15,20 @@ class Limited(User):
     """A user whose programs run under options of prlimit(1), and with a runtime directory of his own."""
     limits: tuple = ()
     runtime: str = ''
+    forks: bool = True  # at its end, which the leak check of a sanitizer must
 
     def argv(self):
         return super().argv() + (['prlimit', *self.limits, '--'] if self.limits else [])
 
     def environment(self):
-        return super().environment() | ({'XDG_RUNTIME_DIR': self.runtime} if self.runtime else {})
+        own = {'XDG_RUNTIME_DIR': self.runtime} if self.runtime else {}
+        if not self.forks and 'ASAN_OPTIONS' in os.environ:
+            own['ASAN_OPTIONS'] = os.environ['ASAN_OPTIONS'] + ':detect_leaks=0'
+        return super().environment() | own
 
 
-def limited(*limits, user=PLAIN, runtime=''):
-    return Limited(user.uid, user.gid, tuple(limits), runtime)
+def limited(*limits, user=PLAIN, runtime='', forks=True):
+    return Limited(user.uid, user.gid, tuple(limits), runtime, forks)
 
 
 def _numbers_in_use(pid, calm=0.5, timeout=20):

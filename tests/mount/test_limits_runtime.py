@@ -151,11 +151,11 @@ def test_what_dies_comes_back_when_processes_can_be_made(make_instance, make_age
 
 
 def test_who_is_told_to_end_while_it_waits_for_a_process_ends(make_instance):
-    instance = make_instance(user=PLAIN).start()
+    instance = make_instance(user=limited(forks=False)).start()
     must(instance, 'mkdir', instance.path('kept'))
     with no_new_processes(instance.process.pid):
         instance.kill('worker')
-        assert wait_until(lambda: AGAIN in instance.log(), 3), instance.log()
+        assert wait_until(lambda: AGAIN in instance.log(), 20), instance.log()
         instance.process.terminate()
         assert instance.process.wait(30) == 0
     instance.restart()  # also over the dead mount: fusermount3 is a process, too
@@ -163,7 +163,7 @@ def test_who_is_told_to_end_while_it_waits_for_a_process_ends(make_instance):
 
 
 def test_a_start_without_processes_is_refused_whole(make_instance):
-    instance = make_instance(user=limited('--nproc=1'))
+    instance = make_instance(user=limited('--nproc=1', forks=False))
     with pytest.raises(StartFailed) as failed:
         instance.start()
     assert failed.value.status == 1 and 'Resource temporarily unavailable' in failed.value.text, failed.value.text
