@@ -390,7 +390,8 @@ static void copy_map_part(
 	uint64_t there = at < map_bytes ? map_bytes - at : 0;
 
 	memset(to, 0, n);
-	memcpy(to, map + at, there < n ? there : n);
+	if (there > 0)
+		memcpy(to, map + at, there < n ? there : n);
 }
 
 /* The extents say which blocks are used; the map must say the same. */
