@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Loading a checkpoint: header, section table, then every object through the same checks as a
  * journal's items. */
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -390,8 +391,10 @@ static void copy_map_part(
 	uint64_t there = at < map_bytes ? map_bytes - at : 0;
 
 	memset(to, 0, n);
-	if (there > 0)
-		memcpy(to, map + at, there < n ? there : n);
+	if (there == 0)
+		return;
+	assert(map); /* load_map() has seen that its length is that of all maps */
+	memcpy(to, map + at, there < n ? there : n);
 }
 
 /* The extents say which blocks are used; the map must say the same. */
