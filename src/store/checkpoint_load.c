@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Loading a checkpoint: every object through the same checks as a journal's items. */
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -252,6 +253,9 @@ static void copy_map_part(
 	uint64_t there = at < map_bytes ? map_bytes - at : 0;
 
 	memset(to, 0, n);
+	if (there == 0)
+		return;
+	assert(map); /* load_map() has seen that its length is that of all maps */
 	memcpy(to, map + at, there < n ? there : n);
 }
 
