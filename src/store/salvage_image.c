@@ -124,7 +124,7 @@ static int load_inode(struct salvage *s, uint64_t n, const struct gm_inode *from
 		return 0;
 	}
 	/* Where its entries end is seen when all are there. */
-	if (S_ISDIR(a.mode) && a.next_cookie > CODEC_NUMBERS_MAX / 2)
+	if (S_ISDIR(a.mode) && a.next_cookie >= CODEC_NUMBERS_MAX / 4)
 		a.next_cookie = GM_FIRST_COOKIE;
 	codec_encode_inode(&bytes, &a);
 	r = salvage_put(s, GM_ITEM_INODE, &bytes, sizeof(bytes), &why);
@@ -291,7 +291,7 @@ static int load_dirent(struct salvage *s, const struct codec_dirent *from)
 	int r;
 
 	if (dir && inode_is_dir(dir) &&
-		(d.cookie <= dir_last_cookie(dir) || d.cookie > CODEC_NUMBERS_MAX / 2))
+		(d.cookie <= dir_last_cookie(dir) || d.cookie >= CODEC_NUMBERS_MAX / 4))
 		d.cookie = dir_last_cookie(dir) < GM_FIRST_COOKIE ? GM_FIRST_COOKIE
 								  : dir_last_cookie(dir) + 1;
 	codec_encode_dirent(bytes, &d);
