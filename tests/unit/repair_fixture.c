@@ -11,6 +11,7 @@
 
 #include "store/codec.h"
 #include "store/fsck.h"
+#include "util/log.h"
 
 void scene_init(struct scene *s, enum world_shape shape, const char *script)
 {
@@ -18,6 +19,7 @@ void scene_init(struct scene *s, enum world_shape shape, const char *script)
 	struct image image;
 	struct world w;
 
+	log_init("test_repair", LOG_LEVEL_ERROR);
 	*s = (struct scene){.size = WORLD_AREA, .boot_id = {1}};
 	image_init(&image, WORLD_AREA);
 	world_init(&w, shape, &image, &trace);
