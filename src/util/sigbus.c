@@ -68,6 +68,7 @@ int sigbus_guard(void (*work)(void *data), void *data, struct sigbus *ret)
 
 	if (sigsetjmp(here.to, 0) != 0) {
 		if (ret)
+			/* cppcheck-suppress uninitStructMember ; who jumps here fills it in */
 			*ret = here.what;
 		return -EIO;
 	}
