@@ -5,7 +5,9 @@ import errno
 import os
 import struct
 import subprocess
+import time
 
+from .callers import HANGS
 from .memory import WORD
 
 SIZES = (8, 4096, 4096 + 8, 16384)
@@ -26,22 +28,22 @@ def pattern(seed, size):
 def run(client, *words, data=None):
     tools = client.life.instance.tools
     return subprocess.run([tools.path('guestmemfs'), *words], input=data, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, timeout=90, check=False)
+                          stderr=subprocess.PIPE, timeout=HANGS, check=False)
 
 
 def load(client, rng):
     seed, size = rng.getrandbits(62), rng.choice(SIZES)
     path, data = f'{client.name}/load{client.n}', pattern(seed, size)
     full = os.path.join(client.life.instance.mount, path)
-    deaths = client.life.deaths
-    done = run(client, 'load', full, data=data)
-    client.note([client.tree.roots[client.name]], f'load {path} ends with {done.returncode}: {done.stderr.decode()}')
-    if done.returncode != 0:
-        if client.life.deaths == deaths:
-            client.fail(f'nobody has died, and load {path} fails: {done.stderr.decode()}')
+    deadline = time.monotonic() + HANGS
+    while (done := run(client, 'load', full, data=data)).returncode != 0:
+        client.note((), f'load {path} ends with {done.returncode}: {done.stderr.decode()}')
+        client.counts['load again'] += 1
+        if time.monotonic() > deadline:
+            client.fail(f'{path} is not loaded: {done.stderr.decode()}')
         client.tree.find(client.name).mtime = None
         client.asked('unlink', path, may=errno.ENOENT)  # what it has left
-        return
+        time.sleep(0.05)
     client.tree.make(path, 'f', 0o600)
     inode = client.tree.find(path)
     client.tree.resize(inode, size)

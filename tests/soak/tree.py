@@ -210,11 +210,8 @@ class Tree:
 
     FIELDS = ('mode', 'ino', 'links', 'uid', 'gid', 'size', 'blocks', 'mtime', 'target', 'attributes', 'bytes')
 
-    def differences(self, found, leave_out=None):
-        """
-        Between what must be there and what was found: (path, ident, sentence). leave_out: an inode whose bytes are not
-        looked at.
-        """
+    def differences(self, found):
+        """Between what must be there and what was found: (path, ident, sentence)."""
         wanted = dict(self.walk())
         for path in [*sorted(wanted), *sorted(found.keys() - wanted.keys())]:
             if path not in wanted:
@@ -224,17 +221,15 @@ class Tree:
             elif path not in found:
                 yield path, wanted[path].ident, 'is not there'
             else:
-                sentence = self.difference(wanted[path], found[path], leave_out)
+                sentence = self.difference(wanted[path], found[path])
                 if sentence:
                     yield path, wanted[path].ident, sentence
 
-    def difference(self, inode, found, leave_out=None):
+    def difference(self, inode, found):
         """With one inode; a sentence, or nothing."""
         parts = []
         for name, a, b in zip(self.FIELDS, self.expected(inode), found):
-            if a is None and name not in ('target', 'bytes') or (name == 'bytes' and inode.ident == leave_out):
-                continue
-            if a != b:
+            if a != b and (a is not None or name in ('target', 'bytes')):
                 show = oct if name == 'mode' else repr
                 parts.append(f'{name}: {show(b)}, must be {show(a)}')
         return '; '.join(parts)
