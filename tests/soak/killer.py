@@ -18,8 +18,11 @@ from .callers import HANGS
 # A worker's successor does not go on with its mount: callers see the mount die.
 WORKER_TAKES_THE_MOUNT = True
 
-VICTIMS = [('worker',)] * 4 + [('helper',)] * 3 + [('worker', 'helper')] + [('supervisor',)] * 2 + [DAEMONS] * 4 + \
-          [('hand',)] * 5 + [('mapper',)] * 3
+# Who may die together, and how often: by the names that --kill takes.
+VICTIMS = {
+    'worker': (('worker',), 4), 'helper': (('helper',), 3), 'both': (('worker', 'helper'), 1),
+    'supervisor': (('supervisor',), 2), 'all': (DAEMONS, 4), 'hand': (('hand',), 5), 'mapper': (('mapper',), 3),
+}
 GAP = (10, 300)          # operations of all clients between two kills
 GAP_SECONDS = 2.0        # or so long, where most of them wait
 DELAY = 0.01             # and seconds, at most, after the last of them
@@ -115,9 +118,12 @@ class Life:
 
 
 class Killer:
-    def __init__(self, life, clients, seed):
+    """victims: keys of VICTIMS; all of them if there are none."""
+
+    def __init__(self, life, clients, seed, victims=()):
         self.life = life
         self.clients = clients
+        self.victims = [who for name in victims or VICTIMS for who in [VICTIMS[name][0]] * VICTIMS[name][1]]
         self.rng = random.Random(f'{seed}/kills')
         self.killed = collections.Counter()
         self.moments = {name: [] for name in DAEMONS}
@@ -125,7 +131,7 @@ class Killer:
     def round(self):
         """One death, and the life after it."""
         gap, delay = self.rng.randrange(*GAP), self.rng.random() * DELAY
-        which, client = self.rng.choice(VICTIMS), self.rng.choice(self.clients)
+        which, client = self.rng.choice(self.victims), self.rng.choice(self.clients)
         self.life.wait_operations(self.life.operations + gap)
         self.life.hurry = True
         time.sleep(delay)

@@ -36,7 +36,7 @@ class Worker(threading.Thread):
 
 
 class Soak:
-    def __init__(self, instance, agent_program, seed):
+    def __init__(self, instance, agent_program, seed, victims=()):
         self.instance = instance
         self.seed = seed
         self.life = Life(instance)
@@ -44,7 +44,7 @@ class Soak:
         self.free = self.free_bytes()
         self.seconds = 0
         self.clients = [Client(f'c{i}', seed, self.life, agent_program) for i in range(CLIENTS)]
-        self.killer = Killer(self.life, self.clients, seed)
+        self.killer = Killer(self.life, self.clients, seed, victims)
 
     def free_bytes(self):
         status = os.statvfs(self.instance.mount)
