@@ -151,7 +151,7 @@ class Killer:
 
     def _kill(self, which):
         instance = self.life.instance
-        assert wait_until(lambda: len(daemons_of(instance.process.pid)) == 2, 30), instance.log()
+        assert wait_until(lambda: len(daemons_of(instance.process.pid)) == 2, HANGS), instance.log()
         pids = {'supervisor': instance.process.pid} | daemons_of(instance.process.pid)
         kill_at_once([pids[name] for name in which])
         self._note(' '.join(which) if which != DAEMONS else 'all')
@@ -161,7 +161,8 @@ class Killer:
         self.life.mount_dies()
         self._kill(which)
         self.moments = {name: [] for name in DAEMONS}
-        self.life.instance.restart()
+        assert wait_until(self.life.instance.ended, HANGS), 'the supervisor still runs'
+        self.life.instance.start(timeout=HANGS)
         self.life.mount_serves()
 
     def _kill_for_now(self, which):
@@ -176,6 +177,6 @@ class Killer:
         pids = self._kill(which)
         for name in which:
             self.moments[name].append(time.monotonic())
-            self.life.instance.wait_new(name, pids[name])
+            self.life.instance.wait_new(name, pids[name], HANGS)
         if takes_the_mount:
             self.life.mount_serves()

@@ -11,6 +11,7 @@ import time
 from evidence import assert_clean
 from processes import wait_until
 
+from .callers import HANGS
 from .client import Client
 from .killer import Killer, Life
 
@@ -93,10 +94,10 @@ class Soak:
         for client in self.clients:
             client.keep_up()
             client.check()
-        assert self.instance.stop() == 0, self.instance.log()
+        assert self.instance.stop(HANGS) == 0, self.instance.log()
         assert_clean(self.instance)
         self.life.mount_dies()
-        self.instance.start()
+        self.instance.start(timeout=HANGS)
         self.life.mount_serves()
         for client in self.clients:
             client.keep_up()
@@ -111,7 +112,7 @@ class Soak:
                 os.unlink(path)
         assert wait_until(lambda: self.free_bytes() == self.free, 60), \
             f'{self.free_bytes()} bytes are free when all is removed, {self.free} were: {self.instance.status()}'
-        assert self.instance.stop() == 0, self.instance.log()
+        assert self.instance.stop(HANGS) == 0, self.instance.log()
         assert_clean(self.instance)
 
     # -- the report
