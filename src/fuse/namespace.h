@@ -398,9 +398,11 @@ uint64_t ns_spare_blocks(const struct namespace *ns);
 /* ---- orphans ---- */
 
 /*
- * The unlinked inodes that only GM_INODE_HELD keeps alive: malloc'ed, the caller frees; NULL if
- * there are none. -ENOMEM.
+ * The unlinked inodes that only GM_INODE_HELD keeps alive; of these, unless `beside` is 0, those without which
+ * that inode would have more room below its quotas. malloc'ed, the caller frees; NULL if there are
+ * none. -ENOMEM.
  */
-int ns_list_held_orphans(const struct namespace *ns, uint64_t **ret, size_t *count);
+int ns_list_held_orphans(
+	const struct namespace *ns, uint64_t beside, uint64_t **ret, size_t *count);
 
 #endif
