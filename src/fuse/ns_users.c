@@ -55,6 +55,7 @@ int ns_release(struct namespace *ns, uint64_t ino)
 	if (ns_find(ns, ino, &i) < 0 || i->opens == 0)
 		return 0;
 	i->opens--;
+	i->opened_unmarked &= i->opens > 0;
 	ns_note_left(ns, i);
 	return reap(ns, i);
 }
