@@ -392,7 +392,7 @@ int grants_take_done(struct grants *g, const struct link_done *m)
 
 		next = TAILQ_NEXT(w, link);
 		if (inode && scrub_order_touches(&order, inode))
-			refuse_all(g, w, -EIO, &order.blocks);
+			refuse_all(g, w, r == -ENOMEM ? r : -EIO, &order.blocks);
 	}
 	return 0;
 }

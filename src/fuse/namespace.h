@@ -46,6 +46,7 @@ struct namespace
 {
 	struct store *store; /* not owned */
 	uint64_t orphans;    /* inodes without links that somebody still uses */
+	bool reap_failed;    /* one of them has no user any more, but could not be removed */
 	/* The one that the last change left to its holders alone (inode_is_held_orphan()); 0: none.
 	 * Whoever takes it up sets it to 0. */
 	uint64_t left;
@@ -341,8 +342,8 @@ int ns_open(struct namespace *ns, uint64_t ino);
 
 /*
  * One less. The last one of an unlinked inode that nobody holds removes it; when that can't be
- * committed it is left for the next mount to remove. An inode that is gone, or was never opened
- * here, is no error.
+ * committed, the next call for whatever inode does it, or ns_thaw(), or the next mount. An inode
+ * that is gone, or was never opened here, is no error.
  */
 int ns_release(struct namespace *ns, uint64_t ino);
 

@@ -156,11 +156,12 @@ bool ns_has_freed_content(const struct namespace *ns)
 	return ns->grown_in_vain || ns->freed_seen != ns_meta(ns)->pieces_freed;
 }
 
-bool ns_reclaim_contents(struct namespace *ns, const struct ns_request *rq)
+int ns_reclaim_contents(struct namespace *ns, const struct ns_request *rq)
 {
 	uint64_t empty = ns_meta(ns)->units.empty;
+	int r = empty > 0 ? ns_trim_contents(ns, rq, true) : -ENOSPC;
 
-	return empty > 0 && ns_trim_contents(ns, rq, true) == 0 && ns_meta(ns)->units.empty < empty;
+	return r == 0 && ns_meta(ns)->units.empty == empty ? -ENOSPC : r;
 }
 
 static int poison(struct namespace *ns, const struct alloc_extent *block)

@@ -76,8 +76,8 @@ int ns_make_contents(struct namespace *ns, const struct ns_request *rq);
 int ns_grow_contents(struct namespace *ns, const struct ns_request *rq, uint64_t units);
 
 /* For a file of memory that finds too few blocks: gives back all that the content store has empty.
- * True if there was something. */
-bool ns_reclaim_contents(struct namespace *ns, const struct ns_request *rq);
+ * 0; -ENOSPC there is none; what else keeps it from that. */
+int ns_reclaim_contents(struct namespace *ns, const struct ns_request *rq);
 
 int ns_resize_content(const struct namespace *ns, struct txn *t, const struct inode *i,
 	struct inode_attr *attr, uint64_t size);

@@ -85,7 +85,7 @@ static void release_inode(struct ops *o, uint64_t ino)
 
 	if (r < 0)
 		log_error("inode %llu has no name and no user any more, but removing it failed: %s;"
-			  " the next mount will do it",
+			  " the next close of a file will, or the next mount",
 			(unsigned long long)ino, strerror(-r));
 }
 
