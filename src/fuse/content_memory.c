@@ -152,18 +152,64 @@ int content_memory_want(struct content_memory *cm, uint64_t unit, uint64_t count
 	return pending ? -EINPROGRESS : 0;
 }
 
-void *content_memory_at(const struct content_memory *cm, uint64_t unit, uint64_t *count)
+static const struct content_window *window_of(const struct content_memory *cm, uint64_t unit)
 {
 	size_t at = window_after(cm, unit / GM_UNITS_PER_BLOCK);
-	const struct content_window *w = &cm->windows[at];
-	uint64_t left;
 
-	assert(at < cm->count && w->file_block <= unit / GM_UNITS_PER_BLOCK);
-	left = end_of(w) * GM_UNITS_PER_BLOCK - unit;
+	assert(at < cm->count && cm->windows[at].file_block <= unit / GM_UNITS_PER_BLOCK);
+	return &cm->windows[at];
+}
+
+/* Where in the window the unit begins. */
+static uint64_t place_in(const struct content_window *w, uint64_t unit)
+{
+	return (unit - w->file_block * GM_UNITS_PER_BLOCK) << GM_UNIT_SHIFT;
+}
+
+const void *content_memory_at(const struct content_memory *cm, uint64_t unit, uint64_t *count)
+{
+	const struct content_window *w = window_of(cm, unit);
+	uint64_t left = end_of(w) * GM_UNITS_PER_BLOCK - unit;
+
 	if (*count > left)
 		*count = left;
-	return (uint8_t *)w->address +
-	       ((unit - w->file_block * GM_UNITS_PER_BLOCK) << GM_UNIT_SHIFT);
+	return (const uint8_t *)w->address + place_in(w, unit);
+}
+
+static void store_zeros(struct media *m, uint64_t offset, uint64_t length)
+{
+	static const uint8_t zeros[GM_UNIT_SIZE];
+
+	for (uint64_t n; length > 0; offset += n, length -= n) {
+		n = length < sizeof(zeros) ? length : sizeof(zeros);
+		media_copy(m, offset, zeros, n);
+	}
+}
+
+void content_memory_store(const struct content_memory *cm, uint64_t unit, uint64_t skip,
+	const void *data, uint64_t *length)
+{
+	const struct content_window *w = window_of(cm, unit);
+	struct media m = {.ops = cm->source.ops,
+		.base = w->address,
+		.size = w->count << GM_BLOCK_SHIFT,
+		.write_back = w->write_back};
+	uint64_t offset = place_in(w, unit) + skip;
+
+	if (*length > m.size - offset)
+		*length = m.size - offset;
+	if (data)
+		media_copy(&m, offset, data, *length);
+	else
+		store_zeros(&m, offset, *length);
+}
+
+void content_memory_fence(const struct content_memory *cm)
+{
+	struct media m = {.ops = cm ? cm->source.ops : NULL};
+
+	if (cm)
+		media_fence(&m);
 }
 
 /* True if the content store still owns every block of it. */

@@ -11,6 +11,7 @@
 
 #include <stdint.h>
 
+#include "store/media.h"
 #include "store/meta.h"
 
 struct content_memory;
@@ -20,7 +21,8 @@ struct content_window {
 	uint64_t file_block;
 	uint64_t count;
 	void *address;
-	uint32_t tag; /* the source's own */
+	write_back_fn *write_back; /* as in struct media */
+	uint32_t tag;              /* the source's own */
 };
 
 struct content_source {
@@ -35,6 +37,7 @@ struct content_source {
 		struct content_window *ret);
 	/* Takes what map() gave. */
 	void (*unmap)(void *data, const struct content_window *window);
+	const struct media_ops *ops; /* by which it is stored to */
 	void *data;
 };
 
@@ -52,13 +55,18 @@ int content_memory_want(struct content_memory *cm, uint64_t unit, uint64_t count
  * Where a unit lies, and in *count (in: wanted) how many from there on lie behind each other. They
  * must have been wanted with success since the content store gave back blocks the last time.
  */
-void *content_memory_at(const struct content_memory *cm, uint64_t unit, uint64_t *count);
+const void *content_memory_at(const struct content_memory *cm, uint64_t unit, uint64_t *count);
 
-/* What was stored is in memory before anything that is stored from here on. */
-static inline void content_fence(void)
-{
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-}
+/*
+ * Stores bytes from `skip` of a unit on, of data or (NULL) zeros, as many as lie behind each other:
+ * *length in: wanted, out: stored. Wanted as above.
+ */
+void content_memory_store(const struct content_memory *cm, uint64_t unit, uint64_t skip,
+	const void *data, uint64_t *length);
+
+/* What was stored is on the media before anything that is stored from here on. NULL is fine: then
+ * nothing was. */
+void content_memory_fence(const struct content_memory *cm);
 
 /* The content store has given back blocks: what has no owner any more is unmapped. */
 void content_memory_trim(struct content_memory *cm);

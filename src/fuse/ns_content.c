@@ -98,16 +98,11 @@ static void store_bytes(const struct namespace *ns, const struct file_extent *p,
 	to = smaller(to, unit_start(p->file_block + p->count));
 	while (from < to) {
 		uint64_t unit = p->block + ((from >> GM_UNIT_SHIFT) - p->file_block);
-		uint64_t count = units_for(to) - (from >> GM_UNIT_SHIFT);
-		uint8_t *memory = content_memory_at(ns->memory, unit, &count);
-		uint64_t end = smaller(to, unit_start((from >> GM_UNIT_SHIFT) + count));
+		uint64_t length = to - from;
 
-		memory += from % GM_UNIT_SIZE;
-		if (data)
-			memcpy(memory, (const uint8_t *)data + (from - at), end - from);
-		else
-			memset(memory, 0, end - from);
-		from = end;
+		content_memory_store(ns->memory, unit, from % GM_UNIT_SIZE,
+			data ? (const uint8_t *)data + (from - at) : NULL, &length);
+		from += length;
 	}
 }
 
@@ -588,12 +583,12 @@ int ns_write(struct namespace *ns, const struct ns_request *rq, uint64_t ino,
 	txn_put_inode(&t, &attr);
 	add_fresh(&t, i, &fresh);
 	t.result = ino;
-	content_fence();
+	content_memory_fence(ns->memory);
 	r = end_fresh(ns, &fresh, store_commit(ns->store, &t));
 	if (r < 0)
 		return r;
 	store_around_fresh(ns, i, &fresh, from, to, data);
-	content_fence();
+	content_memory_fence(ns->memory);
 	return 0;
 }
 
@@ -625,7 +620,7 @@ int ns_allocate_content(struct namespace *ns, const struct ns_request *rq, const
 	txn_put_inode(&t, &attr);
 	add_fresh(&t, i, &fresh);
 	t.result = attr.ino;
-	content_fence();
+	content_memory_fence(ns->memory);
 	return end_fresh(ns, &fresh, store_commit(ns->store, &t));
 }
 
@@ -654,7 +649,7 @@ int ns_punch_content(struct namespace *ns, const struct ns_request *rq, const st
 	/* The parts of units at the ends; what lies between them is a hole by now. */
 	store_in_place(ns, i, from, smaller(to, unit_start(first)), NULL, 0);
 	store_in_place(ns, i, greater(from, unit_start(end)), to, NULL, 0);
-	content_fence();
+	content_memory_fence(ns->memory);
 	return 0;
 }
 

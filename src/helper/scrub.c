@@ -45,8 +45,9 @@ int scrub_init(void)
  * Non-temporal: guest memory that nobody is about to read must not push what VMs are using out of
  * the cache, and a whole line is written without being fetched first.
  */
-static void zero_past_cache(void *p, size_t size)
+static void zero_past_cache(void *p, size_t size, write_back_fn *write_back)
 {
+	(void)write_back; /* streaming stores have left the caches at the fence */
 #ifdef __SSE2__
 	const __m128i zero = _mm_setzero_si128();
 	__m128i *at = p, *end = at + size / sizeof(zero);
@@ -64,13 +65,17 @@ static void zero_past_cache(void *p, size_t size)
 #endif
 }
 
-static void zero_through_cache(void *p, size_t size)
+static void zero_through_cache(void *p, size_t size, write_back_fn *write_back)
 {
 	memset(p, 0, size);
+	if (write_back)
+		write_back(p, size);
 	atomic_thread_fence(memory_order_seq_cst);
 }
 
-static int scrub_guarded(void *p, size_t size, void (*zero)(void *, size_t))
+typedef void zero_fn(void *p, size_t size, write_back_fn *write_back);
+
+static int scrub_guarded(void *p, size_t size, zero_fn *zero, write_back_fn *write_back)
 {
 	sigjmp_buf here;
 
@@ -82,7 +87,7 @@ static int scrub_guarded(void *p, size_t size, void (*zero)(void *, size_t))
 		return -EIO;
 	scrub_escape = &here;
 	atomic_signal_fence(memory_order_seq_cst);
-	zero(p, size);
+	zero(p, size, write_back);
 	atomic_signal_fence(memory_order_seq_cst);
 	scrub_escape = NULL;
 	return 0;
@@ -90,10 +95,10 @@ static int scrub_guarded(void *p, size_t size, void (*zero)(void *, size_t))
 
 int scrub_stream(void *p, size_t size)
 {
-	return scrub_guarded(p, size, zero_past_cache);
+	return scrub_guarded(p, size, zero_past_cache, NULL);
 }
 
-int scrub_piece(void *p, size_t size)
+int scrub_piece(void *p, size_t size, write_back_fn *write_back)
 {
-	return scrub_guarded(p, size, zero_through_cache);
+	return scrub_guarded(p, size, zero_through_cache, write_back);
 }

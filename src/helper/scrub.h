@@ -8,6 +8,8 @@
 
 #include <stddef.h>
 
+#include "util/write_back.h"
+
 /*
  * Installs the process's SIGBUS handler; a SIGBUS outside of this module stays deadly.
  * Once, before any thread.
@@ -20,7 +22,8 @@ int scrub_init(void);
  */
 int scrub_stream(void *p, size_t size);
 
-/* The same for a piece of any size and place, through the cache. */
-int scrub_piece(void *p, size_t size);
+/* The same for a piece of any size and place, through the cache; write_back: NULL where that is
+ * enough. What went past the cache needs none. */
+int scrub_piece(void *p, size_t size, write_back_fn *write_back);
 
 #endif

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which of the stores since the last fence have reached the media when the power goes.
+ * Which of the stores that are under way have reached the media when the power goes: those since
+ * the last fence, and, where the media is persistent memory, whatever was not written back before
+ * it.
  *
  * Stores are torn at 8 bytes; the stores to one word reach it in the order of the program; nothing
  * else is certain before the fence. So every subset of the words is a crash state. (A processor's
@@ -22,6 +24,7 @@
 struct subset_store {
 	uint64_t offset;
 	uint64_t word;
+	bool flushed; /* written back since: on the media after the next fence */
 };
 
 /* How many subsets there are of count stores; samples: how many of each rare kind. */

@@ -85,6 +85,18 @@ void recorder_copy(struct recorder *r, uint64_t offset, const void *from, uint64
 	}
 }
 
+void recorder_flush(struct recorder *r, uint64_t offset, uint64_t length)
+{
+	if (r->trace)
+		add_event(r->trace, TRACE_FLUSH, offset, length);
+}
+
+void recorder_put(struct recorder *r, uint64_t offset, uint64_t word)
+{
+	recorder_store(r, offset, word);
+	recorder_flush(r, offset, sizeof(word));
+}
+
 void recorder_fence(struct recorder *r)
 {
 	if (r->trace)
@@ -104,6 +116,16 @@ static void media_op_copy(struct media *m, uint64_t offset, const void *from, ui
 		r->fault->copy(r, offset, from, length);
 	else
 		recorder_copy(r, offset, from, length);
+}
+
+static void media_op_flush(struct media *m, uint64_t offset, uint64_t length)
+{
+	struct recorder *r = recorder_of(m);
+
+	if (r->fault && r->fault->flush)
+		r->fault->flush(r, offset, length);
+	else
+		recorder_flush(r, offset, length);
 }
 
 static void media_op_fence(struct media *m)
@@ -128,8 +150,10 @@ static void media_op_publish(struct media *m, uint64_t offset, uint64_t value)
 
 void recorder_init(struct recorder *r, struct image *image, struct trace *trace)
 {
-	static const struct media_ops ops = {
-		.copy = media_op_copy, .fence = media_op_fence, .publish = media_op_publish};
+	static const struct media_ops ops = {.copy = media_op_copy,
+		.flush = media_op_flush,
+		.fence = media_op_fence,
+		.publish = media_op_publish};
 
 	*r = (struct recorder){
 		.media = {.ops = &ops, .base = (uint8_t *)image->words, .size = image->size},

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a writer did to the media: every store of 8 bytes and every fence, in the order of the
+ * What a writer did to the media: every store of 8 bytes, write-back and fence, in the order of the
  * program, between the moments at which an operation was begun and acknowledged; and the state
  * before and after each operation as the writer had it in memory. The recorder is a table of media
  * operations that writes into an image and into a trace.
@@ -16,6 +16,7 @@
 
 enum trace_kind {
 	TRACE_STORE,
+	TRACE_FLUSH,
 	TRACE_FENCE,
 	TRACE_BEGIN,
 	TRACE_END,
@@ -23,8 +24,8 @@ enum trace_kind {
 
 struct trace_event {
 	enum trace_kind kind;
-	uint64_t offset; /* of the store; the operation's number at its begin and end */
-	uint64_t word;
+	uint64_t offset; /* of store or flush; the operation's number at its begin and end */
+	uint64_t word;   /* of a flush: how many bytes */
 };
 
 struct trace_state {
@@ -89,9 +90,11 @@ void recorder_deinit(struct recorder *r);
 
 enum trace_place recorder_place(const struct recorder *r, uint64_t offset);
 
-/* What the media operations do where no fault steps in. */
+/* What the media operations do where no fault steps in. recorder_put(): store and flush. */
+void recorder_put(struct recorder *r, uint64_t offset, uint64_t word);
 void recorder_store(struct recorder *r, uint64_t offset, uint64_t word);
 void recorder_copy(struct recorder *r, uint64_t offset, const void *from, uint64_t length);
+void recorder_flush(struct recorder *r, uint64_t offset, uint64_t length);
 void recorder_fence(struct recorder *r);
 
 #endif

@@ -29,7 +29,8 @@ static void unmap_block(void *data, const struct content_window *w)
 
 int world_make_memory(struct world *w)
 {
-	static const struct content_source source = {.map = map_block, .unmap = unmap_block};
+	static const struct content_source source = {
+		.map = map_block, .unmap = unmap_block, .ops = &media_memory_ops};
 	int r = content_memory_new(&w->memory, store_meta(w->store), &source);
 
 	w->ns.memory = w->memory;
