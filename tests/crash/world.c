@@ -41,6 +41,7 @@ void world_deinit(struct world *w)
 
 void world_close(struct world *w)
 {
+	ns_spares_forget(&w->ns);
 	w->memory = content_memory_free(w->memory);
 	w->store = store_close(w->store);
 }

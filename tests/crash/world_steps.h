@@ -43,6 +43,14 @@ int world_step_rot(struct world *w, char *const args[]);
 int world_step_chmod_in_two_records(struct world *w, char *const args[]);
 int world_step_chmod_later(struct world *w, char *const args[]);
 int world_step_chown_two_in_one_record(struct world *w, char *const args[]);
+int world_step_mount_in_two_records(struct world *w, char *const args[]);
+int world_step_write_in_two_records(struct world *w, char *const args[]);
+int world_step_hand_over_in_two_records(struct world *w, char *const args[]);
+
+/* ---- world_spares.c ---- */
+
+int world_step_spare(struct world *w, char *const args[]);
+int world_step_keep_spare(struct world *w, char *const args[]);
 
 /* Also of what is remembered (open, hold) and has no name any more. */
 int world_find_ino(const struct world *w, const char *path, uint64_t *ret);
