@@ -101,6 +101,10 @@ const struct crash_script crash_scripts[] = {
 						     "f; spare f; create h; size h 6; create i; "
 						     "size i 7; create g | size g 3; open g; "
 						     "unlink g; close g; keep-spare g 1 2; mount"},
+	{"a part of a GiB is not kept",
+		"create f; size f 3; clean f; hold f; unlink f; spare f; create g; size g 3; open "
+		"g; "
+		"unlink g; close g | keep-spare g 0 1; keep-spare g 1 512; chmod g"},
 	{"memory of a removed file, granted anew",
 		"create f; size f 3; clean f; hold f; unlink f; spare f; create h; size h 6; "
 		"create i; "
