@@ -62,7 +62,7 @@ static int stamp_bears(const struct pool *pool, uint32_t i, enum gm_stamp_positi
 	if (e < 0)
 		return e;
 	memcpy(&stamp, (const uint8_t *)block + GM_STAMP_OFFSET, sizeof(stamp));
-	if (memcmp(stamp.token, token, sizeof(stamp.token)) != 0)
+	if (!store_stamp_bears(&stamp, token))
 		*bears = false;
 	return_block(pool, i, position, block);
 	return 0;
