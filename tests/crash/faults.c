@@ -9,7 +9,7 @@
 
 /* ---- putting stores off ---- */
 
-static void hold(struct recorder *r, uint64_t offset, const void *from, uint64_t length)
+void fault_hold(struct recorder *r, uint64_t offset, const void *from, uint64_t length)
 {
 	for (uint64_t n = 0; n < length; n += 8) {
 		uint64_t word;
@@ -21,7 +21,7 @@ static void hold(struct recorder *r, uint64_t offset, const void *from, uint64_t
 	}
 }
 
-static void let_go(struct recorder *r)
+void fault_let_go(struct recorder *r)
 {
 	for (size_t n = 0; n < r->held_count; n++)
 		recorder_put(r, r->held[n].offset, r->held[n].word);
@@ -95,7 +95,7 @@ static void no_flush_of_supers(struct recorder *r, uint64_t offset, uint64_t len
 static void hold_records(struct recorder *r, uint64_t offset, const void *from, uint64_t length)
 {
 	if (recorder_place(r, offset) == PLACE_JOURNAL)
-		hold(r, offset, from, length);
+		fault_hold(r, offset, from, length);
 	else
 		recorder_copy(r, offset, from, length);
 }
@@ -108,7 +108,8 @@ static void hold_payload(struct recorder *r, uint64_t offset, const void *from, 
 		return;
 	}
 	recorder_copy(r, offset, from, sizeof(struct gm_record));
-	hold(r, offset + sizeof(struct gm_record), (const uint8_t *)from + sizeof(struct gm_record),
+	fault_hold(r, offset + sizeof(struct gm_record),
+		(const uint8_t *)from + sizeof(struct gm_record),
 		length - sizeof(struct gm_record));
 }
 
@@ -118,13 +119,13 @@ static void publish_then_let_go(struct recorder *r, uint64_t offset, uint64_t wo
 	if (r->held_count == 0)
 		return;
 	recorder_fence(r);
-	let_go(r);
+	fault_let_go(r);
 }
 
 static void hold_images(struct recorder *r, uint64_t offset, const void *from, uint64_t length)
 {
 	if (recorder_place(r, offset) == PLACE_SLOT)
-		hold(r, offset, from, length);
+		fault_hold(r, offset, from, length);
 	else
 		recorder_copy(r, offset, from, length);
 }
@@ -134,7 +135,7 @@ static void hold_sections(struct recorder *r, uint64_t offset, const void *from,
 	bool header = offset == r->slot_offset[0] || offset == r->slot_offset[1];
 
 	if (recorder_place(r, offset) == PLACE_SLOT && !header)
-		hold(r, offset, from, length);
+		fault_hold(r, offset, from, length);
 	else
 		recorder_copy(r, offset, from, length);
 }
@@ -142,12 +143,12 @@ static void hold_sections(struct recorder *r, uint64_t offset, const void *from,
 static void hold_slot_words(struct recorder *r, uint64_t offset, uint64_t word)
 {
 	if (recorder_place(r, offset) == PLACE_SLOT_WORD) {
-		hold(r, offset, &word, sizeof(word));
+		fault_hold(r, offset, &word, sizeof(word));
 		return;
 	}
 	recorder_put(r, offset, word);
 	recorder_fence(r);
-	let_go(r);
+	fault_let_go(r);
 }
 
 /* ---- the wrong slot ---- */

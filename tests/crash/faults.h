@@ -19,6 +19,10 @@ struct writer_fault {
 	void (*publish)(struct recorder *r, uint64_t offset, uint64_t word);
 };
 
+/* Puts stores off; makes, writes back and fences all that were put off. */
+void fault_hold(struct recorder *r, uint64_t offset, const void *from, uint64_t length);
+void fault_let_go(struct recorder *r);
+
 extern const struct writer_fault writer_faults[];
 extern const size_t writer_fault_count;
 
