@@ -44,12 +44,13 @@ struct explorer {
 		uint64_t count;
 		uint64_t capacity;
 	} seen;
-	struct explore_kind kinds[64];
+	struct explore_kind kinds[96];
 	struct explore_place at[EXPLORE_DEPTH];
 	const struct explore_place
 		*only; /* judge this state alone: EXPLORE_DEPTH places, or NULL */
 	unsigned only_depth;
-	char found[2048]; /* the first fault, in words; empty: none */
+	const struct trace *bytes_of; /* has the bytes of files with content; NULL: not looked at */
+	char found[2048];             /* the first fault, in words; empty: none */
 	struct explore_work *work;
 };
 

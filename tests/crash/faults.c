@@ -90,6 +90,11 @@ static void no_flush_of_supers(struct recorder *r, uint64_t offset, uint64_t len
 	flush_but(r, offset, length, PLACE_SUPER);
 }
 
+static void no_flush_of_bytes(struct recorder *r, uint64_t offset, uint64_t length)
+{
+	flush_but(r, offset, length, PLACE_BYTES);
+}
+
 /* ---- published early ---- */
 
 static void hold_records(struct recorder *r, uint64_t offset, const void *from, uint64_t length)
@@ -120,6 +125,14 @@ static void publish_then_let_go(struct recorder *r, uint64_t offset, uint64_t wo
 		return;
 	recorder_fence(r);
 	fault_let_go(r);
+}
+
+static void hold_bytes(struct recorder *r, uint64_t offset, const void *from, uint64_t length)
+{
+	if (recorder_place(r, offset) == PLACE_BYTES)
+		fault_hold(r, offset, from, length);
+	else
+		recorder_copy(r, offset, from, length);
 }
 
 static void hold_images(struct recorder *r, uint64_t offset, const void *from, uint64_t length)
@@ -180,7 +193,10 @@ static void publish_other_slot(struct recorder *r, uint64_t offset, uint64_t wor
 
 #define CREATE     "create a | create f"
 #define CHECKPOINT "create a; size a 2 | checkpoint"
-#define GROW       "create a | grow 2"
+#define REUSE                                                                                      \
+	"mkdir d; mark d; contents; room 1; create d/f; write d/f 0 1; unlink d/f; create d/g | "  \
+	"write d/g 0 1"
+#define GROW "create a | grow 2"
 
 /* What the checks say (judge.c, and recovery's own sentences). */
 #define NO_RECORD "recovery refuses the pool: journal record"
@@ -188,6 +204,7 @@ static void publish_other_slot(struct recorder *r, uint64_t offset, uint64_t wor
 #define NO_SLOT   "recovery refuses the pool: the journal's tail word"
 #define NO_SUPER  "recovery refuses the pool: both superblocks are damaged"
 #define NEITHER   "recovery gives neither the state before"
+#define STRANGE   "which stood there neither before"
 #define LOST      "which was acknowledged"
 
 const struct writer_fault writer_faults[] = {
@@ -214,6 +231,9 @@ const struct writer_fault writer_faults[] = {
 	{"slot words that are not written back", CHECKPOINT, NO_SLOT,
 		.flush = no_flush_of_slot_words},
 	{"superblocks that are not written back", GROW, NO_SUPER, .flush = no_flush_of_supers},
+	{"a piece recorded before its bytes", REUSE, STRANGE, .copy = hold_bytes,
+		.publish = publish_then_let_go},
+	{"bytes that are not written back", REUSE, STRANGE, .flush = no_flush_of_bytes},
 	{"one change in two records", "create a | chmod-in-two-records a", NEITHER, .copy = NULL},
 	{"a record that spans two changes", "create a; create b | chown-two-in-one-record a b",
 		LOST, .copy = NULL},

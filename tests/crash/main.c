@@ -55,6 +55,7 @@ static const char *explore_script(struct run *run, const char *script, enum worl
 	image_rollback(&run->image, 0);
 	if (!good)
 		return wrong;
+	e->bytes_of = &run->trace;
 	return explore_trace(e, &run->trace, 0) ? NULL : e->found;
 }
 
@@ -280,7 +281,7 @@ int main(int argc, char *argv[])
 	log_init("explore", LOG_LEVEL_ERROR);
 	(void)mallopt(M_TRIM_THRESHOLD, 64 << 20); /* what one state frees the next one needs */
 	(void)mallopt(M_MMAP_THRESHOLD, 32 << 20);
-	image_init(&run.image, WORLD_AREA);
+	image_init(&run.image, WORLD_AREA + WORLD_BYTES);
 	explorer_init(&run.explorer, &run.image, run.seed);
 	if (parse_options(&run, argc, argv))
 		r = run_all(&run);

@@ -28,11 +28,27 @@ struct trace_event {
 	uint64_t word;   /* of a flush: how many bytes */
 };
 
+/*
+ * Of each unit of a file with content these words are recorded and looked at, so that the states of
+ * a long write are not those of its length: some that lie evenly, and such as `write` ends in.
+ */
+#define TRACE_UNIT_WORDS 16U
+static inline uint64_t trace_unit_word(unsigned n)
+{
+	return n / 2 * 64 + (n % 2) * 51;
+}
+
+struct trace_bytes { /* which units of the trace */
+	size_t first;
+	size_t count;
+};
+
 struct trace_state {
 	bool refused;    /* there is no filesystem */
 	uint64_t unique; /* of the last change that a request asked for */
 	uint64_t hash;
 	struct view view;
+	struct trace_bytes bytes; /* what the files with content hold */
 };
 
 struct trace_operation {
@@ -50,6 +66,13 @@ struct trace {
 	struct trace_operation *operations;
 	size_t operation_count;
 	size_t operation_capacity;
+	struct trace_unit {
+		uint64_t ino;
+		uint64_t file_unit;
+		uint64_t words[TRACE_UNIT_WORDS];
+	} * units;
+	size_t unit_count;
+	size_t unit_capacity;
 };
 
 void trace_clear(struct trace *t); /* keeps the memory */
@@ -58,6 +81,7 @@ void trace_deinit(struct trace *t);
 /* The operation that begins now; valid until the next one begins. */
 struct trace_operation *trace_begin(struct trace *t, const char *name);
 void trace_end(struct trace *t);
+void trace_add_unit(struct trace *t, uint64_t ino, uint64_t file_unit, const uint64_t *unit);
 
 /* Which part of the format an offset lies in. */
 enum trace_place {
@@ -67,6 +91,7 @@ enum trace_place {
 	PLACE_TAIL,
 	PLACE_JOURNAL,
 	PLACE_SLOT,
+	PLACE_BYTES, /* behind the metadata: of files with content */
 };
 
 struct recorder {

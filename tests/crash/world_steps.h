@@ -23,9 +23,13 @@ int world_step_link(struct world *w, char *const args[]);
 int world_step_symlink(struct world *w, char *const args[]);
 int world_step_mknod(struct world *w, char *const args[]);
 
-/* ---- world_content.c ---- */
+/* ---- world_bytes.c ---- */
 
 int world_make_memory(struct world *w);
+void world_note_bytes(struct world *w, struct trace_state *s); /* s->view is there */
+
+/* ---- world_content.c ---- */
+
 int world_step_mark(struct world *w, char *const args[]);
 int world_step_unmark(struct world *w, char *const args[]);
 int world_step_contents(struct world *w, char *const args[]);
