@@ -15,7 +15,8 @@ TEXT = 'what a VMM wrote\n'
 
 def mount(lab):
     lab.run('mkdir', '-p', MOUNT)
-    lab.run('guestmemfs-fuse', '--region', 'pmem:auto', MOUNT)
+    said = lab.run('guestmemfs-fuse', '--region', 'pmem:auto', MOUNT)
+    lab.check('is persistent memory' in said, 'what is stored there is written back', said)
     status = json.loads(lab.run('guestmemfs', 'status', '--json', MOUNT))
     lab.check([r['kind'] for r in status['regions']] == ['pmem'], 'the region is a pmem one')
 
