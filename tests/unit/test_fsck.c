@@ -586,6 +586,12 @@ static void flip_stamp(struct fixture *f)
 	f->media.base[GM_STAMP_OFFSET + 20] ^= 1;
 }
 
+/* In the token: a crash in the storing of a new one leaves that. */
+static void tear_stamp(struct fixture *f)
+{
+	f->media.base[GM_STAMP_OFFSET + 44] ^= 1;
+}
+
 static void flip_slot_word(struct fixture *f)
 {
 	f->media.base[GM_SLOT_WORD_A_OFFSET] ^= 1;
@@ -625,6 +631,7 @@ Test(fsck, damaged_structures_are_named)
 		{flip_first_super, false, "superblock-copy", "first superblock"},
 		{flip_both_supers, true, "superblock", "both superblocks are damaged"},
 		{flip_stamp, true, "stamp", "first block of region 0 is missing or damaged"},
+		{tear_stamp, false, "stamp-torn", "first block of region 0 was half stored"},
 		{flip_slot_word, false, "slot-word", "0x1000"},
 		{flip_slot_words, true, "slot-words", "0x101000"},
 		{flip_tail, true, "recovery", "tail word"},
