@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -89,6 +90,8 @@ int fsck_repair_pool(const struct cli_regions *regions, const struct fsck_repair
 	struct problem why = PROBLEM_INIT;
 	int code, r = pool_open(&pool, regions->specs, regions->count, 0, &why);
 
+	/* A limit on the size of files is to be an error that is told, with the pool untouched. */
+	(void)signal(SIGXFSZ, SIG_IGN);
 	if (r == 0)
 		r = pool_lock(&pool, false, REGIONS_LOCK_MS, &why);
 	if (r == 0)

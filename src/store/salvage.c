@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "store/codec.h"
+#include "store/dir.h"
 #include "store/fsck.h"
 #include "store/salvage_internal.h"
 #include "util/cleanup.h"
@@ -82,10 +83,43 @@ static int load_whole_records(struct salvage *s, struct problem *why)
 
 /* ---- the state that is written ---- */
 
+/* A mount takes twice as much; there is to be room for it to go on. */
+#define NUMBERS_MAX (CODEC_NUMBERS_MAX / 4)
+
+/* What counts up for ever begins again behind what is there, where only damage can have brought it
+ * near its end. */
+static int mend_numbers(struct salvage *s, struct problem *why)
+{
+	uint64_t highest = GM_ROOT_INO;
+	struct inode *i;
+
+	for (size_t c = 0; (i = meta_each_inode(&s->meta, &c));) {
+		if (i->attr.ino > highest)
+			highest = i->attr.ino;
+		if (inode_is_dir(i) && i->attr.next_cookie >= NUMBERS_MAX)
+			i->attr.next_cookie = dir_last_cookie(i) < GM_FIRST_COOKIE
+						      ? GM_FIRST_COOKIE
+						      : dir_last_cookie(i) + 1;
+		if (inode_is_dir(i) && dir_last_cookie(i) >= NUMBERS_MAX)
+			highest = UINT64_MAX;
+	}
+	if (s->meta.next_ino >= NUMBERS_MAX)
+		s->meta.next_ino = highest + 1;
+	if (s->meta.mount_number >= CODEC_MOUNTS_MAX)
+		s->meta.mount_number = CODEC_MOUNTS_MAX / 2;
+	if (highest < NUMBERS_MAX)
+		return 0;
+	return problem(why, EUCLEAN,
+		"inodes or entries have numbers that can't be, and can't be told from right ones: "
+		"nothing was changed");
+}
+
 static int mend_state(struct salvage *s, struct problem *why)
 {
-	int r = salvage_mend_tree(s, why);
+	int r = mend_numbers(s, why);
 
+	if (r == 0)
+		r = salvage_mend_tree(s, why);
 	if (r == 0)
 		r = salvage_keep_blocks(s, why);
 	if (r == 0)
@@ -215,21 +249,24 @@ static int rehearse(struct salvage *s, struct problem *why)
 
 /* ---- the whole ---- */
 
-/* What recovery takes is not looked into further. */
+/* What recovery, a mount and fsck take is not looked into further. */
 static bool is_whole(struct salvage *s)
 {
 	struct media media = {.ops = &media_memory_ops, .base = s->area, .size = s->in->area_bytes};
 	struct store *store = NULL;
+	bool whole;
 
 	if (store_open(&store, &media, &s->super, NULL) < 0)
 		return false;
 	memcpy(s->token, store_meta(store)->token, sizeof(s->token));
+	whole = store_check_numbers(store, NULL) == 0;
 	store_close(store);
-	return true;
+	return whole && check_copy(s, NULL) == 0;
 }
 
 static int look(struct salvage *s, struct problem *why)
 {
+	struct media copy = {.ops = &media_memory_ops, .size = s->in->area_bytes};
 	int r = 0;
 
 	if (s->super.plan.meta_blocks * GM_BLOCK_SIZE > s->in->area_bytes)
@@ -238,6 +275,9 @@ static int look(struct salvage *s, struct problem *why)
 	if (!s->area || make_room(s) < 0)
 		return problem(why, ENOMEM, "out of memory");
 	memcpy(s->area, s->in->area, s->in->area_bytes);
+	copy.base = s->area;
+	if (s->super_anew) /* as it will be: fsck reads them */
+		write_supers(s, &copy);
 	s->whole = is_whole(s);
 	if (!s->whole)
 		r = build(s, why);

@@ -64,7 +64,7 @@ static void look_at_slot(struct salvage *s, struct slots *l, unsigned slot)
 	if (checkpoint_open_damaged(image, s->area + offset, &s->super, &why) < 0)
 		return;
 	l->generation[slot] = get_le64(image->header.generation);
-	if (l->generation[slot] == 0 || l->generation[slot] > CODEC_GENERATIONS_MAX / 2)
+	if (l->generation[slot] == 0 || l->generation[slot] >= CODEC_GENERATIONS_MAX / 2)
 		return;
 	mend_sections(s, image, slot);
 	l->there[slot] = l->whole[slot] = true;
@@ -83,7 +83,7 @@ static void look_at_words(struct salvage *s, struct slots *l)
 
 	for (int k = 0; k < 2; k++) {
 		if (!codec_decode_slot_word(codec_read_word(s->area + offset[k]), &word) ||
-			word.generation > CODEC_GENERATIONS_MAX / 2 ||
+			word.generation >= CODEC_GENERATIONS_MAX / 2 ||
 			(l->has_word && word.generation <= l->word.generation))
 			continue;
 		l->word = word;

@@ -4,6 +4,7 @@
 #define GM_STORE_SALVAGE_INTERNAL_H
 
 #include "store/checkpoint.h"
+#include "store/codec.h"
 #include "store/journal.h"
 #include "store/salvage.h"
 
@@ -26,7 +27,8 @@ struct salvage {
 	/* the base: the checkpoint that is built on */
 	struct checkpoint_damaged base;
 	unsigned slot;
-	bool base_whole; /* every section of it; after loading, also that nothing in it was refused */
+	bool base_whole; /* every section of it; after loading, also that nothing in it was refused
+			  */
 	bool loading;
 	uint64_t newest; /* the highest generation that was seen */
 	struct journal_position journal;
@@ -83,10 +85,7 @@ bool salvage_mend_record(
 /* Chooses the checkpoint to build on and the part of the journal that belongs to it. */
 int salvage_choose_base(struct salvage *s, struct problem *why);
 
-/* ---- salvage_image.c ---- */
-
-/* Every object of the base that fits those before it becomes part of meta; the rest is told. */
-int salvage_load_image(struct salvage *s, struct problem *why);
+/* ---- salvage_item.c ---- */
 
 /* One object. -EUCLEAN: it contradicts what is there, nothing has changed; -ENOMEM. */
 int salvage_put(struct salvage *s, enum gm_item_type type, const void *payload, size_t length,
@@ -103,6 +102,29 @@ int salvage_make_inode(struct salvage *s, uint64_t ino, uint32_t mode, uint64_t 
 
 /* Marks data blocks as named; what lies outside is left out. */
 void salvage_name_blocks(struct salvage *s, const struct file_extent *e);
+
+/* ---- salvage_inodes.c ---- */
+
+int salvage_load_inodes(struct salvage *s, struct problem *why);
+
+/* An inode for each number that was given and that something names; what they were is told lost. */
+int salvage_make_named(struct salvage *s, struct problem *why);
+
+/* The entry that begins at *at or, in a damaged section, behind it. */
+bool salvage_next_dirent(
+	const struct checkpoint_section *section, uint64_t *at, struct codec_dirent *d);
+
+/* ---- salvage_maps.c ---- */
+
+int salvage_load_maps(struct salvage *s);
+
+/* Once the checkpoint is loaded: of all that is named, what nobody has stays so. */
+void salvage_name_unowned(struct salvage *s);
+
+/* ---- salvage_image.c ---- */
+
+/* Every object of the base that fits those before it becomes part of meta; the rest is told. */
+int salvage_load_image(struct salvage *s, struct problem *why);
 
 /* ---- salvage_journal.c ---- */
 

@@ -11,6 +11,9 @@
 /* Beyond it only the counts go on. */
 #define NOTES_MAX 10000U
 
+/* Each is searched for among all entries. */
+#define PATHS_MAX 1000U
+
 void salvage_note(struct salvage_report *r, bool lost, uint64_t ino, const char *format, ...)
 {
 	struct salvage_note *n;
@@ -84,7 +87,7 @@ static bool write_path(const struct meta *m, uint64_t ino, char *text, size_t si
 
 void salvage_report_paths(struct salvage_report *r, size_t from, const struct meta *m)
 {
-	for (size_t n = from; n < r->count; n++) {
+	for (size_t n = from; n < r->count && n - from < PATHS_MAX; n++) {
 		struct salvage_note *note = &r->notes[n];
 		size_t length = strlen(note->text);
 		char path[256];

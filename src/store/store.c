@@ -554,7 +554,7 @@ static int choose_token(const struct store *s, const uint8_t boot_id[16], uint8_
  * What counts up for ever must be far from where recovery refuses it: a mount whose changes came
  * there would leave a pool that can't be opened any more. Only an enemy has written such a number.
  */
-static int check_numbers(const struct store *s, struct problem *why)
+int store_check_numbers(const struct store *s, struct problem *why)
 {
 	const struct inode *i;
 
@@ -580,7 +580,7 @@ int store_begin_mount(struct store *s, const uint8_t boot_id[16], struct problem
 {
 	_cleanup_(txn_deinit) struct txn t = TXN_INIT(GM_RECORD_MOUNT, 0);
 	uint8_t token[16];
-	int r = check_numbers(s, why);
+	int r = store_check_numbers(s, why);
 
 	if (r < 0)
 		return r;

@@ -11,6 +11,7 @@
 
 #include "store/codec.h"
 #include "store/fsck.h"
+#include "util/log.h"
 
 void scene_init(struct scene *s, enum world_shape shape, const char *script)
 {
@@ -18,6 +19,7 @@ void scene_init(struct scene *s, enum world_shape shape, const char *script)
 	struct image image;
 	struct world w;
 
+	log_init("test_repair", LOG_LEVEL_ERROR);
 	*s = (struct scene){.size = WORLD_AREA, .boot_id = {1}};
 	image_init(&image, WORLD_AREA);
 	world_init(&w, shape, &image, &trace);
@@ -204,7 +206,7 @@ bool scene_is_sound(struct scene *s, const char *what)
 	if (mount(s, &why) < 0)
 		return wrong(what, "no mount: %s", why.text);
 	s->report = (struct salvage_report){.count = 0};
-	good = keeps_blocks(s, what) && does_nothing_more(s, what);
+	good = (s->forgets_blocks || keeps_blocks(s, what)) && does_nothing_more(s, what);
 	salvage_report_deinit(&s->report);
 	s->report = report;
 	return good;
@@ -263,7 +265,7 @@ void scene_seal(struct scene *s)
 	struct gm_checkpoint h;
 
 	memcpy(&h, slot, sizeof(h));
-	for (uint32_t n = 0; n < get_le32(h.section_count); n++)
+	for (uint32_t n = 0; n < get_le32(h.section_count) && n < GM_SECTIONS_MAX; n++)
 		h.sections[n].checksum = put_le64(codec_checksum(
 			slot + get_le64(h.sections[n].offset), get_le64(h.sections[n].length)));
 	h.checksum = codec_seal(&h, sizeof(h));

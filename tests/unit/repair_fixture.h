@@ -21,6 +21,7 @@ struct scene {
 	uint64_t max_files; /* as an operator would say it again; 0: not at all */
 	uint8_t boot_id[16];
 	unsigned short chance[3];
+	bool forgets_blocks; /* what is damaged says with good checksums whose blocks are whose */
 
 	uint8_t *damaged; /* what the next repair works on */
 	int error;        /* of the last one */
