@@ -37,24 +37,21 @@ static int reap(struct namespace *ns, const struct inode *i)
 	return 0;
 }
 
-int ns_open(struct namespace *ns, uint64_t ino)
+int ns_open(struct namespace *ns, uint64_t ino, uint64_t unique)
 {
 	struct inode *i;
 	int r = ns_find(ns, ino, &i);
 
-	if (r < 0)
-		return r;
-	i->opens++;
-	return 0;
+	return r < 0 ? r : open_table_add(ns->opens, i, unique);
 }
 
-int ns_release(struct namespace *ns, uint64_t ino)
+int ns_release(struct namespace *ns, uint64_t ino, uint64_t unique)
 {
 	struct inode *i;
 
 	if (ns_find(ns, ino, &i) < 0 || i->opens == 0)
 		return 0;
-	i->opens--;
+	open_table_drop(ns->opens, i, unique);
 	ns_note_left(ns, i);
 	return reap(ns, i);
 }

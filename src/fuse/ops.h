@@ -21,6 +21,7 @@
 #include "fuse/refusals.h"
 #include "fuse/revokes.h"
 
+struct connection;
 struct grants;
 struct tickets;
 
@@ -33,6 +34,11 @@ struct ops { /* the session's userdata; everything that it points to is the work
 	const char *control_socket; /* for GM_XATTR_CONTROL */
 
 	uint64_t unique; /* of the request that is being served; ops_process() sets it */
+	/* An earlier worker has carried it out: only its answer is due. */
+	bool applied;
+	bool again;        /* an earlier worker may have answered it */
+	uint64_t *serving; /* where its number stands while it is served; NULL: nowhere */
+	struct connection *connection; /* whose session this is; for that alone */
 	struct parked_list parked;
 	uint64_t explain_after; /* in clock_milliseconds(): no sentence in the log before */
 	struct revokes revokes;

@@ -31,6 +31,13 @@ static inline struct ns_request request_of(fuse_req_t req)
 	return rq;
 }
 
+/* Should the worker die now, this is the request that it was at. */
+static inline void ops_note_serving(const struct ops *o, uint64_t unique)
+{
+	if (o->serving)
+		__atomic_store_n(o->serving, unique, __ATOMIC_RELEASE);
+}
+
 static inline void reply_error(fuse_req_t req, int r)
 {
 	fuse_reply_err(req, -r);

@@ -153,8 +153,11 @@ static bool park_anew(struct ops *o, struct parked *p, int r)
 static void retry_parked(struct ops *o, struct parked *p)
 {
 	struct stat st;
-	int r = try_again(o, p, &st);
+	int r;
 
+	ops_note_serving(o, p->rq.unique);
+	r = try_again(o, p, &st);
+	ops_note_serving(o, 0);
 	grants_hand_over(o->grants);
 	if (r == p->error && p->awaited_count > 0)
 		return;          /* another answer may still help */

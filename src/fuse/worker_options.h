@@ -23,6 +23,7 @@ struct worker_options { /* the texts are argv's */
 	const char *mount_path;
 	const char *grant_socket;
 	const char *control_socket;
+	int table; /* the runtime table's descriptor */
 	struct worker_region regions[GM_REGIONS_MAX];
 	uint32_t region_count;
 	bool trust_memory;

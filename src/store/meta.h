@@ -89,6 +89,7 @@ struct inode {
 
 	/* Not on media, kept by the namespace and the worker. */
 	uint32_t opens; /* open files and directory streams */
+	uint32_t open_place; /* where that is kept, while it is not 0 */
 	union {
 		uint32_t seen;  /* scratch of meta_verify(), which ends before quotas are counted */
 		uint32_t quota; /* files, directories: the nearest one above, in meta.quotas; 0:
