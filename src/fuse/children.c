@@ -53,8 +53,8 @@ static void add_word(struct words *w, const char *format, ...)
  * order. All of it is closed here once it runs, but for descriptors that are lent.
  */
 struct inherited {
-	int fds[2 + 2 * GM_REGIONS_MAX];
-	bool lent[2 + 2 * GM_REGIONS_MAX];
+	int fds[3 + 2 * GM_REGIONS_MAX];
+	bool lent[3 + 2 * GM_REGIONS_MAX];
 	size_t count;
 };
 
@@ -144,6 +144,9 @@ int child_start_worker(struct child *c, const struct instance *i, int table, str
 		add_word(&w, "--trust-memory");
 	add_fd(&in, table, true);
 	add_word(&w, "--table");
+	add_word(&w, "%d", last_number(&in));
+	add_fd(&in, i->runtime.control, true);
+	add_word(&w, "--control");
 	add_word(&w, "%d", last_number(&in));
 	for (uint32_t n = 0; n < i->pool.count; n++) {
 		add_fd(&in, i->pool.regions[n].fd, true);

@@ -15,9 +15,11 @@
 /* Room for what later versions may want: nothing is there until it is written to. */
 #define FILE_BYTES (4ULL << 30)
 
-#define OPENS_OFFSET RUNTIME_HEADER_BYTES
-#define SLOTS_OFFSET (OPENS_OFFSET + RUNTIME_TABLE_OPENS * sizeof(struct open_entry))
-#define MAP_BYTES    (SLOTS_OFFSET + (size_t)SLOTS_MAX * SLOT_BYTES)
+#define TICKETS_OFFSET RUNTIME_HEADER_BYTES
+#define TICKETS_BYTES  ((sizeof(struct tickets_shared) + 4095) / 4096 * 4096)
+#define OPENS_OFFSET   (TICKETS_OFFSET + TICKETS_BYTES)
+#define SLOTS_OFFSET   (OPENS_OFFSET + RUNTIME_TABLE_OPENS * sizeof(struct open_entry))
+#define MAP_BYTES      (SLOTS_OFFSET + (size_t)SLOTS_MAX * SLOT_BYTES)
 static_assert(MAP_BYTES <= FILE_BYTES && SLOTS_OFFSET % 4096 == 0, "runtime table");
 
 int runtime_table_make(struct problem *why)
@@ -40,6 +42,7 @@ int runtime_table_map(struct runtime_table *ret, int fd, struct problem *why)
 	(void)madvise(at, MAP_BYTES, MADV_DONTDUMP); /* it has other people's requests */
 	*ret = (struct runtime_table){
 		.header = (struct runtime_header *)(void *)at,
+		.tickets = (struct tickets_shared *)(void *)(at + TICKETS_OFFSET),
 		.opens = (struct open_entry *)(void *)(at + OPENS_OFFSET),
 		.slots = at + SLOTS_OFFSET,
 	};

@@ -15,6 +15,7 @@
 
 #include "fuse/open_table.h"
 #include "fuse/slots.h"
+#include "fuse/tickets.h"
 #include "util/problem.h"
 
 #define RUNTIME_TABLE_VERSION  1U
@@ -37,12 +38,13 @@ struct runtime_header {
 static_assert(sizeof(struct runtime_header) == 32 + 1024 + 8 + sizeof(struct slots_shared),
 	"runtime table");
 
-#define RUNTIME_HEADER_BYTES 16384U /* where the entries begin, and behind them the slots */
+#define RUNTIME_HEADER_BYTES 16384U /* behind it tickets, entries, slots */
 static_assert(sizeof(struct runtime_header) <= RUNTIME_HEADER_BYTES, "runtime table");
 
 struct runtime_table {
 	struct runtime_header *header; /* mapped; NULL: none */
-	struct open_entry *opens;      /* RUNTIME_TABLE_OPENS */
+	struct tickets_shared *tickets;
+	struct open_entry *opens; /* RUNTIME_TABLE_OPENS */
 	uint8_t *slots;
 };
 

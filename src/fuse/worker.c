@@ -73,8 +73,7 @@ struct worker {
 	struct store_origin origin;
 	struct origin_texts origin_texts;
 	struct unmounter unmounter;
-	uid_t owner;        /* who has started us */
-	int control_socket; /* until it is served; -1 */
+	uid_t owner; /* who has started us */
 	struct connection connection;
 	struct open_table opens;
 	unsigned inherited; /* requests that a predecessor had left */
@@ -279,7 +278,7 @@ static int make_parts(struct worker *w, struct problem *why)
 		.after_panic = w->origin.after_panic,
 	};
 
-	w->tickets = config.tickets = tickets_new(w->owner);
+	w->tickets = config.tickets = tickets_new(w->owner, w->connection.table.tickets);
 	if (!w->tickets || grants_new(&w->grants, &config) < 0 ||
 		worker_contents_init(&w->contents, &w->pool, &w->ns, w->grants, on_memory, w) < 0)
 		return problem_errno(why, ENOMEM, "starting to serve");
@@ -290,7 +289,7 @@ static int make_parts(struct worker *w, struct problem *why)
 	w->ops.grant_socket = w->options.grant_socket;
 	w->ops.control_socket = w->options.control_socket;
 	ops_init(&w->ops);
-	return control_new(&w->control, steal_fd(&w->control_socket), w->owner, &w->status, &w->ns,
+	return control_new(&w->control, steal_fd(&w->options.control), w->owner, &w->status, &w->ns,
 		w->grants, why);
 }
 
@@ -534,8 +533,6 @@ static int prepare(struct worker *w, char *title, struct problem *why)
 	w->options.table = close_fd(w->options.table);
 	if (r == 0)
 		r = origin_read(&w->origin_texts, why);
-	if (r == 0)
-		r = w->control_socket = control_listen(w->options.control_socket, why);
 	return r < 0 ? r : worker_confine_privileges(&w->options, why);
 }
 
@@ -626,7 +623,7 @@ static void close_all(struct worker *w)
 	w->store = store_close(w->store);
 	pool_close(&w->pool);
 	unmounter_deinit(&w->unmounter);
-	w->control_socket = close_fd(w->control_socket);
+	w->options.control = close_fd(w->options.control);
 	w->peer = close_fd(w->peer);
 	w->signals = close_fd(w->signals);
 	w->epoll = close_fd(w->epoll);
@@ -643,7 +640,7 @@ int worker_main(int argc, char *argv[])
 	struct worker w = {
 		.pool = POOL_NULL,
 		.unmounter = UNMOUNTER_NULL,
-		.control_socket = -1,
+		.options = {.control = -1, .table = -1},
 		.epoll = -1,
 		.signals = -1,
 		.peer = -1,

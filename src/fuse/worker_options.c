@@ -21,6 +21,7 @@ enum {
 	OPTION_SCRUB_RATE,
 	OPTION_USER,
 	OPTION_TABLE,
+	OPTION_CONTROL,
 };
 
 static const struct option long_options[] = {
@@ -33,6 +34,7 @@ static const struct option long_options[] = {
 	{"scrub-rate", required_argument, NULL, OPTION_SCRUB_RATE},
 	{"user", required_argument, NULL, OPTION_USER},
 	{"table", required_argument, NULL, OPTION_TABLE},
+	{"control", required_argument, NULL, OPTION_CONTROL},
 	{NULL, 0, NULL, 0},
 };
 
@@ -81,12 +83,12 @@ static int add_region(struct worker_options *o, const char *text, struct problem
 	return 0;
 }
 
-static int set_table(struct worker_options *o, const char *text, struct problem *why)
+static int set_fd(int *ret, const char *text, struct problem *why)
 {
 	const char *end;
 
-	if (!parse_fd(&o->table, text, &end) || *end)
-		return problem(why, EINVAL, "worker: bad table %s", text);
+	if (!parse_fd(ret, text, &end) || *end)
+		return problem(why, EINVAL, "worker: bad descriptor %s", text);
 	return 0;
 }
 
@@ -106,7 +108,7 @@ static int set_user(struct worker_options *o, const char *text, struct problem *
 int worker_options_parse(
 	struct worker_options *ret, int argc, char *const argv[], struct problem *why)
 {
-	struct worker_options o = {.table = -1};
+	struct worker_options o = {.table = -1, .control = -1};
 	int c, r = 0;
 
 	opterr = 0;
@@ -129,12 +131,15 @@ int worker_options_parse(
 		else if (c == OPTION_USER)
 			r = set_user(&o, optarg, why);
 		else if (c == OPTION_TABLE)
-			r = set_table(&o, optarg, why);
+			r = set_fd(&o.table, optarg, why);
+		else if (c == OPTION_CONTROL)
+			r = set_fd(&o.control, optarg, why);
 		else
 			r = problem(why, EINVAL, "worker: bad option %s", argv[optind - 1]);
 	}
-	if (r == 0 && (optind != argc || !o.name || !o.mount_path || !o.grant_socket ||
-			      !o.control_socket || o.table < 0 || o.region_count == 0))
+	if (r == 0 &&
+		(optind != argc || !o.name || !o.mount_path || !o.grant_socket ||
+			!o.control_socket || o.table < 0 || o.control < 0 || o.region_count == 0))
 		r = problem(why, EINVAL,
 			"guestmemfs-worker is started by guestmemfs-fuse, never by hand");
 	if (r == 0)

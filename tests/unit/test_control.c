@@ -60,7 +60,7 @@ static void setup(void)
 	(void)snprintf(path, sizeof(path), "%s/control.sock", directory);
 	fixture_init(&fixture, 64);
 	ns_init(&ns, fixture.store);
-	tickets = config.tickets = tickets_new(0);
+	tickets = config.tickets = tickets_new(0, NULL);
 	cr_assert_eq(grants_new(&grants, &config), 0);
 	pool = (struct pool){.count = 1};
 	pool.regions[0] = (struct region){.kind = GM_REGION_FILE,
@@ -74,7 +74,7 @@ static void setup(void)
 		.grants = grants,
 		.supervisor_pid = 11,
 		.helper_pid = 12};
-	int listener = control_listen(path, &why);
+	int listener = packet_listen(path, 0600);
 	cr_assert_geq(listener, 0, "%s", why.text);
 	cr_assert_eq(control_new(&control, listener, geteuid(), &status, &ns, grants, &why), 0,
 		"%s", why.text);
