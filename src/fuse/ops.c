@@ -423,6 +423,7 @@ void ops_init(struct ops *o)
 	parked_list_init(&o->parked);
 	LIST_INIT(&o->revokes.list);
 	o->revokes.count = 0;
+	o->revokes.wait_until = 0;
 }
 
 void ops_deinit(struct ops *o)

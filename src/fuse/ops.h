@@ -81,6 +81,15 @@ void ops_take_zeroed(struct ops *o, uint64_t id, int error);
 /* As in struct grants_config: the answers to the revocations that were asked for by ioctl. */
 void ops_take_revoked(struct ops *o, uint64_t id, const struct link_holder *h, int state);
 
+/*
+ * The worker has only just begun, and its link to the helper is about to come up: what must be
+ * asked of the helper waits for that, not beyond `until`. now, until: clock_milliseconds().
+ */
+void ops_expect_helper(struct ops *o, uint64_t until);
+
+/* The link to the helper is up: whoever waits for an answer is asked about, perhaps again. */
+void ops_take_helper(struct ops *o);
+
 /* Fails the parked requests whose time is up. now: clock_milliseconds(). */
 void ops_expire(struct ops *o, uint64_t now);
 

@@ -100,6 +100,9 @@ void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name
 /* Takes the request over if it returns 0; it is answered by ops_take_revoked(). */
 int ops_begin_revoke(fuse_req_t req, uint64_t ino, const struct gm_revoke *m);
 
+/* Asks for those that have waited for the helper. */
+void ops_ask_revokes(struct ops *o);
+
 static inline void reply_attr(fuse_req_t req, int r, const struct stat *st)
 {
 	if (r < 0)

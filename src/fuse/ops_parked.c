@@ -109,6 +109,15 @@ void ops_settle(struct ops *o, struct parked *p, const struct stat *st)
 		reply_to(p, p->error, st);
 }
 
+void ops_take_helper(struct ops *o)
+{
+	const struct parked *p;
+
+	TAILQ_FOREACH (p, &o->parked.entries, link)
+		ask_awaited(o, p);
+	ops_ask_revokes(o);
+}
+
 static void finish_parked(struct ops *o, struct parked *p, int r, const struct stat *st)
 {
 	/* The kernel takes an error to mean that the file has what it had. */
@@ -235,6 +244,8 @@ void ops_expire(struct ops *o, uint64_t now)
 				(unsigned long long)p->ino, ZERO_MS / 1000);
 		finish_parked(o, p, p->error, NULL);
 	}
+	if (o->revokes.wait_until && o->revokes.wait_until <= now)
+		ops_ask_revokes(o);
 	refusals_expire(&o->refusals, now);
 }
 
@@ -245,5 +256,7 @@ bool ops_next_deadline(const struct ops *o, uint64_t *ret)
 
 	found = refusals_next_deadline(&o->refusals, &refusals) || found;
 	*ret = parked < refusals ? parked : refusals;
-	return found;
+	if (o->revokes.wait_until && o->revokes.wait_until < *ret)
+		*ret = o->revokes.wait_until;
+	return found || o->revokes.wait_until;
 }

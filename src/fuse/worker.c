@@ -50,6 +50,7 @@
 #define REQUESTS_PER_WAKEUP 16U   /* then the others have their turn */
 #define LONELY_WAKEUPS      16U   /* of so many one looks whether there is a second request */
 #define TICK_MS             1000U /* between two looks at what has no event of its own */
+#define HELPER_MS           5000U /* what needs the helper waits so long for the first link to it */
 
 enum source { /* what an event of the epoll set is about */
 	SOURCE_SIGNAL,
@@ -86,6 +87,7 @@ struct worker {
 	dev_t device;    /* of the mount; 0: there is none */
 	unsigned lonely; /* wakeups since the last one that found more than one request */
 	bool announced;  /* LINK_SERVING is sent */
+	bool has_helper; /* its link was up the last time that we looked */
 	bool end;
 };
 
@@ -318,6 +320,8 @@ static int begin_mount(struct worker *w, int fd, uint64_t device, struct problem
 	if (r == 0)
 		r = connection_open(&w->connection, steal_fd(&connection), &w->ops, why);
 	if (r == 0)
+		ops_expect_helper(&w->ops, clock_milliseconds() + HELPER_MS);
+	if (r == 0)
 		r = resume(w, &last, why);
 	if (r < 0)
 		return r;
@@ -440,6 +444,9 @@ static void settle(struct worker *w, uint64_t now)
 	control_expire(w->control, now);
 	grants_advance(w->grants);
 	worker_contents_settle(&w->contents, w->grants);
+	if (grants_is_ready(w->grants) && !w->has_helper)
+		ops_take_helper(&w->ops);
+	w->has_helper = grants_is_ready(w->grants);
 	watch_helper(w);
 	if (!w->announced && connection_has_begun(&w->connection) && grants_is_ready(w->grants)) {
 		w->announced = true;

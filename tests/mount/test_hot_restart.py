@@ -20,6 +20,7 @@ import time
 import pytest
 
 import persona
+import wire
 from evidence import BLOCK, as_user, assert_clean, daemons_of, held_file, make_region, must
 from harness import DAEMONS
 from processes import is_gone, wait_until
@@ -249,6 +250,24 @@ def test_an_interrupt_is_not_forgotten(make_instance, kill_at):
     assert allocate.wait(30) != 0
     instance.wait_status(lambda s: s['scrub']['pending_blocks'] == 0)
     assert os.stat(path).st_blocks * 512 < size
+
+
+def test_commands_and_clients_wait_for_the_next_worker(instance, make_agent):
+    agent = make_agent()
+    held_file(instance, agent, 'vm0', 2, SEED)
+    must(instance, 'truncate', '-s', BLOCK, instance.path('vm1'))
+    socket = os.getxattr(instance.mount, 'user.guestmemfs.socket').decode()
+    ticket = wire.ticket_for(instance.path('vm1'))
+    kill_worker(instance)
+    with wire.Client(socket).greet() as client:  # a ticket of the worker that is gone
+        opcode, _, grant = client.redeem(ticket)
+        assert opcode == wire.GRANT, grant
+        grant.close()
+    kill_worker(instance)
+    assert instance.status()['name'] == instance.name
+    kill_worker(instance)
+    done = instance.tools.run('guestmemfs', 'revoke', instance.path('vm0'))
+    assert str(agent.pid) in done.stdout, done
 
 
 # -- at any time
