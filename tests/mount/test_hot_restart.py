@@ -280,6 +280,10 @@ class Load(threading.Thread):
         self.rng = random.Random(SEED + number)
         self.place = instance.path(f'load{number}')
         os.mkdir(self.place)
+        os.setxattr(self.place, 'user.guestmemfs.io', b'1')
+        self.bytes = bytearray(1 << 20)
+        self.file = os.open(f'{self.place}-content', os.O_CREAT | os.O_RDWR)
+        os.setxattr(self.file, 'user.guestmemfs.io', b'1')
         self.names = {}  # name: inode number
         self.changes = 0
         self.failure = None
@@ -324,7 +328,21 @@ class Load(threading.Thread):
         os.utime(self.path(name), ns=(self.changes, self.changes))
         assert os.stat(self.path(name)).st_mtime_ns == self.changes
 
+    def write(self, _name):
+        at, length = self.rng.randrange(len(self.bytes)), self.rng.choice([1, 4096, 300000])
+        data = self.rng.randbytes(min(length, len(self.bytes) - at))
+        assert os.pwrite(self.file, data, at) == len(data)
+        self.bytes[at:at + len(data)] = data
+        self.read()
+
+    def read(self):
+        os.posix_fadvise(self.file, 0, 0, os.POSIX_FADV_DONTNEED)
+        data = os.pread(self.file, len(self.bytes), 0)
+        assert data == self.bytes[:len(data)] and not any(self.bytes[len(data):])
+
     def check(self):
+        self.read()
+        os.close(self.file)
         inodes = list(self.names.values())
         found = {e.name: (e.inode(), e.stat().st_nlink) for e in os.scandir(self.place)}
         assert found == {name: (ino, inodes.count(ino)) for name, ino in self.names.items()}
@@ -336,7 +354,7 @@ class Load(threading.Thread):
                 if len(self.names) < 5:
                     self.create()
                 else:
-                    kinds = [self.link, self.exchange, self.move, self.stamp] + [self.unlink] * (len(self.names) > 30)
+                    kinds = [self.link, self.exchange, self.move, self.stamp, self.write] + [self.unlink] * (len(self.names) > 30)
                     self.rng.choice(kinds)(self.rng.choice(list(self.names)))
                     if len(self.names) < 30:
                         self.create()
