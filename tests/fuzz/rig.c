@@ -373,15 +373,16 @@ static void check_media(void)
 {
 	struct recorder *r = (struct recorder *)&rig.pool->recorder;
 	struct problem why = PROBLEM_INIT;
-	bool fits = fits_view();
+	bool fits = fits_view(), read;
 	struct store *s = NULL;
 	char text[256];
 
 	if (fits)
 		view_of_store(&seen, rig.store);
-	if (!reader_read(&reading, area(), rig.pool->image.size) && !strstr(reading.why, "room for"))
+	read = reader_read(&reading, area(), rig.pool->image.size);
+	if (!read && !strstr(reading.why, "room for"))
 		rig_die("the reader refuses the media", reading.why);
-	if (fits && view_hash(&reading.view) != view_hash(&seen)) {
+	if (fits && read && view_hash(&reading.view) != view_hash(&seen)) {
 		view_describe_difference(&reading.view, &seen, text, sizeof(text));
 		rig_die("the media are not what the worker has", text);
 	}

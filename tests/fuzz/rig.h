@@ -45,6 +45,8 @@ struct rig {
 	struct status status;
 	struct control *control; /* NULL, but for who makes one */
 
+	bool lied_to; /* over this link: what the worker has asked may have been "answered" before */
+
 	/* the kernel */
 	struct fuse_session *session;
 	unsigned request_count, request_limit;

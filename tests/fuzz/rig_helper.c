@@ -66,6 +66,7 @@ void rig_helper_connect(void)
 	(void)close_fd(side.fd);
 	side.fd = ends[1];
 	side.owes_ready = false;
+	rig.lied_to = false;
 	side.extents_left = 0;
 	memset(side.asks, 0, sizeof(side.asks));
 	record_begin_telling();
@@ -582,6 +583,7 @@ void rig_helper_lie(struct bytes *b)
 	if (opcode == LINK_PART) /* its descriptor is believed to be what it says */
 		return;
 	m.header.id = put_le64(id);
+	rig.lied_to = true;
 	note_lie(opcode, &m.check);
 	if (opcode == LINK_REDEEM)
 		note_ask(&(struct ask){.opcode = LINK_REDEEM, .id = id});
