@@ -25,8 +25,6 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "fuse/content_regions.h"
-#include "fuse/content_soft.h"
 #include "fuse/control.h"
 #include "fuse/grants.h"
 #include "fuse/ops.h"
@@ -36,6 +34,7 @@
 #include "fuse/tickets.h"
 #include "fuse/unmounter.h"
 #include "fuse/worker_confine.h"
+#include "fuse/worker_contents.h"
 #include "fuse/worker_link.h"
 #include "fuse/worker_options.h"
 #include "pool/pool.h"
@@ -66,10 +65,7 @@ struct worker {
 	struct namespace ns;
 	struct tickets *tickets;
 	struct grants *grants;
-	struct content_memory *contents;
-	struct content_regions content_regions; /* where it comes from; or, on soft regions: */
-	struct content_soft *content_soft;
-	bool contents_came; /* content_memory_arrived() is due */
+	struct worker_contents contents;
 	struct ops ops;
 	struct status status;
 	struct control *control;
@@ -170,29 +166,26 @@ static void on_zeroed(void *data, uint64_t id, int error)
 	ops_take_zeroed(&w->ops, id, error);
 }
 
-/* Those who wait may ask for more: not from inside the grants. */
 static void on_cleaned(void *data, uint64_t ino, int error)
 {
 	struct worker *w = data;
 
 	(void)ino;
-	content_regions_take_cleaned(&w->content_regions, error);
-	w->contents_came = true;
+	worker_contents_take_cleaned(&w->contents, error);
 }
 
 static void on_contents_part(void *data, const struct grants_part *part, int fd)
 {
 	struct worker *w = data;
 
-	content_soft_take_part(w->content_soft, part, fd);
+	worker_contents_take_part(&w->contents, part, fd);
 }
 
 static void on_contents_given(void *data, int error)
 {
 	struct worker *w = data;
 
-	content_soft_take_given(w->content_soft, error);
-	w->contents_came = true;
+	worker_contents_take_given(&w->contents, error);
 }
 
 static void on_memory(void *data)
@@ -244,21 +237,6 @@ static int check_origin(struct worker *w, struct problem *why)
 	return r;
 }
 
-/* Blocks of the content store that are empty by now. */
-static void give_back_contents(struct worker *w)
-{
-	struct ns_request rq = {.unique = 0};
-	int r;
-
-	if (store_is_frozen(w->store) || w->origin.after_panic)
-		return;
-	clock_gettime(CLOCK_REALTIME, &rq.now);
-	r = ns_trim_contents(&w->ns, &rq, true);
-	if (r < 0)
-		log_warning("empty blocks of the content store could not be given back: %s",
-			strerror(-r));
-}
-
 static int begin_store(struct worker *w, struct problem *why)
 {
 	int r = w->origin.after_panic ? store_continue_mount(w->store, w->origin.boot_id, why)
@@ -273,39 +251,8 @@ static int begin_store(struct worker *w, struct problem *why)
 		return r;
 	ns_init(&w->ns, w->store);
 	w->ns.owner = w->owner;
-	give_back_contents(w);
-	return 0;
-}
-
-static int make_source(struct worker *w, struct content_source *ret)
-{
-	const struct meta *meta = store_meta(w->store);
-	int r;
-
-	if (w->pool.regions[0].kind != GM_REGION_SOFT) {
-		w->content_regions = (struct content_regions){
-			.pool = &w->pool, .grants = w->grants, .meta = meta};
-		*ret = content_regions_source(&w->content_regions);
-		return 0;
-	}
-	r = content_soft_new(&w->content_soft, meta, w->grants);
-	if (r == 0)
-		*ret = content_soft_source(w->content_soft);
-	return r;
-}
-
-static int make_contents(struct worker *w)
-{
-	struct content_source source;
-	int r = make_source(w, &source);
-
-	if (r < 0)
-		return r;
-	r = content_memory_new(&w->contents, store_meta(w->store), &source);
-	if (r < 0)
-		return r;
-	content_memory_on_arrival(w->contents, on_memory, w);
-	w->ns.memory = w->contents;
+	if (!store_is_frozen(w->store) && !w->origin.after_panic)
+		worker_contents_give_back(&w->ns);
 	return 0;
 }
 
@@ -328,7 +275,8 @@ static int make_parts(struct worker *w, struct problem *why)
 	};
 
 	w->tickets = config.tickets = tickets_new(w->owner);
-	if (!w->tickets || grants_new(&w->grants, &config) < 0 || make_contents(w) < 0)
+	if (!w->tickets || grants_new(&w->grants, &config) < 0 ||
+		worker_contents_init(&w->contents, &w->pool, &w->ns, w->grants, on_memory, w) < 0)
 		return problem_errno(why, ENOMEM, "starting to serve");
 	w->status.grants = w->grants;
 	w->ops.ns = &w->ns;
@@ -496,12 +444,7 @@ static void settle(struct worker *w, uint64_t now)
 	ops_go_on(&w->ops);
 	control_expire(w->control, now);
 	grants_advance(w->grants);
-	while (w->contents_came) { /* each time fewer wait */
-		w->contents_came = false;
-		content_memory_arrived(w->contents);
-		content_regions_end_answer(&w->content_regions);
-		grants_advance(w->grants);
-	}
+	worker_contents_settle(&w->contents, w->grants);
 	watch_helper(w);
 	if (!w->announced && w->answering && grants_is_ready(w->grants)) {
 		w->announced = true;
@@ -660,8 +603,7 @@ static void close_all(struct worker *w)
 	w->control = control_free(w->control);
 	w->grants = grants_free(w->grants);
 	w->tickets = tickets_free(w->tickets);
-	w->contents = content_memory_free(w->contents);
-	w->content_soft = content_soft_free(w->content_soft);
+	worker_contents_deinit(&w->contents);
 	if (w->session)
 		fuse_session_destroy(w->session);
 	free(w->buffer.mem);

@@ -5,7 +5,7 @@ import os
 import subprocess
 import time
 
-BASE_CMDLINE = 'console=ttyS0 loglevel=5 panic=0 mitigations=off'
+BASE_CMDLINE = 'console=ttyS0 loglevel=5 panic=0 mitigations=off no_timer_check'
 
 
 def machine_argv(kernel, initramfs, case, share, serial):
