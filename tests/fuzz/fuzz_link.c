@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * The worker's end of its link to the helper: what it is told may be anything, in any order. It may
- * give the link up, and must keep its files, and grant nothing twice (rig.h). The first byte chooses
- * the pool; each step is a byte and what it takes.
+ * give the link up, and must keep its files, and grant nothing twice (rig.h). The first byte
+ * chooses the pool; each step is a byte and what it takes.
  */
 #include <string.h>
 #include <sys/epoll.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * The operation layer: sequences of FUSE requests through ops_process(), with a helper that is
- * slow and fails but does not lie, restarts and other kernels in between (rig.h has what must hold).
- * The first byte chooses the pool; each step is a byte and what it takes.
+ * slow and fails but does not lie, restarts and other kernels in between (rig.h has what must
+ * hold). The first byte chooses the pool; each step is a byte and what it takes.
  */
 #include <string.h>
 #include <sys/epoll.h>

@@ -54,8 +54,8 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *ret)
 {
 	if (clock != CLOCK_MONOTONIC)
 		return __real_clock_gettime(clock, ret);
-	*ret = (struct timespec){
-		.tv_sec = (time_t)(1000 + passed / 1000), .tv_nsec = (long)(passed % 1000) * 1000000};
+	*ret = (struct timespec){.tv_sec = (time_t)(1000 + passed / 1000),
+		.tv_nsec = (long)(passed % 1000) * 1000000};
 	return 0;
 }
 

@@ -45,7 +45,8 @@ struct rig {
 	struct status status;
 	struct control *control; /* NULL, but for who makes one */
 
-	bool lied_to; /* over this link: what the worker has asked may have been "answered" before */
+	bool lied_to; /* over this link: what the worker has asked may have been "answered" before
+		       */
 
 	/* the kernel */
 	struct fuse_session *session;

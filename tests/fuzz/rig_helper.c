@@ -19,7 +19,7 @@
 #define ASKS_MAX 256U
 #define TICKETS  8U
 
-struct ask { /* a question of the worker's, or a ticket of ours that it has */
+struct ask {             /* a question of the worker's, or a ticket of ours that it has */
 	unsigned opcode; /* 0: the place is free; LINK_REDEEM: ours */
 	uint64_t id;
 	uint64_t ino;
@@ -135,8 +135,7 @@ static void take_extents(const struct link_extents *m)
 		rig_die("extents that do not belong there", "");
 	for (uint32_t n = 0; n < count; n++) {
 		record_hold_blocks(&m->extents[n], side.pending.opcode != LINK_HELD);
-		if (side.pending.opcode == LINK_CONTENTS &&
-			side.contents_count < LINK_EXTENTS_MAX)
+		if (side.pending.opcode == LINK_CONTENTS && side.contents_count < LINK_EXTENTS_MAX)
 			side.contents[side.contents_count++] = m->extents[n];
 	}
 	side.extents_left -= count;
@@ -149,12 +148,14 @@ static void take_zeroing(const union message *m)
 	struct ask a = {.opcode = get_le16(m->header.opcode),
 		.id = get_le64(m->header.id),
 		.region = get_le32(scrub ? m->scrub.region : m->zero.region),
-		.block = scrub ? get_le64(m->scrub.block) : get_le64(m->zero.offset) / GM_BLOCK_SIZE,
+		.block =
+			scrub ? get_le64(m->scrub.block) : get_le64(m->zero.offset) / GM_BLOCK_SIZE,
 		.count = scrub ? get_le32(m->scrub.count) : 1};
 
 	if (scrub ? a.count == 0 || a.count > LINK_SCRUB_MAX
-		  : get_le32(m->zero.length) == 0 || get_le32(m->zero.length) >
-			  GM_BLOCK_SIZE - get_le64(m->zero.offset) % GM_BLOCK_SIZE)
+		  : get_le32(m->zero.length) == 0 ||
+				get_le32(m->zero.length) >
+					GM_BLOCK_SIZE - get_le64(m->zero.offset) % GM_BLOCK_SIZE)
 		rig_die("an order of another length than there are", "");
 	record_begin_zeroing(a.region, a.block, a.count, scrub);
 	note_ask(&a);
@@ -554,10 +555,18 @@ static void note_lie(unsigned opcode, const struct link_check *m)
 
 void rig_helper_lie(struct bytes *b)
 {
-	static const uint16_t sizes[] = {[LINK_READY] = 16, [LINK_REDEEM] = 48, [LINK_DONE] = 24,
-		[LINK_FREE] = 40, [LINK_BUSY] = 40, [LINK_HOLDER] = sizeof(struct link_holder),
-		[LINK_HOLDERS_END] = 24, [LINK_EXPORTED] = 88, [LINK_REVOKED] = 24,
-		[LINK_SPARE] = 56, [LINK_PART] = 40, [LINK_CONTENTS_GIVEN] = 24};
+	static const uint16_t sizes[] = {[LINK_READY] = 16,
+		[LINK_REDEEM] = 48,
+		[LINK_DONE] = 24,
+		[LINK_FREE] = 40,
+		[LINK_BUSY] = 40,
+		[LINK_HOLDER] = sizeof(struct link_holder),
+		[LINK_HOLDERS_END] = 24,
+		[LINK_EXPORTED] = 88,
+		[LINK_REVOKED] = 24,
+		[LINK_SPARE] = 56,
+		[LINK_PART] = 40,
+		[LINK_CONTENTS_GIVEN] = 24};
 	union {
 		struct link_header header;
 		struct link_check check;

@@ -120,7 +120,9 @@ struct part {
 #define PART(x) ((struct part){&(x), sizeof(x)})
 #define NOTHING ((struct part){NULL, 0})
 
-static void send_as(uint32_t uid, uint32_t opcode, uint64_t ino, struct part fixed, struct part rest)
+static uint32_t uid; /* who asks */
+
+static void request_send(uint32_t opcode, uint64_t ino, struct part fixed, struct part rest)
 {
 	struct fuse_in_header header = {.len = (uint32_t)(sizeof(header) + fixed.size + rest.size),
 		.opcode = opcode,
@@ -154,10 +156,10 @@ void rig_kernel_connect(void)
 	rig.request_count = 0;
 	rig.session = fuse_session_new(&args, &ops_table, sizeof(ops_table), &rig.ops);
 	fuse_opt_free_args(&args);
-	if (!rig.session || fuse_session_custom_io(rig.session, &io,
-				    open("/dev/null", O_RDWR | O_CLOEXEC)) < 0)
+	if (!rig.session ||
+		fuse_session_custom_io(rig.session, &io, open("/dev/null", O_RDWR | O_CLOEXEC)) < 0)
 		rig_die("no session", "");
-	send_as(0, FUSE_INIT, 0, PART(init), NOTHING);
+	request_send(FUSE_INIT, 0, PART(init), NOTHING);
 }
 
 void rig_kernel_quieten(void)
@@ -167,7 +169,7 @@ void rig_kernel_quieten(void)
 	rig.request_limit = RIG_REQUESTS;
 	for (unsigned n = 0; n < asked; n++)
 		if (rig.requests[n].opcode == FUSE_INTERRUPT)
-			send_as(0, FUSE_STATFS, GM_ROOT_INO, NOTHING, NOTHING);
+			request_send(FUSE_STATFS, GM_ROOT_INO, NOTHING, NOTHING);
 }
 
 void rig_kernel_disconnect(void)
@@ -232,26 +234,21 @@ static uint32_t take_mode(struct bytes *b)
 	return bytes_take_16(b) & 07777;
 }
 
-static uint32_t take_uid(struct bytes *b)
-{
-	return bytes_take(b) % 2 ? 1000 : 0;
-}
-
 /* ---- names ---- */
 
 static void ask_names(struct bytes *b, uint32_t opcode)
 {
 	uint64_t ino = take_ino(b);
 
-	send_as(take_uid(b), opcode, ino, take_name(b), NOTHING);
+	request_send(opcode, ino, take_name(b), NOTHING);
 }
 
 static void ask_mkdir(struct bytes *b)
 {
-	struct fuse_mkdir_in in = {.mode = S_IFDIR | take_mode(b), .umask = take_mode(b) & 0777};
+	struct fuse_mkdir_in in = {.mode = S_IFDIR | take_mode(b), .umask = 022};
 	uint64_t ino = take_ino(b);
 
-	send_as(take_uid(b), FUSE_MKDIR, ino, PART(in), take_name(b));
+	request_send(FUSE_MKDIR, ino, PART(in), take_name(b));
 }
 
 static void ask_create(struct bytes *b)
@@ -260,7 +257,7 @@ static void ask_create(struct bytes *b)
 		.flags = O_RDWR | O_CREAT, .mode = S_IFREG | take_mode(b), .umask = 022};
 	uint64_t ino = take_ino(b);
 
-	send_as(take_uid(b), FUSE_CREATE, ino, PART(in), take_name(b));
+	request_send(FUSE_CREATE, ino, PART(in), take_name(b));
 }
 
 static void ask_mknod(struct bytes *b)
@@ -268,8 +265,8 @@ static void ask_mknod(struct bytes *b)
 	struct fuse_mknod_in in = {.mode = bytes_take_16(b), .umask = 022};
 	uint64_t ino = take_ino(b);
 
-	in.rdev = bytes_take_16(b) << 8 | bytes_take(b);
-	send_as(take_uid(b), FUSE_MKNOD, ino, PART(in), take_name(b));
+	in.rdev = bytes_take_16(b) * 77;
+	request_send(FUSE_MKNOD, ino, PART(in), take_name(b));
 }
 
 static void ask_symlink(struct bytes *b)
@@ -284,7 +281,7 @@ static void ask_symlink(struct bytes *b)
 	bytes_copy(b, text, length % 8);
 	text[length < sizeof(text) ? length : sizeof(text) - 1] = '\0';
 	struct part target = {text, strlen(text) + 1};
-	send_as(take_uid(b), FUSE_SYMLINK, ino, name, target);
+	request_send(FUSE_SYMLINK, ino, name, target);
 }
 
 static void ask_link(struct bytes *b)
@@ -292,20 +289,22 @@ static void ask_link(struct bytes *b)
 	struct fuse_link_in in = {.oldnodeid = take_ino(b)};
 	uint64_t ino = take_ino(b);
 
-	send_as(take_uid(b), FUSE_LINK, ino, PART(in), take_name(b));
+	request_send(FUSE_LINK, ino, PART(in), take_name(b));
 }
 
 static void ask_rename(struct bytes *b)
 {
-	struct fuse_rename2_in in = {.newdir = take_ino(b), .flags = bytes_take(b) % 8};
+	struct fuse_rename2_in in = {.newdir = take_ino(b)};
 	uint64_t ino = take_ino(b);
 	struct part from = take_name(b), copy = from;
+
+	in.flags = bytes_take(b) % 8;
 	char name[GM_NAME_MAX + 2];
 
 	memcpy(name, from.bytes, from.size);
 	copy.bytes = name;
 	struct part to = take_name(b);
-	send_as(take_uid(b), FUSE_RENAME2, ino, PART(in), two_names(&copy, &to));
+	request_send(FUSE_RENAME2, ino, PART(in), two_names(&copy, &to));
 }
 
 /* ---- attributes ---- */
@@ -321,19 +320,19 @@ static void ask_setattr(struct bytes *b)
 	if (in.valid & FATTR_SIZE)
 		in.size = take_size(b);
 	if (in.valid & (FATTR_UID | FATTR_GID))
-		in.uid = in.gid = take_uid(b);
+		in.uid = in.gid = uid ? 0 : 1000;
 	if (in.valid & (FATTR_ATIME | FATTR_MTIME)) {
 		in.atime = in.mtime = bytes_take_64(b);
 		in.atimensec = in.mtimensec = (uint32_t)bytes_take_64(b);
 	}
-	send_as(take_uid(b), FUSE_SETATTR, ino, PART(in), NOTHING);
+	request_send(FUSE_SETATTR, ino, PART(in), NOTHING);
 }
 
 static void ask_getattr(struct bytes *b)
 {
 	struct fuse_getattr_in in = {.getattr_flags = 0};
 
-	send_as(0, FUSE_GETATTR, take_ino(b), PART(in), NOTHING);
+	request_send(FUSE_GETATTR, take_ino(b), PART(in), NOTHING);
 }
 
 static struct part take_xattr_name(struct bytes *b)
@@ -362,8 +361,8 @@ static struct part take_value(struct bytes *b)
 	unsigned n = bytes_take(b);
 
 	if (n % 3 == 0)
-		return (struct part){
-			values[n / 3 % ARRAY_SIZE(values)], strlen(values[n / 3 % ARRAY_SIZE(values)])};
+		return (struct part){values[n / 3 % ARRAY_SIZE(values)],
+			strlen(values[n / 3 % ARRAY_SIZE(values)])};
 	if (n % 3 == 1) { /* an access control list; the entries are the input's */
 		static const uint8_t version[4] = {2};
 
@@ -384,7 +383,7 @@ static void ask_setxattr(struct bytes *b)
 	struct part name = take_xattr_name(b), value = take_value(b);
 
 	in.size = (uint32_t)value.size;
-	send_as(take_uid(b), FUSE_SETXATTR, ino, (struct part){&in, FUSE_COMPAT_SETXATTR_IN_SIZE},
+	request_send(FUSE_SETXATTR, ino, (struct part){&in, FUSE_COMPAT_SETXATTR_IN_SIZE},
 		two_names(&name, &value));
 }
 
@@ -394,16 +393,16 @@ static void ask_getxattr(struct bytes *b)
 	uint64_t ino = take_ino(b);
 
 	if (bytes_take(b) % 2)
-		send_as(take_uid(b), FUSE_GETXATTR, ino, PART(in), take_xattr_name(b));
+		request_send(FUSE_GETXATTR, ino, PART(in), take_xattr_name(b));
 	else
-		send_as(take_uid(b), FUSE_LISTXATTR, ino, PART(in), NOTHING);
+		request_send(FUSE_LISTXATTR, ino, PART(in), NOTHING);
 }
 
 static void ask_removexattr(struct bytes *b)
 {
 	uint64_t ino = take_ino(b);
 
-	send_as(take_uid(b), FUSE_REMOVEXATTR, ino, take_xattr_name(b), NOTHING);
+	request_send(FUSE_REMOVEXATTR, ino, take_xattr_name(b), NOTHING);
 }
 
 /* ---- files ---- */
@@ -413,14 +412,14 @@ static void ask_open(struct bytes *b)
 	struct fuse_open_in in = {.flags = bytes_take(b) % 4};
 	uint64_t ino = take_ino(b);
 
-	send_as(take_uid(b), in.flags == 3 ? FUSE_OPENDIR : FUSE_OPEN, ino, PART(in), NOTHING);
+	request_send(in.flags == 3 ? FUSE_OPENDIR : FUSE_OPEN, ino, PART(in), NOTHING);
 }
 
 static void ask_release(struct bytes *b)
 {
 	struct fuse_release_in in = {.fh = bytes_take(b)};
 
-	send_as(0, in.fh & 4 ? FUSE_RELEASEDIR : FUSE_RELEASE, take_ino(b), PART(in), NOTHING);
+	request_send(in.fh & 4 ? FUSE_RELEASEDIR : FUSE_RELEASE, take_ino(b), PART(in), NOTHING);
 }
 
 static void ask_read(struct bytes *b)
@@ -429,7 +428,7 @@ static void ask_read(struct bytes *b)
 	uint64_t ino = take_ino(b);
 
 	in.offset = take_size(b);
-	send_as(0, FUSE_READ, ino, PART(in), NOTHING);
+	request_send(FUSE_READ, ino, PART(in), NOTHING);
 }
 
 static void ask_readdir(struct bytes *b)
@@ -440,7 +439,7 @@ static void ask_readdir(struct bytes *b)
 
 	in.offset = how >= 128 ? take_size(b) : bytes_take(b);
 	in.fh = in.fh == 255 ? bytes_take_64(b) : in.fh;
-	send_as(0, how & 8 ? FUSE_READDIRPLUS : FUSE_READDIR, ino, PART(in), NOTHING);
+	request_send(how & 8 ? FUSE_READDIRPLUS : FUSE_READDIR, ino, PART(in), NOTHING);
 }
 
 static void ask_write(struct bytes *b)
@@ -451,7 +450,7 @@ static void ask_write(struct bytes *b)
 
 	in.offset = take_size(b);
 	memset(data, (int)in.size, sizeof(data));
-	send_as(0, FUSE_WRITE, ino, PART(in), (struct part){data, in.size});
+	request_send(FUSE_WRITE, ino, PART(in), (struct part){data, in.size});
 }
 
 static void ask_fallocate(struct bytes *b)
@@ -467,7 +466,7 @@ static void ask_fallocate(struct bytes *b)
 	in.length = take_size(b) & INT64_MAX;
 	if (in.length > INT64_MAX - in.offset) /* the kernel sees to it */
 		in.length = INT64_MAX - in.offset;
-	send_as(0, FUSE_FALLOCATE, ino, PART(in), NOTHING);
+	request_send(FUSE_FALLOCATE, ino, PART(in), NOTHING);
 }
 
 static void ask_lseek(struct bytes *b)
@@ -476,7 +475,7 @@ static void ask_lseek(struct bytes *b)
 	uint64_t ino = take_ino(b);
 
 	in.offset = take_size(b);
-	send_as(0, FUSE_LSEEK, ino, PART(in), NOTHING);
+	request_send(FUSE_LSEEK, ino, PART(in), NOTHING);
 }
 
 static void ask_ioctl(struct bytes *b)
@@ -492,7 +491,7 @@ static void ask_ioctl(struct bytes *b)
 	in.in_size = in.cmd == (uint32_t)GM_IOC_REVOKE ? sizeof(question) : 0;
 	if (how > 240)
 		in.cmd = (uint32_t)bytes_take_64(b);
-	send_as(take_uid(b), FUSE_IOCTL, ino, PART(in), (struct part){&question, in.in_size});
+	request_send(FUSE_IOCTL, ino, PART(in), (struct part){&question, in.in_size});
 }
 
 /* ---- the session ---- */
@@ -502,13 +501,13 @@ static void ask_forget(struct bytes *b)
 	struct {
 		struct fuse_batch_forget_in in;
 		struct fuse_forget_one one;
-	} batch = {.in.count = 1, .one = {.nodeid = take_ino(b), .nlookup = bytes_take(b)}};
+	} batch = {.in.count = 1, .one = {.nodeid = take_ino(b), .nlookup = 1}};
 	struct fuse_forget_in in = {.nlookup = 1};
 
 	if (bytes_take(b) % 2)
-		send_as(0, FUSE_BATCH_FORGET, 0, PART(batch), NOTHING);
+		request_send(FUSE_BATCH_FORGET, 0, PART(batch), NOTHING);
 	else
-		send_as(0, FUSE_FORGET, take_ino(b), PART(in), NOTHING);
+		request_send(FUSE_FORGET, take_ino(b), PART(in), NOTHING);
 }
 
 static void ask_interrupt(struct bytes *b)
@@ -516,17 +515,17 @@ static void ask_interrupt(struct bytes *b)
 	uint64_t n = bytes_take(b) % RIG_REQUESTS;
 	struct fuse_interrupt_in in = {.unique = FIRST_UNIQUE + 2 * n};
 
-	send_as(0, FUSE_INTERRUPT, 0, PART(in), NOTHING);
+	request_send(FUSE_INTERRUPT, 0, PART(in), NOTHING);
 }
 
 static void ask_statfs(struct bytes *b)
 {
-	send_as(0, FUSE_STATFS, take_ino(b), NOTHING, NOTHING);
+	request_send(FUSE_STATFS, take_ino(b), NOTHING, NOTHING);
 }
 
 static void ask_readlink(struct bytes *b)
 {
-	send_as(0, FUSE_READLINK, take_ino(b), NOTHING, NOTHING);
+	request_send(FUSE_READLINK, take_ino(b), NOTHING, NOTHING);
 }
 
 static void ask_lookup(struct bytes *b)
@@ -552,7 +551,7 @@ static void ask_unknown(struct bytes *b)
 	static const uint8_t zeros[128];
 	uint32_t opcode = opcodes[bytes_take(b) % ARRAY_SIZE(opcodes)];
 
-	send_as(0, opcode, take_ino(b), PART(zeros), NOTHING);
+	request_send(opcode, take_ino(b), PART(zeros), NOTHING);
 }
 
 void rig_kernel_ask(struct bytes *b)
@@ -563,5 +562,8 @@ void rig_kernel_ask(struct bytes *b)
 		ask_lseek, ask_readdir, ask_getxattr, ask_removexattr, ask_getattr, ask_readlink,
 		ask_statfs, ask_forget, ask_interrupt, ask_unknown};
 
-	requests[bytes_take(b) % ARRAY_SIZE(requests)](b);
+	uint8_t what = bytes_take(b);
+
+	uid = what >= 128 ? 1000 : 0;
+	requests[what % 128 % ARRAY_SIZE(requests)](b);
 }

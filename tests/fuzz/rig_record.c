@@ -84,7 +84,8 @@ static struct block *block_at(uint32_t region, uint64_t block)
 /* It is the file's, and clean: whoever gets it sees no other one's bytes. */
 static void check_fresh(const struct inode *i, const struct gm_extent *e)
 {
-	const struct alloc_extent run = {get_le64(e->block), get_le16(e->region), get_le32(e->count)};
+	const struct alloc_extent run = {
+		get_le64(e->block), get_le16(e->region), get_le32(e->count)};
 	const struct file_extent *f = i ? extents_find_after(i, get_le64(e->file_block)) : NULL;
 	uint64_t skip = f ? get_le64(e->file_block) - f->file_block : 0;
 	bool clean;
@@ -207,7 +208,8 @@ void record_begin_zeroing(uint32_t region, uint64_t block, uint64_t count, bool 
 			die_of("an order to zero what is held", b->ino, region, block + n);
 		b->zeroings++;
 	}
-	if (whole && !rig.lied_to && (alloc_clean_run(store_meta(rig.store)->alloc, &run, &clean), clean))
+	if (whole && !rig.lied_to &&
+		(alloc_clean_run(store_meta(rig.store)->alloc, &run, &clean), clean))
 		die_of("an order to scrub what is clean", 0, region, block);
 }
 

@@ -30,7 +30,8 @@ struct record_entry *record_add(uint64_t ino, uint64_t epoch);
 /* The nth that is held, round and round; NULL: nothing is. */
 struct record_entry *record_nth(unsigned n);
 
-/* Somebody may reach these blocks of the inode from now on. fresh: a grant; else it was so before. */
+/* Somebody may reach these blocks of the inode from now on. fresh: a grant; else it was so before.
+ */
 void record_hold_blocks(const struct gm_extent *e, bool fresh);
 
 /* Nobody reaches anything of it any more. */

@@ -276,8 +276,7 @@ static int run_job(struct thread *t, struct work_job *job)
 	case WORK_SEEK:
 		return run_scan(t, job);
 	case WORK_MAKE:
-		return device_work_make(
-			t->regions, &job->plan, t->reuse, &job->devices, &job->why);
+		return device_work_make(t->regions, &job->plan, t->reuse, &job->devices, &job->why);
 	case WORK_LIST:
 		return device_work_list(
 			t->regions, t->region_count, &job->devices, &job->lost, &job->why);
@@ -340,6 +339,8 @@ static void end(void)
 /* What happens next, when the helper waits for so long. */
 static void go_on(int timeout)
 {
+	clients_read(scene.ending);
+	worker_read();
 	if (scene.input.left > 0) {
 		actor->step(&scene.input);
 	} else if (!scene.ending) {
@@ -351,8 +352,6 @@ static void go_on(int timeout)
 		else
 			scene_pass(timeout < 0 ? 1000 : (uint64_t)timeout + 500);
 	}
-	clients_read(scene.ending);
-	worker_read();
 }
 
 int __wrap_epoll_wait(int epoll, struct epoll_event *events, int count, int timeout)
@@ -422,9 +421,10 @@ static void run_helper(bool soft, enum reuse_policy reuse)
 		.counts_program = "/none"};
 
 	for (unsigned n = 0; n < SCENE_REGIONS; n++)
-		o.regions[n] = (struct helper_region){.kind = soft ? GM_REGION_SOFT : GM_REGION_FILE,
-			.fd = dup(scene.memory[n]),
-			.name = n ? "second" : "first"};
+		o.regions[n] =
+			(struct helper_region){.kind = soft ? GM_REGION_SOFT : GM_REGION_FILE,
+				.fd = dup(scene.memory[n]),
+				.name = n ? "second" : "first"};
 	(void)helper_run(&o);
 }
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The real helper, helper_run() from its start to its end, in the target's own thread, and all that
- * it meets: supervisor, worker, clients, /proc, and devices that are numbers. It waits for events in
- * epoll_wait(2), which stands in the target: there the next step of the input is taken when nothing
- * has happened. Its background threads' jobs are done when the input says so. Nothing of the
- * machine's is touched but one directory.
+ * it meets: supervisor, worker, clients, /proc, and devices that are numbers. It waits for events
+ * in epoll_wait(2), which stands in the target: there the next step of the input is taken when
+ * nothing has happened. Its background threads' jobs are done when the input says so. Nothing of
+ * the machine's is touched but one directory.
  *
  * What must hold, whatever worker and clients do: no block is reached by the clients of two inodes,
  * none that a client reaches is zeroed, or its inode said to be free, and who asks is answered or
@@ -36,7 +36,7 @@
 struct person {
 	bool lives;
 	uid_t uid;
-	int life[2];		       /* a pipe whose end is the process's */
+	int life[2];                                  /* a pipe whose end is the process's */
 	bool has_open[SCENE_REGIONS + SCENE_DEVICES]; /* a region; behind them, a device */
 	struct {
 		uint64_t ino; /* 0: it does not reach it */
@@ -49,8 +49,8 @@ struct scene {
 	bool hands_on; /* --reuse: memory goes on to another file with who reaches it */
 	struct person persons[SCENE_PERSONS];
 	struct bytes input;
-	bool ending; /* the input is at its end: what is asked is answered */
-	bool strict; /* the worker keeps to the protocol */
+	bool ending;  /* the input is at its end: what is asked is answered */
+	bool strict;  /* the worker keeps to the protocol */
 	uint64_t now; /* ms */
 	const char *directory;
 	char socket[96];
@@ -65,7 +65,8 @@ struct scene_actor {
 	void (*step)(struct bytes *b);
 	bool (*answer)(void);
 };
-void scene_run(const struct scene_actor *actor, struct bytes *b, bool soft, enum reuse_policy reuse);
+void scene_run(
+	const struct scene_actor *actor, struct bytes *b, bool soft, enum reuse_policy reuse);
 
 _Noreturn void scene_die(const char *what, const char *why);
 

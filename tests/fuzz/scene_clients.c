@@ -100,15 +100,16 @@ static void find_block(int fd, uint64_t offset, unsigned *region, uint64_t *bloc
 	if (!scene.soft) {
 		*region = find_region(fd);
 		*block = offset / GM_BLOCK_SIZE;
-	} else if (!scene_devices_find(fd, &id) || !scene_devices_block(id, offset, region, block)) {
+	} else if (!scene_devices_find(fd, &id) ||
+		   !scene_devices_block(id, offset, region, block)) {
 		scene_die("a grant of what is in no device", "");
 	}
 	if (*block < SCENE_FIRST_DATA || *block >= SCENE_FIRST_DATA + SCENE_DATA)
 		scene_die("a grant of what is no data block", "");
 }
 
-static void take_extent(
-	struct person *p, uint64_t ino, const struct gm_grant_extent *e, const int *fds, size_t count)
+static void take_extent(struct person *p, uint64_t ino, const struct gm_grant_extent *e,
+	const int *fds, size_t count)
 {
 	uint64_t length = get_le64(e->length), offset = get_le64(e->device_offset);
 
@@ -164,7 +165,9 @@ static void take_answer(struct scene_client *c, const struct gm_header *h, int *
 		scene_die("descriptors without a grant", "");
 	if (get_le16(h->opcode) == GM_OP_REFUSED) {
 		attach = get_le64(h->serial) >= 1000;
-		last_refusal = strerror((int)get_le32(((const struct gm_refused *)h)->error));
+		if (!scene.ending)
+			last_refusal =
+				strerror((int)get_le32(((const struct gm_refused *)h)->error));
 	} else if (!attach && get_le16(h->opcode) != GM_OP_WELCOME)
 		scene_die("an answer that is none", "");
 	if (attach && c->attaches == 0)
@@ -213,8 +216,8 @@ unsigned clients_unread_of_device(unsigned id)
 	unsigned count = 0;
 
 	for (unsigned n = 0; n < CLIENTS; n++)
-		for (unsigned k = 0; clients[n].unread && k < GM_GRANT_DEVICES_MAX &&
-				     clients[n].devices[k] != 0;
+		for (unsigned k = 0;
+			clients[n].unread && k < GM_GRANT_DEVICES_MAX && clients[n].devices[k] != 0;
 			k++)
 			count += clients[n].devices[k] == id;
 	return count;
@@ -378,7 +381,7 @@ void clients_lie(struct bytes *b)
 	size_t size = how & 2 ? sizes[how / 16 % 5] : bytes_take(b);
 	unsigned opcode = how & 4 ? bytes_take_16(b) : 1U + how / 16 % 4;
 
-	if (!c)
+	if (!c || size == 0) /* or it says nothing */
 		return;
 	bytes_copy(b, bytes, size);
 	struct gm_header h = header(size, opcode, 1);

@@ -54,7 +54,8 @@ static void add_metadata(unsigned region)
 			.metadata = true,
 			.range_count = 2},
 		.ranges = {{0, SCENE_FIRST_DATA},
-			{SCENE_FIRST_DATA + SCENE_DATA, SCENE_BLOCKS - SCENE_FIRST_DATA - SCENE_DATA}},
+			{SCENE_FIRST_DATA + SCENE_DATA,
+				SCENE_BLOCKS - SCENE_FIRST_DATA - SCENE_DATA}},
 		.memory = -1};
 	instances++;
 }
@@ -111,8 +112,8 @@ int __real_region_adopt(struct region *ret, enum gm_region_kind kind, int fd, co
 int __wrap_region_adopt(struct region *ret, enum gm_region_kind kind, int fd, const char *name,
 	struct problem *why);
 
-int __wrap_region_adopt(struct region *ret, enum gm_region_kind kind, int fd, const char *name,
-	struct problem *why)
+int __wrap_region_adopt(
+	struct region *ret, enum gm_region_kind kind, int fd, const char *name, struct problem *why)
 {
 	if (kind != GM_REGION_SOFT)
 		return __real_region_adopt(ret, kind, fd, name, why);
@@ -199,7 +200,8 @@ int __wrap_soft_device_create(uint64_t region_start, const struct soft_range *ra
 		return problem(why, ENOSPC, "there are too many devices");
 	struct fake *f = &fakes[id];
 	for (size_t n = 0; n < range_count; n++) {
-		if (ranges[n].block + ranges[n].count > SCENE_BLOCKS || is_taken(region, &ranges[n]))
+		if (ranges[n].block + ranges[n].count > SCENE_BLOCKS ||
+			is_taken(region, &ranges[n]))
 			return problem(why, EBUSY, "somebody else has the block");
 		f->ranges[n] = ranges[n];
 		blocks += ranges[n].count;

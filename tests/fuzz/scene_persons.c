@@ -62,8 +62,7 @@ void person_reaches(struct person *p, uint64_t ino, unsigned region, uint64_t bl
 			other->blocks[region][block].ino == ino)
 			continue;
 		(void)snprintf(text, sizeof(text), "block %u:%u of %u and %u", region,
-			(unsigned)block, (unsigned)ino,
-			(unsigned)other->blocks[region][block].ino);
+			(unsigned)block, (unsigned)ino, (unsigned)other->blocks[region][block].ino);
 		scene_die("the clients of two inodes reach a block", text);
 	}
 	p->blocks[region][block].ino = ino;
@@ -172,7 +171,8 @@ static bool maps_device(const struct person *p, unsigned id, uint64_t *offset)
 	unsigned region;
 	uint64_t block;
 
-	for (*offset = 0; scene_devices_block(id, *offset, &region, &block); *offset += GM_BLOCK_SIZE)
+	for (*offset = 0; scene_devices_block(id, *offset, &region, &block);
+		*offset += GM_BLOCK_SIZE)
 		if (p->blocks[region][block].mapped)
 			return true;
 	return false;

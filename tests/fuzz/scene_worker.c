@@ -30,6 +30,7 @@ struct told {
 struct question {
 	unsigned opcode; /* 0: the place is free */
 	uint64_t id;
+	uint64_t ino;    /* CHECK */
 	uint32_t region; /* SCRUB, ZERO */
 	uint64_t block;
 	uint64_t count;
@@ -37,8 +38,8 @@ struct question {
 
 /* What a worker that keeps to the protocol knows of a block. */
 struct worker_block {
-	unsigned file;  /* and one more; 0: it is nobody's */
-	bool dirty;     /* to be scrubbed before anybody is granted it */
+	unsigned file; /* and one more; 0: it is nobody's */
+	bool dirty;    /* to be scrubbed before anybody is granted it */
 	unsigned zeroings;
 };
 
@@ -52,7 +53,7 @@ static struct {
 	struct told files[FILES]; /* inode 2 and on */
 	struct worker_block blocks[SCENE_REGIONS][SCENE_BLOCKS];
 	struct question asks[ASKS];
-	uint64_t redeems[REDEEMS];           /* 0: the place is free */
+	uint64_t redeems[REDEEMS]; /* 0: the place is free */
 } w = {.supervisor = -1, .helper = -1, .link = -1};
 
 void worker_begin(void)
@@ -329,9 +330,12 @@ static void ask_about(struct bytes *b)
 		.ino = put_le64(ino), .flags = put_le32(how >= 192), .uid = put_le32(0)};
 	struct link_plain holders;
 
-	if (how & 8)
-		(void)ask(&check, sizeof(check), LINK_CHECK);
-	else if (how & 16)
+	if (how & 8) {
+		struct question *q = ask(&check, sizeof(check), LINK_CHECK);
+
+		if (q)
+			q->ino = ino;
+	} else if (how & 16)
 		(void)ask(&revoke, sizeof(revoke), LINK_REVOKE);
 	else
 		(void)ask(&holders, sizeof(holders), LINK_HOLDERS);
@@ -454,6 +458,14 @@ static void end_question(uint64_t id, bool well)
 		scene_die("an answer to what was not asked", "");
 }
 
+/* One answer is enough for all that ask the same. */
+static void end_checks(uint64_t ino)
+{
+	for (unsigned n = 0; n < ASKS; n++)
+		if (w.asks[n].opcode == LINK_CHECK && w.asks[n].ino == ino)
+			w.asks[n].opcode = 0;
+}
+
 static void take_free(const struct link_check *m)
 {
 	uint64_t ino = get_le64(m->ino);
@@ -461,7 +473,7 @@ static void take_free(const struct link_check *m)
 
 	if (!scene.hands_on && (persons_reach_inode(ino) || clients_have_unread(ino)))
 		scene_die("somebody reaches what is said to be free", "");
-	end_question(get_le64(m->header.id), true);
+	end_checks(ino);
 	if (t && t->epoch == get_le64(m->epoch))
 		drop_file((unsigned)ino - 2);
 }
@@ -493,6 +505,8 @@ static void take_message(const union answer *m)
 		end_question(id, m->done.error.raw == 0);
 		break;
 	case LINK_BUSY:
+		end_checks(get_le64(m->check.ino));
+		break;
 	case LINK_HOLDERS_END:
 	case LINK_EXPORTED:
 	case LINK_REVOKED:
@@ -520,7 +534,7 @@ void worker_read(void)
 		if (n == -EAGAIN)
 			return;
 		if (n <= 0) {
-			w.lost = !scene.ending;
+			w.lost = true;
 			forget_link();
 			return;
 		}
