@@ -239,9 +239,7 @@ static void finish(void)
 {
 	for (unsigned n = 0; n < CLIENTS + 2; n++)
 		serve();
-	rig_pass(CONTROL_EXPORT_MS + CONTROL_HOLDERS_MS);
-	serve();
-	rig_pass(CONTROL_IDLE_MS);
+	rig_answer_everything();
 	serve();
 	for (unsigned n = 0; n < CLIENTS; n++) {
 		if (side.clients[n].asked > 0)

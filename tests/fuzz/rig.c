@@ -403,10 +403,24 @@ static bool is_owed(void)
 	       rig_helper_owes();
 }
 
-static void answer_everything(void)
+/* Only who asked while there was no helper waits for his time. */
+static void check_waiting(void)
+{
+	const struct parked *p;
+
+	TAILQ_FOREACH (p, &rig.ops.parked.entries, link)
+		if (p->waits_for_memory || p->zeroing || p->goes_on)
+			rig_die("a request waits for what has come", "");
+	if (rig_helper_owes() || rig.ops.revokes.count > 0)
+		rig_die("a question waits for what has come", "");
+}
+
+void rig_answer_everything(void)
 {
 	unsigned steps = 0;
 
+	(void)ns_thaw(&rig.ns);
+	grants_thawed(rig.grants);
 	if (!grants_is_ready(rig.grants))
 		rig_helper_connect();
 	for (bool more = true; more || is_owed(); steps++) {
@@ -416,8 +430,10 @@ static void answer_everything(void)
 		if (!grants_serve(rig.grants, EPOLLIN | EPOLLOUT))
 			rig_die("the worker gives up a helper that does nothing wrong", "");
 		rig_settle();
-		if (!more && is_owed()) /* what waits for an answer that does not come */
-			rig_pass(1000);
+		if (more || !is_owed())
+			continue;
+		check_waiting();
+		rig_pass(1000);
 	}
 }
 
@@ -438,9 +454,7 @@ static void check_requests(void)
 
 void rig_end(void)
 {
-	(void)ns_thaw(&rig.ns);
-	grants_thawed(rig.grants);
-	answer_everything();
+	rig_answer_everything();
 	rig_kernel_quieten();
 	check_media();
 	close_worker();

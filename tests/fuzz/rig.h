@@ -73,6 +73,9 @@ void rig_settle(void);
 /* Time goes by, for the worker. */
 void rig_pass(uint64_t milliseconds);
 
+/* The helper answers all that the worker asks, until nobody waits any more. */
+void rig_answer_everything(void);
+
 /*
  * The end of an input: everything that anybody waits for is answered, what recovery and the reader
  * of tests/crash find on the media is what the worker had in memory, and fsck finds nothing.
