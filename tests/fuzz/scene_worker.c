@@ -557,9 +557,12 @@ unsigned worker_waits(void)
 {
 	unsigned count = 0;
 
-	for (unsigned n = 0; n < ASKS; n++)
-		count += w.asks[n].opcode != 0;
-	return scene.strict ? count : 0;
+	for (unsigned n = 0; n < ASKS && scene.strict; n++)
+		if (w.asks[n].opcode != 0) {
+			(void)fprintf(stderr, "message %u has no answer\n", w.asks[n].opcode);
+			count++;
+		}
+	return count;
 }
 
 /* ---- lies ---- */
