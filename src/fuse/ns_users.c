@@ -37,6 +37,26 @@ static int reap(struct namespace *ns, const struct inode *i)
 	return 0;
 }
 
+/* Every such inode. One removal ends the walk, so it starts anew. */
+static int reap_all(struct namespace *ns)
+{
+	int r = 0;
+
+	for (size_t cursor = 0, before = ns->orphans; r == 0 && before > 0;) {
+		struct inode *i = meta_each_inode(ns_meta(ns), &cursor);
+
+		if (!i)
+			break;
+		r = reap(ns, i);
+		if (ns->orphans < before) {
+			before = ns->orphans;
+			cursor = 0;
+		}
+	}
+	ns->reap_failed = r < 0;
+	return r;
+}
+
 int ns_open(struct namespace *ns, uint64_t ino)
 {
 	struct inode *i;
@@ -51,12 +71,17 @@ int ns_open(struct namespace *ns, uint64_t ino)
 int ns_release(struct namespace *ns, uint64_t ino)
 {
 	struct inode *i;
+	int r;
 
+	if (ns->reap_failed && !store_is_frozen(ns->store))
+		(void)reap_all(ns);
 	if (ns_find(ns, ino, &i) < 0 || i->opens == 0)
 		return 0;
 	i->opens--;
 	ns_note_left(ns, i);
-	return reap(ns, i);
+	r = reap(ns, i);
+	ns->reap_failed |= r < 0;
+	return r;
 }
 
 int ns_hold(struct namespace *ns, uint64_t ino)
@@ -130,19 +155,10 @@ int ns_thaw(struct namespace *ns)
 {
 	int r = store_thaw(ns->store);
 
-	/* Inodes whose last user went while nothing could be changed. One removal ends the walk, so
-	 * it starts anew. */
-	for (size_t cursor = 0, before = ns->orphans; r == 0 && before > 0;) {
-		struct inode *i = meta_each_inode(ns_meta(ns), &cursor);
-
-		if (!i)
-			break;
-		r = reap(ns, i);
-		if (ns->orphans < before) {
-			before = ns->orphans;
-			cursor = 0;
-		}
-	}
+	/* Inodes whose last user went while nothing could be changed. What can't be removed now is
+	 * tried again later: the pool is thawed. */
+	if (r == 0)
+		(void)reap_all(ns);
 	return r;
 }
 

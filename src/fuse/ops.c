@@ -85,7 +85,7 @@ static void release_inode(struct ops *o, uint64_t ino)
 
 	if (r < 0)
 		log_error("inode %llu has no name and no user any more, but removing it failed: %s;"
-			  " the next mount will do it",
+			  " the next close of a file will, or the next mount",
 			(unsigned long long)ino, strerror(-r));
 }
 
@@ -442,5 +442,6 @@ void ops_process(struct ops *o, struct fuse_session *se, const struct fuse_buf *
 	if (o->ns->left)
 		grants_check(o->grants, o->ns->left, LINK_CHECK_TAKE | LINK_CHECK_KEEP);
 	o->ns->left = 0;
+	ops_note_faults(o);
 	trim_contents(o);
 }

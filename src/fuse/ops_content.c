@@ -4,9 +4,60 @@
  * content store; what is not mapped yet is waited for.
  */
 #include <errno.h>
+#include <inttypes.h>
+#include <string.h>
 
 #include "fuse/ops_internal.h"
 #include "util/cleanup.h"
+#include "util/clock.h"
+#include "util/log.h"
+
+/* ---- memory that can't be reached ---- */
+
+#define FAULT_LINES 5U /* a period: reading again is anybody's to do */
+
+static void log_gone(struct ops *o, const struct alloc_extent *block)
+{
+	unsigned left_out;
+
+	if (!limiter_allow(&o->faults, FAULT_LINES, clock_milliseconds(), &left_out))
+		return;
+	if (left_out)
+		log_error("%u lines about content that can't be reached were left out", left_out);
+	log_error("block %" PRIu64 " of region %" PRIu32
+		  ", where files have their content, can't be "
+		  "reached: was the region cut short, or its device taken away?",
+		block->block, block->region);
+}
+
+static void log_poison(const struct ns_fault *fault)
+{
+	log_error(
+		"a memory error in block %" PRIu64 " of region %" PRIu32
+		": what files with content have in it is lost (EIO), and nothing new is put there",
+		fault->block.block, fault->block.region);
+	if (fault->error < 0)
+		log_error("the memory error could not be journalled: %s", strerror(-fault->error));
+}
+
+void ops_note_faults(struct ops *o)
+{
+	for (struct ns_fault fault; ns_next_fault(o->ns, &fault);) {
+		if (fault.poisoned)
+			log_poison(&fault);
+		else
+			log_gone(o, &fault.block);
+	}
+}
+
+/* ---- reading and writing ---- */
+
+/* The kernel could not read all of them, and has answered EIO by itself. */
+static void probe(const struct ops *o, const struct iovec *parts, size_t count)
+{
+	for (size_t n = 0; n < count; n++)
+		content_memory_probe(o->ns->memory, parts[n].iov_base, parts[n].iov_len);
+}
 
 static int try_read(struct ops *o, const struct parked *p)
 {
@@ -14,8 +65,8 @@ static int try_read(struct ops *o, const struct parked *p)
 	size_t count = 0;
 	int r = ns_read(o->ns, p->ino, &p->range, &parts, &count);
 
-	if (r == 0)
-		fuse_reply_iov(p->req, parts, (int)count);
+	if (r == 0 && fuse_reply_iov(p->req, parts, (int)count) == -EFAULT)
+		probe(o, parts, count);
 	return r;
 }
 

@@ -169,6 +169,7 @@ static void make_mount(struct supervisor *s)
 static void take_serving(struct supervisor *s, struct child *c)
 {
 	c->serving = true;
+	c->scarce_since = 0;
 	make_mount(s);
 	if (!s->serving && s->worker.serving && s->helper.serving)
 		announce(s);
@@ -190,7 +191,9 @@ static void take_failed(struct supervisor *s, struct child *c, struct link_faile
 {
 	make_line(m->text, sizeof(m->text));
 	(void)snprintf(c->words, sizeof(c->words), "%.255s", m->text);
-	tell(s, m->text);
+	c->error = (int)get_le32(m->error);
+	if (!c->scarce_since)
+		tell(s, m->text);
 }
 
 /* The worker is confined and can't connect to a log daemon that was started anew. */
@@ -310,6 +313,25 @@ static int restart(struct supervisor *s, struct child *c, struct problem *why)
 	return r;
 }
 
+/* True if it runs, or will be tried again. */
+static bool start_again(struct supervisor *s, struct child *c, struct problem *why)
+{
+	int r;
+
+	c->retry_at = 0;
+	r = restart(s, c, why);
+	return r == 0 || child_try_later(c, -r, clock_milliseconds(), why);
+}
+
+static void start_due(struct supervisor *s, struct child *c)
+{
+	struct problem why = PROBLEM_INIT;
+
+	if (c->retry_at && clock_milliseconds() >= c->retry_at && !s->stopping &&
+		!start_again(s, c, &why))
+		fail(s, &why);
+}
+
 /* True if the worker ended as it should: told to, or because the mount is gone. */
 static bool is_orderly(const struct supervisor *s, const struct child *c, int status)
 {
@@ -343,6 +365,8 @@ static void take_end(struct supervisor *s, struct child *c)
 		fail(s, &why);
 		return;
 	}
+	if (c->error && child_try_later(c, c->error, clock_milliseconds(), &why))
+		return;
 	log_warning("%s; it is started again", why.text);
 	if (child_has_died_too_often(c, clock_milliseconds()))
 		(void)problem(&why, ECHILD,
@@ -350,7 +374,7 @@ static void take_end(struct supervisor *s, struct child *c)
 			"files and "
 			"their memory are untouched",
 			c->name, CHILD_DEATHS_MAX, CHILD_DEATHS_MS / 1000);
-	else if (restart(s, c, &why) == 0)
+	else if (start_again(s, c, &why))
 		return;
 	fail(s, &why);
 }
@@ -407,13 +431,24 @@ static void serve_event(struct supervisor *s, enum source source)
 	}
 }
 
+static int time_to_retry(const struct supervisor *s, uint64_t now)
+{
+	uint64_t at = s->worker.retry_at;
+
+	if (!at || (s->helper.retry_at && s->helper.retry_at < at))
+		at = s->helper.retry_at;
+	if (!at)
+		return -1;
+	return at > now ? (int)(at - now) : 0;
+}
+
 /* A worker that was told to stop and does not is stuck: the next start recovers what it left. */
 static int time_left(struct supervisor *s)
 {
 	uint64_t now = clock_milliseconds();
 
 	if (!s->stopping)
-		return -1;
+		return time_to_retry(s, now);
 	if (now < s->stop_by)
 		return (int)(s->stop_by - now);
 	log_warning("the worker does not end: it is killed");
@@ -431,6 +466,8 @@ static void loop(struct supervisor *s)
 
 		if (n > 0)
 			serve_event(s, (enum source)event.data.u32);
+		start_due(s, &s->worker);
+		start_due(s, &s->helper);
 	}
 }
 

@@ -44,6 +44,7 @@
 #include "util/clock.h"
 #include "util/log.h"
 #include "util/log_socket.h"
+#include "util/sigbus.h"
 
 #define LINK_FD             SPAWN_FIRST_FD
 #define REQUESTS_PER_WAKEUP 16U   /* then the others have their turn */
@@ -166,12 +167,11 @@ static void on_zeroed(void *data, uint64_t id, int error)
 	ops_take_zeroed(&w->ops, id, error);
 }
 
-static void on_cleaned(void *data, uint64_t ino, int error)
+static void on_cleaned(void *data, int error, const struct alloc_extent *blocks)
 {
 	struct worker *w = data;
 
-	(void)ino;
-	worker_contents_take_cleaned(&w->contents, error);
+	worker_contents_take_cleaned(&w->contents, error, blocks);
 }
 
 static void on_contents_part(void *data, const struct grants_part *part, int fd)
@@ -445,6 +445,7 @@ static void settle(struct worker *w, uint64_t now)
 	control_expire(w->control, now);
 	grants_advance(w->grants);
 	worker_contents_settle(&w->contents, w->grants);
+	ops_note_faults(&w->ops);
 	watch_helper(w);
 	if (!w->announced && w->answering && grants_is_ready(w->grants)) {
 		w->announced = true;
@@ -499,6 +500,9 @@ static int open_signals(struct worker *w, struct problem *why)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	(void)signal(SIGPIPE, SIG_IGN);
+	r = sigbus_init();
+	if (r < 0)
+		return problem_errno(why, -r, "handling SIGBUS");
 	w->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (w->epoll < 0 || sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		return problem_errno(why, errno, "preparing for signals");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "helper/grants.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -130,6 +131,7 @@ void grants_take_refusal(struct server *s, uint64_t id, int error, enum gm_reaso
 {
 	struct redeem *r = grants_find(s, id);
 
+	assert(r); /* the caller has looked: grants_is_asked() */
 	TAILQ_REMOVE(&s->grants.sent, r, entry);
 	redeem_refuse(s, r, 0, error, reason);
 }
@@ -281,6 +283,7 @@ void grants_take_grant(struct server *s, const struct grant_order *o,
 	struct record_inode *inode = NULL;
 	struct problem why = PROBLEM_INIT;
 
+	assert(r); /* as above */
 	TAILQ_REMOVE(&s->grants.sent, r, entry);
 	int k = check_size(o, extents, count, &why);
 	if (k >= 0)

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "helper/scrub.h"
 
-#include <errno.h>
-#include <setjmp.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
@@ -12,34 +9,7 @@
 #include <emmintrin.h>
 #endif
 
-/*
- * Where a thread that is zeroing goes on after SIGBUS; NULL: it is not zeroing. A signal handler
- * gets no context of ours, so this can be nothing but a variable of the thread.
- */
-static _Thread_local sigjmp_buf *volatile scrub_escape;
-
-static void scrub_on_sigbus(int number)
-{
-	sigjmp_buf *escape = scrub_escape;
-
-	if (escape) {
-		scrub_escape = NULL;
-		siglongjmp(*escape, 1);
-	}
-	/*
-	 * Not ours. With the default action in force, the faulting access
-	 * raises it again and for good.
-	 */
-	(void)signal(number, SIG_DFL);
-}
-
-int scrub_init(void)
-{
-	struct sigaction action = {.sa_handler = scrub_on_sigbus};
-
-	(void)sigemptyset(&action.sa_mask);
-	return sigaction(SIGBUS, &action, NULL) < 0 ? -errno : 0;
-}
+#include "util/sigbus.h"
 
 /*
  * Non-temporal: guest memory that nobody is about to read must not push what VMs are using out of
@@ -70,22 +40,24 @@ static void zero_through_cache(void *p, size_t size)
 	atomic_thread_fence(memory_order_seq_cst);
 }
 
-static int scrub_guarded(void *p, size_t size, void (*zero)(void *, size_t))
-{
-	sigjmp_buf here;
+struct zeroing {
+	void *p;
+	size_t size;
+	void (*zero)(void *p, size_t size);
+};
 
-	/*
-	 * The mask is kept (1): the handler is left without returning,
-	 * SIGBUS must not stay blocked.
-	 */
-	if (sigsetjmp(here, 1) != 0)
-		return -EIO;
-	scrub_escape = &here;
-	atomic_signal_fence(memory_order_seq_cst);
-	zero(p, size);
-	atomic_signal_fence(memory_order_seq_cst);
-	scrub_escape = NULL;
-	return 0;
+static void zero(void *data)
+{
+	const struct zeroing *z = data;
+
+	z->zero(z->p, z->size);
+}
+
+static int scrub_guarded(void *p, size_t size, void (*how)(void *, size_t))
+{
+	struct zeroing z = {.p = p, .size = size, .zero = how};
+
+	return sigbus_guard(zero, &z, NULL);
 }
 
 int scrub_stream(void *p, size_t size)

@@ -1,18 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Zeroing of region memory. A page that can't be had (a file that was cut short, a medium or memory
- * error) is SIGBUS; here it becomes an error, so that one bad block does not end the helper.
+ * Zeroing of region memory. A page that can't be had is an error (util/sigbus.h), not the helper's
+ * end.
  */
 #ifndef GM_HELPER_SCRUB_H
 #define GM_HELPER_SCRUB_H
 
 #include <stddef.h>
-
-/*
- * Installs the process's SIGBUS handler; a SIGBUS outside of this module stays deadly.
- * Once, before any thread.
- */
-int scrub_init(void);
 
 /*
  * Writes zeros past the cache, then a fence: when it returns, every other processor sees them. p

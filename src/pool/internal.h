@@ -37,6 +37,10 @@ void pool_drop_stamps(struct pool *pool);
 int pool_check_identity(
 	const struct pool *pool, const struct store_super *super, uint32_t i, struct problem *why);
 
+/* Is it as large as the superblock says? */
+int pool_check_size(
+	const struct pool *pool, const struct store_super *super, uint32_t i, struct problem *why);
+
 /* Are there as many regions as the superblock has? */
 int pool_check_count(const struct pool *pool, const struct store_super *super, struct problem *why);
 

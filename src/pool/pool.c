@@ -237,7 +237,7 @@ int pool_check_identity(
 	return 0;
 }
 
-static int pool_check_size(
+int pool_check_size(
 	const struct pool *pool, const struct store_super *super, uint32_t i, struct problem *why)
 {
 	const struct region *r = &pool->regions[i];

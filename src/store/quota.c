@@ -338,14 +338,14 @@ static void note_units(struct meta *m, gm_le64 ino, int64_t units)
 		add_delta(&m->quotas, i->quota, units);
 }
 
-static void note_extent(struct meta *m, const struct gm_extent *e, int sign)
+static void note_extent(struct meta *m, const struct gm_extent *e, int64_t sign)
 {
-	note_units(m, e->ino, sign * (int64_t)get_le32(e->count) * GM_UNITS_PER_BLOCK);
+	note_units(m, e->ino, sign * get_le32(e->count) * GM_UNITS_PER_BLOCK);
 }
 
-static void note_piece(struct meta *m, const struct gm_piece *p, int sign)
+static void note_piece(struct meta *m, const struct gm_piece *p, int64_t sign)
 {
-	note_units(m, p->ino, sign * (int64_t)get_le32(p->count));
+	note_units(m, p->ino, sign * get_le32(p->count));
 }
 
 static void note_attribute(const struct meta *m, const struct gm_xattr *x, struct trial *trial)

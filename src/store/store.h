@@ -144,6 +144,12 @@ struct store_origin {
 int store_check_origin(const struct store *s, const struct store_origin *o, struct problem *why);
 
 /*
+ * Is what counts up for ever so far from its end that a mount may begin? store_begin_mount() asks
+ * that itself. -EUCLEAN with a sentence.
+ */
+int store_check_numbers(const struct store *s, struct problem *why);
+
+/*
  * Begins a mount under this kernel's boot id: heals a bad superblock copy, then commits one MOUNT
  * record that sets boot id and mount number, removes inodes without links that nobody holds, and,
  * if the boot id is another than before, forgets held marks and releases the quarantine. Call once,

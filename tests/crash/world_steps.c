@@ -442,7 +442,7 @@ static int step_format(struct world *w, char *const args[])
 /* grow BLOCKS: every region, offline. */
 static int step_grow(struct world *w, char *const args[])
 {
-	uint64_t blocks[VIEW_REGIONS], more = strtoull(args[1], NULL, 10);
+	uint64_t blocks[VIEW_REGIONS] = {0}, more = strtoull(args[1], NULL, 10);
 	struct problem why = PROBLEM_INIT;
 	int r;
 

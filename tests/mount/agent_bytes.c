@@ -3,6 +3,7 @@
 #include "agent.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <xxhash.h>
 
@@ -48,9 +49,8 @@ static void answer_bad(const struct mapping *m, size_t bad, uint64_t expected)
 		done();
 		return;
 	}
-	snprintf(sentence, sizeof(sentence), "offset %llu has %#llx, not %#llx",
-		(unsigned long long)(m->offset + bad),
-		(unsigned long long)*(uint64_t *)(void *)(m->start + bad),
+	snprintf(sentence, sizeof(sentence), "offset %" PRIu64 " has %#llx, not %#llx",
+		m->offset + bad, (unsigned long long)*(uint64_t *)(void *)(m->start + bad),
 		(unsigned long long)expected);
 	failed(EILSEQ, sentence);
 }
