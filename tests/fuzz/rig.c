@@ -124,11 +124,6 @@ static const uint8_t *area(void)
 	return (const uint8_t *)rig.pool->image.words;
 }
 
-static bool is_soft(void)
-{
-	return rig.pool->pool.regions[0].kind == GM_REGION_SOFT;
-}
-
 /* ---- what the grants call back ---- */
 
 static void on_checked(void *data, uint64_t ino, bool busy)
@@ -171,28 +166,22 @@ static void on_zeroed(void *data, uint64_t id, int error)
 	ops_take_zeroed(&rig.ops, id, error);
 }
 
-static void on_cleaned(void *data, uint64_t ino, int error)
+static void on_cleaned(void *data, int error, const struct alloc_extent *blocks)
 {
-	(void)data, (void)ino;
-	content_regions_take_cleaned(&rig.content_regions, error);
-	rig.contents_came = true;
+	(void)data;
+	worker_contents_take_cleaned(&rig.contents, error, blocks);
 }
 
 static void on_part(void *data, const struct grants_part *part, int fd)
 {
 	(void)data;
-	if (rig.content_soft)
-		content_soft_take_part(rig.content_soft, part, fd);
-	else
-		(void)close_fd(fd);
+	worker_contents_take_part(&rig.contents, part, fd);
 }
 
 static void on_given(void *data, int error)
 {
 	(void)data;
-	if (rig.content_soft)
-		content_soft_take_given(rig.content_soft, error);
-	rig.contents_came = true;
+	worker_contents_take_given(&rig.contents, error);
 }
 
 static void on_memory(void *data)
@@ -215,20 +204,6 @@ static void open_store(void)
 	ns_init(&rig.ns, rig.store);
 }
 
-static struct content_source make_source(void)
-{
-	const struct meta *meta = store_meta(rig.store);
-
-	if (!is_soft()) {
-		rig.content_regions = (struct content_regions){
-			.pool = (struct pool *)&rig.pool->pool, .grants = rig.grants, .meta = meta};
-		return content_regions_source(&rig.content_regions);
-	}
-	if (content_soft_new(&rig.content_soft, meta, rig.grants) < 0)
-		rig_die("no memory", "");
-	return content_soft_source(rig.content_soft);
-}
-
 static void open_worker(void)
 {
 	struct grants_config config = {.ns = &rig.ns,
@@ -241,17 +216,14 @@ static void open_worker(void)
 		.cleaned = on_cleaned,
 		.contents_part = on_part,
 		.contents_given = on_given};
-	struct content_source source;
 
 	open_store();
 	rig.tickets = config.tickets = tickets_new(0);
 	if (!rig.tickets || grants_new(&rig.grants, &config) < 0)
 		rig_die("no memory", "");
-	source = make_source();
-	if (content_memory_new(&rig.memory, store_meta(rig.store), &source) < 0)
+	if (worker_contents_init(&rig.contents, (struct pool *)&rig.pool->pool, &rig.ns, rig.grants,
+		    on_memory, NULL) < 0)
 		rig_die("no memory", "");
-	content_memory_on_arrival(rig.memory, on_memory, NULL);
-	rig.ns.memory = rig.memory;
 	rig.ops = (struct ops){.ns = &rig.ns,
 		.tickets = rig.tickets,
 		.grants = rig.grants,
@@ -271,9 +243,7 @@ static void close_worker(void)
 	rig.control = control_free(rig.control);
 	rig.grants = grants_free(rig.grants);
 	rig.tickets = tickets_free(rig.tickets);
-	rig.memory = content_memory_free(rig.memory);
-	rig.content_soft = content_soft_free(rig.content_soft);
-	rig.contents_came = false;
+	worker_contents_deinit(&rig.contents);
 	ns_spares_forget(&rig.ns);
 	rig.store = store_close(rig.store);
 }
@@ -315,12 +285,7 @@ void rig_settle(void)
 	if (rig.control)
 		control_expire(rig.control, clock_milliseconds());
 	grants_advance(rig.grants);
-	while (rig.contents_came) {
-		rig.contents_came = false;
-		content_memory_arrived(rig.memory);
-		content_regions_end_answer(&rig.content_regions);
-		grants_advance(rig.grants);
-	}
+	worker_contents_settle(&rig.contents, rig.grants);
 	rig_helper_read();
 }
 

@@ -12,12 +12,11 @@
 #include "../crash/reader.h"
 #include "../crash/world.h"
 #include "bytes.h"
-#include "fuse/content_regions.h"
-#include "fuse/content_soft.h"
 #include "fuse/grants.h"
 #include "fuse/ops.h"
 #include "fuse/status.h"
 #include "fuse/tickets.h"
+#include "fuse/worker_contents.h"
 #include "pool/pool.h"
 
 #define RIG_REQUESTS 256U /* of one input, half of them for rig_kernel_quieten() */
@@ -37,10 +36,7 @@ struct rig {
 	struct namespace ns;
 	struct tickets *tickets;
 	struct grants *grants;
-	struct content_regions content_regions;
-	struct content_soft *content_soft;
-	struct content_memory *memory;
-	bool contents_came;
+	struct worker_contents contents;
 	struct ops ops;
 	struct status status;
 	struct control *control; /* NULL, but for who makes one */
