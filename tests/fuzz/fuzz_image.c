@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * What lies on the media may be anything. The input is a list of edits of a pool that has
- * everything in it:
+ * everything in it, or, by a first byte of 0xfc or more, attributes, links, content or groups:
  *
  *	place (1 byte)   offset (2 bytes, little-endian)   count (1 byte)   count bytes
  *
@@ -24,6 +24,7 @@
 #include "fuzz.h"
 #include "store/codec.h"
 #include "store/fsck.h"
+#include "util/cleanup.h"
 #include "util/log.h"
 
 enum place {
@@ -36,27 +37,39 @@ enum place {
 	PLACE_TAIL_AT, /* the tail word: offset is the end, in its units */
 	PLACE_RECORD,  /* the bytes are the items of one record more */
 	PLACE_RAW,     /* whatever lies at 4 KiB times offset; its checksum is not made good */
+	PLACE_XATTRS,
+	PLACE_TARGETS,
+	PLACE_PIECES,
 	PLACE_COUNT,
 };
 
 static struct {
-	struct image image;
+	struct image *image; /* of the pool that the input is about */
 	struct reading reading;
 	struct view view;
-	bool ready;
-	size_t whole;        /* the image before any edit */
 	uint64_t checkpoint; /* where the one in force lies */
 	bool raw;
 	bool refused;
 	struct problem why;
 } fuzz;
 
+/* What an input may be about: the first pool, or, by a first byte, another one. */
+#define OTHER_POOLS 0xfcU
+
+static const char *const pool_names[] = {"everything", "attributes", "links", "content", "groups"};
+
+static struct base {
+	struct image image;
+	size_t whole; /* the image before any edit */
+	uint64_t checkpoint;
+} bases[ARRAY_SIZE(pool_names)];
+
 const char *fuzz_refusal(void)
 {
 	return fuzz.refused ? fuzz.why.text : NULL;
 }
 
-static void die(const char *what, const char *why)
+static _Noreturn void die(const char *what, const char *why)
 {
 	(void)fprintf(stderr, "fuzz_image: %s: %s\n", what, why);
 	abort();
@@ -64,24 +77,42 @@ static void die(const char *what, const char *why)
 
 static const uint8_t *area(void)
 {
-	return (const uint8_t *)fuzz.image.words;
+	return (const uint8_t *)fuzz.image->words;
 }
 
-static void make_pool(void)
+static const struct golden *find_golden(const char *name)
+{
+	for (size_t n = 0; n < golden_image_count; n++)
+		if (strcmp(golden_images[n].name, name) == 0)
+			return &golden_images[n];
+	die("there is no such pool", name);
+}
+
+static void make_pool(struct base *b, const struct golden *g)
 {
 	struct world w;
 	struct trace t = {.count = 0};
 
 	log_init("fuzz_image", LOG_LEVEL_ERROR);
-	image_init(&fuzz.image, WORLD_AREA);
-	world_init(&w, WORLD_FILE, &fuzz.image, &t);
-	if (!world_run(&w, golden_images[0].script, NULL))
+	image_init(&b->image, WORLD_AREA);
+	world_init(&w, (enum world_shape)g->shape, &b->image, &t);
+	if (!world_run(&w, g->script, NULL))
 		die("the pool can't be made", w.wrong);
 	world_deinit(&w);
 	trace_deinit(&t);
-	fuzz.whole = image_mark(&fuzz.image);
-	fuzz.checkpoint = edit_checkpoint(&fuzz.image);
-	fuzz.ready = true;
+	b->whole = image_mark(&b->image);
+	b->checkpoint = edit_checkpoint(&b->image);
+}
+
+static void choose_pool(size_t n)
+{
+	struct base *b = &bases[n];
+
+	if (!b->image.words)
+		make_pool(b, find_golden(pool_names[n]));
+	image_rollback(&b->image, b->whole);
+	fuzz.image = &b->image;
+	fuzz.checkpoint = b->checkpoint;
 }
 
 /* ---- edits ---- */
@@ -101,8 +132,8 @@ static void set_tail(uint64_t end)
 
 	if (codec_decode_slot_word(codec_read_word(area() + GM_SLOT_WORD_A_OFFSET), &w) &&
 		end <= 1U << 20)
-		edit_u64(&fuzz.image, GM_TAIL_WORD_OFFSET,
-			codec_encode_tail_word(w.generation, end));
+		edit_u64(
+			fuzz.image, GM_TAIL_WORD_OFFSET, codec_encode_tail_word(w.generation, end));
 }
 
 /* The first word if offset is odd, else the second one. */
@@ -115,7 +146,7 @@ static void edit_words(uint64_t offset, const uint8_t *bytes, size_t count)
 	memcpy(word, bytes, count < 6 ? count : 6);
 	memcpy(&content, word, sizeof(content));
 	sealed = get_le64(content) | codec_checksum(&content, sizeof(content)) << 48;
-	edit_u64(&fuzz.image, offset & 1 ? GM_SLOT_WORD_A_OFFSET : GM_SLOT_WORD_B_OFFSET, sealed);
+	edit_u64(fuzz.image, offset & 1 ? GM_SLOT_WORD_A_OFFSET : GM_SLOT_WORD_B_OFFSET, sealed);
 }
 
 static uint64_t last_sequence(void)
@@ -154,7 +185,7 @@ static void add_record(const uint8_t *items, size_t count)
 		return;
 	memcpy(record, &r, sizeof(r));
 	memcpy(record + sizeof(r), items, count);
-	edit_bytes(&fuzz.image, GM_BLOCK_SIZE + end, record, length);
+	edit_bytes(fuzz.image, GM_BLOCK_SIZE + end, record, length);
 	set_tail(end + length);
 }
 
@@ -167,18 +198,24 @@ static void edit_within(
 	offset = room ? offset % room : 0;
 	if (count > room - offset)
 		count = (size_t)(room - offset);
-	if (start + offset + count <= fuzz.image.size)
-		edit_bytes(&fuzz.image, start + offset, bytes, count);
+	if (start + offset + count <= fuzz.image->size)
+		edit_bytes(fuzz.image, start + offset, bytes, count);
 }
 
 static void edit_section_bytes(unsigned type, uint64_t offset, const uint8_t *bytes, size_t count)
 {
 	uint64_t at = fuzz.checkpoint;
 	const struct gm_checkpoint *h = (const void *)(area() + at);
-	const struct gm_section *s = &h->sections[type - 1];
 
-	if (get_le64(s->offset) < 1U << 16 && get_le64(s->length) < 1U << 16)
+	for (unsigned n = 0; n < GM_SECTIONS_MAX; n++) {
+		const struct gm_section *s = &h->sections[n];
+
+		if (get_le32(s->type) != type || get_le64(s->offset) >= 1U << 16 ||
+			get_le64(s->length) >= 1U << 16)
+			continue;
 		edit_within(at + get_le64(s->offset), get_le64(s->length), offset, bytes, count);
+		return;
+	}
 }
 
 static void edit(unsigned place, uint64_t offset, const uint8_t *bytes, size_t count)
@@ -208,7 +245,15 @@ static void edit(unsigned place, uint64_t offset, const uint8_t *bytes, size_t c
 		if (count == 0)
 			break;
 		fuzz.raw = true;
-		edit_within(offset % (fuzz.image.size / 4096) * 4096, 4096, bytes[0], bytes, count);
+		edit_within(
+			offset % (fuzz.image->size / 4096) * 4096, 4096, bytes[0], bytes, count);
+		break;
+	case PLACE_XATTRS:
+	case PLACE_TARGETS:
+		edit_section_bytes(GM_SECTION_XATTRS + place - PLACE_XATTRS, offset, bytes, count);
+		break;
+	case PLACE_PIECES:
+		edit_section_bytes(GM_SECTION_PIECES, offset, bytes, count);
 		break;
 	default:
 		edit_section_bytes(place - PLACE_SECTION_FIRST + 1, offset, bytes, count);
@@ -227,7 +272,7 @@ static void seal_records(void)
 
 		if (length < sizeof(*r) || length % 8 != 0 || length > end - at)
 			break;
-		edit_seal_record(&fuzz.image, at);
+		edit_seal_record(fuzz.image, at);
 		at += length;
 	}
 }
@@ -246,7 +291,7 @@ static void seal_sections(void)
 			s->checksum = put_le64(codec_checksum(area() + at + offset, length));
 	}
 	h.checksum = codec_seal(&h, sizeof(h));
-	edit_bytes(&fuzz.image, at, &h, sizeof(h));
+	edit_bytes(fuzz.image, at, &h, sizeof(h));
 }
 
 /* ---- judgement ---- */
@@ -262,7 +307,7 @@ static void check_fsck(const struct store_super *super, bool accepted)
 	uint64_t bytes[1] = {super->regions[0].blocks * GM_BLOCK_SIZE};
 	const struct gm_stamp *stamps[2] = {NULL, NULL};
 	struct fsck_input in = {.area = area(),
-		.area_bytes = fuzz.image.size,
+		.area_bytes = fuzz.image->size,
 		.region_count = 1,
 		.region_bytes = bytes,
 		.stamps = stamps};
@@ -289,7 +334,7 @@ static void check_going_on(struct store *s)
 	if (r < 0)
 		die("what recovery accepts can't be changed", why.text);
 	view_of_store(&fuzz.view, s);
-	if (!reader_read(&fuzz.reading, area(), fuzz.image.size))
+	if (!reader_read(&fuzz.reading, area(), fuzz.image->size))
 		die("a change leaves what can't be read", fuzz.reading.why);
 	if (view_hash(&fuzz.view) != view_hash(&fuzz.reading.view))
 		die("a change leaves another state", "");
@@ -308,8 +353,8 @@ static void judge(void)
 	bool readable;
 	int opened;
 
-	recorder_init(&r, &fuzz.image, NULL);
-	readable = reader_read(&fuzz.reading, area(), fuzz.image.size);
+	recorder_init(&r, fuzz.image, NULL);
+	readable = reader_read(&fuzz.reading, area(), fuzz.image->size);
 	opened = store_read_super(&super, r.media.base, 0, &fuzz.why);
 	fuzz.refused = opened < 0;
 	if (opened == 0 && !has_the_regions_size(&super))
@@ -317,7 +362,7 @@ static void judge(void)
 	if (opened == 0) {
 		opened = store_open(&s, &r.media, &super, &fuzz.why);
 		fuzz.refused = opened < 0;
-		if (super.plan.meta_blocks * GM_BLOCK_SIZE <= fuzz.image.size)
+		if (super.plan.meta_blocks * GM_BLOCK_SIZE <= fuzz.image->size)
 			check_fsck(&super, opened == 0);
 	}
 	if (readable && opened < 0)
@@ -335,9 +380,11 @@ static void judge(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	if (!fuzz.ready)
-		make_pool();
-	image_rollback(&fuzz.image, fuzz.whole);
+	bool other = size > 0 && data[0] >= OTHER_POOLS;
+
+	choose_pool(other ? 1 + data[0] - OTHER_POOLS : 0);
+	data += other;
+	size -= other;
 	random_bytes_restart(4);
 	fuzz.raw = false;
 	while (size >= 4) {
@@ -350,7 +397,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!fuzz.raw) {
 		seal_records();
 		seal_sections();
-		edit_seal_super(&fuzz.image);
+		edit_seal_super(fuzz.image);
 	}
 	judge();
 	return 0;
