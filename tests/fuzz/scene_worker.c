@@ -317,6 +317,14 @@ static void end_zeroing(const struct question *q, bool clean)
 	}
 }
 
+static bool is_asked(unsigned opcode)
+{
+	for (unsigned n = 0; n < ASKS; n++)
+		if (w.asks[n].opcode == opcode)
+			return true;
+	return false;
+}
+
 static void ask_about(struct bytes *b)
 {
 	uint8_t how = bytes_take(b);
@@ -337,7 +345,7 @@ static void ask_about(struct bytes *b)
 			q->ino = ino;
 	} else if (how & 16)
 		(void)ask(&revoke, sizeof(revoke), LINK_REVOKE);
-	else
+	else if (!is_asked(LINK_HOLDERS)) /* again only when it has its answer */
 		(void)ask(&holders, sizeof(holders), LINK_HOLDERS);
 }
 
