@@ -503,6 +503,7 @@ static int open_signals(struct worker *w, struct problem *why)
 	r = sigbus_init();
 	if (r < 0)
 		return problem_errno(why, -r, "handling SIGBUS");
+	sigbus_ask_early(); /* of device-dax a bad page is mapped again as if nothing were wrong */
 	w->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (w->epoll < 0 || sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		return problem_errno(why, errno, "preparing for signals");
@@ -544,6 +545,15 @@ static int prepare(struct worker *w, char *title, struct problem *why)
 	return r < 0 ? r : worker_confine_privileges(&w->options, why);
 }
 
+static void say_what_is_written_back(const struct worker *w)
+{
+	for (uint32_t n = 0; n < w->pool.count; n++)
+		if (w->pool.regions[n].write_back)
+			log_info("region %s is persistent memory: what is stored there is written "
+				 "back from the processor's caches",
+				w->pool.regions[n].name);
+}
+
 /* The superblock and the stamps say how much is to be mapped; the rest is decoded with nothing more
  * to be had. */
 static int recover(struct worker *w, struct problem *why)
@@ -558,6 +568,8 @@ static int recover(struct worker *w, struct problem *why)
 		r = store_open(&w->store, &w->pool.media, &w->pool.super, why);
 	if (r == 0)
 		r = check_origin(w, why);
+	if (r == 0)
+		say_what_is_written_back(w);
 	return r;
 }
 

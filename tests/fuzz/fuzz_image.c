@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * What lies on the media may be anything. The input is a list of edits of a pool that has
- * everything in it, or, by a first byte of 0xfc or more, attributes, links, content or groups:
+ * What lies on the media may be anything. The input is a list of edits of a pool, which has what
+ * files of memory can have, or of another one:
  *
  *	place (1 byte)   offset (2 bytes, little-endian)   count (1 byte)   count bytes
  *
@@ -33,43 +33,40 @@ enum place {
 	PLACE_SECTION_FIRST,
 	PLACE_SECTION_LAST = PLACE_SECTION_FIRST + GM_SECTION_RESULTS - 1,
 	PLACE_RECORDS,
-	PLACE_WORDS,   /* the slot words: 8 bytes, of which the check is made good */
-	PLACE_TAIL_AT, /* the tail word: offset is the end, in its units */
-	PLACE_RECORD,  /* the bytes are the items of one record more */
-	PLACE_RAW,     /* whatever lies at 4 KiB times offset; its checksum is not made good */
-	PLACE_XATTRS,
-	PLACE_TARGETS,
-	PLACE_PIECES,
+	PLACE_WORDS,      /* the slot words: 8 bytes, of which the check is made good */
+	PLACE_TAIL_AT,    /* the tail word: offset is the end, in its units */
+	PLACE_RECORD,     /* the bytes are the items of one record more */
+	PLACE_RAW,        /* whatever lies at 4 KiB times offset; its checksum is not made good */
+	PLACE_POOL,       /* all is about another pool: the offset's; its edits come first */
+	PLACE_MORE_FIRST, /* sections again */
+	PLACE_MORE_LAST = PLACE_MORE_FIRST + GM_SECTION_PIECES - GM_SECTION_XATTRS,
 	PLACE_COUNT,
 };
 
+/* Names of golden images; those are made here anew. */
+static const char *const pools[] = {"everything", "attributes", "links", "content"};
+
 static struct {
-	struct image *image; /* of the pool that the input is about */
+	struct pool {
+		struct image image;
+		size_t whole;        /* the image before any edit; 0: it is not made yet */
+		uint64_t checkpoint; /* where the one in force lies */
+	} pools[ARRAY_SIZE(pools)];
+	struct pool *pool;   /* whose edits are made */
+	struct image *image; /* the same's */
 	struct reading reading;
 	struct view view;
-	uint64_t checkpoint; /* where the one in force lies */
 	bool raw;
 	bool refused;
 	struct problem why;
 } fuzz;
-
-/* What an input may be about: the first pool, or, by a first byte, another one. */
-#define OTHER_POOLS 0xfcU
-
-static const char *const pool_names[] = {"everything", "attributes", "links", "content", "groups"};
-
-static struct base {
-	struct image image;
-	size_t whole; /* the image before any edit */
-	uint64_t checkpoint;
-} bases[ARRAY_SIZE(pool_names)];
 
 const char *fuzz_refusal(void)
 {
 	return fuzz.refused ? fuzz.why.text : NULL;
 }
 
-static _Noreturn void die(const char *what, const char *why)
+static void die(const char *what, const char *why)
 {
 	(void)fprintf(stderr, "fuzz_image: %s: %s\n", what, why);
 	abort();
@@ -80,39 +77,40 @@ static const uint8_t *area(void)
 	return (const uint8_t *)fuzz.image->words;
 }
 
-static const struct golden *find_golden(const char *name)
+static const char *script_of(const char *name)
 {
 	for (size_t n = 0; n < golden_image_count; n++)
 		if (strcmp(golden_images[n].name, name) == 0)
-			return &golden_images[n];
-	die("there is no such pool", name);
+			return golden_images[n].script;
+	die("no golden image has this name", name);
+	return NULL;
 }
 
-static void make_pool(struct base *b, const struct golden *g)
+static void make_pool(struct pool *p, const char *name)
 {
 	struct world w;
 	struct trace t = {.count = 0};
 
 	log_init("fuzz_image", LOG_LEVEL_ERROR);
-	image_init(&b->image, WORLD_AREA);
-	world_init(&w, (enum world_shape)g->shape, &b->image, &t);
-	if (!world_run(&w, g->script, NULL))
+	image_init(&p->image, WORLD_AREA);
+	world_init(&w, WORLD_FILE, &p->image, &t);
+	if (!world_run(&w, script_of(name), NULL))
 		die("the pool can't be made", w.wrong);
 	world_deinit(&w);
 	trace_deinit(&t);
-	b->whole = image_mark(&b->image);
-	b->checkpoint = edit_checkpoint(&b->image);
+	p->whole = image_mark(&p->image);
+	p->checkpoint = edit_checkpoint(&p->image);
 }
 
-static void choose_pool(size_t n)
+static void take_pool(uint64_t n)
 {
-	struct base *b = &bases[n];
+	struct pool *p = &fuzz.pools[n % ARRAY_SIZE(pools)];
 
-	if (!b->image.words)
-		make_pool(b, find_golden(pool_names[n]));
-	image_rollback(&b->image, b->whole);
-	fuzz.image = &b->image;
-	fuzz.checkpoint = b->checkpoint;
+	if (p->whole == 0)
+		make_pool(p, pools[n % ARRAY_SIZE(pools)]);
+	fuzz.pool = p;
+	fuzz.image = &p->image;
+	image_rollback(fuzz.image, p->whole);
 }
 
 /* ---- edits ---- */
@@ -149,10 +147,11 @@ static void edit_words(uint64_t offset, const uint8_t *bytes, size_t count)
 	edit_u64(fuzz.image, offset & 1 ? GM_SLOT_WORD_A_OFFSET : GM_SLOT_WORD_B_OFFSET, sealed);
 }
 
-static uint64_t last_sequence(void)
+/* NULL: there is none (any more). */
+static const struct gm_record *last_record(void)
 {
-	const struct gm_checkpoint *h = (const void *)(area() + fuzz.checkpoint);
-	uint64_t sequence = get_le64(h->sequence), end = GM_BLOCK_SIZE + tail_end();
+	uint64_t end = GM_BLOCK_SIZE + tail_end();
+	const struct gm_record *last = NULL;
 
 	for (uint64_t at = GM_BLOCK_SIZE; at < end;) {
 		const struct gm_record *r = (const void *)(area() + at);
@@ -160,29 +159,28 @@ static uint64_t last_sequence(void)
 
 		if (length < sizeof(*r) || length > end - at)
 			break;
-		sequence = get_le64(r->sequence);
+		last = r;
 		at += length / 8 * 8;
 	}
-	return sequence;
+	return last;
 }
 
 /* The record that the items make, behind the last one. */
 static void add_record(const uint8_t *items, size_t count)
 {
 	uint64_t end = tail_end();
-	const struct gm_record *first = (const void *)(area() + GM_BLOCK_SIZE);
+	const struct gm_record *last = last_record();
 	uint8_t record[sizeof(struct gm_record) + 320] = {0};
 	uint32_t length = (uint32_t)(sizeof(struct gm_record) + count + 63) / 64 * 64;
-	struct gm_record r = {.magic = put_le32(GM_RECORD_MAGIC),
+	if (!last || end + length > 1U << 20)
+		return;
+	const struct gm_record r = {.magic = put_le32(GM_RECORD_MAGIC),
 		.length = put_le32(length),
-		.generation = first->generation,
-		.sequence = put_le64(last_sequence() + 1),
-		.mount_number = put_le64(2), /* the script has mounted it twice */
+		.generation = last->generation,
+		.sequence = put_le64(get_le64(last->sequence) + 1),
+		.mount_number = last->mount_number,
 		.type = put_le16(GM_RECORD_SETATTR),
 		.item_bytes = put_le32((uint32_t)count)};
-
-	if (end + length > 1U << 20)
-		return;
 	memcpy(record, &r, sizeof(r));
 	memcpy(record + sizeof(r), items, count);
 	edit_bytes(fuzz.image, GM_BLOCK_SIZE + end, record, length);
@@ -204,7 +202,7 @@ static void edit_within(
 
 static void edit_section_bytes(unsigned type, uint64_t offset, const uint8_t *bytes, size_t count)
 {
-	uint64_t at = fuzz.checkpoint;
+	uint64_t at = fuzz.pool->checkpoint;
 	const struct gm_checkpoint *h = (const void *)(area() + at);
 
 	for (unsigned n = 0; n < GM_SECTIONS_MAX; n++) {
@@ -225,8 +223,8 @@ static void edit(unsigned place, uint64_t offset, const uint8_t *bytes, size_t c
 		edit_within(GM_SUPER_A_OFFSET, sizeof(struct gm_super) - 8, offset, bytes, count);
 		break;
 	case PLACE_HEADER:
-		edit_within(
-			fuzz.checkpoint, sizeof(struct gm_checkpoint) - 8, offset, bytes, count);
+		edit_within(fuzz.pool->checkpoint, sizeof(struct gm_checkpoint) - 8, offset, bytes,
+			count);
 		break;
 	case PLACE_RECORDS:
 		edit_within(GM_BLOCK_SIZE, tail_end(), offset, bytes, count);
@@ -248,15 +246,14 @@ static void edit(unsigned place, uint64_t offset, const uint8_t *bytes, size_t c
 		edit_within(
 			offset % (fuzz.image->size / 4096) * 4096, 4096, bytes[0], bytes, count);
 		break;
-	case PLACE_XATTRS:
-	case PLACE_TARGETS:
-		edit_section_bytes(GM_SECTION_XATTRS + place - PLACE_XATTRS, offset, bytes, count);
-		break;
-	case PLACE_PIECES:
-		edit_section_bytes(GM_SECTION_PIECES, offset, bytes, count);
+	case PLACE_POOL:
+		take_pool(offset);
 		break;
 	default:
-		edit_section_bytes(place - PLACE_SECTION_FIRST + 1, offset, bytes, count);
+		edit_section_bytes(place >= PLACE_MORE_FIRST
+					   ? place - PLACE_MORE_FIRST + GM_SECTION_XATTRS
+					   : place - PLACE_SECTION_FIRST + 1,
+			offset, bytes, count);
 	}
 }
 
@@ -279,7 +276,7 @@ static void seal_records(void)
 
 static void seal_sections(void)
 {
-	uint64_t at = fuzz.checkpoint;
+	uint64_t at = fuzz.pool->checkpoint;
 	struct gm_checkpoint h;
 
 	memcpy(&h, area() + at, sizeof(h));
@@ -380,11 +377,7 @@ static void judge(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	bool other = size > 0 && data[0] >= OTHER_POOLS;
-
-	choose_pool(other ? 1 + data[0] - OTHER_POOLS : 0);
-	data += other;
-	size -= other;
+	take_pool(0);
 	random_bytes_restart(4);
 	fuzz.raw = false;
 	while (size >= 4) {
