@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
  * Operations that are not in the table get ENOSYS from libfuse. That is the right answer for flush,
- * fsync, fsyncdir and access: the kernel remembers it, does what is due by itself (nothing; or
+ * fsyncdir and access: the kernel remembers it, does what is due by itself (nothing; or
  * EOPNOTSUPP to the caller) and asks no more. FORGET needs
- * no answer and is nothing to us: nodes are not counted. What was written to a file with content is
- * where it stays when it is answered, so that fsync has nothing left to do.
+ * no answer and is nothing to us: nodes are not counted.
  */
 #include "fuse/ops.h"
 
@@ -381,6 +380,7 @@ const struct fuse_lowlevel_ops ops_table = {
 	.open = op_open,
 	.read = op_read,
 	.write = op_write,
+	.fsync = op_fsync,
 	.release = op_release,
 	.opendir = op_opendir,
 	.readdir = op_readdir,
