@@ -59,7 +59,7 @@ static void make_directory(void)
 static void listen_anew(void)
 {
 	struct problem why = PROBLEM_INIT;
-	int fd = control_listen(side.path, &why);
+	int fd = packet_listen(side.path, 0600);
 
 	if (fd < 0 || control_new(&rig.control, fd, geteuid(), &rig.status, &rig.ns, rig.grants,
 			      &why) < 0)

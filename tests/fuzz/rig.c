@@ -218,7 +218,7 @@ static void open_worker(void)
 		.contents_given = on_given};
 
 	open_store();
-	rig.tickets = config.tickets = tickets_new(0);
+	rig.tickets = config.tickets = tickets_new(0, NULL);
 	if (!rig.tickets || grants_new(&rig.grants, &config) < 0)
 		rig_die("no memory", "");
 	if (worker_contents_init(&rig.contents, (struct pool *)&rig.pool->pool, &rig.ns, rig.grants,
