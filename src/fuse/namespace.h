@@ -26,6 +26,7 @@
 #include <time.h>
 
 #include "fuse/content_memory.h"
+#include "fuse/open_table.h"
 #include "store/store.h"
 
 /* A removed inode whose blocks may be another file's although they are held. */
@@ -54,6 +55,7 @@ struct namespace
 	struct ns_spare *spares;     /* owned; ns_spares_forget() frees it */
 	size_t spare_count, spare_room;
 	struct content_memory *memory; /* not owned; NULL: what has content can't be reached, EIO */
+	struct open_table *opens;      /* likewise; NULL: how often what is open dies with us */
 	uint64_t freed_seen;           /* meta.pieces_freed at the last ns_trim_contents() */
 	bool grown_in_vain; /* the content store, since then, for what was refused or waits */
 	uint32_t owner;     /* of the instance: he sets quotas, as root does; root at first */
@@ -332,17 +334,23 @@ bool ns_next_fault(struct namespace *ns, struct ns_fault *ret);
 /* True for a file with content; false for everything else, also if it is gone. */
 bool ns_has_content(const struct namespace *ns, uint64_t ino);
 
+/* True for a file with content that nobody has open from a time when it had none. */
+bool ns_may_be_cached(const struct namespace *ns, uint64_t ino);
+
 /* ---- users of an inode ---- */
 
-/* Counts an open file or directory stream. */
-int ns_open(struct namespace *ns, uint64_t ino);
+/*
+ * Counts an open file or directory stream, for this request (0: none): not twice, if it was the
+ * last to do so. -ENFILE.
+ */
+int ns_open(struct namespace *ns, uint64_t ino, uint64_t unique);
 
 /*
  * One less. The last one of an unlinked inode that nobody holds removes it; when that can't be
  * committed, the next call for whatever inode does it, or ns_thaw(), or the next mount. An inode
  * that is gone, or was never opened here, is no error.
  */
-int ns_release(struct namespace *ns, uint64_t ino);
+int ns_release(struct namespace *ns, uint64_t ino, uint64_t unique);
 
 /* Journals that the file is held, unless that is so already. Comes before the first fd leaves.
  * -EISDIR; -EINVAL it is neither file nor directory. */
@@ -399,9 +407,11 @@ uint64_t ns_spare_blocks(const struct namespace *ns);
 /* ---- orphans ---- */
 
 /*
- * The unlinked inodes that only GM_INODE_HELD keeps alive: malloc'ed, the caller frees; NULL if
- * there are none. -ENOMEM.
+ * The unlinked inodes that only GM_INODE_HELD keeps alive; of these, unless `beside` is 0, those
+ * without which that inode would have more room below its quotas. malloc'ed, the caller frees; NULL
+ * if there are none. -ENOMEM.
  */
-int ns_list_held_orphans(const struct namespace *ns, uint64_t **ret, size_t *count);
+int ns_list_held_orphans(
+	const struct namespace *ns, uint64_t beside, uint64_t **ret, size_t *count);
 
 #endif

@@ -57,18 +57,15 @@ static int reap_all(struct namespace *ns)
 	return r;
 }
 
-int ns_open(struct namespace *ns, uint64_t ino)
+int ns_open(struct namespace *ns, uint64_t ino, uint64_t unique)
 {
 	struct inode *i;
 	int r = ns_find(ns, ino, &i);
 
-	if (r < 0)
-		return r;
-	i->opens++;
-	return 0;
+	return r < 0 ? r : open_table_add(ns->opens, i, unique);
 }
 
-int ns_release(struct namespace *ns, uint64_t ino)
+int ns_release(struct namespace *ns, uint64_t ino, uint64_t unique)
 {
 	struct inode *i;
 	int r;
@@ -77,7 +74,8 @@ int ns_release(struct namespace *ns, uint64_t ino)
 		(void)reap_all(ns);
 	if (ns_find(ns, ino, &i) < 0 || i->opens == 0)
 		return 0;
-	i->opens--;
+	open_table_drop(ns->opens, i, unique);
+	i->opened_unmarked &= i->opens > 0;
 	ns_note_left(ns, i);
 	r = reap(ns, i);
 	ns->reap_failed |= r < 0;
@@ -188,8 +186,9 @@ int ns_stale_done(struct namespace *ns, uint64_t ino, uint64_t from)
 	return store_commit(ns->store, &t);
 }
 
-int ns_list_held_orphans(const struct namespace *ns, uint64_t **ret, size_t *count)
+int ns_list_held_orphans(const struct namespace *ns, uint64_t beside, uint64_t **ret, size_t *count)
 {
+	const struct inode *other = beside ? meta_inode(ns_meta(ns), beside) : NULL;
 	uint64_t *inos;
 	size_t n = 0, cursor = 0;
 
@@ -201,7 +200,8 @@ int ns_list_held_orphans(const struct namespace *ns, uint64_t **ret, size_t *cou
 	if (!inos)
 		return -ENOMEM;
 	for (const struct inode *i; (i = meta_each_inode(ns_meta(ns), &cursor));)
-		if (inode_is_held_orphan(i) && n < ns->orphans)
+		if (inode_is_held_orphan(i) && n < ns->orphans &&
+			(!other || quotas_compete(ns_meta(ns), other, i)))
 			inos[n++] = i->attr.ino;
 	if (n == 0) {
 		free(inos);

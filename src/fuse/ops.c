@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
  * Operations that are not in the table get ENOSYS from libfuse. That is the right answer for flush,
- * fsync, fsyncdir and access: the kernel remembers it, does what is due by itself (nothing; or
+ * fsyncdir and access: the kernel remembers it, does what is due by itself (nothing; or
  * EOPNOTSUPP to the caller) and asks no more. FORGET needs
- * no answer and is nothing to us: nodes are not counted. What was written to a file with content is
- * where it stays when it is answered, so that fsync has nothing left to do.
+ * no answer and is nothing to us: nodes are not counted.
  */
 #include "fuse/ops.h"
 
@@ -47,8 +46,10 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
 	struct ns_request rq = request_of(req);
+	struct ops *o = ops_of(req);
 	struct stat st;
-	int r = ns_mkdir(ops_of(req)->ns, &rq, parent, name, strlen(name), mode, &st);
+	int r = o->applied ? ns_lookup(o->ns, parent, name, strlen(name), &st)
+			   : ns_mkdir(o->ns, &rq, parent, name, strlen(name), mode, &st);
 
 	ops_reply_entry(req, r, &st);
 }
@@ -56,15 +57,17 @@ static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
 static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct ns_request rq = request_of(req);
+	struct ops *o = ops_of(req);
 
-	reply_error(req, ns_unlink(ops_of(req)->ns, &rq, parent, name, strlen(name)));
+	reply_error(req, o->applied ? 0 : ns_unlink(o->ns, &rq, parent, name, strlen(name)));
 }
 
 static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct ns_request rq = request_of(req);
+	struct ops *o = ops_of(req);
 
-	reply_error(req, ns_rmdir(ops_of(req)->ns, &rq, parent, name, strlen(name)));
+	reply_error(req, o->applied ? 0 : ns_rmdir(o->ns, &rq, parent, name, strlen(name)));
 }
 
 static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent,
@@ -74,14 +77,15 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
 	struct ns_name from = {.parent = parent, .name = name, .length = strlen(name)};
 	struct ns_name to = {.parent = newparent, .name = newname, .length = strlen(newname)};
 
-	reply_error(req, ns_rename(ops_of(req)->ns, &rq, &from, &to, flags));
+	reply_error(
+		req, ops_of(req)->applied ? 0 : ns_rename(ops_of(req)->ns, &rq, &from, &to, flags));
 }
 
 /* ---- open files ---- */
 
 static void release_inode(struct ops *o, uint64_t ino)
 {
-	int r = ns_release(o->ns, ino);
+	int r = ns_release(o->ns, ino, o->unique);
 
 	if (r < 0)
 		log_error("inode %llu has no name and no user any more, but removing it failed: %s;"
@@ -89,20 +93,32 @@ static void release_inode(struct ops *o, uint64_t ino)
 			(unsigned long long)ino, strerror(-r));
 }
 
+/* The open(2) was interrupted: no RELEASE will come. But of an open that an earlier worker has
+ * answered one will. */
+static void undo_open(struct ops *o, uint64_t ino)
+{
+	if (o->again)
+		return;
+	o->unique = 0; /* which has counted it */
+	release_inode(o, ino);
+}
+
 /*
  * The handle is all that is ever known of an open file. Where there is content, the page cache may
  * keep it for ever: nobody but this mount changes it. Without content, direct I/O keeps the page
  * cache out of it, so that the kernel refuses a shared mmap; and without a flush nobody waits for
- * us when closing (with one, the kernel writes out what was written through a mapping).
+ * us when closing (with one, the kernel writes out what was written through a mapping). A file that
+ * got its content mark while it was open is opened like that by all, as long as one of those before
+ * the mark may be left: what they write past the page cache must not be hidden by it.
  */
 static void fill_handle(const struct ops *o, uint64_t ino, struct fuse_file_info *fi)
 {
-	bool content = ns_has_content(o->ns, ino);
+	bool cached = ns_may_be_cached(o->ns, ino);
 
 	fi->fh = (uint64_t)(fi->flags & O_ACCMODE);
-	fi->direct_io = !content;
-	fi->keep_cache = content;
-	fi->noflush = !content;
+	fi->direct_io = !cached;
+	fi->keep_cache = cached;
+	fi->noflush = !cached;
 }
 
 static void op_create(
@@ -112,10 +128,11 @@ static void op_create(
 	struct ops *o = ops_of(req);
 	struct fuse_entry_param e;
 	struct stat st;
-	int r = ns_create(o->ns, &rq, parent, name, strlen(name), mode, &st);
+	int r = o->applied ? ns_lookup(o->ns, parent, name, strlen(name), &st)
+			   : ns_create(o->ns, &rq, parent, name, strlen(name), mode, &st);
 
 	if (r == 0)
-		r = ns_open(o->ns, st.st_ino);
+		r = ns_open(o->ns, st.st_ino, o->unique);
 	if (r < 0) {
 		reply_error(req, r);
 		return;
@@ -123,20 +140,20 @@ static void op_create(
 	fill_handle(o, st.st_ino, fi);
 	e = ops_entry_of(&st);
 	if (fuse_reply_create(req, &e, fi) == -ENOENT)
-		release_inode(o, st.st_ino); /* the open(2) was interrupted: no RELEASE will come */
+		undo_open(o, st.st_ino);
 }
 
 static void open_inode(fuse_req_t req, uint64_t ino, struct fuse_file_info *fi)
 {
 	struct ops *o = ops_of(req);
-	int r = ns_open(o->ns, ino);
+	int r = ns_open(o->ns, ino, o->unique);
 
 	if (r < 0) {
 		reply_error(req, r);
 		return;
 	}
 	if (fuse_reply_open(req, fi) == -ENOENT)
-		release_inode(o, ino); /* as in op_create() */
+		undo_open(o, ino);
 }
 
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -347,6 +364,8 @@ static void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg,
 
 /* ---- the session ---- */
 
+#define WRITE_MAX (1U << 20) /* what a slot has room for (slots.h) */
+
 /*
  * Only what is asked for here. A symlink's target never changes, so the kernel may keep it. Locks
  * are the kernel's alone (nobody else has this mount). No write-back cache: what is answered is
@@ -363,6 +382,8 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 			     FUSE_CAP_IOCTL_DIR | FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_POSIX_ACL |
 			     FUSE_CAP_DONT_MASK | FUSE_CAP_ASYNC_READ);
 	conn->time_gran = 1;
+	if (conn->max_write > WRITE_MAX)
+		conn->max_write = WRITE_MAX;
 }
 
 const struct fuse_lowlevel_ops ops_table = {
@@ -381,6 +402,7 @@ const struct fuse_lowlevel_ops ops_table = {
 	.open = op_open,
 	.read = op_read,
 	.write = op_write,
+	.fsync = op_fsync,
 	.release = op_release,
 	.opendir = op_opendir,
 	.readdir = op_readdir,
@@ -403,6 +425,7 @@ void ops_init(struct ops *o)
 	parked_list_init(&o->parked);
 	LIST_INIT(&o->revokes.list);
 	o->revokes.count = 0;
+	o->revokes.wait_until = 0;
 }
 
 void ops_deinit(struct ops *o)
@@ -437,7 +460,9 @@ void ops_process(struct ops *o, struct fuse_session *se, const struct fuse_buf *
 		o->unique = header.unique;
 	}
 	o->session = se;
+	ops_note_serving(o, o->unique);
 	fuse_session_process_buf(se, buf);
+	ops_note_serving(o, 0);
 	o->unique = 0;
 	if (o->ns->left)
 		grants_check(o->grants, o->ns->left, LINK_CHECK_TAKE | LINK_CHECK_KEEP);

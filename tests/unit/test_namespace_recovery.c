@@ -179,7 +179,7 @@ static void resize_any(void)
 	uint64_t *inos = NULL;
 	size_t count = 0;
 
-	cr_assert_eq(ns_list_held_orphans(&pool.ns, &inos, &count), 0);
+	cr_assert_eq(ns_list_held_orphans(&pool.ns, 0, &inos, &count), 0);
 	for (size_t n = 0; spares && n < count; n++) {
 		const struct ns_spare spare = {.ino = inos[n], .any = true};
 
@@ -241,10 +241,10 @@ static void step(void)
 		resize_any();
 		break;
 	case 8:
-		(void)ns_open(&pool.ns, any());
+		(void)ns_open(&pool.ns, any(), 0);
 		break;
 	case 9:
-		(void)ns_release(&pool.ns, any());
+		(void)ns_release(&pool.ns, any(), 0);
 		break;
 	case 10:
 		(void)(chance_below(2) ? ns_hold(&pool.ns, any()) : ns_unhold(&pool.ns, any()));
