@@ -222,7 +222,7 @@ static int by_time(const void *a, const void *b)
 
 static int adopt(struct tickets *t, uint64_t now)
 {
-	_cleanup_free_ struct found *found = calloc(TICKETS_PLACES, sizeof(*found));
+	_cleanup_free_ struct found *found = calloc(ARRAY_SIZE(t->shared->places), sizeof(*found));
 	uint32_t count = 0;
 
 	if (!found)

@@ -65,8 +65,7 @@ struct scene_actor {
 	void (*step)(struct bytes *b);
 	bool (*answer)(void);
 };
-void scene_run(
-	const struct scene_actor *actor, struct bytes *b, bool soft, enum reuse_policy reuse);
+void scene_run(const struct scene_actor *who, struct bytes *b, bool soft, enum reuse_policy reuse);
 
 _Noreturn void scene_die(const char *what, const char *why);
 

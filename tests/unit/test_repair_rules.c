@@ -287,7 +287,7 @@ Test(repair_rules, the_whole_prefix_of_the_journal_is_kept)
 		cr_expect(scene_says(&s, true, "the journal is damaged at 0x"));
 		cr_expect_not_null(find_entry(&s, "a"));
 		for (unsigned k = 0; k < 7; k++)
-			if (names[k] && k < 5)
+			if (k < 5 && names[k])
 				cr_expect_eq(find_entry(&s, names[k]) != NULL,
 					k < n && !(k == 0 && n > 5), "record %u, torn in %u", k, n);
 			else if (names[k])
