@@ -92,16 +92,18 @@ static void release_inode(struct ops *o, uint64_t ino)
  * The handle is all that is ever known of an open file. Where there is content, the page cache may
  * keep it for ever: nobody but this mount changes it. Without content, direct I/O keeps the page
  * cache out of it, so that the kernel refuses a shared mmap; and without a flush nobody waits for
- * us when closing (with one, the kernel writes out what was written through a mapping).
+ * us when closing (with one, the kernel writes out what was written through a mapping). A file that
+ * got its content mark while it was open is opened like that by all, as long as one of those before
+ * the mark may be left: what they write past the page cache must not be hidden by it.
  */
 static void fill_handle(const struct ops *o, uint64_t ino, struct fuse_file_info *fi)
 {
-	bool content = ns_has_content(o->ns, ino);
+	bool cached = ns_may_be_cached(o->ns, ino);
 
 	fi->fh = (uint64_t)(fi->flags & O_ACCMODE);
-	fi->direct_io = !content;
-	fi->keep_cache = content;
-	fi->noflush = !content;
+	fi->direct_io = !cached;
+	fi->keep_cache = cached;
+	fi->noflush = !cached;
 }
 
 static void op_create(

@@ -503,6 +503,7 @@ static int open_signals(struct worker *w, struct problem *why)
 	r = sigbus_init();
 	if (r < 0)
 		return problem_errno(why, -r, "handling SIGBUS");
+	sigbus_ask_early(); /* of device-dax a bad page is mapped again as if nothing were wrong */
 	w->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (w->epoll < 0 || sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		return problem_errno(why, errno, "preparing for signals");

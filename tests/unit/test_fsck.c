@@ -519,7 +519,7 @@ Test(fsck, damage_made_on_purpose_is_found_named_and_refused_by_recovery)
 		{make_a_quota_no_number, "attribute-bad", "no quota"},
 		{stray_bit, "map-stray-bit", "block 0"},
 		{next_number_at_the_end, "checkpoint", "next inode number is out of range"},
-		{next_cookie_at_the_end, "recovery", "next cookie is 9223372036854775807"},
+		{next_cookie_at_the_end, "inode-bad", "next cookie is out of range"},
 		{low_next_number, "inode-number", "next number to be given is 3"},
 	};
 

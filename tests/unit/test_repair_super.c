@@ -12,6 +12,7 @@
 
 #include "repair_fixture.h"
 #include "store/codec.h"
+#include "store/super.h"
 
 #define SUPER_BITS (sizeof(struct gm_super) * 8)
 
@@ -36,9 +37,10 @@ static void expect_as_before(struct scene *s, const char *what)
 		0, "%s: another superblock than before", what);
 }
 
-static uint64_t next_bit(struct scene *s, uint64_t bit)
+static void turn_in_both(struct scene *s, uint64_t bit)
 {
-	return getenv("GM_REPAIR_ALL") ? bit + 1 : bit + 1 + scene_chance(s, SUPER_BITS / 20);
+	turn(s, 0, bit);
+	turn(s, 1, bit);
 }
 
 Test(repair_super, the_same_bit_of_both_is_turned_back)
@@ -47,12 +49,32 @@ Test(repair_super, the_same_bit_of_both_is_turned_back)
 	char what[64];
 
 	scene_init(&s, WORLD_FILE, small);
-	for (uint64_t bit = 0; bit < SUPER_BITS; bit = next_bit(&s, bit)) {
+	for (uint64_t bit = 0; bit < SUPER_BITS; bit += 1 + scene_chance(&s, SUPER_BITS / 20)) {
 		(void)snprintf(what, sizeof(what), "bit %" PRIu64 " of both", bit);
 		scene_restore(&s);
-		turn(&s, 0, bit);
-		turn(&s, 1, bit);
+		turn_in_both(&s, bit);
 		expect_as_before(&s, what);
+	}
+	scene_deinit(&s);
+}
+
+/* The search alone, which is what differs from bit to bit; so that all can be tried. */
+Test(repair_super, every_bit_of_both_is_found)
+{
+	const unsigned step = getenv("GM_REPAIR_ALL") ? 1 : SUPER_BITS / 100;
+	struct store_super super;
+	struct gm_super bytes;
+	struct scene s;
+
+	scene_init(&s, WORLD_FILE, small);
+	for (uint64_t bit = 0; bit < SUPER_BITS; bit += step) {
+		turn_in_both(&s, bit);
+		cr_assert_eq(
+			scene_find_super(&s, &super), 0, "bit %" PRIu64 ": %s", bit, s.why.text);
+		super_encode(&bytes, &super);
+		cr_assert_eq(memcmp(&bytes, s.area + GM_SUPER_A_OFFSET, sizeof(bytes)), 0,
+			"bit %" PRIu64, bit);
+		turn_in_both(&s, bit);
 	}
 	scene_deinit(&s);
 }
