@@ -53,8 +53,8 @@ static void add_word(struct words *w, const char *format, ...)
  * order. All of it is closed here once it runs, but for descriptors that are lent.
  */
 struct inherited {
-	int fds[1 + 2 * GM_REGIONS_MAX];
-	bool lent[1 + 2 * GM_REGIONS_MAX];
+	int fds[3 + 2 * GM_REGIONS_MAX];
+	bool lent[3 + 2 * GM_REGIONS_MAX];
 	size_t count;
 };
 
@@ -71,11 +71,16 @@ static void add_fd(struct inherited *in, int fd, bool lent)
 	in->lent[in->count++] = lent;
 }
 
+/* The number that the last one added will have. */
+static int last_number(const struct inherited *in)
+{
+	return SPAWN_FIRST_FD + (int)in->count - 1;
+}
+
 static void add_region(struct words *w, const struct inherited *in, const struct region *r)
 {
 	add_word(w, "--region");
-	add_word(w, "%s:%d:%s", region_kind_name(r->kind), SPAWN_FIRST_FD + (int)in->count - 1,
-		r->name);
+	add_word(w, "%s:%d:%s", region_kind_name(r->kind), last_number(in), r->name);
 }
 
 /* A link's two ends; the far one is the first thing that the process inherits. */
@@ -105,7 +110,7 @@ static int run(struct child *c, const char *path, const struct words *w, const s
 
 	if (r < 0)
 		c->link = close_fd(c->link);
-	c->serving = false;
+	c->recovered = c->serving = false;
 	c->words[0] = '\0';
 	c->error = 0;
 	return r;
@@ -113,7 +118,7 @@ static int run(struct child *c, const char *path, const struct words *w, const s
 
 /* The worker gets the regions as they are open here: their lock is held for as long as either
  * process lives. */
-int child_start_worker(struct child *c, const struct instance *i, struct problem *why)
+int child_start_worker(struct child *c, const struct instance *i, int table, struct problem *why)
 {
 	_cleanup_(inherited_deinit) struct inherited in = {.count = 0};
 	_cleanup_(words_deinit) struct words w = {.count = 0};
@@ -138,6 +143,12 @@ int child_start_worker(struct child *c, const struct instance *i, struct problem
 	}
 	if (i->options->trust_memory)
 		add_word(&w, "--trust-memory");
+	add_fd(&in, table, true);
+	add_word(&w, "--table");
+	add_word(&w, "%d", last_number(&in));
+	add_fd(&in, i->runtime.control, true);
+	add_word(&w, "--control");
+	add_word(&w, "%d", last_number(&in));
 	for (uint32_t n = 0; n < i->pool.count; n++) {
 		add_fd(&in, i->pool.regions[n].fd, true);
 		add_region(&w, &in, &i->pool.regions[n]);

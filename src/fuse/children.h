@@ -18,8 +18,9 @@
 struct child {
 	const char *name; /* for messages */
 	struct process process;
-	int link;              /* owned */
-	bool serving;          /* it has said so */
+	int link;       /* owned */
+	bool recovered; /* these two it has said */
+	bool serving;
 	char words[256];       /* the last sentence that it could not go on for; "" */
 	int error;             /* and its errno, positive; 0: it has said none */
 	uint64_t retry_at;     /* it is started again then; 0: it need not be */
@@ -30,7 +31,8 @@ struct child {
 
 #define CHILD_NULL(n) ((struct child){.name = (n), .process = PROCESS_NULL, .link = -1})
 
-int child_start_worker(struct child *c, const struct instance *i, struct problem *why);
+/* table: the runtime table of the connection that it is to serve; the caller's. */
+int child_start_worker(struct child *c, const struct instance *i, int table, struct problem *why);
 int child_start_helper(struct child *c, const struct instance *i, struct problem *why);
 
 /*

@@ -565,13 +565,6 @@ int control_fd(const struct control *k)
 	return k->epoll;
 }
 
-int control_listen(const char *path, struct problem *why)
-{
-	int fd = packet_listen(path, 0600);
-
-	return fd < 0 ? problem_errno(why, -fd, "making the control socket %s", path) : fd;
-}
-
 int control_new(struct control **ret, int listen, uid_t owner, const struct status *status,
 	struct namespace *ns, struct grants *grants, struct problem *why)
 {

@@ -23,13 +23,6 @@ struct grants;
 #define CONTROL_UNEXPORT_MS 60000U  /* the helper has but to change the node */
 #define CONTROL_HOLDERS_MS  10000U  /* for the list of holders; what comes later is left out */
 
-/*
- * The socket itself, made while that is still permitted; who connects waits until it is served.
- * Sentences: the path is taken (-EADDRINUSE, -EEXIST) or can't be made. It is the runtime
- * directory's owner who removes it.
- */
-int control_listen(const char *path, struct problem *why);
-
 /* Takes listen over, also on failure. status and grants outlive it. Root may ask, and owner. */
 int control_new(struct control **ret, int listen, uid_t owner, const struct status *status,
 	struct namespace *ns, struct grants *grants, struct problem *why);

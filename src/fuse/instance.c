@@ -110,6 +110,8 @@ static int open_all(struct instance *i, struct problem *why)
 	if (r == 0)
 		r = runtime_make(&i->runtime, i->name, o->socket, why);
 	if (r == 0)
+		r = runtime_listen(&i->runtime, why);
+	if (r == 0)
 		r = format_where_asked(i, why);
 	if (r == 0 && o->grow)
 		r = pool_grow(&i->pool, why);

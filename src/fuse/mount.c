@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fuse_lowlevel.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,48 +70,44 @@ static int make_session(
 	return 0;
 }
 
-/*
- * Takes the connection out of the session and puts /dev/null in its place. The session stays good
- * for fuse_session_unmount(), which asks its descriptor only whether the connection has failed and
- * unmounts if not; and the supervisor keeps no copy, so that a worker's death ends the connection
- * at once and no caller hangs on it.
- */
+/* A copy of the connection: the session, which would unmount, is not kept. */
 static int take_connection(struct fuse_session *session, int *ret)
 {
-	_cleanup_fd_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	_cleanup_fd_ int fd = -1;
+	int fd = fcntl(fuse_session_fd(session), F_DUPFD_CLOEXEC, 0);
 
-	if (null < 0)
+	if (fd < 0)
 		return -errno;
-	fd = fcntl(fuse_session_fd(session), F_DUPFD_CLOEXEC, 0);
-	if (fd < 0 || dup3(null, fuse_session_fd(session), O_CLOEXEC) < 0)
-		return -errno;
-	*ret = steal_fd(&fd);
+	*ret = fd;
 	return 0;
 }
 
-int mount_make(struct mount *ret, const struct mount_options *o, int *fd, struct problem *why)
+static void destroy_sessionp(struct fuse_session **session)
 {
-	struct mount m = {.path = o->path};
+	if (*session)
+		fuse_session_destroy(*session);
+}
+
+int mount_make(struct mount *ret, const struct mount_options *o, struct problem *why)
+{
+	_cleanup_(destroy_sessionp) struct fuse_session *session = NULL;
+	struct mount m = {.path = o->path, .fd = -1};
 	struct mountpoint_entry entry;
 	int r;
 
 	last_reason[0] = '\0';
 	fuse_set_log_func(keep_reason);
-	r = make_session(&m.session, o, why);
+	r = make_session(&session, o, why);
 	if (r < 0)
 		return r;
-	if (fuse_session_mount(m.session, o->path) < 0) {
-		fuse_session_destroy(m.session);
+	if (fuse_session_mount(session, o->path) < 0)
 		return problem(why, EPERM, "mounting at %s: %s", o->path,
 			*last_reason
 				? last_reason
 				: "refused by the kernel or fusermount3, which may have said why");
-	}
 	r = mountpoint_find(&entry, o->path);
 	if (r == 1) {
 		m.device = entry.device;
-		r = take_connection(m.session, fd);
+		r = take_connection(session, &m.fd);
 	} else if (r == 0) {
 		r = -ENOENT; /* unmounted already */
 	}
@@ -122,29 +119,21 @@ int mount_make(struct mount *ret, const struct mount_options *o, int *fd, struct
 	return 0;
 }
 
-/*
- * fuse_session_unmount() leaves the path alone when its descriptor polls as a connection that has
- * failed, which a pipe that nobody reads does too.
- */
-static void mark_failed(struct fuse_session *session)
+bool mount_is_alive(const struct mount *m)
 {
-	int ends[2];
+	struct pollfd p = {.fd = m->fd, .events = POLLIN};
 
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		return;
-	(void)close_fd(ends[0]);
-	(void)dup3(ends[1], fuse_session_fd(session), O_CLOEXEC);
-	(void)close_fd(ends[1]);
+	return m->fd >= 0 && poll(&p, 1, 0) >= 0 && !(p.revents & POLLERR);
 }
 
+/* Detached first: once the connection is closed, whoever comes along the path would meet a dead
+ * mount. */
 void mount_end(struct mount *m)
 {
-	if (!m->session)
-		return;
-	/* libfuse would unmount whatever is at the path: is it still ours? */
-	if (!mountpoint_is_ours(m->path, m->device))
-		mark_failed(m->session);
-	fuse_session_unmount(m->session);
-	fuse_session_destroy(m->session);
+	struct problem why = PROBLEM_INIT;
+
+	if (m->device && mountpoint_detach(m->path, m->device, &why) < 0)
+		log_warning("%s", why.text);
+	(void)close_fd(m->fd);
 	*m = MOUNT_NULL;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Makes the mount, as the supervisor does. libfuse does the work, so that its ways for root and for
- * plain users (fusermount3) are everybody's; the descriptor then goes to the worker.
+ * plain users (fusermount3) are everybody's. The connection is kept here, so that it outlives each
+ * worker that serves it.
  */
 #ifndef GM_FUSE_MOUNT_H
 #define GM_FUSE_MOUNT_H
@@ -11,15 +12,13 @@
 
 #include "util/problem.h"
 
-struct fuse_session;
-
 struct mount {
-	struct fuse_session *session; /* NULL: not mounted */
-	const char *path;             /* not owned; absolute and resolved */
+	int fd;           /* the connection to the kernel; owned; -1: not mounted */
+	const char *path; /* not owned; absolute and resolved */
 	dev_t device;
 };
 
-#define MOUNT_NULL ((struct mount){.session = NULL})
+#define MOUNT_NULL ((struct mount){.fd = -1})
 
 struct mount_options {
 	const char *path;
@@ -32,13 +31,14 @@ struct mount_options {
  * with a sentence. */
 int mount_check_machine(bool privileged, struct problem *why);
 
-/*
- * Mounts. *fd is the connection to the kernel, the caller's, and the only one: when it and its
- * copies are closed, the mount is dead.
- */
-int mount_make(struct mount *ret, const struct mount_options *o, int *fd, struct problem *why);
+/* Mounts. When ret->fd and its copies are closed, the mount is dead. */
+int mount_make(struct mount *ret, const struct mount_options *o, struct problem *why);
 
-/* Detaches the mount if it is still there. MOUNT_NULL is fine, and what *m is afterwards. */
+/* False if the connection has ended: the mount is gone, or somebody has aborted it. */
+bool mount_is_alive(const struct mount *m);
+
+/* Detaches the mount if it is still there, and closes the connection: nobody waits for an answer
+ * any more. MOUNT_NULL is fine, and what *m is afterwards. */
 void mount_end(struct mount *m);
 
 #endif

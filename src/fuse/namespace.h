@@ -26,6 +26,7 @@
 #include <time.h>
 
 #include "fuse/content_memory.h"
+#include "fuse/open_table.h"
 #include "store/store.h"
 
 /* A removed inode whose blocks may be another file's although they are held. */
@@ -54,6 +55,7 @@ struct namespace
 	struct ns_spare *spares;     /* owned; ns_spares_forget() frees it */
 	size_t spare_count, spare_room;
 	struct content_memory *memory; /* not owned; NULL: what has content can't be reached, EIO */
+	struct open_table *opens;      /* likewise; NULL: how often what is open dies with us */
 	uint64_t freed_seen;           /* meta.pieces_freed at the last ns_trim_contents() */
 	bool grown_in_vain; /* the content store, since then, for what was refused or waits */
 	uint32_t owner;     /* of the instance: he sets quotas, as root does; root at first */
@@ -337,15 +339,18 @@ bool ns_may_be_cached(const struct namespace *ns, uint64_t ino);
 
 /* ---- users of an inode ---- */
 
-/* Counts an open file or directory stream. */
-int ns_open(struct namespace *ns, uint64_t ino);
+/*
+ * Counts an open file or directory stream, for this request (0: none): not twice, if it was the
+ * last to do so. -ENFILE.
+ */
+int ns_open(struct namespace *ns, uint64_t ino, uint64_t unique);
 
 /*
  * One less. The last one of an unlinked inode that nobody holds removes it; when that can't be
  * committed, the next call for whatever inode does it, or ns_thaw(), or the next mount. An inode
  * that is gone, or was never opened here, is no error.
  */
-int ns_release(struct namespace *ns, uint64_t ino);
+int ns_release(struct namespace *ns, uint64_t ino, uint64_t unique);
 
 /* Journals that the file is held, unless that is so already. Comes before the first fd leaves.
  * -EISDIR; -EINVAL it is neither file nor directory. */

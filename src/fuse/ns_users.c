@@ -57,18 +57,15 @@ static int reap_all(struct namespace *ns)
 	return r;
 }
 
-int ns_open(struct namespace *ns, uint64_t ino)
+int ns_open(struct namespace *ns, uint64_t ino, uint64_t unique)
 {
 	struct inode *i;
 	int r = ns_find(ns, ino, &i);
 
-	if (r < 0)
-		return r;
-	i->opens++;
-	return 0;
+	return r < 0 ? r : open_table_add(ns->opens, i, unique);
 }
 
-int ns_release(struct namespace *ns, uint64_t ino)
+int ns_release(struct namespace *ns, uint64_t ino, uint64_t unique)
 {
 	struct inode *i;
 	int r;
@@ -77,7 +74,7 @@ int ns_release(struct namespace *ns, uint64_t ino)
 		(void)reap_all(ns);
 	if (ns_find(ns, ino, &i) < 0 || i->opens == 0)
 		return 0;
-	i->opens--;
+	open_table_drop(ns->opens, i, unique);
 	i->opened_unmarked &= i->opens > 0;
 	ns_note_left(ns, i);
 	r = reap(ns, i);

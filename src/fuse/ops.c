@@ -46,8 +46,10 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
 	struct ns_request rq = request_of(req);
+	struct ops *o = ops_of(req);
 	struct stat st;
-	int r = ns_mkdir(ops_of(req)->ns, &rq, parent, name, strlen(name), mode, &st);
+	int r = o->applied ? ns_lookup(o->ns, parent, name, strlen(name), &st)
+			   : ns_mkdir(o->ns, &rq, parent, name, strlen(name), mode, &st);
 
 	ops_reply_entry(req, r, &st);
 }
@@ -55,15 +57,17 @@ static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
 static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct ns_request rq = request_of(req);
+	struct ops *o = ops_of(req);
 
-	reply_error(req, ns_unlink(ops_of(req)->ns, &rq, parent, name, strlen(name)));
+	reply_error(req, o->applied ? 0 : ns_unlink(o->ns, &rq, parent, name, strlen(name)));
 }
 
 static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct ns_request rq = request_of(req);
+	struct ops *o = ops_of(req);
 
-	reply_error(req, ns_rmdir(ops_of(req)->ns, &rq, parent, name, strlen(name)));
+	reply_error(req, o->applied ? 0 : ns_rmdir(o->ns, &rq, parent, name, strlen(name)));
 }
 
 static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent,
@@ -73,19 +77,30 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
 	struct ns_name from = {.parent = parent, .name = name, .length = strlen(name)};
 	struct ns_name to = {.parent = newparent, .name = newname, .length = strlen(newname)};
 
-	reply_error(req, ns_rename(ops_of(req)->ns, &rq, &from, &to, flags));
+	reply_error(
+		req, ops_of(req)->applied ? 0 : ns_rename(ops_of(req)->ns, &rq, &from, &to, flags));
 }
 
 /* ---- open files ---- */
 
 static void release_inode(struct ops *o, uint64_t ino)
 {
-	int r = ns_release(o->ns, ino);
+	int r = ns_release(o->ns, ino, o->unique);
 
 	if (r < 0)
 		log_error("inode %llu has no name and no user any more, but removing it failed: %s;"
 			  " the next close of a file will, or the next mount",
 			(unsigned long long)ino, strerror(-r));
+}
+
+/* The open(2) was interrupted: no RELEASE will come. But of an open that an earlier worker has
+ * answered one will. */
+static void undo_open(struct ops *o, uint64_t ino)
+{
+	if (o->again)
+		return;
+	o->unique = 0; /* which has counted it */
+	release_inode(o, ino);
 }
 
 /*
@@ -113,10 +128,11 @@ static void op_create(
 	struct ops *o = ops_of(req);
 	struct fuse_entry_param e;
 	struct stat st;
-	int r = ns_create(o->ns, &rq, parent, name, strlen(name), mode, &st);
+	int r = o->applied ? ns_lookup(o->ns, parent, name, strlen(name), &st)
+			   : ns_create(o->ns, &rq, parent, name, strlen(name), mode, &st);
 
 	if (r == 0)
-		r = ns_open(o->ns, st.st_ino);
+		r = ns_open(o->ns, st.st_ino, o->unique);
 	if (r < 0) {
 		reply_error(req, r);
 		return;
@@ -124,20 +140,20 @@ static void op_create(
 	fill_handle(o, st.st_ino, fi);
 	e = ops_entry_of(&st);
 	if (fuse_reply_create(req, &e, fi) == -ENOENT)
-		release_inode(o, st.st_ino); /* the open(2) was interrupted: no RELEASE will come */
+		undo_open(o, st.st_ino);
 }
 
 static void open_inode(fuse_req_t req, uint64_t ino, struct fuse_file_info *fi)
 {
 	struct ops *o = ops_of(req);
-	int r = ns_open(o->ns, ino);
+	int r = ns_open(o->ns, ino, o->unique);
 
 	if (r < 0) {
 		reply_error(req, r);
 		return;
 	}
 	if (fuse_reply_open(req, fi) == -ENOENT)
-		release_inode(o, ino); /* as in op_create() */
+		undo_open(o, ino);
 }
 
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -348,6 +364,8 @@ static void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg,
 
 /* ---- the session ---- */
 
+#define WRITE_MAX (1U << 20) /* what a slot has room for (slots.h) */
+
 /*
  * Only what is asked for here. A symlink's target never changes, so the kernel may keep it. Locks
  * are the kernel's alone (nobody else has this mount). No write-back cache: what is answered is
@@ -364,6 +382,8 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 			     FUSE_CAP_IOCTL_DIR | FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_POSIX_ACL |
 			     FUSE_CAP_DONT_MASK | FUSE_CAP_ASYNC_READ);
 	conn->time_gran = 1;
+	if (conn->max_write > WRITE_MAX)
+		conn->max_write = WRITE_MAX;
 }
 
 const struct fuse_lowlevel_ops ops_table = {
@@ -405,6 +425,7 @@ void ops_init(struct ops *o)
 	parked_list_init(&o->parked);
 	LIST_INIT(&o->revokes.list);
 	o->revokes.count = 0;
+	o->revokes.wait_until = 0;
 }
 
 void ops_deinit(struct ops *o)
@@ -439,7 +460,9 @@ void ops_process(struct ops *o, struct fuse_session *se, const struct fuse_buf *
 		o->unique = header.unique;
 	}
 	o->session = se;
+	ops_note_serving(o, o->unique);
 	fuse_session_process_buf(se, buf);
+	ops_note_serving(o, 0);
 	o->unique = 0;
 	if (o->ns->left)
 		grants_check(o->grants, o->ns->left, LINK_CHECK_TAKE | LINK_CHECK_KEEP);

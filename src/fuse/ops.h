@@ -22,6 +22,7 @@
 #include "fuse/revokes.h"
 #include "util/limiter.h"
 
+struct connection;
 struct grants;
 struct tickets;
 
@@ -34,6 +35,11 @@ struct ops { /* the session's userdata; everything that it points to is the work
 	const char *control_socket; /* for GM_XATTR_CONTROL */
 
 	uint64_t unique; /* of the request that is being served; ops_process() sets it */
+	/* An earlier worker has carried it out: only its answer is due. */
+	bool applied;
+	bool again;        /* an earlier worker may have answered it */
+	uint64_t *serving; /* where its number stands while it is served; NULL: nowhere */
+	struct connection *connection; /* whose session this is; for that alone */
 	struct parked_list parked;
 	uint64_t explain_after; /* in clock_milliseconds(): no sentence in the log before */
 	struct revokes revokes;
@@ -80,6 +86,15 @@ void ops_take_zeroed(struct ops *o, uint64_t id, int error);
 
 /* As in struct grants_config: the answers to the revocations that were asked for by ioctl. */
 void ops_take_revoked(struct ops *o, uint64_t id, const struct link_holder *h, int state);
+
+/*
+ * The worker has only just begun, and its link to the helper is about to come up: what must be
+ * asked of the helper waits for that, not beyond `until`. now, until: clock_milliseconds().
+ */
+void ops_expect_helper(struct ops *o, uint64_t until);
+
+/* The link to the helper is up: whoever waits for an answer is asked about, perhaps again. */
+void ops_take_helper(struct ops *o);
 
 /* Fails the parked requests whose time is up. now: clock_milliseconds(). */
 void ops_expire(struct ops *o, uint64_t now);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "fuse/ops_internal.h"
 #include "util/cleanup.h"
@@ -59,15 +60,37 @@ static void probe(const struct ops *o, const struct iovec *parts, size_t count)
 		content_memory_probe(o->ns->memory, parts[n].iov_base, parts[n].iov_len);
 }
 
+/*
+ * The kernel copies from where the bytes lie, and has a request fail whose answer is not there to
+ * be copied when the worker is killed just then: so they are there before. What can't be reached
+ * shows when the kernel tries.
+ */
+static void populate(const struct iovec *parts, size_t count)
+{
+	const uint8_t *last = NULL; /* parts of a hole are all the same */
+
+	for (size_t n = 0; n < count; n++) {
+		uint8_t *bytes = parts[n].iov_base;
+		size_t skip = (uintptr_t)bytes % GM_UNIT_SIZE;
+
+		if (bytes != last && parts[n].iov_len > 0)
+			(void)madvise(bytes - skip, parts[n].iov_len + skip, MADV_POPULATE_READ);
+		last = bytes;
+	}
+}
+
 static int try_read(struct ops *o, const struct parked *p)
 {
 	_cleanup_free_ struct iovec *parts = NULL;
 	size_t count = 0;
 	int r = ns_read(o->ns, p->ino, &p->range, &parts, &count);
 
-	if (r == 0 && fuse_reply_iov(p->req, parts, (int)count) == -EFAULT)
+	if (r < 0)
+		return r;
+	populate(parts, count);
+	if (fuse_reply_iov(p->req, parts, (int)count) == -EFAULT)
 		probe(o, parts, count);
-	return r;
+	return 0;
 }
 
 int ops_try_content(struct ops *o, const struct parked *p)

@@ -31,6 +31,13 @@ static inline struct ns_request request_of(fuse_req_t req)
 	return rq;
 }
 
+/* Should the worker die now, this is the request that it was at. */
+static inline void ops_note_serving(const struct ops *o, uint64_t unique)
+{
+	if (o->serving)
+		__atomic_store_n(o->serving, unique, __ATOMIC_RELEASE);
+}
+
 static inline void reply_error(fuse_req_t req, int r)
 {
 	fuse_reply_err(req, -r);
@@ -93,6 +100,9 @@ void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name
 
 /* Takes the request over if it returns 0; it is answered by ops_take_revoked(). */
 int ops_begin_revoke(fuse_req_t req, uint64_t ino, const struct gm_revoke *m);
+
+/* Asks for those that have waited for the helper. */
+void ops_ask_revokes(struct ops *o);
 
 static inline void reply_attr(fuse_req_t req, int r, const struct stat *st)
 {

@@ -32,12 +32,19 @@ static struct ns_name name_of(fuse_ino_t parent, const char *name)
 	return (struct ns_name){.parent = parent, .name = name, .length = strlen(name)};
 }
 
+/* What an earlier worker has made, or given another name: nothing has changed since. */
+static int find_made(fuse_req_t req, const struct ns_name *where, struct stat *ret)
+{
+	return ns_lookup(ops_of(req)->ns, where->parent, where->name, where->length, ret);
+}
+
 void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
 {
 	struct ns_request rq = request_of(req);
 	struct ns_name where = name_of(parent, name);
 	struct stat st;
-	int r = ns_mknod(ops_of(req)->ns, &rq, &where, mode, rdev, &st);
+	int r = ops_of(req)->applied ? find_made(req, &where, &st)
+				     : ns_mknod(ops_of(req)->ns, &rq, &where, mode, rdev, &st);
 
 	ops_reply_entry(req, r, &st);
 }
@@ -47,7 +54,8 @@ void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const cha
 	struct ns_request rq = request_of(req);
 	struct ns_name where = name_of(parent, name);
 	struct stat st;
-	int r = ns_symlink(ops_of(req)->ns, &rq, &where, target, &st);
+	int r = ops_of(req)->applied ? find_made(req, &where, &st)
+				     : ns_symlink(ops_of(req)->ns, &rq, &where, target, &st);
 
 	ops_reply_entry(req, r, &st);
 }
@@ -68,7 +76,8 @@ void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name
 	struct ns_request rq = request_of(req);
 	struct ns_name where = name_of(parent, name);
 	struct stat st;
-	int r = ns_link(ops_of(req)->ns, &rq, ino, &where, &st);
+	int r = ops_of(req)->applied ? find_made(req, &where, &st)
+				     : ns_link(ops_of(req)->ns, &rq, ino, &where, &st);
 
 	ops_reply_entry(req, r, &st);
 }

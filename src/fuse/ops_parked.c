@@ -111,6 +111,15 @@ void ops_settle(struct ops *o, struct parked *p, const struct stat *st)
 		reply_to(p, p->error, st);
 }
 
+void ops_take_helper(struct ops *o)
+{
+	const struct parked *p;
+
+	TAILQ_FOREACH (p, &o->parked.entries, link)
+		ask_awaited(o, p);
+	ops_ask_revokes(o);
+}
+
 static void finish_parked(struct ops *o, struct parked *p, int r, const struct stat *st)
 {
 	/* The kernel takes an error to mean that the file has what it had. */
@@ -155,8 +164,11 @@ static bool park_anew(struct ops *o, struct parked *p, int r)
 static void retry_parked(struct ops *o, struct parked *p)
 {
 	struct stat st;
-	int r = try_again(o, p, &st);
+	int r;
 
+	ops_note_serving(o, p->rq.unique);
+	r = try_again(o, p, &st);
+	ops_note_serving(o, 0);
 	grants_hand_over(o->grants);
 	if (r == p->error && p->awaited_count > 0)
 		return;          /* another answer may still help */
@@ -234,6 +246,8 @@ void ops_expire(struct ops *o, uint64_t now)
 				(unsigned long long)p->ino, ZERO_MS / 1000);
 		finish_parked(o, p, p->error, NULL);
 	}
+	if (o->revokes.wait_until && o->revokes.wait_until <= now)
+		ops_ask_revokes(o);
 	refusals_expire(&o->refusals, now);
 }
 
@@ -244,5 +258,7 @@ bool ops_next_deadline(const struct ops *o, uint64_t *ret)
 
 	found = refusals_next_deadline(&o->refusals, &refusals) || found;
 	*ret = parked < refusals ? parked : refusals;
-	return found;
+	if (o->revokes.wait_until && o->revokes.wait_until < *ret)
+		*ret = o->revokes.wait_until;
+	return found || o->revokes.wait_until;
 }

@@ -34,9 +34,17 @@ static int check(fuse_req_t req, uint64_t ino, const struct gm_revoke *m)
 	return o->revokes.count < REVOKES_MAX ? 0 : -EAGAIN;
 }
 
+static int ask_helper(struct ops *o, struct revoke *v)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(v->req);
+	const struct asker asker = {ctx->pid, ctx->uid};
+
+	return grants_revoke(
+		o->grants, v->ino, get_le32(v->answer.flags) & GM_REVOKE_KILL, &asker, &v->id);
+}
+
 int ops_begin_revoke(fuse_req_t req, uint64_t ino, const struct gm_revoke *m)
 {
-	const struct asker asker = {fuse_req_ctx(req)->pid, fuse_req_ctx(req)->uid};
 	struct ops *o = ops_of(req);
 	int r = check(req, ino, m);
 
@@ -45,11 +53,12 @@ int ops_begin_revoke(fuse_req_t req, uint64_t ino, const struct gm_revoke *m)
 	_cleanup_free_ struct revoke *v = calloc(1, sizeof(*v));
 	if (!v)
 		return -ENOMEM;
-	r = grants_revoke(o->grants, ino, get_le32(m->flags) & GM_REVOKE_KILL, &asker, &v->id);
-	if (r < 0)
-		return r;
 	v->req = req;
+	v->ino = ino;
 	v->answer.flags = m->flags;
+	r = ask_helper(o, v);
+	if (r < 0 && !(r == -EAGAIN && o->revokes.wait_until))
+		return r;
 	LIST_INSERT_HEAD(&o->revokes.list, v, link);
 	o->revokes.count++;
 	(void)steal_pointer(v);
@@ -103,4 +112,23 @@ void ops_take_revoked(struct ops *o, uint64_t id, const struct link_holder *h, i
 		else
 			finish(o, v, state);
 	}
+}
+
+void ops_ask_revokes(struct ops *o)
+{
+	struct revoke *v, *next;
+
+	o->revokes.wait_until = 0;
+	for (v = LIST_FIRST(&o->revokes.list); v; v = next) {
+		int r = v->id == 0 ? ask_helper(o, v) : 0;
+
+		next = LIST_NEXT(v, link);
+		if (r < 0)
+			finish(o, v, r);
+	}
+}
+
+void ops_expect_helper(struct ops *o, uint64_t until)
+{
+	o->revokes.wait_until = until;
 }

@@ -78,7 +78,8 @@ void op_setattr(
 	struct stat st;
 
 	(void)fi;
-	p.error = ns_setattr(o->ns, &p.rq, ino, &p.change, &st);
+	p.error = o->applied ? ns_getattr(o->ns, ino, &st)
+			     : ns_setattr(o->ns, &p.rq, ino, &p.change, &st);
 	grants_hand_over(o->grants);
 	if (p.error == 0 && (p.change.set & (NS_SET_MODE | NS_SET_UID | NS_SET_GID)))
 		grants_node_changed(o->grants, ino);

@@ -87,7 +87,8 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t 
 
 	(void)fi;
 	p.error = space_of(mode, &p.space);
-	if (p.error == 0)
+	/* Of a punch the record says that it was begun. */
+	if (p.error == 0 && !(o->applied && p.space != NS_PUNCH))
 		p.error = ops_try_fallocate(o, &p);
 	if (p.error == -EINVAL && p.space == NS_ALLOCATE)
 		ops_explain_size(o, ino, p.range.offset + p.range.length);

@@ -71,17 +71,23 @@ void op_setxattr(
 {
 	struct ns_request rq = request_of(req);
 	struct ns_xattr x = {.name = name, .value = value, .value_len = size, .flags = flags};
-	int r = virtual_value(ops_of(req), name) ? -EPERM
-						 : ns_setxattr(ops_of(req)->ns, &rq, ino, &x);
+	int r = 0;
 
+	if (virtual_value(ops_of(req), name))
+		r = -EPERM;
+	else if (!ops_of(req)->applied)
+		r = ns_setxattr(ops_of(req)->ns, &rq, ino, &x);
 	reply_changed(req, ino, r);
 }
 
 void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
 	struct ns_request rq = request_of(req);
-	int r = virtual_value(ops_of(req), name) ? -EPERM
-						 : ns_removexattr(ops_of(req)->ns, &rq, ino, name);
+	int r = 0;
 
+	if (virtual_value(ops_of(req), name))
+		r = -EPERM;
+	else if (!ops_of(req)->applied)
+		r = ns_removexattr(ops_of(req)->ns, &rq, ino, name);
 	reply_changed(req, ino, r);
 }

@@ -10,12 +10,14 @@
 void parked_list_init(struct parked_list *l)
 {
 	TAILQ_INIT(&l->entries);
+	l->count = 0;
 }
 
 struct parked *parked_add(struct parked_list *l, struct parked *p)
 {
-	_cleanup_free_ void *data = p->data ? malloc(p->range.length) : NULL;
-	struct parked *copy = malloc(sizeof(*copy));
+	bool full = l->count >= PARKED_MAX;
+	_cleanup_free_ void *data = p->data && !full ? malloc(p->range.length) : NULL;
+	struct parked *copy = full ? NULL : malloc(sizeof(*copy));
 
 	assert(p->awaited_count > 0 || p->zeroing || p->waits_for_memory || p->goes_on);
 	if (!copy || (p->data && !data)) {
@@ -28,12 +30,14 @@ struct parked *parked_add(struct parked_list *l, struct parked *p)
 	(void)steal_pointer(data);
 	p->awaited = NULL;
 	TAILQ_INSERT_TAIL(&l->entries, copy, link);
+	l->count++;
 	return copy;
 }
 
 void parked_remove(struct parked_list *l, struct parked *p)
 {
 	TAILQ_REMOVE(&l->entries, p, link);
+	l->count--;
 	free(p->awaited);
 	free((void *)(uintptr_t)p->data);
 	free(p);

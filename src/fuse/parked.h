@@ -21,6 +21,9 @@
 
 struct fuse_req;
 
+/* So many wait at the most: each keeps a place for requests (slots.h), and others must go on. */
+#define PARKED_MAX 960U
+
 enum parked_what {
 	PARKED_SETATTR,
 	PARKED_FALLOCATE,
@@ -51,14 +54,15 @@ struct parked {
 
 struct parked_list {
 	TAILQ_HEAD(, parked) entries;
+	unsigned count;
 };
 
 void parked_list_init(struct parked_list *l);
 
 /*
  * A copy of p, with an entry of its own, at the end of the list; of data it makes a copy too. The
- * awaited inodes become the entry's, and p->awaited NULL. NULL when out of memory; then nothing has
- * changed.
+ * awaited inodes become the entry's, and p->awaited NULL. NULL when out of memory, or when
+ * PARKED_MAX wait; then nothing has changed.
  */
 struct parked *parked_add(struct parked_list *l, struct parked *p);
 

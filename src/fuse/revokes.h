@@ -16,13 +16,15 @@ struct link_holder;
 struct revoke {
 	LIST_ENTRY(revoke) link; /* revokes.list */
 	struct fuse_req *req;    /* answered once */
-	uint64_t id;             /* as grants_revoke() gave it */
+	uint64_t id;             /* as grants_revoke() gave it; 0: it is not asked yet */
+	uint64_t ino;
 	struct gm_revoke answer;
 };
 
 struct revokes {
 	LIST_HEAD(, revoke) list;
 	unsigned count;
+	uint64_t wait_until; /* in clock_milliseconds(): so long the helper is about to come; 0 */
 };
 
 #endif

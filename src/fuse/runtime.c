@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "util/cleanup.h"
+#include "util/packet.h"
 #include "util/run_directory.h"
 
 #define LOCK_TRIES 100U /* of 10 ms */
@@ -142,6 +143,16 @@ int runtime_make(struct runtime *ret, const char *name, const char *socket, stru
 	return 0;
 }
 
+int runtime_listen(struct runtime *r, struct problem *why)
+{
+	int fd = packet_listen(r->control_socket, 0600);
+
+	if (fd < 0)
+		return problem_errno(why, -fd, "making the control socket %s", r->control_socket);
+	r->control = fd;
+	return 0;
+}
+
 /* The helper refuses to replace what is no socket; then it is not ours to remove either. */
 static void remove_socket(const char *path)
 {
@@ -168,6 +179,7 @@ void runtime_deinit(struct runtime *r)
 	free(r->directory);
 	free(r->grant_socket);
 	free(r->control_socket);
+	(void)close_fd(r->control);
 	(void)close_fd(r->lock);
 	*r = RUNTIME_NULL;
 }

@@ -15,9 +15,10 @@ struct runtime {
 	char *grant_socket;   /* where clients find the helper */
 	char *control_socket; /* where the operator's command finds the worker */
 	int lock;             /* the directory, opened and locked */
+	int control;          /* that socket, listening; -1 */
 };
 
-#define RUNTIME_NULL ((struct runtime){.lock = -1})
+#define RUNTIME_NULL ((struct runtime){.lock = -1, .control = -1})
 
 /*
  * Makes what is not there. socket: in place of NAME/grant.sock, or NULL. Sentences: another
@@ -26,6 +27,12 @@ struct runtime {
  * (-EPERM), a path too long for a socket (-ENAMETOOLONG).
  */
 int runtime_make(struct runtime *ret, const char *name, const char *socket, struct problem *why);
+
+/*
+ * Makes the control socket. It outlives each worker that serves it, so that who connects while
+ * there is none waits. Sentences: the path is taken (-EADDRINUSE, -EEXIST) or can't be made.
+ */
+int runtime_listen(struct runtime *r, struct problem *why);
 
 /* Removes what is in it, and it. */
 void runtime_remove(struct runtime *r);

@@ -2,15 +2,18 @@
 /*
  * One loop over four things: signals, the two processes (their pidfds), and the links to them.
  *
- * A worker that dies takes the mount with it, since nobody else holds its connection to the kernel:
- * the dead mount is detached, a new worker recovers, a new mount is made. A helper that dies is
- * just started again. Either is given up when it dies too often.
+ * The connection to the kernel is held here, and so is the runtime table, in which each worker
+ * leaves what its successor must know. A worker that dies is started again on both: who has asked
+ * for something waits a moment longer. Only where the connection itself has ended, or the new
+ * worker can't go on with it, the mount is made anew. A helper that dies is just started again.
+ * Either is given up when it dies too often; then the connection is closed, so that nobody waits.
  */
 #include "fuse/supervisor.h"
 
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +27,7 @@
 #include "fuse/instance.h"
 #include "fuse/mount.h"
 #include "fuse/mountpoint.h"
+#include "fuse/runtime_table.h"
 #include "proto/link.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
@@ -48,10 +52,13 @@ struct supervisor {
 	struct child worker;
 	struct child helper;
 	struct mount mount;
+	int table; /* the runtime table of the mount's connection; owned */
 	int epoll;
 	int signals;
 	int notify;       /* owned; -1 once the start is over */
 	bool recovered;   /* the worker waits for its mount */
+	bool unfit;       /* the worker can't go on with the connection that is there */
+	uint64_t died_at; /* when the worker did, in clock_milliseconds(); 0: it serves */
 	bool serving;     /* has served: what dies from now on is started again */
 	bool told;        /* the reason of a failing start has been told */
 	bool stopping;    /* LINK_STOP is sent */
@@ -128,7 +135,7 @@ static int watch_child(struct supervisor *s, const struct child *c, struct probl
 
 static int start_child(struct supervisor *s, struct child *c, struct problem *why)
 {
-	int r = c == &s->worker ? child_start_worker(c, &s->instance, why)
+	int r = c == &s->worker ? child_start_worker(c, &s->instance, s->table, why)
 				: child_start_helper(c, &s->instance, why);
 
 	if (r == 0)
@@ -142,9 +149,9 @@ static int start_child(struct supervisor *s, struct child *c, struct problem *wh
 
 /*
  * With the mount the worker begins to store. The first one waits for the helper: a start that fails
- * because of it has changed nothing.
+ * because of it has changed nothing. A later worker gets the connection that is there.
  */
-static void make_mount(struct supervisor *s)
+static void give_mount(struct supervisor *s)
 {
 	struct mount_options o = {
 		.path = s->instance.mount_path,
@@ -153,28 +160,37 @@ static void make_mount(struct supervisor *s)
 		.privileged = s->instance.privileged,
 	};
 	struct problem why = PROBLEM_INIT;
-	_cleanup_fd_ int fd = -1;
 
-	if (s->mount.session || s->stopping)
-		return; /* a worker recovers once */
-	if (!s->recovered || (!s->serving && !s->helper.serving))
+	if (!s->recovered || s->stopping || (!s->serving && !s->helper.serving))
 		return;
 	s->recovered = false;
-	if (mount_make(&s->mount, &o, &fd, &why) < 0)
+	if (s->mount.fd < 0 && mount_make(&s->mount, &o, &why) < 0)
 		fail(s, &why);
 	else
-		child_send(&s->worker, LINK_FUSE_FD, (uint64_t)s->mount.device, fd);
+		child_send(&s->worker, LINK_FUSE_FD, (uint64_t)s->mount.device, s->mount.fd);
 }
 
-static void take_serving(struct supervisor *s, struct child *c)
+static void tell_of_return(struct supervisor *s, const struct child *c, uint64_t requests)
+{
+	if (c == &s->worker && s->died_at)
+		log_info("the worker serves again (process %d) after %" PRIu64 " ms; %" PRIu64
+			 " requests that were left were answered",
+			(int)c->process.pid, clock_milliseconds() - s->died_at, requests);
+	else
+		log_info("the %s serves again (process %d)", c->name, (int)c->process.pid);
+	if (c == &s->worker)
+		s->died_at = 0;
+}
+
+static void take_serving(struct supervisor *s, struct child *c, uint64_t requests)
 {
 	c->serving = true;
 	c->scarce_since = 0;
-	make_mount(s);
+	give_mount(s);
 	if (!s->serving && s->worker.serving && s->helper.serving)
 		announce(s);
 	else if (s->serving)
-		log_info("the %s serves again (process %d)", c->name, (int)c->process.pid);
+		tell_of_return(s, c, requests);
 }
 
 /* A child's words may be anybody's: they stay one line. */
@@ -243,15 +259,17 @@ static int take_message(
 
 	if (size < sizeof(m->header) || size != size_of(opcode) || get_le32(m->header.size) != size)
 		return -EPROTO;
-	if (opcode == LINK_RECOVERED && worker) {
-		s->recovered = true;
-		make_mount(s);
+	if (opcode == LINK_RECOVERED && worker && !c->recovered) {
+		c->recovered = s->recovered = true;
+		give_mount(s);
+	} else if (opcode == LINK_UNFIT && worker) {
+		s->unfit = true;
 	} else if (opcode == LINK_BROKEN && worker) {
 		take_broken(s, get_le64(m->header.id));
 	} else if (opcode == LINK_LOG && worker) {
 		take_line(c, &m->log);
 	} else if (opcode == LINK_SERVING && !c->serving) {
-		take_serving(s, c);
+		take_serving(s, c, get_le64(m->header.id));
 	} else if (opcode == LINK_FAILED && !*c->words) {
 		take_failed(s, c, &m->failed);
 	} else {
@@ -297,14 +315,36 @@ static void describe_end(struct problem *p, const struct child *c, int status)
 			p, ECHILD, "the %s ended with exit code %d", c->name, WEXITSTATUS(status));
 }
 
+/* What is open, and who waits for an answer, is lost with it. */
+static void end_connection(struct supervisor *s)
+{
+	log_warning("%s; what is open in the mount is lost, it is made anew",
+		s->unfit ? "the new worker can't go on with the connection to the kernel"
+			 : "the connection to the kernel has ended");
+	s->unfit = false;
+	mount_end(&s->mount);
+	s->table = close_fd(s->table);
+}
+
+static int prepare_connection(struct supervisor *s, struct problem *why)
+{
+	int r = mountpoint_prepare(s->instance.mount_path, why);
+
+	if (r == 0)
+		r = s->table = runtime_table_make(why);
+	return r < 0 ? r : 0;
+}
+
 static int restart(struct supervisor *s, struct child *c, struct problem *why)
 {
 	int r = 0;
 
 	if (c == &s->worker) {
 		s->recovered = false;
-		mount_end(&s->mount);
-		r = mountpoint_prepare(s->instance.mount_path, why);
+		if (s->unfit || (s->mount.fd >= 0 && !mount_is_alive(&s->mount)))
+			end_connection(s);
+		if (s->table < 0)
+			r = prepare_connection(s, why);
 	}
 	if (r == 0)
 		r = start_child(s, c, why);
@@ -332,13 +372,24 @@ static void start_due(struct supervisor *s, struct child *c)
 		fail(s, &why);
 }
 
-/* True if the worker ended as it should: told to, or because the mount is gone. */
+static bool is_mounted(const struct supervisor *s)
+{
+	return mountpoint_is_ours(s->instance.mount_path, s->mount.device);
+}
+
+/* True if the worker ended as it should: told to, or because the mount is gone. Of that it may have
+ * heard nothing any more; and a mount that was detached lives on as long as something in it is
+ * open.
+ */
 static bool is_orderly(const struct supervisor *s, const struct child *c, int status)
 {
-	if (c != &s->worker || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
+	bool good = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+
+	if (c != &s->worker)
 		return false;
-	return s->stopping || !s->mount.session ||
-	       !mountpoint_is_ours(s->instance.mount_path, s->mount.device);
+	if (good)
+		return s->stopping || !is_mounted(s);
+	return !s->stopping && s->mount.fd >= 0 && !mount_is_alive(&s->mount) && !is_mounted(s);
 }
 
 static void take_end(struct supervisor *s, struct child *c)
@@ -350,6 +401,8 @@ static void take_end(struct supervisor *s, struct child *c)
 	if (process_wait(&c->process, 0, &status) < 0)
 		return;
 	c->link = close_fd(c->link);
+	if (c == &s->worker && s->died_at == 0)
+		s->died_at = clock_milliseconds();
 	if (is_orderly(s, c, status) && s->serving) {
 		if (!s->stopping)
 			log_info("%s was unmounted", s->instance.mount_path);
@@ -499,6 +552,8 @@ static int start(struct supervisor *s, const struct options *options, struct pro
 	if (r == 0)
 		r = instance_open(&s->instance, options, why);
 	if (r == 0)
+		r = s->table = runtime_table_make(why);
+	if (r >= 0)
 		r = start_child(s, &s->worker, why);
 	if (r == 0)
 		r = start_child(s, &s->helper, why);
@@ -513,6 +568,7 @@ static void finish(struct supervisor *s)
 	child_send(&s->worker, LINK_STOP, 0, -1);
 	child_end(&s->worker, STOP_WORKER_MS);
 	mount_end(&s->mount);
+	s->table = close_fd(s->table);
 	child_end(&s->helper, STOP_HELPER_MS);
 	if (!s->serving)
 		instance_discard(&s->instance);
@@ -529,6 +585,7 @@ int supervisor_run(const struct options *options, int notify_fd)
 		.worker = CHILD_NULL("worker"),
 		.helper = CHILD_NULL("helper"),
 		.mount = MOUNT_NULL,
+		.table = -1,
 		.epoll = -1,
 		.signals = -1,
 		.notify = notify_fd,

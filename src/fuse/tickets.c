@@ -15,17 +15,11 @@
 #include "util/cleanup.h"
 #include "util/clock.h"
 
-/* At most a quarter is taken: a draw rarely needs a second one. */
-#define PLACES (4U * TICKETS_MAX)
-#define NONE   UINT32_MAX
+#define NONE     UINT32_MAX
+#define LIFETIME (GM_TICKET_SECONDS * 1000ULL)
 
-struct place {
-	struct gm_ticket ticket;
-	uint64_t ino; /* 0: free */
-	uint64_t expires;
-	uint32_t access;
-	uid_t uid;      /* who asked for it */
-	uint32_t older; /* in order of issue; NONE at the ends */
+struct order { /* of issue, by places; NONE at the ends */
+	uint32_t older;
 	uint32_t newer;
 };
 
@@ -34,68 +28,57 @@ struct tickets {
 	uint32_t oldest;
 	uint32_t newest;
 	uint32_t count;
-	struct place places[PLACES];
+	struct tickets_shared *shared;
+	struct tickets_shared *memory; /* that, if it is our own */
+	struct order order[TICKETS_PLACES];
 };
 
-struct tickets *tickets_new(uid_t own)
-{
-	struct tickets *t = calloc(1, sizeof(*t));
-
-	if (!t)
-		return NULL;
-	t->own = own;
-	t->oldest = t->newest = NONE;
-	return t;
-}
-
-struct tickets *tickets_free(struct tickets *t)
-{
-	if (t)
-		explicit_bzero(t, sizeof(*t));
-	free(t);
-	return NULL;
-}
-
-static struct place *place_of(struct tickets *t, const struct gm_ticket *ticket)
+static struct ticket_place *place_of(struct tickets *t, const struct gm_ticket *ticket)
 {
 	uint32_t bits;
 
 	memcpy(&bits, ticket->bytes, sizeof(bits));
-	return &t->places[bits % PLACES];
+	return &t->shared->places[bits % TICKETS_PLACES];
 }
 
-static void append(struct tickets *t, struct place *p)
+static void append(struct tickets *t, uint32_t at)
 {
-	uint32_t at = (uint32_t)(p - t->places);
-
-	p->older = t->newest;
-	p->newer = NONE;
+	t->order[at] = (struct order){.older = t->newest, .newer = NONE};
 	if (t->newest == NONE)
 		t->oldest = at;
 	else
-		t->places[t->newest].newer = at;
+		t->order[t->newest].newer = at;
 	t->newest = at;
 	t->count++;
 }
 
-static void clear(struct tickets *t, struct place *p)
+/* First of all nobody can use it any more, whatever becomes of us. */
+static void wipe(struct ticket_place *p)
 {
-	if (p->older == NONE)
-		t->oldest = p->newer;
-	else
-		t->places[p->older].newer = p->newer;
-	if (p->newer == NONE)
-		t->newest = p->older;
-	else
-		t->places[p->newer].older = p->older;
-	t->count--;
+	__atomic_store_n(&p->ino, 0, __ATOMIC_RELEASE);
 	explicit_bzero(p, sizeof(*p));
+}
+
+static void clear(struct tickets *t, uint32_t at)
+{
+	const struct order o = t->order[at];
+
+	if (o.older == NONE)
+		t->oldest = o.newer;
+	else
+		t->order[o.older].newer = o.newer;
+	if (o.newer == NONE)
+		t->newest = o.older;
+	else
+		t->order[o.newer].older = o.older;
+	t->count--;
+	wipe(&t->shared->places[at]);
 }
 
 static void expire(struct tickets *t, uint64_t now)
 {
-	while (t->oldest != NONE && t->places[t->oldest].expires <= now)
-		clear(t, &t->places[t->oldest]);
+	while (t->oldest != NONE && t->shared->places[t->oldest].expires <= now)
+		clear(t, t->oldest);
 }
 
 static bool is_own(const struct tickets *t, uid_t uid)
@@ -107,8 +90,8 @@ static bool is_over_limit(const struct tickets *t, uint64_t ino, uid_t uid)
 {
 	uint32_t of_inode = 0, of_user = 0, of_others = 0;
 
-	for (uint32_t at = t->oldest; at != NONE; at = t->places[at].newer) {
-		const struct place *p = &t->places[at];
+	for (uint32_t at = t->oldest; at != NONE; at = t->order[at].newer) {
+		const struct ticket_place *p = &t->shared->places[at];
 		of_inode += p->ino == ino;
 		of_user += p->uid == uid;
 		of_others += !is_own(t, p->uid);
@@ -121,9 +104,9 @@ static bool is_over_limit(const struct tickets *t, uint64_t ino, uid_t uid)
 
 /* Draws the bits of a ticket whose place is free, and gives that place; NULL with errno if there is
  * no randomness. */
-static struct place *draw(struct tickets *t, struct gm_ticket *ret)
+static struct ticket_place *draw(struct tickets *t, struct gm_ticket *ret)
 {
-	struct place *p;
+	struct ticket_place *p;
 
 	do {
 		/* Up to 256 bytes come whole. */
@@ -138,7 +121,7 @@ int tickets_issue_at(struct tickets *t, uint64_t now, uint64_t ino, uid_t uid, u
 	struct gm_ticket *out)
 {
 	struct gm_ticket ticket;
-	struct place *p;
+	struct ticket_place *p;
 
 	expire(t, now);
 	if (is_over_limit(t, ino, uid))
@@ -146,12 +129,13 @@ int tickets_issue_at(struct tickets *t, uint64_t now, uint64_t ino, uid_t uid, u
 	p = draw(t, &ticket);
 	if (!p)
 		return -errno;
+	t->shared->issued = 1;
 	p->ticket = ticket;
-	p->ino = ino;
 	p->uid = uid;
 	p->access = access;
-	p->expires = now + GM_TICKET_SECONDS * 1000ULL;
-	append(t, p);
+	p->expires = now + LIFETIME;
+	__atomic_store_n(&p->ino, ino, __ATOMIC_RELEASE);
+	append(t, (uint32_t)(p - t->shared->places));
 	*out = ticket;
 	return 0;
 }
@@ -169,7 +153,7 @@ static unsigned difference(const struct gm_ticket *a, const struct gm_ticket *b)
 int tickets_redeem_at(struct tickets *t, uint64_t now, const struct gm_ticket *ticket,
 	uint64_t *ino, uint32_t *access)
 {
-	struct place *p = place_of(t, ticket);
+	struct ticket_place *p = place_of(t, ticket);
 
 	expire(t, now);
 	/* A free place is all zeros and compared like any other; its inode number gives it away. */
@@ -177,7 +161,7 @@ int tickets_redeem_at(struct tickets *t, uint64_t now, const struct gm_ticket *t
 		return -EKEYREJECTED;
 	*ino = p->ino;
 	*access = p->access;
-	clear(t, p);
+	clear(t, (uint32_t)(p - t->shared->places));
 	return 0;
 }
 
@@ -198,10 +182,10 @@ size_t tickets_revoke(struct tickets *t, uint64_t ino)
 	size_t n = 0;
 
 	for (uint32_t at = t->oldest, newer; at != NONE; at = newer) {
-		newer = t->places[at].newer;
-		if (t->places[at].ino != ino)
+		newer = t->order[at].newer;
+		if (t->shared->places[at].ino != ino)
 			continue;
-		clear(t, &t->places[at]);
+		clear(t, at);
 		n++;
 	}
 	return n;
@@ -210,4 +194,72 @@ size_t tickets_revoke(struct tickets *t, uint64_t ino)
 size_t tickets_count(const struct tickets *t)
 {
 	return t->count;
+}
+
+/* ---- making, and taking over ---- */
+
+static bool can_be_one(struct tickets *t, uint32_t at, uint64_t now)
+{
+	struct ticket_place *p = &t->shared->places[at];
+	bool access =
+		p->access == GM_ACCESS_READ || p->access == (GM_ACCESS_READ | GM_ACCESS_WRITE);
+
+	return p->ino != 0 && access && place_of(t, &p->ticket) == p && p->expires > now &&
+	       p->expires - now <= LIFETIME;
+}
+
+struct found {
+	uint64_t expires;
+	uint32_t at;
+};
+
+static int by_time(const void *a, const void *b)
+{
+	const struct found *l = a, *r = b;
+
+	return (l->expires > r->expires) - (l->expires < r->expires);
+}
+
+static int adopt(struct tickets *t, uint64_t now)
+{
+	_cleanup_free_ struct found *found = calloc(TICKETS_PLACES, sizeof(*found));
+	uint32_t count = 0;
+
+	if (!found)
+		return -ENOMEM;
+	for (uint32_t at = 0; at < TICKETS_PLACES; at++)
+		if (can_be_one(t, at, now))
+			found[count++] = (struct found){t->shared->places[at].expires, at};
+		else
+			wipe(&t->shared->places[at]);
+	qsort(found, count, sizeof(*found), by_time);
+	for (uint32_t n = 0; n < count; n++)
+		append(t, found[n].at);
+	return 0;
+}
+
+struct tickets *tickets_new(uid_t own, struct tickets_shared *shared)
+{
+	struct tickets *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return NULL;
+	t->own = own;
+	t->oldest = t->newest = NONE;
+	t->shared = shared;
+	if (!shared)
+		t->shared = t->memory = calloc(1, sizeof(*t->memory));
+	if (!t->shared || (t->shared->issued != 0 && adopt(t, clock_milliseconds()) < 0))
+		return tickets_free(t);
+	return t;
+}
+
+struct tickets *tickets_free(struct tickets *t)
+{
+	if (t && t->memory)
+		explicit_bzero(t->memory, sizeof(*t->memory));
+	if (t)
+		free(t->memory);
+	free(t);
+	return NULL;
 }

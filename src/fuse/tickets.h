@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Tickets: 128 random bits that stand for one open file and its access mode, good once and for
- * GM_TICKET_SECONDS. They live in the worker's memory only: a restarted worker knows none, and
- * clients ask again.
+ * GM_TICKET_SECONDS. They may live in memory that outlives the worker, so that the next one knows
+ * those that were given out; one that is used up is gone from there before anything follows from
+ * it.
  */
 #ifndef GM_FUSE_TICKETS_H
 #define GM_FUSE_TICKETS_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -19,10 +21,29 @@
 #define TICKETS_PER_USER_MAX  512U  /* nor a user with many files; root and the mount's own user */
 #define TICKETS_OTHERS_MAX    3584U /* are exempt from that, and have what all others can't take */
 
+/* At most a quarter is taken: a draw rarely needs a second one. */
+#define TICKETS_PLACES (4U * TICKETS_MAX)
+
+struct ticket_place {
+	struct gm_ticket ticket;
+	uint64_t ino; /* 0: free; stored last, and cleared first */
+	uint64_t expires;
+	uint32_t access;
+	uint32_t uid; /* who asked for it */
+};
+static_assert(sizeof(struct ticket_place) == 40, "runtime table");
+
+struct tickets_shared {  /* part of the runtime table */
+	uint64_t issued; /* 0: there was never any */
+	struct ticket_place places[TICKETS_PLACES];
+};
+static_assert(sizeof(struct tickets_shared) == 8 + 40 * TICKETS_PLACES, "runtime table");
+
 struct tickets;
 
-/* own: the user who runs the mount. NULL when out of memory. */
-struct tickets *tickets_new(uid_t own);
+/* own: the user who runs the mount. shared: where they are to be, and those of a predecessor are,
+ * as far as they are any; NULL: in memory of their own. NULL when out of memory. */
+struct tickets *tickets_new(uid_t own, struct tickets_shared *shared);
 struct tickets *tickets_free(struct tickets *t); /* NULL is fine; returns NULL */
 
 /*

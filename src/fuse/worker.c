@@ -25,6 +25,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "fuse/connection.h"
 #include "fuse/control.h"
 #include "fuse/grants.h"
 #include "fuse/ops.h"
@@ -50,6 +51,7 @@
 #define REQUESTS_PER_WAKEUP 16U   /* then the others have their turn */
 #define LONELY_WAKEUPS      16U   /* of so many one looks whether there is a second request */
 #define TICK_MS             1000U /* between two looks at what has no event of its own */
+#define HELPER_MS           5000U /* what needs the helper waits so long for the first link to it */
 
 enum source { /* what an event of the epoll set is about */
 	SOURCE_SIGNAL,
@@ -73,10 +75,10 @@ struct worker {
 	struct store_origin origin;
 	struct origin_texts origin_texts;
 	struct unmounter unmounter;
-	uid_t owner;        /* who has started us */
-	int control_socket; /* until it is served; -1 */
-	struct fuse_session *session;
-	struct fuse_buf buffer; /* libfuse's, kept between requests */
+	uid_t owner; /* who has started us */
+	struct connection connection;
+	struct open_table opens;
+	unsigned inherited; /* requests that a predecessor had left */
 
 	int epoll;
 	int signals;
@@ -85,8 +87,8 @@ struct worker {
 	uint32_t events; /* what it is watched for */
 	dev_t device;    /* of the mount; 0: there is none */
 	unsigned lonely; /* wakeups since the last one that found more than one request */
-	bool answering;  /* the kernel's INIT has been answered */
 	bool announced;  /* LINK_SERVING is sent */
+	bool has_helper; /* its link was up the last time that we looked */
 	bool end;
 };
 
@@ -239,6 +241,7 @@ static int check_origin(struct worker *w, struct problem *why)
 
 static int begin_store(struct worker *w, struct problem *why)
 {
+	struct runtime_header *table = w->connection.table.header;
 	int r = w->origin.after_panic ? store_continue_mount(w->store, w->origin.boot_id, why)
 				      : store_begin_mount(w->store, w->origin.boot_id, why);
 
@@ -249,8 +252,11 @@ static int begin_store(struct worker *w, struct problem *why)
 		r = pool_write_stamps(&w->pool, store_meta(w->store)->token, why);
 	if (r < 0)
 		return r;
+	if (table->first_mount == 0)
+		table->first_mount = store_meta(w->store)->mount_number;
 	ns_init(&w->ns, w->store);
 	w->ns.owner = w->owner;
+	w->ns.opens = &w->opens;
 	if (!store_is_frozen(w->store) && !w->origin.after_panic)
 		worker_contents_give_back(&w->ns);
 	return 0;
@@ -274,7 +280,7 @@ static int make_parts(struct worker *w, struct problem *why)
 		.after_panic = w->origin.after_panic,
 	};
 
-	w->tickets = config.tickets = tickets_new(w->owner);
+	w->tickets = config.tickets = tickets_new(w->owner, w->connection.table.tickets);
 	if (!w->tickets || grants_new(&w->grants, &config) < 0 ||
 		worker_contents_init(&w->contents, &w->pool, &w->ns, w->grants, on_memory, w) < 0)
 		return problem_errno(why, ENOMEM, "starting to serve");
@@ -285,32 +291,23 @@ static int make_parts(struct worker *w, struct problem *why)
 	w->ops.grant_socket = w->options.grant_socket;
 	w->ops.control_socket = w->options.control_socket;
 	ops_init(&w->ops);
-	return control_new(&w->control, steal_fd(&w->control_socket), w->owner, &w->status, &w->ns,
+	return control_new(&w->control, steal_fd(&w->options.control), w->owner, &w->status, &w->ns,
 		w->grants, why);
 }
 
-/* The session takes fd over. */
-static int open_session(struct worker *w, int fd, struct problem *why)
+/* What a predecessor has left comes before all that is new. */
+static int resume(struct worker *w, const struct store_result *last, struct problem *why)
 {
-	char *argv[] = {(char *)"guestmemfs-worker", NULL};
-	struct fuse_args args = FUSE_ARGS_INIT(1, argv);
-	char path[32];
+	int r = connection_resume(&w->connection, last, &w->inherited, why);
 
-	w->session = fuse_session_new(&args, &ops_table, sizeof(ops_table), &w->ops);
-	fuse_opt_free_args(&args);
-	(void)snprintf(path, sizeof(path), "/dev/fd/%d", fd);
-	/* libfuse knows this form of a mount point: a connection that somebody else has made. */
-	if (!w->session || fuse_session_mount(w->session, path) < 0) {
-		(void)close_fd(fd);
-		return problem(why, EIO, "libfuse does not take the mount's connection");
-	}
-	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
-		return problem_errno(why, errno, "preparing the mount's connection");
-	return 0;
+	if (r == -EPROTONOSUPPORT)
+		worker_link_send(LINK_FD, LINK_UNFIT, 0);
+	return r;
 }
 
 static int begin_mount(struct worker *w, int fd, uint64_t device, struct problem *why)
 {
+	const struct store_result last = store_last_result(w->store);
 	_cleanup_fd_ int connection = fd;
 	int r;
 
@@ -321,10 +318,14 @@ static int begin_mount(struct worker *w, int fd, uint64_t device, struct problem
 	if (r == 0)
 		r = make_parts(w, why);
 	if (r == 0)
-		r = open_session(w, steal_fd(&connection), why);
+		r = connection_open(&w->connection, steal_fd(&connection), &w->ops, why);
+	if (r == 0)
+		ops_expect_helper(&w->ops, clock_milliseconds() + HELPER_MS);
+	if (r == 0)
+		r = resume(w, &last, why);
 	if (r < 0)
 		return r;
-	r = watch(w, fuse_session_fd(w->session), SOURCE_FUSE);
+	r = watch(w, connection_fd(&w->connection), SOURCE_FUSE);
 	if (r == 0)
 		r = watch(w, control_fd(w->control), SOURCE_CONTROL);
 	if (r < 0)
@@ -356,14 +357,12 @@ static int serve_fuse(struct worker *w, struct problem *why)
 	unsigned most = w->lonely % LONELY_WAKEUPS ? 1 : REQUESTS_PER_WAKEUP, served = 0;
 
 	for (; served < most; served++) {
-		int n = fuse_session_receive_buf(w->session, &w->buffer);
+		int n = connection_serve(&w->connection);
 
 		if (n == -EAGAIN || n == -EINTR)
 			break;
 		if (n <= 0)
 			return take_end_of_mount(w, why);
-		ops_process(&w->ops, w->session, &w->buffer);
-		w->answering = true; /* the kernel asks for nothing before INIT is answered */
 	}
 	w->lonely = served > 1 ? 0 : w->lonely + 1;
 	return 0;
@@ -438,18 +437,21 @@ static int serve_event(struct worker *w, const struct epoll_event *event, struct
 /* What follows from what has happened, before the next wait. */
 static void settle(struct worker *w, uint64_t now)
 {
-	if (!w->session)
+	if (!w->connection.session)
 		return;
 	ops_expire(&w->ops, now);
 	ops_go_on(&w->ops);
 	control_expire(w->control, now);
 	grants_advance(w->grants);
 	worker_contents_settle(&w->contents, w->grants);
+	if (grants_is_ready(w->grants) && !w->has_helper)
+		ops_take_helper(&w->ops);
+	w->has_helper = grants_is_ready(w->grants);
 	ops_note_faults(&w->ops);
 	watch_helper(w);
-	if (!w->announced && w->answering && grants_is_ready(w->grants)) {
+	if (!w->announced && connection_has_begun(&w->connection) && grants_is_ready(w->grants)) {
 		w->announced = true;
-		worker_link_send(LINK_FD, LINK_SERVING, 0);
+		worker_link_send(LINK_FD, LINK_SERVING, w->inherited);
 	}
 }
 
@@ -457,7 +459,7 @@ static int next_timeout(const struct worker *w, uint64_t now)
 {
 	uint64_t due = now + TICK_MS, deadline;
 
-	if (!w->session)
+	if (!w->connection.session)
 		return -1;
 	if (ops_goes_on(&w->ops))
 		return 0;
@@ -539,9 +541,10 @@ static int prepare(struct worker *w, char *title, struct problem *why)
 	if (r == 0)
 		r = adopt_regions(w, why);
 	if (r == 0)
-		r = origin_read(&w->origin_texts, why);
+		r = runtime_table_map(&w->connection.table, w->options.table, why);
+	w->options.table = close_fd(w->options.table);
 	if (r == 0)
-		r = w->control_socket = control_listen(w->options.control_socket, why);
+		r = origin_read(&w->origin_texts, why);
 	return r < 0 ? r : worker_confine_privileges(&w->options, why);
 }
 
@@ -552,6 +555,22 @@ static void say_what_is_written_back(const struct worker *w)
 			log_info("region %s is persistent memory: what is stored there is written "
 				 "back from the processor's caches",
 				w->pool.regions[n].name);
+}
+
+/* Before the store's first change, which removes what has no name and no user. */
+static int adopt_opens(struct worker *w, struct problem *why)
+{
+	struct runtime_table *t = &w->connection.table;
+
+	if (!runtime_table_begin(t)) {
+		worker_link_send(LINK_FD, LINK_UNFIT, 0);
+		return problem(why, EPROTONOSUPPORT,
+			"another version has made the connection to the kernel that is there");
+	}
+	open_table_init(&w->opens, t->opens, &t->header->opens_used, RUNTIME_TABLE_OPENS);
+	if (open_table_adopt(&w->opens, store_meta(w->store)) < 0)
+		return problem_errno(why, ENOMEM, "taking over what is open");
+	return 0;
 }
 
 /* The superblock and the stamps say how much is to be mapped; the rest is decoded with nothing more
@@ -568,6 +587,8 @@ static int recover(struct worker *w, struct problem *why)
 		r = store_open(&w->store, &w->pool.media, &w->pool.super, why);
 	if (r == 0)
 		r = check_origin(w, why);
+	if (r == 0)
+		r = adopt_opens(w, why);
 	if (r == 0)
 		say_what_is_written_back(w);
 	return r;
@@ -614,19 +635,18 @@ static void end_mount(struct worker *w)
 
 static void close_all(struct worker *w)
 {
-	if (w->session)
+	if (w->connection.session)
 		ops_deinit(&w->ops);
 	w->control = control_free(w->control);
 	w->grants = grants_free(w->grants);
 	w->tickets = tickets_free(w->tickets);
 	worker_contents_deinit(&w->contents);
-	if (w->session)
-		fuse_session_destroy(w->session);
-	free(w->buffer.mem);
+	connection_close(&w->connection);
+	open_table_deinit(&w->opens);
 	w->store = store_close(w->store);
 	pool_close(&w->pool);
 	unmounter_deinit(&w->unmounter);
-	w->control_socket = close_fd(w->control_socket);
+	w->options.control = close_fd(w->options.control);
 	w->peer = close_fd(w->peer);
 	w->signals = close_fd(w->signals);
 	w->epoll = close_fd(w->epoll);
@@ -643,7 +663,7 @@ int worker_main(int argc, char *argv[])
 	struct worker w = {
 		.pool = POOL_NULL,
 		.unmounter = UNMOUNTER_NULL,
-		.control_socket = -1,
+		.options = {.control = -1, .table = -1},
 		.epoll = -1,
 		.signals = -1,
 		.peer = -1,

@@ -20,6 +20,8 @@ enum {
 	OPTION_TRUST_MEMORY,
 	OPTION_SCRUB_RATE,
 	OPTION_USER,
+	OPTION_TABLE,
+	OPTION_CONTROL,
 };
 
 static const struct option long_options[] = {
@@ -31,6 +33,8 @@ static const struct option long_options[] = {
 	{"trust-memory", no_argument, NULL, OPTION_TRUST_MEMORY},
 	{"scrub-rate", required_argument, NULL, OPTION_SCRUB_RATE},
 	{"user", required_argument, NULL, OPTION_USER},
+	{"table", required_argument, NULL, OPTION_TABLE},
+	{"control", required_argument, NULL, OPTION_CONTROL},
 	{NULL, 0, NULL, 0},
 };
 
@@ -49,23 +53,42 @@ static bool find_kind(enum gm_region_kind *ret, const char *text, size_t length)
 	return false;
 }
 
+/* A descriptor's number, and where it ends. */
+static bool parse_fd(int *ret, const char *text, const char **end)
+{
+	char *after;
+	long fd;
+
+	errno = 0;
+	fd = strtol(text, &after, 10);
+	if (errno || after == text || fd < 0 || fd > INT_MAX)
+		return false;
+	*ret = (int)fd;
+	*end = after;
+	return true;
+}
+
 static int add_region(struct worker_options *o, const char *text, struct problem *why)
 {
 	struct worker_region *r = &o->regions[o->region_count];
-	const char *colon = strchr(text, ':');
-	char *end;
-	long fd;
+	const char *colon = strchr(text, ':'), *end;
 
 	if (o->region_count == GM_REGIONS_MAX || !colon ||
 		!find_kind(&r->kind, text, (size_t)(colon - text)))
 		return problem(why, EINVAL, "worker: bad region %s", text);
-	errno = 0;
-	fd = strtol(colon + 1, &end, 10);
-	if (errno || end == colon + 1 || *end != ':' || fd < 0 || fd > INT_MAX)
+	if (!parse_fd(&r->fd, colon + 1, &end) || *end != ':')
 		return problem(why, EINVAL, "worker: bad region %s", text);
-	r->fd = (int)fd;
 	r->name = end + 1;
 	o->region_count++;
+	return 0;
+}
+
+static int set_fd(int *ret, const char *text, struct problem *why)
+{
+	const char *end;
+
+	if (!parse_fd(ret, text, &end) || *end)
+		return problem(why, EINVAL, "worker: bad descriptor %s", text);
 	return 0;
 }
 
@@ -85,7 +108,7 @@ static int set_user(struct worker_options *o, const char *text, struct problem *
 int worker_options_parse(
 	struct worker_options *ret, int argc, char *const argv[], struct problem *why)
 {
-	struct worker_options o = {.region_count = 0};
+	struct worker_options o = {.table = -1, .control = -1};
 	int c, r = 0;
 
 	opterr = 0;
@@ -107,11 +130,16 @@ int worker_options_parse(
 			r = region_parse_size(optarg, &o.scrub_rate);
 		else if (c == OPTION_USER)
 			r = set_user(&o, optarg, why);
+		else if (c == OPTION_TABLE)
+			r = set_fd(&o.table, optarg, why);
+		else if (c == OPTION_CONTROL)
+			r = set_fd(&o.control, optarg, why);
 		else
 			r = problem(why, EINVAL, "worker: bad option %s", argv[optind - 1]);
 	}
-	if (r == 0 && (optind != argc || !o.name || !o.mount_path || !o.grant_socket ||
-			      !o.control_socket || o.region_count == 0))
+	if (r == 0 &&
+		(optind != argc || !o.name || !o.mount_path || !o.grant_socket ||
+			!o.control_socket || o.table < 0 || o.control < 0 || o.region_count == 0))
 		r = problem(why, EINVAL,
 			"guestmemfs-worker is started by guestmemfs-fuse, never by hand");
 	if (r == 0)

@@ -22,7 +22,9 @@ struct worker_options { /* the texts are argv's */
 	const char *name;
 	const char *mount_path;
 	const char *grant_socket;
-	const char *control_socket;
+	const char *control_socket; /* where it is found, and its descriptor */
+	int control;
+	int table; /* the runtime table's descriptor */
 	struct worker_region regions[GM_REGIONS_MAX];
 	uint32_t region_count;
 	bool trust_memory;

@@ -101,14 +101,20 @@ void grants_link_up(struct server *s)
 	}
 }
 
-/* Tickets die with the worker that gave them out, so there is nothing to be tried again. */
+/* The next worker knows the tickets of the one before. */
 void grants_link_lost(struct server *s)
 {
 	struct redeem *r;
 
 	while ((r = TAILQ_FIRST(&s->grants.sent))) {
 		TAILQ_REMOVE(&s->grants.sent, r, entry);
-		redeem_refuse(s, r, 0, EAGAIN, GM_REASON_STARTING);
+		if (r->client->source.fd < 0) {
+			redeem_refuse(s, r, 0, ECONNRESET, GM_REASON_NONE);
+			continue;
+		}
+		r->again = true;
+		r->due = server_now() + GRANT_START_MS;
+		TAILQ_INSERT_TAIL(&s->grants.waiting, r, entry);
 	}
 }
 
@@ -133,6 +139,11 @@ void grants_take_refusal(struct server *s, uint64_t id, int error, enum gm_reaso
 
 	assert(r); /* the caller has looked: grants_is_asked() */
 	TAILQ_REMOVE(&s->grants.sent, r, entry);
+	/* It was good when it was shown: with a new one the client gets what it asks for. */
+	if (r->again && reason == GM_REASON_TICKET) {
+		error = EAGAIN;
+		reason = GM_REASON_STARTING;
+	}
 	redeem_refuse(s, r, 0, error, reason);
 }
 

@@ -27,6 +27,7 @@ struct redeem {
 				  has ended */
 	struct gm_ticket ticket;
 	uint64_t due; /* ms; while it waits for the link */
+	bool again;   /* a worker that is gone had it, and may have used the ticket up */
 	TAILQ_ENTRY(redeem) entry;
 };
 
@@ -57,7 +58,7 @@ int grants_begin(
  */
 void grants_client_gone(struct server *s, struct redeem *r);
 
-/* The worker is there: what waited goes to it. It has gone: what it had is refused. */
+/* The worker is there: what waited goes to it. It has gone: what it had waits for the next one. */
 void grants_link_up(struct server *s);
 void grants_link_lost(struct server *s);
 

@@ -315,11 +315,15 @@ enum link_supervisor_opcode {
 	LINK_PEER = 103,
 	LINK_STOP = 105,      /* supervisor -> worker: checkpoint and end */
 	LINK_RECOVERED = 102, /* worker -> supervisor: the metadata is in order, the mount may be made */
-	LINK_SERVING = 104,   /* worker, helper -> supervisor: ready for users */
+	/* worker, helper -> supervisor: ready for users. id: of a worker, how many requests it has answered that its
+	 * predecessor had left; else 0 */
+	LINK_SERVING = 104,
 	LINK_FAILED = 106,    /* worker, helper -> supervisor: won't start; link_failed with the sentence */
 	/* worker -> supervisor: the link to the helper has ended or broken the protocol. id: the helper's pid, as in PEER */
 	LINK_BROKEN = 108,
 	LINK_LOG = 110, /* worker -> supervisor: a line for the log, which the worker can't reach any more */
+	/* worker -> supervisor, before FAILED: it can't go on with this connection to the kernel, but with a new one */
+	LINK_UNFIT = 112,
 };
 
 struct link_log {

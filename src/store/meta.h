@@ -89,6 +89,7 @@ struct inode {
 
 	/* Not on media, kept by the namespace and the worker. */
 	uint32_t opens;       /* open files and directory streams */
+	uint32_t open_place;  /* where that is kept, while it is not 0 */
 	bool opened_unmarked; /* files with content: some of them were opened before they had any */
 	union {
 		uint32_t seen;  /* scratch of meta_verify(), which ends before quotas are counted */

@@ -140,6 +140,12 @@ const struct store_super *store_get_super(const struct store *s)
 	return &s->super;
 }
 
+struct store_result store_last_result(const struct store *s)
+{
+	return (struct store_result){.mount_number = get_le64(s->result.mount_number),
+		.unique = get_le64(s->result.unique)};
+}
+
 void store_get_stats(const struct store *s, struct store_stats *ret)
 {
 	*ret = (struct store_stats){
@@ -493,7 +499,8 @@ static void remove_orphans(const struct meta *m, struct txn *t, bool other_boot)
 	struct inode *i;
 
 	for (size_t c = 0; (i = meta_each_inode(m, &c));) {
-		if (i->attr.links > 0 || (!other_boot && inode_is_held(i)) || inode_is_contents(i))
+		if (i->attr.links > 0 || i->opens > 0 || (!other_boot && inode_is_held(i)) ||
+			inode_is_contents(i))
 			continue;
 		txn_remove_extents(t, i);
 		txn_remove_inode(t, i->attr.ino);

@@ -157,7 +157,8 @@ int store_check_numbers(const struct store *s, struct problem *why);
 
 /*
  * Begins a mount under this kernel's boot id: heals a bad superblock copy, then commits one MOUNT
- * record that sets boot id and mount number, removes inodes without links that nobody holds, and,
+ * record that sets boot id and mount number, removes inodes without links that nobody holds or has
+ * open (their `opens`, which the caller may set before), and,
  * if the boot id is another than before, forgets held marks and releases the quarantine. Call once,
  * before anything is granted. The first mount under a boot id gives a pool on reserved RAM a fresh
  * succession token (store_meta()->token), which the caller then writes into the stamps; another
@@ -211,6 +212,17 @@ bool store_is_frozen(const struct store *s);
  * maps do not fit; -EBUSY frozen.
  */
 int store_grow(struct store *s, const uint64_t *blocks, struct problem *why);
+
+/*
+ * The last change that a FUSE request asked for, also in an earlier mount: unique 0 means none. Who
+ * finds a request unanswered knows by it whether it was carried out.
+ */
+struct store_result {
+	uint64_t mount_number;
+	uint64_t unique;
+};
+
+struct store_result store_last_result(const struct store *s);
 
 struct store_stats {
 	uint64_t generation;

@@ -241,7 +241,7 @@ static int step_open(struct world *w, char *const args[])
 
 	if (r == 0)
 		remember(w, args[1], ino);
-	return r < 0 ? r : ns_open(&w->ns, ino);
+	return r < 0 ? r : ns_open(&w->ns, ino, 0);
 }
 
 static int step_close(struct world *w, char *const args[])
@@ -249,7 +249,7 @@ static int step_close(struct world *w, char *const args[])
 	uint64_t ino;
 	int r = world_find_ino(w, args[1], &ino);
 
-	return r < 0 ? r : ns_release(&w->ns, ino);
+	return r < 0 ? r : ns_release(&w->ns, ino, 0);
 }
 
 static int step_hold(struct world *w, char *const args[])

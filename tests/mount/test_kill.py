@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """
-kill -9 at named points of the real programs, set by a debugger. After each: the tree is exactly the one before or after
-the change in flight, what was acknowledged is there, fsck finds nothing, and another client's memory is untouched.
+kill -9 at named points of the real programs, set by a debugger. After each: what was acknowledged is there, a change in
+flight is answered by the next worker, or, where the supervisor died as well, made or not; fsck finds nothing, and another
+client's memory is untouched.
 """
 
 import os
@@ -105,12 +106,12 @@ OPERATIONS = {
     'unlink': (lambda m: os.unlink(f'{m}/d/two'), {'d/two': None}, ('fuse_reply_err', False)),
 }
 
-# name: function (None: the reply's), whether it has run, and whether the change must be there afterwards
+# name: function (None: the reply's), and whether it has run
 POINTS = {
-    'before-store': (('journal_store', False), False),
-    'stored': (('journal_publish', False), False),
-    'published': (('journal_publish', True), True),
-    'before-reply': (None, True),
+    'before-store': ('journal_store', False),
+    'stored': ('journal_publish', False),
+    'published': ('journal_publish', True),
+    'before-reply': None,
 }
 
 
@@ -121,12 +122,12 @@ def changed(before, change):
 @pytest.mark.parametrize('point', POINTS)
 @pytest.mark.parametrize('operation', OPERATIONS)
 def test_worker_killed_in_a_change(instance, bystander, kill_at, operation, point):
+    """Nobody notices, but for the time that it takes: the change is made, once, and its caller hears so."""
     do, change, reply = OPERATIONS[operation]
-    place, is_applied = POINTS[point]
-    function, after = place or reply
+    function, after = POINTS[point] or reply
     prepare_files(instance)
     quiet(instance)
-    before, old_shape = tree(instance), shape(instance)
+    old_shape = shape(instance)
     old = instance.pids()['worker']
 
     trap = kill_at(old, function, after=after)
@@ -135,11 +136,8 @@ def test_worker_killed_in_a_change(instance, bystander, kill_at, operation, poin
     flight.join()
     instance.wait_new('worker', old)
 
-    assert not flight.acknowledged
-    if is_applied:
-        assert shape(instance) == changed(old_shape, change)
-    else:
-        assert tree(instance) == before
+    assert flight.acknowledged, flight.error
+    assert shape(instance) == changed(old_shape, change)
     bystander.check()
     settle(instance)
 
@@ -147,7 +145,7 @@ def test_worker_killed_in_a_change(instance, bystander, kill_at, operation, poin
 @pytest.mark.parametrize('point', ['before-store', 'stored', 'published', 'before-grant'])
 def test_worker_killed_in_a_first_grant(instance, bystander, make_agent, kill_at, point):
     """Whether it counts as granted or not: nobody has it, so it is soon free to shrink, and can be granted."""
-    function, after = POINTS.get(point, (('grants_send_grant', False), None))[0]
+    function, after = POINTS.get(point, ('grants_send_grant', False))
     client = make_agent()
     must(instance, 'truncate', '-s', BLOCK, instance.path('vm0'))
     ident = client('open', instance.path('vm0'), 'rw')[0]
@@ -212,15 +210,13 @@ def test_worker_killed_in_a_checkpoint_under_changes(instance, bystander, kill_a
     generation = instance.status()['generation']
     trap = kill_at(old, CHECKPOINT_POINTS[point][0])
     acknowledged = 0
-    with pytest.raises(OSError):
-        for stamp in range(1, 100000):
-            os.utime(path, ns=(stamp, stamp))
-            acknowledged = stamp
+    while not is_gone(old):
+        acknowledged += 1
+        os.utime(path, ns=(acknowledged, acknowledged))
     trap.wait()
     instance.wait_new('worker', old)
     assert acknowledged > 500, 'no journal is half full so early'
-    # The one in flight was journalled before the checkpoint began.
-    assert os.stat(path).st_mtime_ns == acknowledged + 1
+    assert os.stat(path).st_mtime_ns == acknowledged
     assert instance.status()['generation'] == generation + 1  # the new mount has made up for it
     bystander.check()
     settle(instance)
@@ -228,7 +224,8 @@ def test_worker_killed_in_a_checkpoint_under_changes(instance, bystander, kill_a
 
 # -- the start of a mount
 
-BEGIN_POINTS = ['store_begin_mount', 'journal_store', 'journal_publish', 'open_session', 'grants_send_held']
+BEGIN_POINTS = ['store_begin_mount', 'journal_store', 'journal_publish', 'connection_open', 'connection_resume',
+                'grants_send_held']
 
 
 @pytest.mark.parametrize('function', BEGIN_POINTS)
@@ -237,7 +234,7 @@ def test_worker_killed_as_it_begins_a_mount(instance, bystander, hold_at, kill_a
     quiet(instance)
     before = tree(instance)
     first = instance.pids()
-    supervisor = hold_at(first['supervisor'], 'make_mount')
+    supervisor = hold_at(first['supervisor'], 'give_mount')
     os.kill(first['worker'], 9)
     supervisor.wait()
     second = daemons_of(first['supervisor'])['worker']
@@ -252,13 +249,10 @@ def test_worker_killed_as_it_begins_a_mount(instance, bystander, hold_at, kill_a
 
 SUPERVISOR_POINTS = {
     'death-noticed': ('take_end', False),
-    'before-detaching': ('mountpoint_prepare', False),
     'before-the-worker': ('child_start_worker', False),
     'worker-runs': ('child_start_worker', True),
     'links-made': ('children_connect', True),
-    'before-the-mount': ('mount_make', False),
-    'mounted': ('fuse_session_mount', True),
-    'connection-passed-on': ('mount_make', True),
+    'connection-passed-on': ('give_mount', True),
 }
 
 

@@ -326,7 +326,7 @@ void grants_setup(void)
 
 	fixture_init(&fixture, 64);
 	ns_init(&ns, fixture.store);
-	tickets = config.tickets = tickets_new(0);
+	tickets = config.tickets = tickets_new(0, NULL);
 	cr_assert_eq(grants_new(&grants, &config), 0);
 }
 

@@ -60,7 +60,7 @@ static void setup(void)
 	(void)snprintf(path, sizeof(path), "%s/control.sock", directory);
 	fixture_init(&fixture, 64);
 	ns_init(&ns, fixture.store);
-	tickets = config.tickets = tickets_new(0);
+	tickets = config.tickets = tickets_new(0, NULL);
 	cr_assert_eq(grants_new(&grants, &config), 0);
 	pool = (struct pool){.count = 1};
 	pool.regions[0] = (struct region){.kind = GM_REGION_FILE,
@@ -74,7 +74,7 @@ static void setup(void)
 		.grants = grants,
 		.supervisor_pid = 11,
 		.helper_pid = 12};
-	int listener = control_listen(path, &why);
+	int listener = packet_listen(path, 0600);
 	cr_assert_geq(listener, 0, "%s", why.text);
 	cr_assert_eq(control_new(&control, listener, geteuid(), &status, &ns, grants, &why), 0,
 		"%s", why.text);
@@ -214,7 +214,7 @@ Test(control, files_have_every_name_with_its_whole_path)
 	cr_assert_eq(ns_mkdir(&ns, &nobody, GM_ROOT_INO, "d", 1, 0755, &directory_stat), 0);
 	(void)make_file(directory_stat.st_ino, "in", 3 * GM_BLOCK_SIZE);
 	gone = make_file(GM_ROOT_INO, "gone", GM_BLOCK_SIZE);
-	cr_assert_eq(ns_open(&ns, gone), 0);
+	cr_assert_eq(ns_open(&ns, gone, 0), 0);
 	cr_assert_eq(ns_unlink(&ns, &nobody, GM_ROOT_INO, "gone", 4), 0);
 
 	o = ask(CONTROL_FILES, 0);
@@ -345,10 +345,10 @@ Test(control, thawing_removes_what_lost_its_last_user_meanwhile)
 {
 	uint64_t ino = make_file(GM_ROOT_INO, "file", GM_BLOCK_SIZE);
 
-	cr_assert_eq(ns_open(&ns, ino), 0);
+	cr_assert_eq(ns_open(&ns, ino, 0), 0);
 	cr_assert_eq(ns_unlink(&ns, &nobody, GM_ROOT_INO, "file", 4), 0);
 	json_object_put(ask(CONTROL_FREEZE, 0));
-	cr_expect_eq(ns_release(&ns, ino), -EBUSY);
+	cr_expect_eq(ns_release(&ns, ino, 0), -EBUSY);
 	cr_assert_not_null(meta_inode(store_meta(fixture.store), ino));
 	json_object_put(ask(CONTROL_THAW, 0));
 	cr_assert_null(meta_inode(store_meta(fixture.store), ino));

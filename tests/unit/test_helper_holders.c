@@ -330,19 +330,25 @@ Test(helper_holders, lists_the_holders)
 
 /* ---- restarts ---- */
 
-Test(helper_holders, refuses_what_a_lost_worker_had_and_goes_on_with_the_next)
+Test(helper_holders, asks_the_next_worker_what_a_lost_one_has_not_answered)
 {
 	struct rig_child c = attach_child(9, small, false);
+	struct link_refuse refuse = {
+		.error = put_le32(EKEYREJECTED), .reason = put_le32(GM_REASON_TICKET)};
 	_cleanup_fd_ int sock = rig_client(&rig);
-	struct link_redeem asked;
+	struct link_redeem asked, again;
 
 	rig_send_attach(sock, 3);
 	rig_expect(&rig, &asked, sizeof(asked), LINK_REDEEM);
 	rig.worker = close_fd(rig.worker);
-	rig_expect_refused(sock, 3, EAGAIN, GM_REASON_STARTING);
 	rig_meet(&rig);
 	rig_send_held(&rig, 9, 1, small, 1);
 	rig_send_plain(&rig, LINK_RESUMED, 0);
+	rig_expect(&rig, &again, sizeof(again), LINK_REDEEM);
+	cr_expect_eq(memcmp(&again, &asked, sizeof(asked)), 0);
+	/* Its predecessor has used the ticket up. */
+	rig_send(&rig, &refuse, sizeof(refuse), LINK_REFUSE, get_le64(again.header.id));
+	rig_expect_refused(sock, 3, EAGAIN, GM_REASON_STARTING);
 	rig.epoch = 1;
 	expect_busy(9, c.pid);
 	rig_child_end(&c);

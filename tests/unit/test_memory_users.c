@@ -26,14 +26,14 @@ static uint64_t removed; /* a file without a name */
 static void open_and_remove(void)
 {
 	removed = ino_of("file");
-	cr_assert_eq(ns_open(&pool.ns, removed), 0);
+	cr_assert_eq(ns_open(&pool.ns, removed, 0), 0);
 	cr_assert_eq(pool_unlink(&pool, GM_ROOT_INO, "file"), 0);
 }
 
 /* The kernel says it once. What it could not remove then, any later one does. */
 static int release(void)
 {
-	return ns_release(&pool.ns, removed);
+	return ns_release(&pool.ns, removed, 0);
 }
 
 static void hold_and_remove(void)
@@ -51,7 +51,7 @@ static void release_frozen(void)
 {
 	open_and_remove();
 	cr_assert_eq(store_freeze(pool.store), 0);
-	cr_assert_eq(ns_release(&pool.ns, removed), -EBUSY);
+	cr_assert_eq(ns_release(&pool.ns, removed, 0), -EBUSY);
 }
 
 static int thaw(void)
@@ -146,12 +146,12 @@ Test(memory_users, what_could_not_be_removed_goes_with_the_next_close)
 	uint64_t other = ino_of("none");
 
 	open_and_remove();
-	cr_assert_eq(ns_open(&pool.ns, other), 0);
+	cr_assert_eq(ns_open(&pool.ns, other, 0), 0);
 	scarce_begin(0, SCARCE_SINCE);
 	cr_expect_eq(release(), -ENOMEM);
 	cr_assert(scarce_end());
 	cr_assert_not_null(pool_inode(&pool, removed));
-	cr_assert_eq(ns_release(&pool.ns, other), 0);
+	cr_assert_eq(ns_release(&pool.ns, other, 0), 0);
 	cr_expect_null(pool_inode(&pool, removed));
 	cr_expect_eq(pool.ns.orphans, 0);
 }

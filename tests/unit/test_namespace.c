@@ -100,12 +100,12 @@ Test(namespace, tells_what_is_missing_or_of_the_wrong_type)
 	cr_expect_eq(ns_next_entry(&pool.ns, 999, 0, &e), -ENOENT);
 	cr_expect_eq(ns_getattr(&pool.ns, 999, &st), -ESTALE);
 	cr_expect_eq(ns_setattr(&pool.ns, &pool.rq, 999, &none, &st), -ESTALE);
-	cr_expect_eq(ns_open(&pool.ns, 999), -ESTALE);
+	cr_expect_eq(ns_open(&pool.ns, 999, 0), -ESTALE);
 	cr_expect_eq(ns_hold(&pool.ns, 999), -ESTALE);
 	cr_expect_eq(ns_hold(&pool.ns, d), -EISDIR);
-	cr_expect_eq(ns_release(&pool.ns, 999), 0, "a handle of a former worker");
+	cr_expect_eq(ns_release(&pool.ns, 999, 0), 0, "a handle of a former worker");
 	cr_expect_eq(ns_unhold(&pool.ns, 999), 0);
-	cr_expect_eq(ns_release(&pool.ns, f), 0, "a handle of a former worker");
+	cr_expect_eq(ns_release(&pool.ns, f, 0), 0, "a handle of a former worker");
 	cr_expect_eq(pool_inode(&pool, f)->opens, 0);
 }
 
@@ -209,11 +209,11 @@ Test(namespace, changes_the_times_that_a_call_changes)
 	cr_expect_str_eq(times_of(f), "--c");
 	cr_expect_str_eq(times_of(g), "---");
 	pool_tick(&pool);
-	cr_assert_eq(ns_open(&pool.ns, g), 0);
+	cr_assert_eq(ns_open(&pool.ns, g, 0), 0);
 	cr_expect_eq(pool_rename(&pool, b, "f", b, "g", 0), 0);
 	cr_expect_str_eq(times_of(g), "--c", "it has lost its name");
 	pool_tick(&pool);
-	cr_assert_eq(ns_open(&pool.ns, f), 0);
+	cr_assert_eq(ns_open(&pool.ns, f, 0), 0);
 	cr_expect_eq(pool_unlink(&pool, b, "g"), 0);
 	cr_expect_str_eq(times_of(f), "--c");
 	cr_expect_str_eq(times_of(b), "-mc");

@@ -91,7 +91,7 @@ Test(namespace_links, with_the_last_name_a_file_in_use_becomes_an_orphan)
 	uint64_t f = pool_create(&pool, ROOT, "f");
 
 	cr_assert_eq(make_link(f, ROOT, "g"), 0);
-	cr_assert_eq(ns_open(&pool.ns, f), 0);
+	cr_assert_eq(ns_open(&pool.ns, f, 0), 0);
 	cr_assert_eq(ns_hold(&pool.ns, f), 0);
 	cr_assert_eq(pool_unlink(&pool, ROOT, "f"), 0);
 	cr_expect_eq(pool.ns.orphans, 0);
@@ -99,7 +99,7 @@ Test(namespace_links, with_the_last_name_a_file_in_use_becomes_an_orphan)
 	cr_expect_eq(pool.ns.orphans, 1);
 	cr_expect_eq(pool_stat(&pool, f).st_nlink, 0);
 	cr_expect_eq(make_link(f, ROOT, "h"), -ENOENT, "a name does not come back");
-	cr_assert_eq(ns_release(&pool.ns, f), 0);
+	cr_assert_eq(ns_release(&pool.ns, f, 0), 0);
 	cr_expect_eq(pool.ns.left, f);
 	cr_assert_eq(ns_unhold(&pool.ns, f), 0);
 	cr_expect_null(pool_inode(&pool, f));

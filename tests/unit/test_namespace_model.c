@@ -329,7 +329,7 @@ static void do_open(void)
 {
 	int n = random_node(chance_below(4) == 0);
 
-	cr_assert_eq(ns_open(&pool.ns, nodes[n].ino), nodes[n].used ? 0 : -ESTALE);
+	cr_assert_eq(ns_open(&pool.ns, nodes[n].ino, 0), nodes[n].used ? 0 : -ESTALE);
 	nodes[n].opens += nodes[n].used;
 }
 
@@ -337,7 +337,7 @@ static void do_release(void)
 {
 	int n = random_node(chance_below(4) == 0);
 
-	cr_assert_eq(ns_release(&pool.ns, nodes[n].ino), 0);
+	cr_assert_eq(ns_release(&pool.ns, nodes[n].ino, 0), 0);
 	if (!nodes[n].used || nodes[n].opens == 0)
 		return;
 	nodes[n].opens--;

@@ -241,10 +241,10 @@ static void step(void)
 		resize_any();
 		break;
 	case 8:
-		(void)ns_open(&pool.ns, any());
+		(void)ns_open(&pool.ns, any(), 0);
 		break;
 	case 9:
-		(void)ns_release(&pool.ns, any());
+		(void)ns_release(&pool.ns, any(), 0);
 		break;
 	case 10:
 		(void)(chance_below(2) ? ns_hold(&pool.ns, any()) : ns_unhold(&pool.ns, any()));

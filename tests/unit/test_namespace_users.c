@@ -16,15 +16,15 @@ Test(namespace, keeps_an_unlinked_file_while_it_is_open)
 	struct stat st;
 
 	cr_assert_eq(pool_resize(&pool, f, 4 * MIB), 0);
-	cr_assert_eq(ns_open(&pool.ns, f), 0);
-	cr_assert_eq(ns_open(&pool.ns, f), 0);
+	cr_assert_eq(ns_open(&pool.ns, f, 0), 0);
+	cr_assert_eq(ns_open(&pool.ns, f, 0), 0);
 	cr_expect_eq(pool_unlink(&pool, ROOT, "f"), 0);
 	cr_expect_eq(pool_stat(&pool, f).st_nlink, 0);
 	cr_expect_eq(pool.ns.orphans, 1);
 	cr_expect_eq(pool_resize(&pool, f, 6 * MIB), 0, "it is a file like any other");
-	cr_expect_eq(ns_release(&pool.ns, f), 0);
+	cr_expect_eq(ns_release(&pool.ns, f, 0), 0);
 	cr_expect_eq(pool_stats(&pool).free, all - 3);
-	cr_expect_eq(ns_release(&pool.ns, f), 0);
+	cr_expect_eq(ns_release(&pool.ns, f, 0), 0);
 	cr_expect_eq(pool_stats(&pool).free, all);
 	cr_expect_eq(ns_getattr(&pool.ns, f, &st), -ESTALE);
 	cr_expect_eq(pool.ns.orphans, 0);
@@ -36,7 +36,7 @@ Test(namespace, forgets_open_orphans_at_the_next_mount)
 	uint64_t all = pool_stats(&pool).free;
 
 	cr_assert_eq(pool_resize(&pool, f, 4 * MIB), 0);
-	cr_assert(ns_open(&pool.ns, f) == 0 && ns_open(&pool.ns, d) == 0);
+	cr_assert(ns_open(&pool.ns, f, 0) == 0 && ns_open(&pool.ns, d, 0) == 0);
 	cr_assert(pool_unlink(&pool, ROOT, "f") == 0 && pool_rmdir(&pool, ROOT, "d") == 0);
 	cr_expect_eq(pool.ns.orphans, 2);
 	pool_reopen(&pool, false);
@@ -53,7 +53,7 @@ Test(namespace, makes_nothing_in_a_removed_directory)
 	struct stat st;
 
 	pool_create(&pool, ROOT, "f");
-	cr_assert_eq(ns_open(&pool.ns, d), 0);
+	cr_assert_eq(ns_open(&pool.ns, d, 0), 0);
 	cr_assert_eq(pool_rmdir(&pool, p, "d"), 0);
 	cr_assert_eq(pool_rmdir(&pool, ROOT, "p"), 0, "the parent of an orphan may go");
 	cr_expect_eq(pool_stat(&pool, d).st_nlink, 0);
@@ -62,7 +62,7 @@ Test(namespace, makes_nothing_in_a_removed_directory)
 	cr_expect_eq(pool_rename(&pool, ROOT, "f", d, "x", 0), -ENOENT);
 	cr_expect_eq(pool_lookup(&pool, d, "..", &st), -ENOENT);
 	cr_expect_eq(ns_next_entry(&pool.ns, d, 0, &e), -ENOENT);
-	cr_expect_eq(ns_release(&pool.ns, d), 0);
+	cr_expect_eq(ns_release(&pool.ns, d, 0), 0);
 	cr_expect_null(pool_inode(&pool, d));
 }
 
@@ -141,12 +141,12 @@ Test(namespace, keeps_a_file_until_its_last_user_is_gone)
 		uint64_t f = pool_create(&pool, ROOT, "f");
 
 		cr_assert_eq(pool_resize(&pool, f, 3), 0);
-		cr_assert(ns_open(&pool.ns, f) == 0 && ns_hold(&pool.ns, f) == 0);
+		cr_assert(ns_open(&pool.ns, f, 0) == 0 && ns_hold(&pool.ns, f) == 0);
 		cr_assert_eq(pool_unlink(&pool, ROOT, "f"), 0);
-		cr_expect_eq(open_goes_first ? ns_release(&pool.ns, f) : ns_unhold(&pool.ns, f), 0);
+		cr_expect_eq(open_goes_first ? ns_release(&pool.ns, f, 0) : ns_unhold(&pool.ns, f), 0);
 		cr_expect_not_null(pool_inode(&pool, f));
 		cr_expect_eq(pool.ns.orphans, 1);
-		cr_expect_eq(open_goes_first ? ns_unhold(&pool.ns, f) : ns_release(&pool.ns, f), 0);
+		cr_expect_eq(open_goes_first ? ns_unhold(&pool.ns, f) : ns_release(&pool.ns, f, 0), 0);
 		cr_expect_null(pool_inode(&pool, f));
 		cr_expect_eq(pool.ns.orphans, 0);
 		cr_expect_eq(pool_stats(&pool).used, 0);
@@ -163,7 +163,7 @@ Test(namespace, lists_the_orphans_that_only_a_holder_keeps)
 	cr_expect(ns_list_held_orphans(&pool.ns, 0, &list, &count) == 0 && count == 0 && !list);
 	for (size_t n = 0; n < ARRAY_SIZE(names); n++)
 		ino[n] = pool_create(&pool, ROOT, names[n]);
-	cr_assert(ns_open(&pool.ns, ino[0]) == 0 && ns_open(&pool.ns, ino[2]) == 0);
+	cr_assert(ns_open(&pool.ns, ino[0], 0) == 0 && ns_open(&pool.ns, ino[2], 0) == 0);
 	for (size_t n = 1; n < ARRAY_SIZE(names); n++)
 		cr_assert_eq(ns_hold(&pool.ns, ino[n]), 0);
 	for (size_t n = 0; n < 3; n++)

@@ -208,9 +208,9 @@ Test(ns_spares, are_removed_files_that_only_a_holder_keeps)
 	cr_assert_eq(ns_spare_add(&pool.ns, &spare), 0, "twice is once");
 	cr_expect_eq(ns_spare_blocks(&pool.ns), 20);
 	(void)fill();
-	cr_assert_eq(ns_open(&pool.ns, spare.ino), 0);
+	cr_assert_eq(ns_open(&pool.ns, spare.ino, 0), 0);
 	cr_expect_eq(pool_resize(&pool, taker, 40 * MIB), -ENOSPC, "somebody has opened it");
-	cr_assert_eq(ns_release(&pool.ns, spare.ino), 0);
+	cr_assert_eq(ns_release(&pool.ns, spare.ino, 0), 0);
 	ns_spare_remove(&pool.ns, spare.ino);
 	ns_spare_remove(&pool.ns, spare.ino);
 	cr_expect_eq(pool_resize(&pool, taker, 40 * MIB), -ENOSPC);

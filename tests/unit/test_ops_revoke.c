@@ -86,3 +86,40 @@ Test(ops, revocations_are_limited_and_end_with_the_link)
 	cr_expect_eq(reply.count, REVOKES_MAX);
 	cr_expect_eq(reply.error, -EAGAIN);
 }
+
+Test(ops, a_revocation_waits_for_a_helper_that_is_about_to_come)
+{
+	uint64_t f = make_owned("f", 1000), at = 0;
+
+	ops_expect_helper(&ops, 5000);
+	revoked.error = -EAGAIN;
+	(void)send_revoke(f, GM_REVOKE_KILL, sizeof(struct gm_revoke));
+	cr_assert_eq(reply.count, 0);
+	revoked.error = 0;
+	ops_take_helper(&ops);
+	cr_assert(revoked.count == 1 && revoked.ino == f && revoked.kill && reply.count == 0);
+	ops_take_revoked(&ops, 1, NULL, GM_REVOKED_FREE);
+	expect_reply(0);
+
+	ops_expect_helper(&ops, 5000);
+	revoked.error = -EAGAIN;
+	(void)send_revoke(f, 0, sizeof(struct gm_revoke));
+	ops_expire(&ops, 4999);
+	cr_expect(reply.count == 0 && ops_next_deadline(&ops, &at) && at == 5000);
+	ops_expire(&ops, 5000);
+	expect_reply(-EAGAIN);
+	cr_expect_eq(send_revoke(f, 0, sizeof(struct gm_revoke)), -EAGAIN, "no more waiting");
+}
+
+Test(ops, who_waits_for_a_look_is_asked_about_again_when_the_helper_comes)
+{
+	uint64_t f = make_held("f", 2 * GM_BLOCK_SIZE);
+	struct fuse_setattr_in in = {.valid = FATTR_SIZE, .size = 0};
+
+	send_request(FUSE_SETATTR, f, &in, sizeof(in), NULL, 0);
+	cr_assert(reply.count == 0 && checked_count == 1);
+	ops_take_helper(&ops);
+	cr_expect(checked_count == 2 && checked[1] == f && check_flags[1] == check_flags[0]);
+	ops_recheck(&ops, f, true);
+	expect_reply(-EBUSY);
+}

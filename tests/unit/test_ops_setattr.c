@@ -89,7 +89,7 @@ Test(ops, a_removed_file_is_wanted_back_once_nobody_has_it_open)
 {
 	uint64_t a = make_held("a", 2 * MIB), b = make_held("b", 2 * MIB);
 
-	cr_assert_eq(ns_open(&pool.ns, b), 0);
+	cr_assert_eq(ns_open(&pool.ns, b, 0), 0);
 	cr_assert_eq(call_name(FUSE_UNLINK, ROOT, "b"), 0);
 	cr_expect_eq(checked_count, 0);
 	cr_assert_eq(call_name(FUSE_UNLINK, ROOT, "a"), 0);

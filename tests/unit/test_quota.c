@@ -268,12 +268,12 @@ Test(quota, a_removed_file_that_is_in_use_still_counts)
 
 	cr_assert_eq(limit(a, "8M"), 0);
 	cr_assert_eq(limit(d, "8M"), 0);
-	cr_assert_eq(ns_open(&pool.ns, f), 0);
+	cr_assert_eq(ns_open(&pool.ns, f, 0), 0);
 	cr_assert_eq(ns_unlink(&pool.ns, &pool.rq, d, "f", 1), 0);
 	cr_expect_eq(used(d), 3);
 	cr_assert_eq(ns_rmdir(&pool.ns, &pool.rq, a, "d", 1), 0);
 	cr_expect_eq(used(a), 3, "its own quota is gone: on the next one");
-	cr_assert_eq(ns_release(&pool.ns, f), 0);
+	cr_assert_eq(ns_release(&pool.ns, f, 0), 0);
 	cr_expect_eq(used(a), 0);
 }
 

@@ -19,7 +19,7 @@ static struct tickets *tickets;
 
 static void setup(void)
 {
-	tickets = tickets_new(OWN);
+	tickets = tickets_new(OWN, NULL);
 	cr_assert_not_null(tickets);
 }
 
@@ -193,4 +193,69 @@ Test(tickets, redeeming_in_any_order_keeps_the_order_of_expiry)
 	cr_assert_eq(tickets_count(tickets), 1);
 	cr_assert_eq(redeem(START + 299 + LIFETIME, &t[3]), 0);
 	cr_assert_eq(tickets_count(tickets), 0);
+}
+
+/* ---- a worker's successor ---- */
+
+static struct tickets_shared shared;
+
+/* Nothing but what is shared is left of the one before. */
+static struct tickets *successor(struct tickets *t)
+{
+	(void)tickets_free(t);
+	t = tickets_new(OWN, &shared);
+	cr_assert_not_null(t);
+	return t;
+}
+
+Test(tickets, are_known_to_the_next_worker_until_they_are_used)
+{
+	struct tickets *t = tickets_new(OWN, &shared);
+	struct gm_ticket kept, used;
+	uint32_t access = 0;
+	uint64_t ino = 0;
+
+	cr_assert_eq(tickets_issue(t, 42, HIM, GM_ACCESS_READ, &kept), 0);
+	cr_assert_eq(tickets_issue(t, 43, HIM, GM_ACCESS_READ, &used), 0);
+	t = successor(t);
+	cr_expect_eq(tickets_count(t), 2);
+	cr_expect_eq(tickets_redeem(t, &used, &ino, &access), 0);
+	t = successor(t);
+	cr_expect_eq(tickets_redeem(t, &used, &ino, &access), -EKEYREJECTED);
+	cr_expect_eq(tickets_redeem(t, &kept, &ino, &access), 0);
+	cr_expect(ino == 42 && access == GM_ACCESS_READ);
+	t = successor(t);
+	cr_expect_eq(tickets_count(t), 0);
+	(void)tickets_free(t);
+}
+
+Test(tickets, that_can_not_be_any_are_not_taken_over)
+{
+	struct tickets *t = tickets_new(OWN, &shared);
+	struct ticket_place *p = NULL;
+	struct gm_ticket ticket;
+	uint32_t access;
+	uint64_t ino;
+
+	cr_assert_eq(tickets_issue(t, 42, HIM, GM_ACCESS_READ, &ticket), 0);
+	for (uint32_t n = 0; n < TICKETS_PLACES; n++)
+		if (shared.places[n].ino != 0)
+			p = &shared.places[n];
+	cr_assert_not_null(p);
+	const struct ticket_place good = *p;
+	struct ticket_place bad[4] = {good, good, good, good};
+	bad[0].expires += 3600000;
+	bad[1].expires = 1;
+	bad[2].access = GM_ACCESS_WRITE;
+	bad[3].ticket.bytes[0] ^= 1; /* its place would be another */
+	for (size_t n = 0; n < 4; n++) {
+		*p = bad[n];
+		t = successor(t);
+		cr_expect_eq(tickets_count(t), 0, "%zu", n);
+		cr_expect_eq(p->ino, 0, "%zu", n);
+	}
+	*p = good;
+	t = successor(t);
+	cr_expect_eq(tickets_redeem(t, &ticket, &ino, &access), 0);
+	(void)tickets_free(t);
 }

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The connection to the kernel, as one worker after the other serves it: requests are read into the
+ * slots of the runtime table, and a worker that is new on a connection first answers what its
+ * predecessor has left there.
+ *
+ * What was asked is done once and answered with the truth. Of all requests that are not answered
+ * one at most has changed anything: each reply is sent before another change is committed, and the
+ * store knows the last change by its request's number. That one is answered by what is there; all
+ * others run again, as do writes and punches, which may be half done and come to the same when they
+ * are done twice.
+ */
+#ifndef GM_FUSE_CONNECTION_H
+#define GM_FUSE_CONNECTION_H
+
+#include "fuse/ops.h"
+#include "fuse/runtime_table.h"
+
+struct connection {
+	struct runtime_table table; /* mapped by the caller; unmapped by connection_close() */
+	struct slots slots;
+	struct fuse_session *session;
+	struct ops *ops;     /* not owned */
+	bool replaying_init; /* its answer is not for the kernel */
+	bool unfit;          /* that answer is not the one that the kernel has */
+};
+
+/* Makes a session of ops over it. Takes fd over. table is there, and of this version. */
+int connection_open(struct connection *c, int fd, struct ops *ops, struct problem *why);
+void connection_close(struct connection *c); /* also if it was never opened */
+
+/*
+ * Before anything is read: the first request is told to libfuse again, and what was not answered
+ * is. last: the store's last result before this worker's own changes. *answered: how many requests.
+ * -EPROTONOSUPPORT with a sentence: this worker can't serve this connection.
+ */
+int connection_resume(struct connection *c, const struct store_result *last, unsigned *answered,
+	struct problem *why);
+
+/* True once the kernel's first request has been answered: it asks for nothing before. */
+bool connection_has_begun(const struct connection *c);
+
+/* Reads and serves one request: 1; -EAGAIN, -EINTR there is none; 0 or another negative errno: the
+ * connection has ended. */
+int connection_serve(struct connection *c);
+
+int connection_fd(const struct connection *c);
+
+#endif

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: MIT
+/* The parts of the runtime table: slots, what is open, and which bytes can be a request. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fuse.h>
+#include <string.h>
+
+#include "fuse/request_check.h"
+#include "fuse/runtime_table.h"
+#include "pool_fixture.h"
+#include "util/cleanup.h"
+
+static struct runtime_table table;
+
+static void setup(void)
+{
+	struct problem why = PROBLEM_INIT;
+	_cleanup_fd_ int fd = runtime_table_make(&why);
+
+	cr_assert_geq(fd, 0, "%s", why.text);
+	cr_expect_eq(fcntl(fd, F_GET_SEALS), F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+	cr_assert_eq(runtime_table_map(&table, fd, &why), 0, "%s", why.text);
+	cr_assert(runtime_table_begin(&table));
+}
+
+static void teardown(void)
+{
+	runtime_table_unmap(&table);
+}
+
+TestSuite(runtime_table, .init = setup, .fini = teardown);
+
+/* ---- slots ---- */
+
+static struct slots slots;
+
+static void begin_slots(void)
+{
+	slots_init(&slots, &table.header->slots, table.slots);
+}
+
+static uint32_t take(uint64_t unique, uint32_t opcode)
+{
+	uint32_t n = slots_next(&slots);
+
+	cr_assert_neq(n, SLOTS_MAX);
+	*slots_request(&slots, n) = (struct fuse_in_header){
+		.len = sizeof(struct fuse_in_header), .opcode = opcode, .unique = unique};
+	slots_take(&slots, n);
+	return n;
+}
+
+Test(runtime_table, a_request_is_there_for_the_next_worker_until_it_is_answered)
+{
+	uint32_t list[SLOTS_MAX], third;
+
+	begin_slots();
+	(void)take(30, FUSE_STATFS);
+	(void)take(10, FUSE_STATFS);
+	third = take(20, FUSE_STATFS);
+	table.header->slots.states[third].interrupted = 1;
+	table.header->slots.serving = 20;
+	begin_slots();
+	cr_assert_eq(slots_list(&slots, 20, list), 3);
+	cr_expect_eq(slots_request(&slots, list[0])->unique, 20, "the one that was carried out");
+	cr_expect_eq(slots_request(&slots, list[1])->unique, 10);
+	cr_expect_eq(slots_request(&slots, list[2])->unique, 30);
+	cr_expect_eq(slots_find(&slots, 20), third);
+	cr_expect_eq(table.header->slots.states[third].interrupted, 1);
+	cr_expect_eq(table.header->slots.states[third].deaths, 1);
+	cr_expect_eq(table.header->slots.states[list[1]].deaths, 0);
+	slots_free(&slots, third);
+	begin_slots();
+	cr_expect_eq(slots_list(&slots, 0, list), 2);
+	cr_expect_eq(slots_find(&slots, 20), SLOTS_MAX);
+	third = take(40, FUSE_STATFS);
+	cr_expect_eq(table.header->slots.states[third].interrupted, 0);
+}
+
+Test(runtime_table, slots_end_and_come_back)
+{
+	uint32_t list[SLOTS_MAX];
+
+	begin_slots();
+	for (uint32_t n = 0; n < SLOTS_MAX; n++)
+		(void)take(2 * n + 2, FUSE_STATFS);
+	cr_assert_eq(slots_next(&slots), SLOTS_MAX);
+	begin_slots();
+	cr_assert_eq(slots_next(&slots), SLOTS_MAX);
+	cr_assert_eq(slots_list(&slots, 0, list), SLOTS_MAX);
+	for (uint32_t n = 0; n < SLOTS_MAX; n++)
+		slots_free(&slots, list[n]);
+	for (uint32_t n = 0; n < SLOTS_MAX; n++)
+		(void)take(2 * n + 2, FUSE_STATFS);
+	cr_assert_eq(slots_next(&slots), SLOTS_MAX);
+}
+
+/* ---- what is open ---- */
+
+Test(runtime_table, what_is_open_is_counted_once_for_each_request)
+{
+	struct open_table t;
+	struct inode a = {.attr.ino = 5}, b = {.attr.ino = 6};
+
+	open_table_init(&t, table.opens, &table.header->opens_used, 1);
+	cr_assert_eq(open_table_add(&t, &a, 10), 0);
+	cr_assert_eq(open_table_add(&t, &a, 10), 0, "again");
+	cr_expect_eq(a.opens, 1);
+	cr_assert_eq(open_table_add(&t, &a, 0), 0);
+	cr_assert_eq(open_table_add(&t, &a, 0), 0, "no request is not known again");
+	cr_expect_eq(a.opens, 3);
+	cr_expect_eq(open_table_add(&t, &b, 12), -ENFILE, "there is one place");
+	cr_expect_eq(b.opens, 0);
+	open_table_drop(&t, &a, 14);
+	open_table_drop(&t, &a, 14);
+	cr_expect_eq(a.opens, 2);
+	open_table_drop(&t, &a, 16);
+	open_table_drop(&t, &a, 18);
+	cr_expect_eq(a.opens, 0);
+	cr_expect_eq(open_table_add(&t, &b, 20), 0);
+	a.opens = OPENS_COUNT_MAX;
+	cr_expect_eq(open_table_add(&t, &a, 22), -ENFILE);
+	open_table_deinit(&t);
+}
+
+Test(runtime_table, of_what_is_said_to_be_open_only_inodes_are_each_once)
+{
+	struct open_table t;
+	struct pool pool;
+	uint64_t f, count = 1ULL << 40;
+
+	pool_init(&pool, 4, 100, true);
+	f = pool_create(&pool, GM_ROOT_INO, "f");
+	table.opens[0] = (struct open_entry){f, 3 * count};
+	table.opens[1] = (struct open_entry){f, 7 * count};
+	table.opens[2] = (struct open_entry){999, count};
+	table.opens[3] = (struct open_entry){GM_ROOT_INO, count - 1}; /* a free one */
+	table.header->opens_used = 4;
+	open_table_init(&t, table.opens, &table.header->opens_used, RUNTIME_TABLE_OPENS);
+	cr_expect_eq(open_table_adopt(&t, store_meta(pool.store)), 1);
+	cr_expect_eq(pool_inode(&pool, f)->opens, 7, "the last one that says so");
+	cr_expect_eq(pool_inode(&pool, GM_ROOT_INO)->opens, 0);
+	cr_expect_eq(t.free_count, 3);
+	pool.ns.opens = &t;
+	for (unsigned n = 0; n < 7; n++)
+		cr_assert_eq(ns_release(&pool.ns, f, 2 * n + 2), 0);
+	for (unsigned n = 0; n < 4; n++)
+		cr_expect_eq(table.opens[n].word >> 40, 0);
+	open_table_deinit(&t);
+	pool_deinit(&pool);
+}
+
+/* ---- requests ---- */
+
+Test(runtime_table, a_request_has_all_that_it_says)
+{
+	static const struct {
+		uint32_t opcode;
+		size_t fixed; /* zeros, but for the first word */
+		uint32_t word;
+		const char *rest;
+		size_t rest_size;
+		bool sound;
+	} cases[] = {
+		{FUSE_STATFS, 0, 0, NULL, 0, true},
+		{4711, 0, 0, NULL, 0, true},
+		{FUSE_LOOKUP, 0, 0, "name", 5, true},
+		{FUSE_LOOKUP, 0, 0, "name", 4, false},
+		{FUSE_LOOKUP, 0, 0, NULL, 0, false},
+		{FUSE_RENAME, 8, 0, "a\0b", 4, true},
+		{FUSE_RENAME, 8, 0, "a\0b", 3, false},
+		{FUSE_RENAME, 8, 0, "a", 2, false},
+		{FUSE_RENAME, 4, 0, NULL, 0, false},
+		{FUSE_SETXATTR, 8, 3, "user.n\0abc", 10, true},
+		{FUSE_SETXATTR, 8, 4, "user.n\0abc", 10, false},
+		{FUSE_SETXATTR, 8, UINT32_MAX, "user.n\0abc", 10, false},
+		{FUSE_BATCH_FORGET, 8, 1, "0123456789abcdef", 16, true},
+		{FUSE_BATCH_FORGET, 8, 2, "0123456789abcdef", 16, false},
+		{FUSE_BATCH_FORGET, 8, UINT32_MAX, "0123456789abcdef", 16, false},
+		{FUSE_WRITE, sizeof(struct fuse_write_in) - 1, 0, NULL, 0, false},
+		{FUSE_WRITE, sizeof(struct fuse_write_in), 0, NULL, 0, true},
+		{FUSE_IOCTL, sizeof(struct fuse_ioctl_in), 0, NULL, 0, true},
+	};
+
+	for (size_t n = 0; n < ARRAY_SIZE(cases); n++) {
+		_Alignas(8) uint8_t bytes[256] = {0};
+		struct fuse_in_header h = {.opcode = cases[n].opcode};
+		uint8_t *at = bytes + sizeof(h);
+
+		h.len = (uint32_t)(sizeof(h) + cases[n].fixed + cases[n].rest_size);
+		memcpy(bytes, &h, sizeof(h));
+		if (cases[n].fixed >= 4)
+			memcpy(at, &cases[n].word, 4);
+		if (cases[n].rest_size)
+			memcpy(at + cases[n].fixed, cases[n].rest, cases[n].rest_size);
+		memset(at + cases[n].fixed + cases[n].rest_size, 'x', 8);
+		cr_expect_eq(request_is_sound((void *)bytes, sizeof(bytes)), cases[n].sound,
+			"case %zu", n);
+		cr_expect_not(request_is_sound((void *)bytes, h.len - 1), "case %zu", n);
+	}
+}
+
+Test(runtime_table, data_that_a_request_claims_is_in_it)
+{
+	_Alignas(8) uint8_t bytes[256] = {0};
+	struct fuse_in_header h = {.opcode = FUSE_WRITE};
+	struct fuse_write_in write = {.size = 10};
+	struct fuse_ioctl_in ioctl = {.in_size = 10};
+
+	for (uint32_t more = 9; more <= 11; more++) {
+		h.opcode = FUSE_WRITE;
+		h.len = (uint32_t)(sizeof(h) + sizeof(write) + more);
+		memcpy(bytes, &h, sizeof(h));
+		memcpy(bytes + sizeof(h), &write, sizeof(write));
+		cr_expect_eq(request_is_sound((void *)bytes, sizeof(bytes)), more >= 10);
+		h.opcode = FUSE_IOCTL;
+		h.len = (uint32_t)(sizeof(h) + sizeof(ioctl) + more);
+		memcpy(bytes, &h, sizeof(h));
+		memcpy(bytes + sizeof(h), &ioctl, sizeof(ioctl));
+		cr_expect_eq(request_is_sound((void *)bytes, sizeof(bytes)), more >= 10);
+	}
+}
