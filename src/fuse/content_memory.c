@@ -28,6 +28,7 @@ int content_memory_new(
 
 	if (!cm)
 		return -ENOMEM;
+	assert(source->ops);
 	cm->meta = meta;
 	cm->source = *source;
 	*ret = cm;
@@ -189,18 +190,36 @@ int content_memory_want(struct content_memory *cm, uint64_t unit, uint64_t count
 	return pending ? -EINPROGRESS : 0;
 }
 
-void *content_memory_at(const struct content_memory *cm, uint64_t unit, uint64_t *count)
+static const struct content_window *window_of(const struct content_memory *cm, uint64_t unit)
 {
 	size_t at = window_after(cm, unit / GM_UNITS_PER_BLOCK);
-	const struct content_window *w = &cm->windows[at];
-	uint64_t left;
 
-	assert(at < cm->count && w->file_block <= unit / GM_UNITS_PER_BLOCK);
-	left = end_of(w) * GM_UNITS_PER_BLOCK - unit;
+	assert(at < cm->count && cm->windows[at].file_block <= unit / GM_UNITS_PER_BLOCK);
+	return &cm->windows[at];
+}
+
+/* Where in the window the unit begins. */
+static uint64_t place_in(const struct content_window *w, uint64_t unit)
+{
+	return (unit - w->file_block * GM_UNITS_PER_BLOCK) << GM_UNIT_SHIFT;
+}
+
+const void *content_memory_at(const struct content_memory *cm, uint64_t unit, uint64_t *count)
+{
+	const struct content_window *w = window_of(cm, unit);
+	uint64_t left = end_of(w) * GM_UNITS_PER_BLOCK - unit;
+
 	if (*count > left)
 		*count = left;
-	return (uint8_t *)w->address +
-	       ((unit - w->file_block * GM_UNITS_PER_BLOCK) << GM_UNIT_SHIFT);
+	return (const uint8_t *)w->address + place_in(w, unit);
+}
+
+void content_memory_fence(const struct content_memory *cm)
+{
+	struct media m = {.ops = cm ? cm->source.ops : NULL};
+
+	if (cm)
+		media_fence(&m);
 }
 
 /* True if the content store still owns every block of it. */
@@ -246,21 +265,32 @@ static void note_fault(struct content_memory *cm, const struct sigbus *what)
 }
 
 struct access {
-	void *to;         /* NULL: it is only read */
+	struct media media; /* what is stored to; .base NULL: it is only read */
+	uint64_t offset;
 	const void *from; /* NULL: zeros */
 	size_t size;
 };
 
+static void store_zeros(struct access *a)
+{
+	static const uint8_t zeros[GM_UNIT_SIZE];
+
+	for (uint64_t done = 0, n; done < a->size; done += n) {
+		n = a->size - done < sizeof(zeros) ? a->size - done : sizeof(zeros);
+		media_copy(&a->media, a->offset + done, zeros, n);
+	}
+}
+
 static void do_access(void *data)
 {
-	const struct access *a = data;
+	struct access *a = data;
 	const volatile char *from = a->from;
 
-	if (a->to && a->from)
-		memcpy(a->to, a->from, a->size);
-	else if (a->to)
-		memset(a->to, 0, a->size);
-	for (size_t n = 0; !a->to && n < a->size; n++)
+	if (a->media.base && a->from)
+		media_copy(&a->media, a->offset, a->from, a->size);
+	else if (a->media.base)
+		store_zeros(a);
+	for (size_t n = 0; !a->media.base && n < a->size; n++)
 		(void)from[n];
 }
 
@@ -274,9 +304,22 @@ static int guard(struct content_memory *cm, struct access *a)
 	return r;
 }
 
-int content_memory_store(struct content_memory *cm, void *to, const void *data, size_t size)
+int content_memory_store(
+	struct content_memory *cm, uint64_t unit, uint64_t skip, const void *data, uint64_t *length)
 {
-	return guard(cm, &(struct access){.to = to, .from = data, .size = size});
+	const struct content_window *w = window_of(cm, unit);
+	struct access a = {.media = {.ops = cm->source.ops,
+				   .base = w->address,
+				   .size = w->count << GM_BLOCK_SHIFT,
+				   .write_back = w->write_back},
+		.offset = place_in(w, unit) + skip,
+		.from = data};
+
+	a.size = a.media.size - a.offset;
+	if (a.size > *length)
+		a.size = *length;
+	*length = a.size;
+	return guard(cm, &a);
 }
 
 void content_memory_probe(struct content_memory *cm, const void *at, size_t size)

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "store/media.h"
 #include "store/meta.h"
 
 struct content_memory;
@@ -22,7 +23,8 @@ struct content_window {
 	uint64_t file_block;
 	uint64_t count;
 	void *address;
-	uint32_t tag; /* the source's own */
+	write_back_fn *write_back; /* as in struct media */
+	uint32_t tag;              /* the source's own */
 };
 
 struct content_source {
@@ -37,6 +39,7 @@ struct content_source {
 		struct content_window *ret);
 	/* Takes what map() gave. */
 	void (*unmap)(void *data, const struct content_window *window);
+	const struct media_ops *ops; /* by which it is stored to */
 	void *data;
 };
 
@@ -65,13 +68,15 @@ int content_memory_want(struct content_memory *cm, uint64_t unit, uint64_t count
  * Where a unit lies, and in *count (in: wanted) how many from there on lie behind each other. They
  * must have been wanted with success since the content store gave back blocks the last time.
  */
-void *content_memory_at(const struct content_memory *cm, uint64_t unit, uint64_t *count);
+const void *content_memory_at(const struct content_memory *cm, uint64_t unit, uint64_t *count);
 
 /*
- * Stores bytes in memory that content_memory_at() gave, or zeros (data: NULL). -EIO: not all of
- * them; the block that could not take them is a fault.
+ * Stores bytes from `skip` of a unit on, of data or (NULL) zeros, as many as lie behind each other:
+ * *length in: wanted, out: stored. Wanted as above. -EIO: not all of them; the block that could not
+ * take them is a fault.
  */
-int content_memory_store(struct content_memory *cm, void *to, const void *data, size_t size);
+int content_memory_store(struct content_memory *cm, uint64_t unit, uint64_t skip, const void *data,
+	uint64_t *length);
 
 /* Touches memory that the kernel could not read: the block that can't be is a fault. */
 void content_memory_probe(struct content_memory *cm, const void *at, size_t size);
@@ -86,11 +91,9 @@ struct content_fault {
 /* The next that has come up, by an access or because the kernel told so; false: none (any more). */
 bool content_memory_next_fault(struct content_memory *cm, struct content_fault *ret);
 
-/* What was stored is in memory before anything that is stored from here on. */
-static inline void content_fence(void)
-{
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-}
+/* What was stored is on the media before anything that is stored from here on. NULL is fine: then
+ * nothing was. */
+void content_memory_fence(const struct content_memory *cm);
 
 /* The content store has given back blocks: what has no owner any more is unmapped. */
 void content_memory_trim(struct content_memory *cm);

@@ -67,6 +67,7 @@ static int map_window(
 	if (!w.address)
 		return -r;
 	w.tag = gap->region;
+	w.write_back = region->write_back;
 	*ret = w;
 	return 0;
 }
@@ -80,7 +81,8 @@ static void unmap_window(void *data, const struct content_window *w)
 
 struct content_source content_regions_source(struct content_regions *c)
 {
-	return (struct content_source){.map = map_window, .unmap = unmap_window, .data = c};
+	return (struct content_source){
+		.map = map_window, .unmap = unmap_window, .ops = &media_memory_ops, .data = c};
 }
 
 void content_regions_take_cleaned(

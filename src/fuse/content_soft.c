@@ -51,7 +51,8 @@ static void soft_unmap(void *data, const struct content_window *w)
 
 struct content_source content_soft_source(struct content_soft *cs)
 {
-	return (struct content_source){.map = soft_map, .unmap = soft_unmap, .data = cs};
+	return (struct content_source){
+		.map = soft_map, .unmap = soft_unmap, .ops = &media_memory_ops, .data = cs};
 }
 
 /* ---- what the helper gives ---- */

@@ -334,6 +334,9 @@ bool ns_next_fault(struct namespace *ns, struct ns_fault *ret);
 /* True for a file with content; false for everything else, also if it is gone. */
 bool ns_has_content(const struct namespace *ns, uint64_t ino);
 
+/* True for a file with content that nobody has open from a time when it had none. */
+bool ns_may_be_cached(const struct namespace *ns, uint64_t ino);
+
 /* ---- users of an inode ---- */
 
 /*
@@ -404,9 +407,11 @@ uint64_t ns_spare_blocks(const struct namespace *ns);
 /* ---- orphans ---- */
 
 /*
- * The unlinked inodes that only GM_INODE_HELD keeps alive: malloc'ed, the caller frees; NULL if
- * there are none. -ENOMEM.
+ * The unlinked inodes that only GM_INODE_HELD keeps alive; of these, unless `beside` is 0, those
+ * without which that inode would have more room below its quotas. malloc'ed, the caller frees; NULL
+ * if there are none. -ENOMEM.
  */
-int ns_list_held_orphans(const struct namespace *ns, uint64_t **ret, size_t *count);
+int ns_list_held_orphans(
+	const struct namespace *ns, uint64_t beside, uint64_t **ret, size_t *count);
 
 #endif

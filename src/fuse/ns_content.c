@@ -272,12 +272,12 @@ int ns_write(struct namespace *ns, const struct ns_request *rq, uint64_t ino,
 	txn_put_inode(&t, &attr);
 	add_fresh(&t, i, &fresh);
 	t.result = ino;
-	content_fence();
+	content_memory_fence(ns->memory);
 	r = end_fresh(ns, &fresh, store_commit(ns->store, &t));
 	if (r < 0)
 		return r;
 	r = store_around_fresh(ns, i, &fresh, from, to, data);
-	content_fence();
+	content_memory_fence(ns->memory);
 	return r;
 }
 
@@ -311,7 +311,7 @@ int ns_allocate_content(struct namespace *ns, const struct ns_request *rq, const
 	txn_put_inode(&t, &attr);
 	add_fresh(&t, i, &fresh);
 	t.result = attr.ino;
-	content_fence();
+	content_memory_fence(ns->memory);
 	return end_fresh(ns, &fresh, store_commit(ns->store, &t));
 }
 
@@ -341,7 +341,7 @@ int ns_punch_content(struct namespace *ns, const struct ns_request *rq, const st
 	r = ns_store_in_place(ns, i, from, ns_smaller(to, ns_unit_start(first)), NULL, 0);
 	if (r == 0)
 		r = ns_store_in_place(ns, i, ns_greater(from, ns_unit_start(end)), to, NULL, 0);
-	content_fence();
+	content_memory_fence(ns->memory);
 	return r;
 }
 

@@ -59,16 +59,13 @@ int ns_store_bytes(const struct namespace *ns, const struct file_extent *p, uint
 	to = ns_smaller(to, ns_unit_start(p->file_block + p->count));
 	while (from < to) {
 		uint64_t unit = p->block + ((from >> GM_UNIT_SHIFT) - p->file_block);
-		uint64_t count = ns_units_for(to) - (from >> GM_UNIT_SHIFT);
-		uint8_t *memory = content_memory_at(ns->memory, unit, &count);
-		uint64_t end = ns_smaller(to, ns_unit_start((from >> GM_UNIT_SHIFT) + count));
-
-		int r = content_memory_store(ns->memory, memory + from % GM_UNIT_SIZE,
-			data ? (const uint8_t *)data + (from - at) : NULL, end - from);
+		uint64_t length = to - from;
+		int r = content_memory_store(ns->memory, unit, from % GM_UNIT_SIZE,
+			data ? (const uint8_t *)data + (from - at) : NULL, &length);
 
 		if (r < 0)
 			return r;
-		from = end;
+		from += length;
 	}
 	return 0;
 }

@@ -75,6 +75,7 @@ int ns_release(struct namespace *ns, uint64_t ino, uint64_t unique)
 	if (ns_find(ns, ino, &i) < 0 || i->opens == 0)
 		return 0;
 	open_table_drop(ns->opens, i, unique);
+	i->opened_unmarked &= i->opens > 0;
 	ns_note_left(ns, i);
 	r = reap(ns, i);
 	ns->reap_failed |= r < 0;
@@ -185,8 +186,9 @@ int ns_stale_done(struct namespace *ns, uint64_t ino, uint64_t from)
 	return store_commit(ns->store, &t);
 }
 
-int ns_list_held_orphans(const struct namespace *ns, uint64_t **ret, size_t *count)
+int ns_list_held_orphans(const struct namespace *ns, uint64_t beside, uint64_t **ret, size_t *count)
 {
+	const struct inode *other = beside ? meta_inode(ns_meta(ns), beside) : NULL;
 	uint64_t *inos;
 	size_t n = 0, cursor = 0;
 
@@ -198,7 +200,8 @@ int ns_list_held_orphans(const struct namespace *ns, uint64_t **ret, size_t *cou
 	if (!inos)
 		return -ENOMEM;
 	for (const struct inode *i; (i = meta_each_inode(ns_meta(ns), &cursor));)
-		if (inode_is_held_orphan(i) && n < ns->orphans)
+		if (inode_is_held_orphan(i) && n < ns->orphans &&
+			(!other || quotas_compete(ns_meta(ns), other, i)))
 			inos[n++] = i->attr.ino;
 	if (n == 0) {
 		free(inos);

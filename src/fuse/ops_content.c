@@ -138,3 +138,16 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
 	p.error = ops_try_content(o, &p);
 	ops_settle(o, &p, NULL);
 }
+
+/*
+ * What was written is where it stays when it is answered. But the kernel must ask each time: it
+ * drops the dirty pages of a mount that has died without a word, and only by this request, which
+ * fails then, does fsync(2) or msync(2) get to know.
+ */
+void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+	(void)ino;
+	(void)datasync;
+	(void)fi;
+	fuse_reply_err(req, 0);
+}

@@ -505,6 +505,7 @@ static int open_signals(struct worker *w, struct problem *why)
 	r = sigbus_init();
 	if (r < 0)
 		return problem_errno(why, -r, "handling SIGBUS");
+	sigbus_ask_early(); /* of device-dax a bad page is mapped again as if nothing were wrong */
 	w->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (w->epoll < 0 || sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		return problem_errno(why, errno, "preparing for signals");
@@ -547,6 +548,15 @@ static int prepare(struct worker *w, char *title, struct problem *why)
 	return r < 0 ? r : worker_confine_privileges(&w->options, why);
 }
 
+static void say_what_is_written_back(const struct worker *w)
+{
+	for (uint32_t n = 0; n < w->pool.count; n++)
+		if (w->pool.regions[n].write_back)
+			log_info("region %s is persistent memory: what is stored there is written "
+				 "back from the processor's caches",
+				w->pool.regions[n].name);
+}
+
 /* Before the store's first change, which removes what has no name and no user. */
 static int adopt_opens(struct worker *w, struct problem *why)
 {
@@ -579,6 +589,8 @@ static int recover(struct worker *w, struct problem *why)
 		r = check_origin(w, why);
 	if (r == 0)
 		r = adopt_opens(w, why);
+	if (r == 0)
+		say_what_is_written_back(w);
 	return r;
 }
 

@@ -22,6 +22,9 @@ int pool_read_super(const struct region *r, struct store_super *ret, struct prob
 int pool_map_area(const struct pool *pool, uint64_t length, bool writable, struct media *ret,
 	struct problem *why);
 
+/* What region_map() gave of the region, to be stored to. */
+struct media pool_media(const struct region *r, void *base, uint64_t size);
+
 /*
  * Lets the regions reach what is ours of each: the first area_blocks of the first one, the first
  * block of the others, the last block of all. Nothing of them may be mapped.

@@ -32,11 +32,12 @@ static void mend_sections(struct salvage *s, struct checkpoint_damaged *image, u
 {
 	for (unsigned t = 1; t < CHECKPOINT_SECTIONS; t++) {
 		struct checkpoint_section *section = &image->sections[t];
-		uint8_t *bytes = s->area + (section->bytes - s->area);
 		int64_t bit;
 
-		if (image->whole[t] || !section->bytes ||
-			!salvage_mend_bytes(bytes, section->length, image->checksum[t], &bit))
+		if (image->whole[t] || !section->bytes)
+			continue;
+		uint8_t *bytes = s->area + (section->bytes - s->area);
+		if (!salvage_mend_bytes(bytes, section->length, image->checksum[t], &bit))
 			continue;
 		image->whole[t] = true;
 		salvage_kept(s, 0,

@@ -82,9 +82,15 @@ int store_format(struct media *m, const struct store_format *f, struct problem *
 void store_make_stamp(struct gm_stamp *ret, const uint8_t uuid[16], uint32_t region,
 	enum gm_stamp_position position, uint64_t blocks, const uint8_t token[16]);
 
-/* -EUCLEAN with a sentence if it is not the stamp that it should be; its token is not looked at. */
+/*
+ * -EUCLEAN with a sentence if it is not the stamp that it should be; its token is not looked at,
+ * nor is its checksum where all else is right: a crash may have torn the storing of a new token.
+ */
 int store_check_stamp(const struct gm_stamp *stamp, const uint8_t uuid[16], uint32_t region,
 	enum gm_stamp_position position, uint64_t blocks, struct problem *why);
+
+/* It is whole and has this token. */
+bool store_stamp_bears(const struct gm_stamp *stamp, const uint8_t token[16]);
 
 /* True if the whole metadata area [0, length) is zero. */
 bool store_is_blank(const void *area, uint64_t length);

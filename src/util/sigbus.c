@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/prctl.h>
 
 #define NOTES 8U
 
@@ -68,6 +69,7 @@ int sigbus_guard(void (*work)(void *data), void *data, struct sigbus *ret)
 
 	if (sigsetjmp(here.to, 0) != 0) {
 		if (ret)
+			/* cppcheck-suppress uninitStructMember ; who jumps here fills it in */
 			*ret = here.what;
 		return -EIO;
 	}
@@ -77,6 +79,11 @@ int sigbus_guard(void (*work)(void *data), void *data, struct sigbus *ret)
 	atomic_signal_fence(memory_order_seq_cst);
 	sigbus_escape = NULL;
 	return 0;
+}
+
+void sigbus_ask_early(void)
+{
+	(void)prctl(PR_MCE_KILL, PR_MCE_KILL_SET, PR_MCE_KILL_EARLY, 0, 0);
 }
 
 bool sigbus_take_noted(struct sigbus *ret)

@@ -28,6 +28,10 @@ int sigbus_init(void);
  */
 int sigbus_guard(void (*work)(void *data), void *data, struct sigbus *ret);
 
+/* Asks the kernel to tell this process of memory errors that others have met, or that were found
+ * otherwise, in what it has mapped. Else only those are told whose access is the error. */
+void sigbus_ask_early(void);
+
 /* The next of the errors that were noted; false: there is none (any more). */
 bool sigbus_take_noted(struct sigbus *ret);
 

@@ -90,6 +90,10 @@ class SmallDirectory:
         subprocess.run(['mount', '-t', 'tmpfs', '-o', f'size=1M,nr_inodes=64,mode=0700,uid={user.uid},gid={user.gid}',
                         'none', path], check=True, timeout=20)
 
+    def pages_in_use(self):
+        statvfs = os.statvfs(self.path)
+        return statvfs.f_blocks - statvfs.f_bfree
+
     def fill_pages(self):
         with open(os.path.join(self.path, 'full'), 'wb', buffering=0) as f, contextlib.suppress(OSError):
             while f.write(bytes(4096)):

@@ -17,7 +17,7 @@ from harness import PLAIN
 from processes import wait_until
 from scarcity import descriptors_left, limited
 
-BUSY = 0.5  # of a processor: what spins uses all of one
+BUSY = 0.1  # of a processor: what spins takes all that it gets, also on a machine that has much to do
 
 
 def share_of(pid, seconds=2):

@@ -63,9 +63,8 @@ void scene_restore(struct scene *s)
 	memcpy(s->damaged, s->area, s->size);
 }
 
-static int repair(struct scene *s, struct media *media)
+static struct salvage_input describe(const struct scene *s)
 {
-	struct media direct = {.ops = &media_memory_ops, .base = s->damaged, .size = s->size};
 	struct salvage_input in = {.area = s->damaged,
 		.area_bytes = s->size,
 		.region_count = s->super.region_count,
@@ -73,13 +72,29 @@ static int repair(struct scene *s, struct media *media)
 		.stamps = s->stamp_pointers,
 		.max_files = s->max_files,
 		.now = 2000};
+
+	memcpy(in.boot_id, s->boot_id, sizeof(in.boot_id));
+	return in;
+}
+
+int scene_find_super(struct scene *s, struct store_super *ret)
+{
+	struct salvage_input in = describe(s);
+	bool anew;
+
+	salvage_report_deinit(&s->report);
+	return salvage_find_super(ret, &anew, &in, &s->report, &s->why);
+}
+
+static int repair(struct scene *s, struct media *media)
+{
+	struct media direct = {.ops = &media_memory_ops, .base = s->damaged, .size = s->size};
+	struct salvage_input in = describe(s);
 	struct salvage *salvage = NULL;
 	struct store_super super;
 	bool anew;
-	int r;
+	int r = salvage_find_super(&super, &anew, &in, &s->report, &s->why);
 
-	memcpy(in.boot_id, s->boot_id, sizeof(in.boot_id));
-	r = salvage_find_super(&super, &anew, &in, &s->report, &s->why);
 	if (r < 0)
 		return r;
 	in.area_bytes = super.plan.meta_blocks * GM_BLOCK_SIZE;

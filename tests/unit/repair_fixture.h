@@ -40,6 +40,9 @@ uint32_t scene_chance(struct scene *s, uint32_t n);
 /* Copies what was before into `damaged`. */
 void scene_restore(struct scene *s);
 
+/* Finds the superblock of what is damaged; nothing is written. */
+int scene_find_super(struct scene *s, struct store_super *ret);
+
 /* Looks at what is damaged, and repairs it in place. media: NULL, or what the stores go through
  * instead; its base is `damaged`. */
 void scene_repair(struct scene *s, struct media *media);

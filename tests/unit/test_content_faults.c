@@ -39,7 +39,8 @@ static void unmap_file(void *data, const struct content_window *w)
 
 static void make_memory(void)
 {
-	const struct content_source source = {.map = map_file, .unmap = unmap_file};
+	const struct content_source source = {
+		.map = map_file, .unmap = unmap_file, .ops = &media_memory_ops};
 
 	c.memory = content_memory_free(c.memory);
 	cr_assert_eq(content_memory_new(&c.memory, store_meta(c.pool.store), &source), 0);

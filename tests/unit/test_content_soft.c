@@ -85,10 +85,9 @@ static void give(uint64_t file_block, uint64_t device_block, uint64_t count)
 /* What stands in the device is what the unit's memory is. */
 static void expect_at(uint64_t unit, uint64_t device_block)
 {
-	uint64_t count = 1, mark = unit + 1000, found = 0;
-	uint64_t *at = content_memory_at(memory, unit, &count);
+	uint64_t length = sizeof(uint64_t), mark = unit + 1000, found = 0;
 
-	*at = mark;
+	cr_assert_eq(content_memory_store(memory, unit, 0, &mark, &length), 0);
 	off_t offset = (off_t)(device_block * GM_BLOCK_SIZE + unit % PER * GM_UNIT_SIZE);
 	cr_assert_eq(pread(device, &found, sizeof(found), offset), (ssize_t)sizeof(found));
 	cr_expect_eq(found, mark);
@@ -130,7 +129,7 @@ Test(content_soft, what_comes_twice_is_mapped_once)
 	give(2, 2, 2);
 	cr_assert_eq(content_memory_want(memory, 2 * PER, 1), 0);
 	uint64_t one = 1;
-	void *before = content_memory_at(memory, 2 * PER, &one);
+	const void *before = content_memory_at(memory, 2 * PER, &one);
 	give(0, 0, 8);
 	give(0, 0, 8);
 	cr_assert_eq(content_memory_want(memory, 0, 8 * PER), 0);

@@ -200,7 +200,7 @@ static int list_orphans(void)
 {
 	uint64_t *inos;
 	size_t count;
-	int r = ns_list_held_orphans(&pool.ns, &inos, &count);
+	int r = ns_list_held_orphans(&pool.ns, 0, &inos, &count);
 
 	if (r == 0)
 		free(inos);

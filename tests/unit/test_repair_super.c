@@ -12,6 +12,7 @@
 
 #include "repair_fixture.h"
 #include "store/codec.h"
+#include "store/super.h"
 
 #define SUPER_BITS (sizeof(struct gm_super) * 8)
 
@@ -36,9 +37,10 @@ static void expect_as_before(struct scene *s, const char *what)
 		0, "%s: another superblock than before", what);
 }
 
-static uint64_t next_bit(struct scene *s, uint64_t bit)
+static void turn_in_both(struct scene *s, uint64_t bit)
 {
-	return getenv("GM_REPAIR_ALL") ? bit + 1 : bit + 1 + scene_chance(s, SUPER_BITS / 20);
+	turn(s, 0, bit);
+	turn(s, 1, bit);
 }
 
 Test(repair_super, the_same_bit_of_both_is_turned_back)
@@ -47,12 +49,32 @@ Test(repair_super, the_same_bit_of_both_is_turned_back)
 	char what[64];
 
 	scene_init(&s, WORLD_FILE, small);
-	for (uint64_t bit = 0; bit < SUPER_BITS; bit = next_bit(&s, bit)) {
+	for (uint64_t bit = 0; bit < SUPER_BITS; bit += 1 + scene_chance(&s, SUPER_BITS / 20)) {
 		(void)snprintf(what, sizeof(what), "bit %" PRIu64 " of both", bit);
 		scene_restore(&s);
-		turn(&s, 0, bit);
-		turn(&s, 1, bit);
+		turn_in_both(&s, bit);
 		expect_as_before(&s, what);
+	}
+	scene_deinit(&s);
+}
+
+/* The search alone, which is what differs from bit to bit; so that all can be tried. */
+Test(repair_super, every_bit_of_both_is_found)
+{
+	const unsigned step = getenv("GM_REPAIR_ALL") ? 1 : SUPER_BITS / 100;
+	struct store_super super;
+	struct gm_super bytes;
+	struct scene s;
+
+	scene_init(&s, WORLD_FILE, small);
+	for (uint64_t bit = 0; bit < SUPER_BITS; bit += step) {
+		turn_in_both(&s, bit);
+		cr_assert_eq(
+			scene_find_super(&s, &super), 0, "bit %" PRIu64 ": %s", bit, s.why.text);
+		super_encode(&bytes, &super);
+		cr_assert_eq(memcmp(&bytes, s.area + GM_SUPER_A_OFFSET, sizeof(bytes)), 0,
+			"bit %" PRIu64, bit);
+		turn_in_both(&s, bit);
 	}
 	scene_deinit(&s);
 }
@@ -197,5 +219,34 @@ Test(repair_super, a_newer_format_is_left_alone)
 	/* With a bit turned it is still of a newer format. */
 	s.damaged[GM_SUPER_B_OFFSET + 100] ^= 4;
 	expect_refused(&s, EPROTONOSUPPORT, "incompat features");
+	scene_deinit(&s);
+}
+
+/* In both superblocks, as a newer program has written them. */
+static void set_feature(struct scene *s, size_t field, uint64_t bits)
+{
+	const gm_le64 features = put_le64(bits);
+	struct gm_super super;
+
+	memcpy(&super, s->area, sizeof(super));
+	memcpy((uint8_t *)&super + field, &features, sizeof(features));
+	super.checksum = codec_seal(&super, sizeof(super));
+	memcpy(s->area + GM_SUPER_A_OFFSET, &super, sizeof(super));
+	memcpy(s->area + GM_SUPER_B_OFFSET, &super, sizeof(super));
+	scene_restore(s);
+}
+
+Test(repair_super, what_need_not_be_known_is_kept_and_what_must_be_is_left_alone)
+{
+	struct scene s;
+
+	scene_init(&s, WORLD_FILE, twice);
+	set_feature(&s, offsetof(struct gm_super, feature_compat), 1ULL << 17);
+	turn(&s, 0, 800);
+	turn(&s, 1, 800);
+	expect_as_before(&s, "an unknown compat feature");
+	set_feature(&s, offsetof(struct gm_super, feature_ro_compat), 1ULL << 17);
+	turn(&s, 0, 800);
+	expect_refused(&s, EPROTONOSUPPORT, "ro_compat features");
 	scene_deinit(&s);
 }
