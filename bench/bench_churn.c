@@ -22,7 +22,7 @@
 #include "bench.h"
 #include "util/cleanup.h"
 
-#define GROUP       512U
+#define GROUP       512UL
 #define POOL_BLOCKS (2048U * GROUP)
 #define VM_MIN      128U
 #define VM_MAX      (512U * GROUP)

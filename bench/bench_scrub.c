@@ -18,6 +18,7 @@
 
 #include "bench.h"
 #include "helper/scrub.h"
+#include "util/sigbus.h"
 #include "helper/work.h"
 #include "proto/link.h"
 
@@ -160,7 +161,7 @@ static void bench_region(bool huge)
 
 int main(void)
 {
-	if (scrub_init() < 0)
+	if (sigbus_init() < 0)
 		fail("SIGBUS");
 	bench_region(false);
 	bench_region(true);

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
  * The store on ordinary memory (what a region in tmpfs or reserved RAM is): one journalled change,
- * a checkpoint, and the recovery of 10,000 files from the checkpoint and from the journal.
+ * a checkpoint, and the recovery of 10,000 files from the checkpoint and from the journal. The
+ * first two also with every store written back, as on an NVDIMM, for each way that the processor
+ * has.
  */
 #include <err.h>
 #include <errno.h>
@@ -36,7 +38,7 @@ static void open_pool(struct pool *p)
 }
 
 /* 64 GiB: enough for 10,000 files of a block each. */
-static void make_pool(struct pool *p, uint64_t max_files)
+static void make_pool(struct pool *p, uint64_t max_files, write_back_fn *write_back)
 {
 	static const uint8_t boot[16] = {1};
 	struct store_region region = {
@@ -46,8 +48,9 @@ static void make_pool(struct pool *p, uint64_t max_files)
 	struct store_format f = {.plan = &plan, .regions = &region, .region_count = 1, .uuid = {1}};
 
 	check(store_plan(&plan, &region, 1, max_files, &why), &why);
-	p->media =
-		(struct media){.ops = &media_memory_ops, .size = plan.meta_blocks * GM_BLOCK_SIZE};
+	p->media = (struct media){.ops = &media_memory_ops,
+		.size = plan.meta_blocks * GM_BLOCK_SIZE,
+		.write_back = write_back};
 	p->media.base = calloc(1, p->media.size);
 	if (!p->media.base)
 		errx(EXIT_FAILURE, "out of memory");
@@ -85,15 +88,16 @@ static void make_file(struct pool *p, unsigned n)
 }
 
 /* One inode replaced: record built, checked, applied, stored, published. */
-static void bench_record(void)
+static void bench_record(const struct write_back_way *way)
 {
-	struct bench b = {.suite = "store",
-		.name = "journal record (setattr)",
-		.operations = 100000,
-		.aim = 1000};
+	struct bench b = {.suite = "store", .operations = 100000, .aim = way ? 0 : 1000};
+	char name[64];
 	struct pool p;
 
-	make_pool(&p, 65536);
+	(void)snprintf(name, sizeof(name), "journal record (setattr)%s%s", way ? ", " : "",
+		way ? way->name : "");
+	b.name = name;
+	make_pool(&p, 65536, way ? way->run : NULL);
 	make_file(&p, 0);
 	while (bench_next(&b)) {
 		struct inode_attr a = meta_inode(store_meta(p.store), GM_ROOT_INO + 1)->attr;
@@ -113,10 +117,15 @@ static void bench_record(void)
 	free_pool(&p);
 }
 
-static void bench_checkpoint(struct pool *p)
+static void bench_checkpoint(struct pool *p, const struct write_back_way *way)
 {
-	struct bench b = {.suite = "store", .name = "checkpoint of 10,000 files", .operations = 1};
+	struct bench b = {.suite = "store", .operations = 1};
+	char name[64];
 
+	(void)snprintf(name, sizeof(name), "checkpoint of 10,000 files%s%s", way ? ", " : "",
+		way ? way->name : "");
+	b.name = name;
+	p->media.write_back = way ? way->run : NULL;
 	while (bench_next(&b)) {
 		bench_start(&b);
 		if (store_checkpoint(p->store) < 0)
@@ -124,6 +133,7 @@ static void bench_checkpoint(struct pool *p)
 		bench_stop(&b);
 	}
 	bench_report(&b);
+	p->media.write_back = NULL;
 }
 
 static void bench_recovery(struct pool *p, const char *name)
@@ -141,15 +151,24 @@ static void bench_recovery(struct pool *p, const char *name)
 
 int main(void)
 {
+	const struct write_back_features is = write_back_detect();
+	const struct write_back_features each[] = {
+		{.clflush = is.clflush}, {.clflushopt = is.clflushopt}, {.clwb = is.clwb}};
 	struct pool p;
 
-	bench_record();
-	make_pool(
-		&p, 1U << 20); /* its journal holds the making of all files without a checkpoint */
+	bench_record(NULL);
+	for (size_t n = 0; n < ARRAY_SIZE(each); n++)
+		if (write_back_way_of(&each[n]))
+			bench_record(write_back_way_of(&each[n]));
+	/* Its journal holds the making of all files without a checkpoint. */
+	make_pool(&p, 1U << 20, NULL);
 	for (unsigned n = 0; n < FILES; n++)
 		make_file(&p, n);
 	bench_recovery(&p, "recovery of 10,000 files, from the journal");
-	bench_checkpoint(&p);
+	bench_checkpoint(&p, NULL);
+	for (size_t n = 0; n < ARRAY_SIZE(each); n++)
+		if (write_back_way_of(&each[n]))
+			bench_checkpoint(&p, write_back_way_of(&each[n]));
 	bench_recovery(&p, "recovery of 10,000 files, from a checkpoint");
 	free_pool(&p);
 	return 0;

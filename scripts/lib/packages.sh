@@ -2,7 +2,7 @@
 # shellcheck shell=bash disable=SC2034 # the lists are used by their names
 # Sourced by the scripts: which Debian packages they need, and installing those that are missing.
 #
-#	packages_install demo|demo_local|test
+#	packages_install demo|demo_local|test|analyze
 #
 # Nothing is asked of apt, and no root needed, where all are there already.
 
@@ -26,6 +26,13 @@ packages_test=(
     g++ libclang-rt-14-dev
     python3-pytest gdb acl rsync
     systemd dbus
+    cppcheck
+)
+
+# The tools of scripts/analyze.
+packages_analyze=(
+    "${packages_test[@]}"
+    clang-tidy clang-tools valgrind gcovr
 )
 
 packages_are_installed() {

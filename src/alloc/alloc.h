@@ -69,7 +69,7 @@ struct alloc *alloc_free(struct alloc *a); /* NULL is fine; returns NULL */
  * to be whole groups and are not, or whole_groups is another than the first region's; -E2BIG past
  * GM_REGIONS_MAX or past 16 PiB in all. On an error the pool is as before.
  */
-int alloc_add_region(struct alloc *a, const struct alloc_region *r);
+int alloc_add_region(struct alloc *a, const struct alloc_region *desc);
 
 /*
  * Chooses nblocks free blocks and gives them as extents (malloc'ed, the caller frees), in the order

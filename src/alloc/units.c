@@ -93,6 +93,9 @@ static void change_part(struct units *u, const struct part *p, bool used)
 			b->used.word[i] &= ~mask.word[i];
 	b->free = (uint16_t)(used ? b->free - p->count : b->free + p->count);
 	u->empty += b->free == PER_BLOCK;
+	if (b->bad)
+		return;
+	u->free = used ? u->free - p->count : u->free + p->count;
 	unused = invert(&b->used);
 	u->longest[p->block] = (uint16_t)bits_longest_run(&unused);
 }
@@ -133,6 +136,14 @@ bool units_is_used(const struct units *u, uint64_t unit, uint64_t count)
 	return all_are(u, unit, count, true);
 }
 
+bool units_any_bad(const struct units *u, uint64_t unit, uint64_t count)
+{
+	for (struct part p; u->bad > 0 && next_part(&unit, &count, &p);)
+		if (p.block < u->room && u->blocks[p.block].bad)
+			return true;
+	return false;
+}
+
 /* ---- changes ---- */
 
 void units_add_blocks(struct units *u, uint64_t block, uint64_t count)
@@ -149,26 +160,39 @@ void units_add_blocks(struct units *u, uint64_t block, uint64_t count)
 void units_remove_blocks(struct units *u, uint64_t block, uint64_t count)
 {
 	for (uint64_t n = block; n < block + count; n++) {
+		if (u->blocks[n].bad)
+			u->bad--;
+		else
+			u->free -= PER_BLOCK;
 		u->blocks[n] = (struct units_block){.used = bits_range(0, PER_BLOCK)};
 		u->longest[n] = 0;
 	}
 	u->there -= count;
 	u->empty -= count;
-	u->free -= count * PER_BLOCK;
 }
 
 void units_take(struct units *u, uint64_t unit, uint64_t count)
 {
-	u->free -= count;
 	for (struct part p; next_part(&unit, &count, &p);)
 		change_part(u, &p, true);
 }
 
 void units_give(struct units *u, uint64_t unit, uint64_t count)
 {
-	u->free += count;
 	for (struct part p; next_part(&unit, &count, &p);)
 		change_part(u, &p, false);
+}
+
+void units_set_bad(struct units *u, uint64_t block)
+{
+	struct units_block *b = &u->blocks[block];
+
+	if (b->bad)
+		return;
+	b->bad = true;
+	u->bad++;
+	u->free -= b->free;
+	u->longest[block] = 0;
 }
 
 /* ---- choosing ---- */
@@ -208,7 +232,7 @@ static uint64_t free_from(const struct units *u, uint64_t unit, uint64_t most)
 	uint64_t block = unit / PER_BLOCK;
 	unsigned from = (unsigned)(unit % PER_BLOCK), end;
 
-	if (block >= u->room || !u->blocks[block].there)
+	if (block >= u->room || !u->blocks[block].there || u->blocks[block].bad)
 		return 0;
 	end = bits_next_set(&u->blocks[block].used, from);
 	return end - from < most ? end - from : most;

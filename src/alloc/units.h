@@ -20,6 +20,7 @@ struct units_block {
 	struct bits used; /* all ones where the block is missing */
 	uint16_t free;
 	bool there;
+	bool bad; /* what is free in it is not to be taken */
 };
 
 struct units {
@@ -28,7 +29,8 @@ struct units {
 	uint64_t room;              /* blocks that there is memory for */
 	uint64_t there;             /* blocks that are not missing */
 	uint64_t empty;             /* of these, blocks with every unit free */
-	uint64_t free;              /* units */
+	uint64_t free;              /* units, of blocks that are not bad */
+	uint64_t bad;               /* blocks */
 };
 
 struct units_run {
@@ -49,6 +51,9 @@ bool units_is_empty(const struct units *u, uint64_t block, uint64_t count);
 bool units_is_free(const struct units *u, uint64_t unit, uint64_t count);
 bool units_is_used(const struct units *u, uint64_t unit, uint64_t count);
 
+/* True if any of the units lies in a bad block. */
+bool units_any_bad(const struct units *u, uint64_t unit, uint64_t count);
+
 /*
  * Chooses so many free units: first those that follow `near`, where that is free, then by runs, the
  * longest that are needed first. runs is malloc'ed, the caller frees. Nothing is taken. -ENOSPC;
@@ -61,5 +66,6 @@ void units_add_blocks(struct units *u, uint64_t block, uint64_t count);    /* mi
 void units_remove_blocks(struct units *u, uint64_t block, uint64_t count); /* empty -> missing */
 void units_take(struct units *u, uint64_t unit, uint64_t count);           /* free -> used */
 void units_give(struct units *u, uint64_t unit, uint64_t count);           /* used -> free */
+void units_set_bad(struct units *u, uint64_t block); /* it is there; until it is removed */
 
 #endif

@@ -52,7 +52,7 @@ bool cli_parse_simple(const struct cli_command *self, int argc, char **argv, boo
 	int c = 0;
 
 	while ((c = getopt_long(argc, argv, "h", json ? options : without_json, NULL)) != -1) {
-		if (c == 'j') {
+		if (c == 'j' && json) {
 			*json = true;
 			continue;
 		}

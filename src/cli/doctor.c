@@ -37,14 +37,15 @@ static void doctor_run_deinit(struct doctor_run *d)
 
 static void close_filep(FILE **f)
 {
-	if (*f && *f != stdin)
+	if (*f)
 		(void)fclose(*f);
 }
 
 /* FILE may be /proc/cmdline of another host, or a boot loader's file that holds the one line. */
 static int read_cmdline(char **ret, const char *path, struct problem *why)
 {
-	_cleanup_(close_filep) FILE *f = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
+	_cleanup_(close_filep) FILE *opened = strcmp(path, "-") == 0 ? NULL : fopen(path, "re");
+	FILE *f = strcmp(path, "-") == 0 ? stdin : opened;
 	_cleanup_free_ char *text = malloc(CMDLINE_FILE_MAX + 1);
 
 	if (!text)

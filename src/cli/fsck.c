@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
-/* guestmemfs fsck: checks a pool that is not mounted, and changes nothing. */
+/* guestmemfs fsck: checks a pool that is not mounted; what it finds --repair puts right. */
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <json-c/json.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/fsck_repair.h"
 #include "cli/query.h"
 #include "cli/regions.h"
 #include "pool/pool.h"
@@ -102,46 +104,122 @@ static int fsck_pool(const struct cli_regions *regions, bool json)
 	return report.errors ? CLI_FAILED : CLI_DONE;
 }
 
+struct fsck_options {
+	struct cli_regions regions;
+	struct fsck_repair how;
+	bool repair;
+	bool of_repair; /* an option was given that is for a repair only */
+	bool json;
+};
+
+static void fsck_options_deinit(struct fsck_options *o)
+{
+	cli_regions_deinit(&o->regions);
+}
+
+static int fsck_parse_files(const struct cli_command *self, const char *text, uint64_t *ret)
+{
+	char *end = NULL;
+
+	errno = 0;
+	unsigned long long value = strtoull(text, &end, 10);
+	if (*text < '0' || *text > '9' || *end || errno || value == 0)
+		return cli_usage_error(self, "--max-files: '%s' is not a number of files", text);
+	*ret = value;
+	return CLI_DONE;
+}
+
+static int fsck_take_option(const struct cli_command *self, struct fsck_options *o, int c)
+{
+	o->of_repair |= c == 'y' || c == 'b' || c == 'm';
+	switch (c) {
+	case 'r':
+		return cli_regions_add(&o->regions, self, optarg);
+	case 'j':
+		o->json = true;
+		return CLI_DONE;
+	case 'R':
+		o->repair = true;
+		return CLI_DONE;
+	case 'y':
+		o->how.yes = true;
+		return CLI_DONE;
+	case 'b':
+		o->how.backup = optarg;
+		return CLI_DONE;
+	case 'm':
+		return fsck_parse_files(self, optarg, &o->how.max_files);
+	default:
+		return cli_usage_hint(self);
+	}
+}
+
+static int fsck_check_options(
+	const struct cli_command *self, struct fsck_options *o, int argc, char **argv)
+{
+	if (o->of_repair && !o->repair)
+		return cli_usage_error(self, "--yes, --backup and --max-files are for --repair");
+	if (o->json && o->repair)
+		return cli_usage_error(
+			self, "--json is for looking, --repair for changing: one after the other");
+	return cli_regions_check(&o->regions, self, argc, argv);
+}
+
 static int run_fsck(const struct cli_command *self, int argc, char **argv)
 {
 	static const struct option options[] = {
 		{"region", required_argument, NULL, 'r'},
 		{"json", no_argument, NULL, 'j'},
+		{"repair", no_argument, NULL, 'R'},
+		{"yes", no_argument, NULL, 'y'},
+		{"backup", required_argument, NULL, 'b'},
+		{"max-files", required_argument, NULL, 'm'},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
 	};
-	_cleanup_(cli_regions_deinit) struct cli_regions regions = {.count = 0};
-	bool json = false;
+	_cleanup_(fsck_options_deinit) struct fsck_options o = {.repair = false};
 	int code = CLI_DONE;
 	int c = 0;
 
 	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		if (c == 'h')
 			return cli_print_help(self);
-		if (c == 'j')
-			json = true;
-		else
-			code = c == 'r' ? cli_regions_add(&regions, self, optarg)
-					: cli_usage_hint(self);
+		code = fsck_take_option(self, &o, c);
 		if (code != CLI_DONE)
 			return code;
 	}
-	code = cli_regions_check(&regions, self, argc, argv);
-	return code != CLI_DONE ? code : fsck_pool(&regions, json);
+	code = fsck_check_options(self, &o, argc, argv);
+	if (code != CLI_DONE)
+		return code;
+	return o.repair ? fsck_repair_pool(&o.regions, &o.how) : fsck_pool(&o.regions, o.json);
 }
 
 const struct cli_command cli_fsck = {
 	.name = "fsck",
-	.usage = "[--region SPEC ...] [--json]",
-	.summary = "check a pool that is not mounted; changes nothing",
+	.usage = "[--region SPEC ...] [--json | --repair [--yes] [--backup FILE] [--max-files N]]",
+	.summary = "check a pool that is not mounted, or repair it",
 	.help = "Looks at every structure and cross-reference of the metadata and reports all that "
-		"is wrong. Exit code 0: clean\n"
-		"(notes are things that the next mount deals with); 1: errors found, or it could "
-		"not be checked.\n\n"
+		"is wrong. Nothing is\n"
+		"changed. Exit code 0: clean (notes are things that the next mount deals with); 1: "
+		"errors found, or it\n"
+		"could not be checked.\n\n"
+		"With --repair it says what of a damaged pool can be kept and what is lost, asks, "
+		"keeps a copy of the\n"
+		"metadata, and writes them anew. Guests' memory is never written. Exit code 0: "
+		"repaired, or nothing to\n"
+		"repair; 1: it can't be repaired, or the answer was no; 2: neither a terminal to "
+		"ask at nor --yes.\n\n"
 		"  --region SPEC       the regions of the pool, in the order of the format; see "
 		"guestmemfs format --help\n"
 		"  --json              print JSON: clean, errors, findings (severity, code, text), "
 		"and what was looked at\n"
+		"  --repair            repair it; a pool that is clean is left as it is\n"
+		"  --yes               without asking\n"
+		"  --backup FILE       where the copy of the metadata goes, a new file; without it "
+		"one in the working\n"
+		"                      directory that is named after the pool and the time\n"
+		"  --max-files N       as at the format; asked for if nothing else is left to tell "
+		"where the metadata end\n"
 		"  --help              print this",
 	.run = run_fsck,
 };

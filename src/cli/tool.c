@@ -15,8 +15,6 @@
 
 #define LOOK_MS 20 /* how often we look for its end, and for a signal */
 
-extern char **environ;
-
 struct tool {
 	pid_t pid;
 	int output; /* -1: at its end */

@@ -33,7 +33,7 @@ GM_API void *preload_mmap64(
 
 /* A restart of the daemon or the helper shows as one of these for a moment. */
 #define RETRY_COUNT 50
-static const struct timespec retry_delay = {.tv_nsec = 100 * 1000 * 1000};
+static const struct timespec retry_delay = {.tv_nsec = 100L * 1000 * 1000};
 
 static void *kernel_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset)
 {

@@ -28,8 +28,6 @@
 
 static_assert(COUNTS_CLOSE_MAX == COUNTS_GATE_DEVICES, "the gate has room for what is promised");
 
-extern char **environ;
-
 struct counts {
 	int sock;
 	pid_t pid;

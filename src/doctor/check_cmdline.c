@@ -86,7 +86,7 @@ static uint64_t find_other(
 		const struct e820_entry *e = e820_map_find(&c->map, at);
 
 		*type = e ? e->type : (uint32_t)E820_NONE;
-		if (*type != r->type)
+		if (!e || *type != r->type)
 			break;
 		at = e->end;
 	}

@@ -10,8 +10,6 @@
 
 #include "util/cleanup.h"
 
-extern char **environ;
-
 static void make_path(char buffer[PATH_MAX], const char *root, const char *format, va_list ap)
 {
 	size_t length = strlen(root);

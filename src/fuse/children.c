@@ -137,6 +137,7 @@ static int run(struct child *c, const char *path, const struct words *w, const s
 		c->link = close_fd(c->link);
 	c->recovered = c->serving = false;
 	c->words[0] = '\0';
+	c->error = 0;
 	return r;
 }
 
@@ -228,6 +229,7 @@ int child_start_helper(
 void child_has_served(struct child *c)
 {
 	c->serving = true;
+	c->scarce_since = 0;
 	if (c->candidate < 0)
 		return;
 	(void)close_fd(c->program);
@@ -270,6 +272,45 @@ bool child_has_died_too_often(struct child *c, uint64_t now)
 	/* The slot after the newest one holds the oldest of the last CHILD_DEATHS_MAX. */
 	oldest = &c->deaths[c->death_count % CHILD_DEATHS_MAX];
 	return c->death_count >= CHILD_DEATHS_MAX && now - *oldest <= CHILD_DEATHS_MS;
+}
+
+static bool may_come_back(int error)
+{
+	switch (error) {
+	case EAGAIN:
+	case ENOMEM:
+	case EMFILE:
+	case ENFILE:
+	case ENOSPC:
+		return true;
+	default:
+		return false;
+	}
+}
+
+void child_discard(struct child *c)
+{
+	int status;
+
+	c->link = close_fd(c->link);
+	if (c->process.pid == 0)
+		return;
+	process_kill(&c->process);
+	(void)process_wait(&c->process, -1, &status);
+}
+
+bool child_try_later(struct child *c, int error, uint64_t now, const struct problem *why)
+{
+	if (!may_come_back(error) || (c->scarce_since && now - c->scarce_since > CHILD_SCARCE_MS))
+		return false;
+	if (!c->scarce_since) {
+		log_warning("%s; this is tried again for %u seconds", why->text,
+			CHILD_SCARCE_MS / 1000);
+		c->scarce_since = now;
+	}
+	child_discard(c);
+	c->retry_at = now + CHILD_RETRY_MS;
+	return true;
 }
 
 void child_end(struct child *c, int timeout_ms)

@@ -21,7 +21,10 @@ struct child {
 	int link;       /* owned */
 	bool recovered; /* these two it has said */
 	bool serving;
-	char words[256];                   /* the last sentence that it could not go on for; "" */
+	char words[256];       /* the last sentence that it could not go on for; "" */
+	int error;             /* and its errno, positive; 0: it has said none */
+	uint64_t retry_at;     /* it is started again then; 0: it need not be */
+	uint64_t scarce_since; /* when what it takes was short first; 0: it has served since */
 	uint64_t deaths[CHILD_DEATHS_MAX]; /* the latest ones, milliseconds */
 	unsigned death_count;
 	int program;   /* that has served, opened, so that it can be started again whatever is at
@@ -56,6 +59,20 @@ int children_connect(const struct child *worker, const struct child *helper, str
 
 /* Notes a death. True if there were too many lately. */
 bool child_has_died_too_often(struct child *c, uint64_t now);
+
+/*
+ * It could not be started, or has ended at once, for an errno (positive). If that is of what others
+ * may give back (processes, descriptors, memory, room in the runtime directory), what there is of
+ * it is ended and retry_at is set: true. It is said once (why). False for other errors, or when it
+ * has been so for CHILD_SCARCE_MS.
+ */
+#define CHILD_RETRY_MS  500U
+#define CHILD_SCARCE_MS 60000U
+
+bool child_try_later(struct child *c, int error, uint64_t now, const struct problem *why);
+
+/* Ends what there is of it at once. */
+void child_discard(struct child *c);
 
 /* Ends it by closing its link, and by SIGKILL if it has not ended after timeout_ms. It is not to be
  * started again. */

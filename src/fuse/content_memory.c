@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "store/extents.h"
+#include "util/log.h"
+#include "util/sigbus.h"
 
 struct content_memory {
 	const struct meta *meta; /* not owned */
@@ -15,6 +17,8 @@ struct content_memory {
 	size_t count, room;
 	void (*arrived)(void *data);
 	void *data;
+	struct content_fault fault; /* of the last access that failed */
+	bool has_fault;
 };
 
 int content_memory_new(
@@ -24,6 +28,7 @@ int content_memory_new(
 
 	if (!cm)
 		return -ENOMEM;
+	assert(source->ops);
 	cm->meta = meta;
 	cm->source = *source;
 	*ret = cm;
@@ -107,6 +112,14 @@ static struct file_extent gap_around(
 	};
 }
 
+/* There is room. */
+static void insert(struct content_memory *cm, size_t at, const struct content_window *w)
+{
+	memmove(&cm->windows[at + 1], &cm->windows[at], (cm->count - at) * sizeof(*w));
+	cm->windows[at] = *w;
+	cm->count++;
+}
+
 static int map_block(struct content_memory *cm, uint64_t file_block, size_t at)
 {
 	const struct inode *store = meta_contents(cm->meta);
@@ -126,10 +139,35 @@ static int map_block(struct content_memory *cm, uint64_t file_block, size_t at)
 		return r;
 	assert(w.file_block >= gap.file_block && end_of(&w) <= gap.file_block + gap.count);
 	assert(w.file_block <= file_block && end_of(&w) > file_block);
-	memmove(&cm->windows[at + 1], &cm->windows[at], (cm->count - at) * sizeof(w));
-	cm->windows[at] = w;
-	cm->count++;
+	insert(cm, at, &w);
 	return 0;
+}
+
+int content_memory_add(struct content_memory *cm, const struct content_window *window)
+{
+	size_t at = window_after(cm, window->file_block);
+	int r = make_room(cm);
+
+	if (r < 0)
+		return r;
+	assert(at == cm->count || cm->windows[at].file_block >= end_of(window));
+	insert(cm, at, window);
+	return 0;
+}
+
+uint64_t content_memory_missing(
+	const struct content_memory *cm, uint64_t first, uint64_t end, uint64_t *count)
+{
+	size_t at = window_after(cm, first);
+
+	for (; first < end && at < cm->count && cm->windows[at].file_block <= first; at++)
+		first = end_of(&cm->windows[at]);
+	if (first >= end)
+		return end;
+	*count = end - first;
+	if (at < cm->count && cm->windows[at].file_block < end)
+		*count = cm->windows[at].file_block - first;
+	return first;
 }
 
 int content_memory_want(struct content_memory *cm, uint64_t unit, uint64_t count)
@@ -152,18 +190,36 @@ int content_memory_want(struct content_memory *cm, uint64_t unit, uint64_t count
 	return pending ? -EINPROGRESS : 0;
 }
 
-void *content_memory_at(const struct content_memory *cm, uint64_t unit, uint64_t *count)
+static const struct content_window *window_of(const struct content_memory *cm, uint64_t unit)
 {
 	size_t at = window_after(cm, unit / GM_UNITS_PER_BLOCK);
-	const struct content_window *w = &cm->windows[at];
-	uint64_t left;
 
-	assert(at < cm->count && w->file_block <= unit / GM_UNITS_PER_BLOCK);
-	left = end_of(w) * GM_UNITS_PER_BLOCK - unit;
+	assert(at < cm->count && cm->windows[at].file_block <= unit / GM_UNITS_PER_BLOCK);
+	return &cm->windows[at];
+}
+
+/* Where in the window the unit begins. */
+static uint64_t place_in(const struct content_window *w, uint64_t unit)
+{
+	return (unit - w->file_block * GM_UNITS_PER_BLOCK) << GM_UNIT_SHIFT;
+}
+
+const void *content_memory_at(const struct content_memory *cm, uint64_t unit, uint64_t *count)
+{
+	const struct content_window *w = window_of(cm, unit);
+	uint64_t left = end_of(w) * GM_UNITS_PER_BLOCK - unit;
+
 	if (*count > left)
 		*count = left;
-	return (uint8_t *)w->address +
-	       ((unit - w->file_block * GM_UNITS_PER_BLOCK) << GM_UNIT_SHIFT);
+	return (const uint8_t *)w->address + place_in(w, unit);
+}
+
+void content_memory_fence(const struct content_memory *cm)
+{
+	struct media m = {.ops = cm ? cm->source.ops : NULL};
+
+	if (cm)
+		media_fence(&m);
 }
 
 /* True if the content store still owns every block of it. */
@@ -186,4 +242,98 @@ void content_memory_trim(struct content_memory *cm)
 			cm->source.unmap(cm->source.data, &cm->windows[n]);
 	}
 	cm->count = kept;
+}
+
+/* ---- memory that can't be reached ---- */
+
+static void note_fault(struct content_memory *cm, const struct sigbus *what)
+{
+	for (size_t n = 0; n < cm->count; n++) {
+		const struct content_window *w = &cm->windows[n];
+		uintptr_t first = (uintptr_t)w->address;
+
+		if (what->address < first || what->address - first >= w->count << GM_BLOCK_SHIFT)
+			continue;
+		cm->fault.file_block = w->file_block + ((what->address - first) >> GM_BLOCK_SHIFT);
+		cm->fault.poisoned = what->poisoned;
+		cm->has_fault = true;
+		return;
+	}
+	/* Of the metadata, or the worker's own: if it is touched again, that is the worker's end.
+	 */
+	log_error("a memory error has hit the worker outside of the contents of files");
+}
+
+struct access {
+	struct media media; /* what is stored to; .base NULL: it is only read */
+	uint64_t offset;
+	const void *from; /* NULL: zeros */
+	size_t size;
+};
+
+static void store_zeros(struct access *a)
+{
+	static const uint8_t zeros[GM_UNIT_SIZE];
+
+	for (uint64_t done = 0, n; done < a->size; done += n) {
+		n = a->size - done < sizeof(zeros) ? a->size - done : sizeof(zeros);
+		media_copy(&a->media, a->offset + done, zeros, n);
+	}
+}
+
+static void do_access(void *data)
+{
+	struct access *a = data;
+	const volatile char *from = a->from;
+
+	if (a->media.base && a->from)
+		media_copy(&a->media, a->offset, a->from, a->size);
+	else if (a->media.base)
+		store_zeros(a);
+	for (size_t n = 0; !a->media.base && n < a->size; n++)
+		(void)from[n];
+}
+
+static int guard(struct content_memory *cm, struct access *a)
+{
+	struct sigbus what;
+	int r = sigbus_guard(do_access, a, &what);
+
+	if (r < 0)
+		note_fault(cm, &what);
+	return r;
+}
+
+int content_memory_store(
+	struct content_memory *cm, uint64_t unit, uint64_t skip, const void *data, uint64_t *length)
+{
+	const struct content_window *w = window_of(cm, unit);
+	struct access a = {.media = {.ops = cm->source.ops,
+				   .base = w->address,
+				   .size = w->count << GM_BLOCK_SHIFT,
+				   .write_back = w->write_back},
+		.offset = place_in(w, unit) + skip,
+		.from = data};
+
+	a.size = a.media.size - a.offset;
+	if (a.size > *length)
+		a.size = *length;
+	*length = a.size;
+	return guard(cm, &a);
+}
+
+void content_memory_probe(struct content_memory *cm, const void *at, size_t size)
+{
+	(void)guard(cm, &(struct access){.from = at, .size = size});
+}
+
+bool content_memory_next_fault(struct content_memory *cm, struct content_fault *ret)
+{
+	for (struct sigbus what; !cm->has_fault && sigbus_take_noted(&what);)
+		note_fault(cm, &what);
+	if (!cm->has_fault)
+		return false;
+	*ret = cm->fault;
+	cm->has_fault = false;
+	return true;
 }

@@ -9,8 +9,11 @@
 #ifndef GM_FUSE_CONTENT_MEMORY_H
 #define GM_FUSE_CONTENT_MEMORY_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
+#include "store/media.h"
 #include "store/meta.h"
 
 struct content_memory;
@@ -20,7 +23,8 @@ struct content_window {
 	uint64_t file_block;
 	uint64_t count;
 	void *address;
-	uint32_t tag; /* the source's own */
+	write_back_fn *write_back; /* as in struct media */
+	uint32_t tag;              /* the source's own */
 };
 
 struct content_source {
@@ -35,6 +39,7 @@ struct content_source {
 		struct content_window *ret);
 	/* Takes what map() gave. */
 	void (*unmap)(void *data, const struct content_window *window);
+	const struct media_ops *ops; /* by which it is stored to */
 	void *data;
 };
 
@@ -44,6 +49,17 @@ int content_memory_new(
 struct content_memory *content_memory_free(
 	struct content_memory *cm); /* NULL is fine; returns NULL */
 
+/*
+ * Memory that has come without map(), from whoever map() has asked: it becomes the content
+ * memory's, to be unmapped like the rest. None of its blocks may have a window. -ENOMEM.
+ */
+int content_memory_add(struct content_memory *cm, const struct content_window *window);
+
+/* The first of [first, end) of the content store's blocks without a window, and in *count how many
+ * there are from there on; end: each has one. */
+uint64_t content_memory_missing(
+	const struct content_memory *cm, uint64_t first, uint64_t end, uint64_t *count);
+
 /* Sees to it that these units, which the content store owns, are mapped. 0 they are; -EINPROGRESS;
  * another negative errno: they can't be. */
 int content_memory_want(struct content_memory *cm, uint64_t unit, uint64_t count);
@@ -52,13 +68,32 @@ int content_memory_want(struct content_memory *cm, uint64_t unit, uint64_t count
  * Where a unit lies, and in *count (in: wanted) how many from there on lie behind each other. They
  * must have been wanted with success since the content store gave back blocks the last time.
  */
-void *content_memory_at(const struct content_memory *cm, uint64_t unit, uint64_t *count);
+const void *content_memory_at(const struct content_memory *cm, uint64_t unit, uint64_t *count);
 
-/* What was stored is in memory before anything that is stored from here on. */
-static inline void content_fence(void)
-{
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-}
+/*
+ * Stores bytes from `skip` of a unit on, of data or (NULL) zeros, as many as lie behind each other:
+ * *length in: wanted, out: stored. Wanted as above. -EIO: not all of them; the block that could not
+ * take them is a fault.
+ */
+int content_memory_store(struct content_memory *cm, uint64_t unit, uint64_t skip, const void *data,
+	uint64_t *length);
+
+/* Touches memory that the kernel could not read: the block that can't be is a fault. */
+void content_memory_probe(struct content_memory *cm, const void *at, size_t size);
+
+/* A block of the content store's file that can't be reached, although it is mapped. */
+struct content_fault {
+	uint64_t file_block;
+	bool poisoned; /* its memory is bad; else it is gone: its region was cut short, or its
+			  device was taken away */
+};
+
+/* The next that has come up, by an access or because the kernel told so; false: none (any more). */
+bool content_memory_next_fault(struct content_memory *cm, struct content_fault *ret);
+
+/* What was stored is on the media before anything that is stored from here on. NULL is fine: then
+ * nothing was. */
+void content_memory_fence(const struct content_memory *cm);
 
 /* The content store has given back blocks: what has no owner any more is unmapped. */
 void content_memory_trim(struct content_memory *cm);

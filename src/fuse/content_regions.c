@@ -18,13 +18,19 @@ static uint32_t clean_from(
 	return clean ? run : 0;
 }
 
-/* It will never be clean: nobody writes to poison. */
-static bool is_poisoned(
+/* Why the block can't be zeroed, as far as that has just come out; 0. */
+static int failure_of(
 	const struct content_regions *c, const struct file_extent *gap, uint64_t file_block)
 {
-	const struct alloc_extent e = {gap->block + (file_block - gap->file_block), gap->region, 1};
+	uint64_t block = gap->block + (file_block - gap->file_block);
 
-	return alloc_any_poisoned(c->meta->alloc, &e);
+	for (unsigned n = 0; n < c->failure_count; n++) {
+		const struct alloc_extent *e = &c->failures[n].blocks;
+
+		if (e->region == gap->region && block >= e->block && block < e->block + e->count)
+			return c->failures[n].error;
+	}
+	return c->failed;
 }
 
 /* As much as is clean around the block, or at least from it on. */
@@ -50,7 +56,7 @@ static int map_window(
 	int r = 0;
 
 	if (w.count == 0) {
-		r = is_poisoned(c, gap, file_block) ? -EIO : c->failed;
+		r = failure_of(c, gap, file_block);
 		if (r == 0)
 			r = grants_clean(c->grants, c->meta->contents);
 		return r < 0 ? r : -EINPROGRESS;
@@ -61,6 +67,7 @@ static int map_window(
 	if (!w.address)
 		return -r;
 	w.tag = gap->region;
+	w.write_back = region->write_back;
 	*ret = w;
 	return 0;
 }
@@ -74,16 +81,23 @@ static void unmap_window(void *data, const struct content_window *w)
 
 struct content_source content_regions_source(struct content_regions *c)
 {
-	return (struct content_source){.map = map_window, .unmap = unmap_window, .data = c};
+	return (struct content_source){
+		.map = map_window, .unmap = unmap_window, .ops = &media_memory_ops, .data = c};
 }
 
-void content_regions_take_cleaned(struct content_regions *c, int error)
+void content_regions_take_cleaned(
+	struct content_regions *c, int error, const struct alloc_extent *blocks)
 {
-	if (error < 0)
+	if (error == 0)
+		return;
+	if (blocks && c->failure_count < CONTENT_FAILURES)
+		c->failures[c->failure_count++] = (struct content_failure){*blocks, error};
+	else
 		c->failed = error;
 }
 
 void content_regions_end_answer(struct content_regions *c)
 {
 	c->failed = 0;
+	c->failure_count = 0;
 }

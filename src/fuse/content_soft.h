@@ -2,9 +2,8 @@
 /*
  * The source of content memory (content_memory.h) on soft regions: the helper gives descriptors of
  * devices over the content store and nothing else (grants_fetch_contents()). Each is mapped and
- * closed as it comes, so that the worker has none in hand.
- *
- * What is mapped stays so: the content store does not shrink while its devices are there.
+ * closed as it comes, so that the worker has none in hand; a question may bring more than is
+ * missing, and then what is mapped stays as it is.
  */
 #ifndef GM_FUSE_CONTENT_SOFT_H
 #define GM_FUSE_CONTENT_SOFT_H
@@ -12,15 +11,14 @@
 #include "fuse/content_memory.h"
 #include "fuse/grants.h"
 
-struct content_soft;
+struct content_soft {
+	const struct meta *meta; /* these three are not owned */
+	struct grants *grants;
+	struct content_memory *memory; /* which it is the source of */
+	int error; /* what came of the last question; who waited for it is told once */
+};
 
-/* Both outlive it. -ENOMEM. */
-int content_soft_new(struct content_soft **ret, const struct meta *meta, struct grants *grants);
-
-/* When no content memory uses it any more. NULL is fine; returns NULL. */
-struct content_soft *content_soft_free(struct content_soft *cs);
-
-/* What to make the content memory with. */
+/* What to make the content memory with; `memory` is set then. */
 struct content_source content_soft_source(struct content_soft *cs);
 
 /* For grants_config.contents_part and contents_given; after the latter the caller calls

@@ -47,10 +47,12 @@ struct control {
 	size_t holder_room;
 	int upgrade; /* who wants one, until control_take_upgrade(); -1 */
 	bool asked;
-	bool cut_short; /* there was no memory for all of them */
+	bool cut_short;        /* there was no memory for all of them */
+	uint64_t paused_until; /* no connection is taken before; 0: they are */
 };
 
-#define LISTENER CONTROL_CLIENTS_MAX /* in place of a client's number */
+#define LISTENER        CONTROL_CLIENTS_MAX /* in place of a client's number */
+#define ACCEPT_PAUSE_MS 200U
 
 static void drop(struct client *c)
 {
@@ -412,6 +414,21 @@ static struct client *free_place(struct control *k)
 	return NULL;
 }
 
+static void listen_for(struct control *k, uint32_t events)
+{
+	struct epoll_event event = {.events = events, .data.u32 = LISTENER};
+
+	(void)epoll_ctl(k->epoll, EPOLL_CTL_MOD, k->listen, &event);
+}
+
+/* Who waits stays in the queue, and the listener readable: without a pause we would spin. */
+static void pause_listening(struct control *k, int error, uint64_t now)
+{
+	log_warning("no command can connect for %u ms: %s", ACCEPT_PAUSE_MS, strerror(error));
+	k->paused_until = now + ACCEPT_PAUSE_MS;
+	listen_for(k, 0);
+}
+
 static void take_connection(struct control *k, uint64_t now)
 {
 	_cleanup_fd_ int fd = accept4(k->listen, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -420,6 +437,8 @@ static void take_connection(struct control *k, uint64_t now)
 
 	struct client stranger = {.fd = fd};
 
+	if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS))
+		pause_listening(k, errno, now);
 	if (fd < 0 || get_asker(fd, &stranger.asker) < 0)
 		return;
 	/* The socket's mode keeps others out already; this holds whatever happens to the mode. The
@@ -480,6 +499,10 @@ void control_expire(struct control *k, uint64_t now)
 {
 	bool late = false;
 
+	if (k->paused_until && now >= k->paused_until) {
+		k->paused_until = 0;
+		listen_for(k, EPOLLIN);
+	}
 	for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++) {
 		struct client *c = &k->clients[i];
 
@@ -499,6 +522,10 @@ bool control_next_deadline(const struct control *k, uint64_t *ret)
 {
 	bool found = refusals_next_deadline(&k->refusals, ret);
 
+	if (k->paused_until && (!found || k->paused_until < *ret)) {
+		*ret = k->paused_until;
+		found = true;
+	}
 	for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++) {
 		const struct client *c = &k->clients[i];
 

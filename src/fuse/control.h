@@ -26,23 +26,23 @@ struct grants;
 /* Takes listen over, also on failure. status and grants outlive it. Root may ask, and owner. */
 int control_new(struct control **ret, int listen, uid_t owner, const struct status *status,
 	struct namespace *ns, struct grants *grants, struct problem *why);
-struct control *control_free(struct control *c); /* NULL is fine; returns NULL */
+struct control *control_free(struct control *k); /* NULL is fine; returns NULL */
 
 /* A descriptor that becomes readable when there is something to do: control_serve(). now:
  * clock_milliseconds(). */
-int control_fd(const struct control *c);
-void control_serve(struct control *c, uint64_t now);
+int control_fd(const struct control *k);
+void control_serve(struct control *k, uint64_t now);
 
 /* A holder, or NULL after the last one, or if no more will come: grants_ask_holders() was called
  * from here. */
-void control_take_holder(struct control *c, const struct link_holder *h);
+void control_take_holder(struct control *k, const struct link_holder *h);
 
 /* The answer to an export that was asked for here; as in struct grants_config. */
 void control_take_exported(
-	struct control *c, uint64_t ino, int error, enum gm_reason reason, const char *node);
+	struct control *k, uint64_t ino, int error, enum gm_reason reason, const char *node);
 
 /* The answer to the end of one, likewise. */
-void control_take_unexported(struct control *c, uint64_t ino, int error);
+void control_take_unexported(struct control *k, uint64_t ino, int error);
 
 /* The connection of who has asked for an upgrade, for the supervisor; the caller's. -1: nobody. */
 int control_take_upgrade(struct control *c);
@@ -51,7 +51,7 @@ int control_take_upgrade(struct control *c);
 bool control_is_busy(const struct control *c);
 
 /* Ends what has had its time; and when there will be more of that. False: nothing is waited for. */
-void control_expire(struct control *c, uint64_t now);
-bool control_next_deadline(const struct control *c, uint64_t *ret);
+void control_expire(struct control *k, uint64_t now);
+bool control_next_deadline(const struct control *k, uint64_t *ret);
 
 #endif

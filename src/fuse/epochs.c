@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "fuse/epochs.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -66,7 +67,11 @@ int epochs_reserve(struct epochs *e, uint64_t ino)
 
 uint64_t epochs_next(struct epochs *e, uint64_t ino)
 {
-	return find(e, ino)->number = ++e->last;
+	struct epoch *p = find(e, ino);
+
+	assert(p); /* reserved */
+	p->number = ++e->last;
+	return p->number;
 }
 
 void epochs_forget(struct epochs *e, uint64_t ino)

@@ -83,24 +83,27 @@ void grants_drop_clients(struct grants *g)
 	}
 }
 
-static void refuse(struct grants *g, uint64_t ino, const struct request *rq, int error)
+/* blocks: which are the reason; NULL: all of the file. */
+static void refuse(struct grants *g, uint64_t ino, const struct request *rq, int error,
+	const struct alloc_extent *blocks)
 {
 	if (rq->clean && ino == g->contents.ino)
 		grants_fail_contents(g, error);
 	else if (rq->clean)
-		g->config.cleaned(g->config.data, ino, error);
+		g->config.cleaned(g->config.data, error, blocks);
 	else if (rq->access)
 		grants_send_refuse(&g->outbox, rq->id, error, grants_reason_of(error));
 	else
 		g->config.exported(g->config.data, ino, error, grants_reason_of(error), NULL);
 }
 
-static void refuse_all(struct grants *g, struct waiting *w, int error)
+static void refuse_all(
+	struct grants *g, struct waiting *w, int error, const struct alloc_extent *blocks)
 {
 	const struct request *rq;
 
 	STAILQ_FOREACH (rq, &w->requests, link)
-		refuse(g, w->ino, rq, error);
+		refuse(g, w->ino, rq, error, blocks);
 	grants_drop_waiting(g, w);
 }
 
@@ -111,7 +114,7 @@ void grants_refuse_waiting(struct grants *g, uint64_t ino, int error)
 	for (w = TAILQ_FIRST(&g->waiting); w; w = next) {
 		next = TAILQ_NEXT(w, link);
 		if (w->ino == ino)
-			refuse_all(g, w, error);
+			refuse_all(g, w, error, NULL);
 	}
 }
 
@@ -125,13 +128,13 @@ static void grant_all(struct grants *g, struct waiting *w)
 		if (rq->clean && w->ino == g->contents.ino)
 			r = grants_send_fetch(g, w->ino);
 		else if (rq->clean)
-			g->config.cleaned(g->config.data, w->ino, 0);
+			g->config.cleaned(g->config.data, 0, NULL);
 		else if (rq->access)
 			r = grant(g, w->ino, rq);
 		else
 			grants_begin_export(g, w->ino, &rq->asker);
 		if (r < 0)
-			refuse(g, w->ino, rq, r);
+			refuse(g, w->ino, rq, r, NULL);
 	}
 	grants_drop_waiting(g, w);
 }
@@ -179,7 +182,7 @@ static bool advance_waiting(struct grants *g, struct waiting *w)
 	const struct inode *inode = find_waited(g, w->ino);
 
 	if (!inode || store_is_frozen(g->config.ns->store)) {
-		refuse_all(g, w, inode ? -EBUSY : -ESTALE);
+		refuse_all(g, w, inode ? -EBUSY : -ESTALE, NULL);
 		return false;
 	}
 	if (grants_is_zeroing(g, w->ino))
@@ -204,7 +207,7 @@ static bool advance_waiting(struct grants *g, struct waiting *w)
 		w->at = 0;
 	}
 	log_error("inode %llu is not granted: it can't be made clean", (unsigned long long)w->ino);
-	refuse_all(g, w, -EIO);
+	refuse_all(g, w, -EIO, NULL);
 	return false;
 }
 
@@ -375,7 +378,7 @@ static void note_cleaned(struct grants *g, const struct scrub_order *order)
 	if (order->ino || !contents || g->contents.ino || !is_waited(g, g->meta->contents) ||
 		!scrub_order_touches(order, contents))
 		return;
-	g->config.cleaned(g->config.data, g->meta->contents, 0);
+	g->config.cleaned(g->config.data, 0, NULL);
 }
 
 int grants_take_done(struct grants *g, const struct link_done *m)
@@ -401,7 +404,7 @@ int grants_take_done(struct grants *g, const struct link_done *m)
 
 		next = TAILQ_NEXT(w, link);
 		if (inode && scrub_order_touches(&order, inode))
-			refuse_all(g, w, -EIO);
+			refuse_all(g, w, r == -ENOMEM ? r : -EIO, &order.blocks);
 	}
 	return 0;
 }

@@ -18,6 +18,7 @@
 #include "guestmemfs/protocol.h"
 #include "proto/link.h"
 
+struct alloc_extent;
 struct grants;
 struct namespace;
 struct ns_range;
@@ -58,8 +59,9 @@ struct grants_config {
 	 * grants_serve() only. */
 	void (*zeroed)(void *data, uint64_t id, int error);
 	/* The answer to grants_clean(): 0, or -EIO, or -EBUSY: the pool was frozen. 0 also each
-	 * time that a part of what is waited for is clean. */
-	void (*cleaned)(void *data, uint64_t ino, int error);
+	 * time that a part of what is waited for is clean. blocks: only they could not be zeroed,
+	 * the others are worth another question; NULL: it is about all. */
+	void (*cleaned)(void *data, int error, const struct alloc_extent *blocks);
 	/*
 	 * What grants_fetch_contents() brings: a call for each run, with a descriptor that is the
 	 * callee's to close, and then contents_given() with 0 or a negative errno.

@@ -111,6 +111,13 @@ bool ns_has_content(const struct namespace *ns, uint64_t ino)
 	return i && inode_has_content(i);
 }
 
+bool ns_may_be_cached(const struct namespace *ns, uint64_t ino)
+{
+	const struct inode *i = meta_inode(ns_meta(ns), ino);
+
+	return i && inode_has_content(i) && !i->opened_unmarked;
+}
+
 int ns_getattr(const struct namespace *ns, uint64_t ino, struct stat *ret)
 {
 	struct inode *i;

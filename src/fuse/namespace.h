@@ -47,6 +47,7 @@ struct namespace
 {
 	struct store *store; /* not owned */
 	uint64_t orphans;    /* inodes without links that somebody still uses */
+	bool reap_failed;    /* one of them has no user any more, but could not be removed */
 	/* The one that the last change left to its holders alone (inode_is_held_orphan()); 0: none.
 	 * Whoever takes it up sets it to 0. */
 	uint64_t left;
@@ -316,8 +317,25 @@ bool ns_has_freed_content(const struct namespace *ns);
  * and beyond 64 MiB. Nothing while somebody may map it. */
 int ns_trim_contents(struct namespace *ns, const struct ns_request *rq, bool all);
 
+/* A block with content that could not be reached. */
+struct ns_fault {
+	struct alloc_extent block;
+	bool poisoned; /* its memory is bad; else it is gone */
+	int error;     /* 0; or why that could not be journalled: it is poisoned all the same */
+};
+
+/*
+ * The next block that an access has shown, or the kernel has told, to be out of reach; false: none
+ * (any more). One that is poisoned is journalled as such: what is in it gives -EIO from then on,
+ * and nothing new is put there.
+ */
+bool ns_next_fault(struct namespace *ns, struct ns_fault *ret);
+
 /* True for a file with content; false for everything else, also if it is gone. */
 bool ns_has_content(const struct namespace *ns, uint64_t ino);
+
+/* True for a file with content that nobody has open from a time when it had none. */
+bool ns_may_be_cached(const struct namespace *ns, uint64_t ino);
 
 /* ---- users of an inode ---- */
 
@@ -329,8 +347,8 @@ int ns_open(struct namespace *ns, uint64_t ino, uint64_t unique);
 
 /*
  * One less. The last one of an unlinked inode that nobody holds removes it; when that can't be
- * committed it is left for the next mount to remove. An inode that is gone, or was never opened
- * here, is no error.
+ * committed, the next call for whatever inode does it, or ns_thaw(), or the next mount. An inode
+ * that is gone, or was never opened here, is no error.
  */
 int ns_release(struct namespace *ns, uint64_t ino, uint64_t unique);
 
@@ -389,9 +407,11 @@ uint64_t ns_spare_blocks(const struct namespace *ns);
 /* ---- orphans ---- */
 
 /*
- * The unlinked inodes that only GM_INODE_HELD keeps alive: malloc'ed, the caller frees; NULL if
- * there are none. -ENOMEM.
+ * The unlinked inodes that only GM_INODE_HELD keeps alive; of these, unless `beside` is 0, those
+ * without which that inode would have more room below its quotas. malloc'ed, the caller frees; NULL
+ * if there are none. -ENOMEM.
  */
-int ns_list_held_orphans(const struct namespace *ns, uint64_t **ret, size_t *count);
+int ns_list_held_orphans(
+	const struct namespace *ns, uint64_t beside, uint64_t **ret, size_t *count);
 
 #endif

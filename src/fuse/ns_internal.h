@@ -68,7 +68,7 @@ void ns_add_fill(struct txn *t, const struct inode *i, const struct ns_fill *f);
  * far as end; 0: there is none. */
 uint64_t ns_next_gap(const struct inode *i, uint64_t *at, uint64_t end);
 
-/* ---- files with content (ns_content.c) ---- */
+/* ---- files with content (ns_content.h) ---- */
 
 /* Makes the content store, if there is none yet, and lets it grow by as many units at the least: a
  * record each. */
@@ -76,8 +76,8 @@ int ns_make_contents(struct namespace *ns, const struct ns_request *rq);
 int ns_grow_contents(struct namespace *ns, const struct ns_request *rq, uint64_t units);
 
 /* For a file of memory that finds too few blocks: gives back all that the content store has empty.
- * True if there was something. */
-bool ns_reclaim_contents(struct namespace *ns, const struct ns_request *rq);
+ * 0; -ENOSPC there is none; what else keeps it from that. */
+int ns_reclaim_contents(struct namespace *ns, const struct ns_request *rq);
 
 int ns_resize_content(const struct namespace *ns, struct txn *t, const struct inode *i,
 	struct inode_attr *attr, uint64_t size);

@@ -132,9 +132,11 @@ static int change_size(struct namespace *ns, const struct ns_request *rq, struct
 		return -EBUSY;
 	attr->size = size;
 	r = ns_plan_growth(ns, i, attr, ns_blocks_for(old), ns_blocks_for(size), fill);
-	if (r == -ENOSPC && ns_reclaim_contents(ns, rq))
-		r = ns_plan_growth(ns, i, attr, ns_blocks_for(old), ns_blocks_for(size), fill);
-	return r;
+	if (r != -ENOSPC)
+		return r;
+	r = ns_reclaim_contents(ns, rq);
+	return r < 0 ? r
+		     : ns_plan_growth(ns, i, attr, ns_blocks_for(old), ns_blocks_for(size), fill);
 }
 
 int ns_setattr(struct namespace *ns, const struct ns_request *rq, uint64_t ino,

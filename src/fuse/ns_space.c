@@ -63,8 +63,10 @@ static int allocate(struct namespace *ns, const struct ns_request *rq, struct tx
 		return -EINVAL;
 	s = span_to_fill(ns, i, range, grows);
 	r = ns_plan_fill(ns, i, s.first, s.end, &fill);
-	if (r == -ENOSPC && ns_reclaim_contents(ns, rq))
-		r = ns_plan_fill(ns, i, s.first, s.end, &fill);
+	if (r == -ENOSPC) {
+		r = ns_reclaim_contents(ns, rq);
+		r = r < 0 ? r : ns_plan_fill(ns, i, s.first, s.end, &fill);
+	}
 	if (r < 0)
 		return r;
 	if ((grows || fill.count > 0) && (attr->flags & GM_INODE_EXPORTED))

@@ -81,12 +81,16 @@ static uint64_t remove_between(struct txn *t, const struct inode *i, uint64_t fr
 int ns_spare_keep(struct namespace *ns, uint64_t ino, uint64_t first, uint64_t blocks)
 {
 	_cleanup_(txn_deinit) struct txn t = TXN_INIT(GM_RECORD_RELEASE, 0);
+	const uint64_t granule = alloc_granule(ns_meta(ns)->alloc);
 	struct inode_attr attr;
 	struct inode *i;
 	uint64_t removed;
 
 	if (ns_find(ns, ino, &i) < 0 || !inode_is_held_orphan(i) ||
 		!(i->attr.flags & GM_INODE_INHERITED) || blocks > UINT64_MAX - first)
+		return -ESTALE;
+	/* Where blocks are given out by whole GiBs, nobody was handed a part of one. */
+	if (first % granule || blocks % granule)
 		return -ESTALE;
 	t.result = ino;
 	attr = i->attr;

@@ -37,6 +37,26 @@ static int reap(struct namespace *ns, const struct inode *i)
 	return 0;
 }
 
+/* Every such inode. One removal ends the walk, so it starts anew. */
+static int reap_all(struct namespace *ns)
+{
+	int r = 0;
+
+	for (size_t cursor = 0, before = ns->orphans; r == 0 && before > 0;) {
+		struct inode *i = meta_each_inode(ns_meta(ns), &cursor);
+
+		if (!i)
+			break;
+		r = reap(ns, i);
+		if (ns->orphans < before) {
+			before = ns->orphans;
+			cursor = 0;
+		}
+	}
+	ns->reap_failed = r < 0;
+	return r;
+}
+
 int ns_open(struct namespace *ns, uint64_t ino, uint64_t unique)
 {
 	struct inode *i;
@@ -48,12 +68,18 @@ int ns_open(struct namespace *ns, uint64_t ino, uint64_t unique)
 int ns_release(struct namespace *ns, uint64_t ino, uint64_t unique)
 {
 	struct inode *i;
+	int r;
 
+	if (ns->reap_failed && !store_is_frozen(ns->store))
+		(void)reap_all(ns);
 	if (ns_find(ns, ino, &i) < 0 || i->opens == 0)
 		return 0;
 	open_table_drop(ns->opens, i, unique);
+	i->opened_unmarked &= i->opens > 0;
 	ns_note_left(ns, i);
-	return reap(ns, i);
+	r = reap(ns, i);
+	ns->reap_failed |= r < 0;
+	return r;
 }
 
 int ns_hold(struct namespace *ns, uint64_t ino)
@@ -127,19 +153,10 @@ int ns_thaw(struct namespace *ns)
 {
 	int r = store_thaw(ns->store);
 
-	/* Inodes whose last user went while nothing could be changed. One removal ends the walk, so
-	 * it starts anew. */
-	for (size_t cursor = 0, before = ns->orphans; r == 0 && before > 0;) {
-		struct inode *i = meta_each_inode(ns_meta(ns), &cursor);
-
-		if (!i)
-			break;
-		r = reap(ns, i);
-		if (ns->orphans < before) {
-			before = ns->orphans;
-			cursor = 0;
-		}
-	}
+	/* Inodes whose last user went while nothing could be changed. What can't be removed now is
+	 * tried again later: the pool is thawed. */
+	if (r == 0)
+		(void)reap_all(ns);
 	return r;
 }
 
@@ -169,8 +186,9 @@ int ns_stale_done(struct namespace *ns, uint64_t ino, uint64_t from)
 	return store_commit(ns->store, &t);
 }
 
-int ns_list_held_orphans(const struct namespace *ns, uint64_t **ret, size_t *count)
+int ns_list_held_orphans(const struct namespace *ns, uint64_t beside, uint64_t **ret, size_t *count)
 {
+	const struct inode *other = beside ? meta_inode(ns_meta(ns), beside) : NULL;
 	uint64_t *inos;
 	size_t n = 0, cursor = 0;
 
@@ -182,7 +200,8 @@ int ns_list_held_orphans(const struct namespace *ns, uint64_t **ret, size_t *cou
 	if (!inos)
 		return -ENOMEM;
 	for (const struct inode *i; (i = meta_each_inode(ns_meta(ns), &cursor));)
-		if (inode_is_held_orphan(i) && n < ns->orphans)
+		if (inode_is_held_orphan(i) && n < ns->orphans &&
+			(!other || quotas_compete(ns_meta(ns), other, i)))
 			inos[n++] = i->attr.ino;
 	if (n == 0) {
 		free(inos);

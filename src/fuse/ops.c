@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
  * Operations that are not in the table get ENOSYS from libfuse. That is the right answer for flush,
- * fsync, fsyncdir and access: the kernel remembers it, does what is due by itself (nothing; or
+ * fsyncdir and access: the kernel remembers it, does what is due by itself (nothing; or
  * EOPNOTSUPP to the caller) and asks no more. FORGET needs
- * no answer and is nothing to us: nodes are not counted. What was written to a file with content is
- * where it stays when it is answered, so that fsync has nothing left to do.
+ * no answer and is nothing to us: nodes are not counted.
  */
 #include "fuse/ops.h"
 
@@ -90,7 +89,7 @@ static void release_inode(struct ops *o, uint64_t ino)
 
 	if (r < 0)
 		log_error("inode %llu has no name and no user any more, but removing it failed: %s;"
-			  " the next mount will do it",
+			  " the next close of a file will, or the next mount",
 			(unsigned long long)ino, strerror(-r));
 }
 
@@ -108,16 +107,18 @@ static void undo_open(struct ops *o, uint64_t ino)
  * The handle is all that is ever known of an open file. Where there is content, the page cache may
  * keep it for ever: nobody but this mount changes it. Without content, direct I/O keeps the page
  * cache out of it, so that the kernel refuses a shared mmap; and without a flush nobody waits for
- * us when closing (with one, the kernel writes out what was written through a mapping).
+ * us when closing (with one, the kernel writes out what was written through a mapping). A file that
+ * got its content mark while it was open is opened like that by all, as long as one of those before
+ * the mark may be left: what they write past the page cache must not be hidden by it.
  */
 static void fill_handle(const struct ops *o, uint64_t ino, struct fuse_file_info *fi)
 {
-	bool content = ns_has_content(o->ns, ino);
+	bool cached = ns_may_be_cached(o->ns, ino);
 
 	fi->fh = (uint64_t)(fi->flags & O_ACCMODE);
-	fi->direct_io = !content;
-	fi->keep_cache = content;
-	fi->noflush = !content;
+	fi->direct_io = !cached;
+	fi->keep_cache = cached;
+	fi->noflush = !cached;
 }
 
 static void op_create(
@@ -401,6 +402,7 @@ const struct fuse_lowlevel_ops ops_table = {
 	.open = op_open,
 	.read = op_read,
 	.write = op_write,
+	.fsync = op_fsync,
 	.release = op_release,
 	.opendir = op_opendir,
 	.readdir = op_readdir,
@@ -465,5 +467,6 @@ void ops_process(struct ops *o, struct fuse_session *se, const struct fuse_buf *
 	if (o->ns->left)
 		grants_check(o->grants, o->ns->left, LINK_CHECK_TAKE | LINK_CHECK_KEEP);
 	o->ns->left = 0;
+	ops_note_faults(o);
 	trim_contents(o);
 }

@@ -20,6 +20,7 @@
 #include "fuse/parked.h"
 #include "fuse/refusals.h"
 #include "fuse/revokes.h"
+#include "util/limiter.h"
 
 struct connection;
 struct grants;
@@ -43,6 +44,7 @@ struct ops { /* the session's userdata; everything that it points to is the work
 	uint64_t explain_after; /* in clock_milliseconds(): no sentence in the log before */
 	struct revokes revokes;
 	struct refusals refusals;
+	struct limiter faults; /* lines about memory that is gone */
 };
 
 /* For fuse_session_new(), with a struct ops as userdata. */
@@ -74,6 +76,10 @@ bool ops_goes_on(const struct ops *o);
 
 /* Memory of the content store has come, or can't: for content_memory_on_arrival(). */
 void ops_take_memory(struct ops *o);
+
+/* Takes up blocks of content that could not be reached (ns_next_fault()), with a line in the log.
+ */
+void ops_note_faults(struct ops *o);
 
 /* As in struct grants_config: what a punch waited for is zeroed, or can't be. */
 void ops_take_zeroed(struct ops *o, uint64_t id, int error);

@@ -44,7 +44,9 @@ static bool find_awaited(struct ops *o, struct parked *p)
 	if ((p->error != -ENOSPC && p->error != -EDQUOT) ||
 		(p->what == PARKED_SETATTR && !(p->change.set & NS_SET_SIZE)))
 		return false;
-	return ns_list_held_orphans(o->ns, &p->awaited, &p->awaited_count) == 0 &&
+	/* Under a quota it helps only if something goes that counts on it. */
+	uint64_t beside = p->error == -EDQUOT ? p->ino : 0;
+	return ns_list_held_orphans(o->ns, beside, &p->awaited, &p->awaited_count) == 0 &&
 	       p->awaited_count > 0;
 }
 

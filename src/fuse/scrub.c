@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "fuse/scrub.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -81,6 +82,7 @@ static uint64_t give_order(struct scrub *s, const struct scrub_order *order)
 {
 	struct scrub_order *o = find_order(s, 0);
 
+	assert(o); /* the caller has seen that one is free */
 	*o = *order;
 	o->id = s->next_id++;
 	send_order(s->outbox, o);

@@ -21,10 +21,9 @@
 
 #define SCRUB_REST_MS 10000U
 
-#define SCRUB_SLICE_MS                                                                             \
-	100U /* an order of the background's is as large as the rate gives in this                 \
-	      */
-#define SCRUB_WINDOW_MS 1000U
+/* An order of the background's is as large as the rate gives in this. */
+#define SCRUB_SLICE_MS  100U
+#define SCRUB_WINDOW_MS UINT64_C(1000)
 
 struct scrub_order {
 	uint64_t id;                /* 0: not in use */

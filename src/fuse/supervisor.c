@@ -179,7 +179,9 @@ static void take_failed(struct supervisor *s, struct child *c, struct link_faile
 {
 	make_line(m->text, sizeof(m->text));
 	(void)snprintf(c->words, sizeof(c->words), "%.255s", m->text);
-	tell(s, m->text);
+	c->error = (int)get_le32(m->error);
+	if (!c->scarce_since)
+		tell(s, m->text);
 }
 
 /* The worker is confined and can't connect to a log daemon that was started anew. */
@@ -295,7 +297,7 @@ static void describe_end(struct problem *p, const struct child *c, int status)
 }
 
 /* What is open, and who waits for an answer, is lost with it. */
-static int end_connection(struct supervisor *s, struct problem *why)
+static void end_connection(struct supervisor *s)
 {
 	log_warning("%s; what is open in the mount is lost, it is made anew",
 		s->unfit ? "the new worker can't go on with the connection to the kernel"
@@ -303,8 +305,15 @@ static int end_connection(struct supervisor *s, struct problem *why)
 	s->unfit = false;
 	mount_end(&s->mount);
 	s->table = close_fd(s->table);
-	s->table = runtime_table_make(why);
-	return s->table < 0 ? s->table : mountpoint_prepare(s->instance.mount_path, why);
+}
+
+static int prepare_connection(struct supervisor *s, struct problem *why)
+{
+	int r = mountpoint_prepare(s->instance.mount_path, why);
+
+	if (r == 0)
+		r = s->table = runtime_table_make(why);
+	return r < 0 ? r : 0;
 }
 
 int supervisor_restart(struct supervisor *s, struct child *c, const char *path, struct problem *why)
@@ -314,13 +323,33 @@ int supervisor_restart(struct supervisor *s, struct child *c, const char *path, 
 	if (c == &s->worker) {
 		s->recovered = false;
 		if (s->unfit || (s->mount.fd >= 0 && !mount_is_alive(&s->mount)))
-			r = end_connection(s, why);
+			end_connection(s);
+		if (s->table < 0)
+			r = prepare_connection(s, why);
 	}
 	if (r == 0)
 		r = start_child(s, c, path, why);
 	if (r == 0)
 		r = children_connect(&s->worker, &s->helper, why);
 	return r;
+}
+
+bool supervisor_start_again(struct supervisor *s, struct child *c, struct problem *why)
+{
+	int r;
+
+	c->retry_at = 0;
+	r = supervisor_restart(s, c, NULL, why);
+	return r == 0 || child_try_later(c, -r, clock_milliseconds(), why);
+}
+
+static void start_due(struct supervisor *s, struct child *c)
+{
+	struct problem why = PROBLEM_INIT;
+
+	if (c->retry_at && clock_milliseconds() >= c->retry_at && !s->stopping &&
+		!supervisor_start_again(s, c, &why))
+		supervisor_fail(s, &why);
 }
 
 static bool is_mounted(const struct supervisor *s)
@@ -371,6 +400,8 @@ static void take_end(struct supervisor *s, struct child *c)
 	}
 	if (upgrade_take_end(s, c, &why))
 		return;
+	if (c->error && child_try_later(c, c->error, clock_milliseconds(), &why))
+		return;
 	log_warning("%s; it is started again", why.text);
 	if (child_has_died_too_often(c, clock_milliseconds()))
 		(void)problem(&why, ECHILD,
@@ -378,7 +409,7 @@ static void take_end(struct supervisor *s, struct child *c)
 			"files and "
 			"their memory are untouched",
 			c->name, CHILD_DEATHS_MAX, CHILD_DEATHS_MS / 1000);
-	else if (supervisor_restart(s, c, NULL, &why) == 0)
+	else if (supervisor_start_again(s, c, &why))
 		return;
 	supervisor_fail(s, &why);
 }
@@ -443,13 +474,30 @@ static void serve_event(struct supervisor *s, enum supervisor_source source)
 	}
 }
 
+static int time_to_retry(const struct supervisor *s, uint64_t now)
+{
+	uint64_t at = s->worker.retry_at;
+
+	if (!at || (s->helper.retry_at && s->helper.retry_at < at))
+		at = s->helper.retry_at;
+	if (!at)
+		return -1;
+	return at > now ? (int)(at - now) : 0;
+}
+
+/* Of two times that epoll can wait; -1: for ever. */
+static int earlier(int a, int b)
+{
+	return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
 /* A worker that was told to stop and does not is stuck: the next start recovers what it left. */
 static int time_left(struct supervisor *s)
 {
 	uint64_t now = clock_milliseconds();
 
 	if (!s->stopping)
-		return upgrade_check_time(s, now);
+		return earlier(upgrade_check_time(s, now), time_to_retry(s, now));
 	if (now < s->stop_by)
 		return (int)(s->stop_by - now);
 	log_warning("the worker does not end: it is killed");
@@ -467,6 +515,8 @@ static void loop(struct supervisor *s)
 
 		if (n > 0)
 			serve_event(s, (enum supervisor_source)event.data.u32);
+		start_due(s, &s->worker);
+		start_due(s, &s->helper);
 	}
 }
 

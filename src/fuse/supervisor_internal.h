@@ -49,8 +49,11 @@ void supervisor_fail(struct supervisor *s, const struct problem *why);
 
 int supervisor_watch(struct supervisor *s, int fd, enum supervisor_source source);
 
-/* Starts the child again, whose process has ended. path: of its program; NULL: the one that has
- * served before. */
+/* The program that has served before. True if it runs, or will be tried again. */
+bool supervisor_start_again(struct supervisor *s, struct child *c, struct problem *why);
+
+/* Starts the child, whose process has ended, once. path: of its program; NULL: the one that has
+ * served before. After a failure, child_discard(). */
 int supervisor_restart(
 	struct supervisor *s, struct child *c, const char *path, struct problem *why);
 

@@ -98,8 +98,24 @@ static void try_program(struct supervisor *s, const struct child *c, enum upgrad
 	}
 }
 
+static bool is_ready(const struct child *c)
+{
+	return c->serving && c->process.pid != 0;
+}
+
 static void tell_to_yield(struct supervisor *s, const struct child *c, enum upgrade_step step)
 {
+	struct problem why = PROBLEM_INIT;
+
+	if (!is_ready(c)) {
+		(void)problem(&why, EAGAIN,
+			"%sthe %s has just died and is started again: try again then",
+			step == UPGRADE_END_WORKER ? "nothing is changed: "
+						   : "the worker is replaced, but ",
+			c->name);
+		fail(s, &why);
+		return;
+	}
 	s->upgrade.step = step;
 	s->upgrade.due = clock_milliseconds() + END_MS;
 	child_send(c, LINK_YIELD, 0, -1);
@@ -123,10 +139,6 @@ void upgrade_take_probe(struct supervisor *s)
 		fail(s, &why);
 	} else if (worker) {
 		try_program(s, &s->helper, UPGRADE_TRY_HELPER);
-	} else if (!s->worker.serving || !s->helper.serving) {
-		(void)problem(&why, EAGAIN,
-			"nothing is changed: worker or helper has just died and is started again");
-		fail(s, &why);
 	} else {
 		tell_to_yield(s, &s->worker, UPGRADE_END_WORKER);
 	}
@@ -157,7 +169,8 @@ static void fall_back(struct supervisor *s, struct child *c, const struct proble
 	s->unfit = false;
 	log_error("upgrade: %s; the %s that served before is started again", s->upgrade.reason.text,
 		c->name);
-	if (supervisor_restart(s, c, NULL, &why) < 0)
+	child_discard(c);
+	if (!supervisor_start_again(s, c, &why))
 		supervisor_fail(s, &why);
 }
 
@@ -255,7 +268,7 @@ static const char *find_obstacle(const struct supervisor *s)
 		return "an upgrade is under way already";
 	if (s->stopping)
 		return "the instance ends";
-	if (!s->serving || !s->worker.serving || !s->helper.serving)
+	if (!s->serving || !is_ready(&s->worker) || !is_ready(&s->helper))
 		return "worker or helper is just being started: try again";
 	return NULL;
 }

@@ -46,6 +46,7 @@
 #include "util/clock.h"
 #include "util/log.h"
 #include "util/log_socket.h"
+#include "util/sigbus.h"
 
 #define LINK_FD             SPAWN_FIRST_FD
 #define REQUESTS_PER_WAKEUP 16U   /* then the others have their turn */
@@ -172,12 +173,11 @@ static void on_zeroed(void *data, uint64_t id, int error)
 	ops_take_zeroed(&w->ops, id, error);
 }
 
-static void on_cleaned(void *data, uint64_t ino, int error)
+static void on_cleaned(void *data, int error, const struct alloc_extent *blocks)
 {
 	struct worker *w = data;
 
-	(void)ino;
-	worker_contents_take_cleaned(&w->contents, error);
+	worker_contents_take_cleaned(&w->contents, error, blocks);
 }
 
 static void on_contents_part(void *data, const struct grants_part *part, int fd)
@@ -487,6 +487,7 @@ static void settle(struct worker *w, uint64_t now)
 	if (grants_is_ready(w->grants) && !w->has_helper)
 		ops_take_helper(&w->ops);
 	w->has_helper = grants_is_ready(w->grants);
+	ops_note_faults(&w->ops);
 	watch_helper(w);
 	if (!w->announced && connection_has_begun(&w->connection) && grants_is_ready(w->grants)) {
 		w->announced = true;
@@ -544,6 +545,10 @@ static int open_signals(struct worker *w, struct problem *why)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	(void)signal(SIGPIPE, SIG_IGN);
+	r = sigbus_init();
+	if (r < 0)
+		return problem_errno(why, -r, "handling SIGBUS");
+	sigbus_ask_early(); /* of device-dax a bad page is mapped again as if nothing were wrong */
 	w->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (w->epoll < 0 || sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		return problem_errno(why, errno, "preparing for signals");
@@ -586,6 +591,15 @@ static int prepare(struct worker *w, char *title, struct problem *why)
 	return r < 0 ? r : worker_confine_privileges(&w->options, why);
 }
 
+static void say_what_is_written_back(const struct worker *w)
+{
+	for (uint32_t n = 0; n < w->pool.count; n++)
+		if (w->pool.regions[n].write_back)
+			log_info("region %s is persistent memory: what is stored there is written "
+				 "back from the processor's caches",
+				w->pool.regions[n].name);
+}
+
 /* Before the store's first change, which removes what has no name and no user. */
 static int adopt_opens(struct worker *w, struct problem *why)
 {
@@ -618,6 +632,8 @@ static int recover(struct worker *w, struct problem *why)
 		r = check_origin(w, why);
 	if (r == 0)
 		r = adopt_opens(w, why);
+	if (r == 0)
+		say_what_is_written_back(w);
 	return r;
 }
 

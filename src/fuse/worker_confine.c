@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "confine/confine.h"
 #include "proto/violation.h"
@@ -95,6 +96,10 @@ static const struct confine_rule rules[] = {
 	CONFINE_ALLOW("getuid"),
 	/* libfuse makes sure that descriptors 0 to 2 are taken, by opening /dev/null. */
 	{.name = "openat", .error = ENOENT, .compares = {{CONFINE_EQUAL, 2, O_RDWR, 0}}},
+
+	/* perror(3), by which libfuse says that an answer could not be given, asks for a descriptor
+	 * of its own for stderr, and does without. */
+	{.name = "dup", .error = EMFILE, .compares = {{CONFINE_EQUAL, 0, STDERR_FILENO, 0}}},
 
 	/* stdio asks whether it writes to a terminal */
 	{.name = "ioctl", .error = ENOTTY, .compares = {{CONFINE_EQUAL, 1, TCGETS, 0}}},

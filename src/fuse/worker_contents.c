@@ -6,35 +6,28 @@
 
 #include "util/log.h"
 
-static int make_source(struct worker_contents *c, struct pool *pool, const struct meta *meta,
-	struct grants *grants, struct content_source *ret)
+static struct content_source make_source(struct worker_contents *c, struct pool *pool,
+	const struct meta *meta, struct grants *grants)
 {
-	int r;
-
 	if (pool->regions[0].kind != GM_REGION_SOFT) {
 		c->regions = (struct content_regions){.pool = pool, .grants = grants, .meta = meta};
-		*ret = content_regions_source(&c->regions);
-		return 0;
+		return content_regions_source(&c->regions);
 	}
-	r = content_soft_new(&c->soft, meta, grants);
-	if (r == 0)
-		*ret = content_soft_source(c->soft);
-	return r;
+	c->soft = (struct content_soft){.meta = meta, .grants = grants};
+	return content_soft_source(&c->soft);
 }
 
 int worker_contents_init(struct worker_contents *c, struct pool *pool, struct namespace *ns,
 	struct grants *grants, void (*arrived)(void *data), void *data)
 {
 	const struct meta *meta = store_meta(ns->store);
-	struct content_source source;
-	int r = make_source(c, pool, meta, grants, &source);
+	struct content_source source = make_source(c, pool, meta, grants);
+	int r = content_memory_new(&c->memory, meta, &source);
 
 	if (r < 0)
 		return r;
-	r = content_memory_new(&c->memory, meta, &source);
-	if (r < 0)
-		return r;
 	content_memory_on_arrival(c->memory, arrived, data);
+	c->soft.memory = c->memory;
 	ns->memory = c->memory;
 	return 0;
 }
@@ -42,24 +35,23 @@ int worker_contents_init(struct worker_contents *c, struct pool *pool, struct na
 void worker_contents_deinit(struct worker_contents *c)
 {
 	c->memory = content_memory_free(c->memory);
-	c->soft = content_soft_free(c->soft);
 }
 
-/* Those who wait may ask for more: not from inside the grants. */
-void worker_contents_take_cleaned(struct worker_contents *c, int error)
+void worker_contents_take_cleaned(
+	struct worker_contents *c, int error, const struct alloc_extent *blocks)
 {
-	content_regions_take_cleaned(&c->regions, error);
+	content_regions_take_cleaned(&c->regions, error, blocks);
 	c->came = true;
 }
 
 void worker_contents_take_part(struct worker_contents *c, const struct grants_part *part, int fd)
 {
-	content_soft_take_part(c->soft, part, fd);
+	content_soft_take_part(&c->soft, part, fd);
 }
 
 void worker_contents_take_given(struct worker_contents *c, int error)
 {
-	content_soft_take_given(c->soft, error);
+	content_soft_take_given(&c->soft, error);
 	c->came = true;
 }
 

@@ -18,7 +18,7 @@
 struct worker_contents {
 	struct content_memory *memory;
 	struct content_regions regions; /* where it comes from; or, on soft regions: */
-	struct content_soft *soft;
+	struct content_soft soft;
 	bool came; /* content_memory_arrived() is due */
 };
 
@@ -29,7 +29,8 @@ int worker_contents_init(struct worker_contents *c, struct pool *pool, struct na
 void worker_contents_deinit(struct worker_contents *c); /* also if it was only zeroed */
 
 /* For grants_config's callbacks: what has come is told of by worker_contents_settle(). */
-void worker_contents_take_cleaned(struct worker_contents *c, int error);
+void worker_contents_take_cleaned(
+	struct worker_contents *c, int error, const struct alloc_extent *blocks);
 void worker_contents_take_part(struct worker_contents *c, const struct grants_part *part, int fd);
 void worker_contents_take_given(struct worker_contents *c, int error);
 

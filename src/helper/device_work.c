@@ -188,7 +188,7 @@ static int zero_mapped(char *window, uint64_t offset, uint64_t length, const ato
 		if (n > left)
 			n = left;
 		int r = n == GM_BLOCK_SIZE ? scrub_stream(window + at, n)
-					   : scrub_piece(window + at, n);
+					   : scrub_piece(window + at, n, NULL);
 		if (r < 0)
 			return r;
 		if (atomic_load(stop))

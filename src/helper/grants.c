@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "helper/grants.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -136,6 +137,7 @@ void grants_take_refusal(struct server *s, uint64_t id, int error, enum gm_reaso
 {
 	struct redeem *r = grants_find(s, id);
 
+	assert(r); /* the caller has looked: grants_is_asked() */
 	TAILQ_REMOVE(&s->grants.sent, r, entry);
 	/* It was good when it was shown: with a new one the client gets what it asks for. */
 	if (r->again && reason == GM_REASON_TICKET) {
@@ -292,6 +294,7 @@ void grants_take_grant(struct server *s, const struct grant_order *o,
 	struct record_inode *inode = NULL;
 	struct problem why = PROBLEM_INIT;
 
+	assert(r); /* as above */
 	TAILQ_REMOVE(&s->grants.sent, r, entry);
 	int k = check_size(o, extents, count, &why);
 	if (k >= 0)

@@ -75,6 +75,7 @@ struct watch {
 	uint64_t due;     /* ms, of the next scan */
 	unsigned delay;   /* ms, after that one */
 	uint64_t hurried; /* ms, of the last one that was brought forward for the worker */
+	const char *told; /* why it stays held, as the log has it */
 	pid_t user;       /* found by the scan that is being gone through; 0: nobody */
 	TAILQ_ENTRY(watch) entry;
 };

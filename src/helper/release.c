@@ -107,9 +107,10 @@ static pid_t find_stranger(const struct watch *w, const struct findings *found)
 
 static void keep_waiting(struct server *s, struct watch *w, pid_t pid, const char *why)
 {
-	if (w->delay == HOLDERS_DELAY_MIN)
+	if (w->delay == HOLDERS_DELAY_MIN || why != w->told)
 		log_info("inode %" PRIu64 " stays held: process %d %s", w->inode->ino, (int)pid,
 			why);
+	w->told = why;
 	watch_answer_busy(s, w, pid);
 	w->clean = 0;
 	w->due = server_now() + w->delay;

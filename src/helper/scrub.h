@@ -1,18 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Zeroing of region memory. A page that can't be had (a file that was cut short, a medium or memory
- * error) is SIGBUS; here it becomes an error, so that one bad block does not end the helper.
+ * Zeroing of region memory. A page that can't be had is an error (util/sigbus.h), not the helper's
+ * end.
  */
 #ifndef GM_HELPER_SCRUB_H
 #define GM_HELPER_SCRUB_H
 
 #include <stddef.h>
 
-/*
- * Installs the process's SIGBUS handler; a SIGBUS outside of this module stays deadly.
- * Once, before any thread.
- */
-int scrub_init(void);
+#include "util/write_back.h"
 
 /*
  * Writes zeros past the cache, then a fence: when it returns, every other processor sees them. p
@@ -20,7 +16,8 @@ int scrub_init(void);
  */
 int scrub_stream(void *p, size_t size);
 
-/* The same for a piece of any size and place, through the cache. */
-int scrub_piece(void *p, size_t size);
+/* The same for a piece of any size and place, through the cache; write_back: NULL where that is
+ * enough. What went past the cache needs none. */
+int scrub_piece(void *p, size_t size, write_back_fn *write_back);
 
 #endif

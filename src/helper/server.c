@@ -12,10 +12,10 @@
 #include <time.h>
 
 #include "helper/confine.h"
-#include "helper/scrub.h"
 #include "helper/supervisor.h"
 #include "util/log.h"
 #include "util/packet.h"
+#include "util/sigbus.h"
 
 #define YIELD_MS      10000U /* for who is in the middle of a request, until another helper comes */
 #define YIELD_IDLE_MS 1000U  /* for who has its answer and stays connected */
@@ -222,7 +222,7 @@ static int server_start(struct server *s, const struct helper_options *o, struct
 	(void)signal(SIGHUP, SIG_IGN);
 	(void)signal(SIGPIPE, SIG_IGN); /* who reads the log may go away */
 	raise_descriptor_limit();
-	r = scrub_init();
+	r = sigbus_init();
 	if (r < 0)
 		return problem_errno(why, -r, "handling SIGBUS");
 	r = adopt_regions(s, o, why);

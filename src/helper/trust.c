@@ -24,7 +24,9 @@ static bool peer_has_group(int sock, gid_t group)
 {
 	socklen_t size = 0;
 
-	/* Asked with no room, the kernel says ERANGE and how much it needs. */
+	/* Asked with no room, the kernel says ERANGE and how much it needs, and looks at no
+	 * address. */
+	/* cppcheck-suppress nullPointer */
 	if (getsockopt(sock, SOL_SOCKET, SO_PEERGROUPS, NULL, &size) == 0 || errno != ERANGE)
 		return false;
 	_cleanup_free_ gid_t *groups = malloc(size);

@@ -71,7 +71,7 @@ static int work_zero_block(const struct region *region, uint64_t offset, uint64_
 		(void)madvise(p, GM_BLOCK_SIZE, MADV_POPULATE_READ);
 		r = scrub_stream(p, GM_BLOCK_SIZE);
 	} else {
-		r = scrub_piece(p + (offset - block), length);
+		r = scrub_piece(p + (offset - block), length, region->write_back);
 	}
 	region_unmap(region, p, GM_BLOCK_SIZE);
 	return r;

@@ -229,7 +229,7 @@ static int format_stamp_block(const struct pool *pool, uint32_t i, enum gm_stamp
 		return e;
 	store_make_stamp(&stamp, uuid, i, position, r->size / GM_BLOCK_SIZE, no_token);
 	memcpy(content + GM_STAMP_OFFSET, &stamp, sizeof(stamp));
-	struct media media = {.ops = &media_memory_ops, .base = block, .size = GM_BLOCK_SIZE};
+	struct media media = pool_media(r, block, GM_BLOCK_SIZE);
 	media_copy(&media, 0, content, GM_BLOCK_SIZE);
 	media_fence(&media);
 	region_unmap(r, block, GM_BLOCK_SIZE);

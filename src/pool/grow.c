@@ -151,8 +151,7 @@ static int wipe_old_last(const struct growth *g, struct problem *why)
 		void *block = map_old_last(g, i, true, why);
 		if (!block)
 			return -EIO;
-		struct media media = {
-			.ops = &media_memory_ops, .base = block, .size = GM_BLOCK_SIZE};
+		struct media media = pool_media(&g->pool->regions[i], block, GM_BLOCK_SIZE);
 		media_copy(&media, GM_STAMP_OFFSET, &none, sizeof(none));
 		media_fence(&media);
 		region_unmap(&g->pool->regions[i], block, GM_BLOCK_SIZE);

@@ -22,6 +22,9 @@ int pool_read_super(const struct region *r, struct store_super *ret, struct prob
 int pool_map_area(const struct pool *pool, uint64_t length, bool writable, struct media *ret,
 	struct problem *why);
 
+/* What region_map() gave of the region, to be stored to. */
+struct media pool_media(const struct region *r, void *base, uint64_t size);
+
 /*
  * Lets the regions reach what is ours of each: the first area_blocks of the first one, the first
  * block of the others, the last block of all. Nothing of them may be mapped.
@@ -35,6 +38,10 @@ void pool_drop_stamps(struct pool *pool);
 
 /* Is region i, whatever its size, the one that the superblock has at that place? */
 int pool_check_identity(
+	const struct pool *pool, const struct store_super *super, uint32_t i, struct problem *why);
+
+/* Is it as large as the superblock says? */
+int pool_check_size(
 	const struct pool *pool, const struct store_super *super, uint32_t i, struct problem *why);
 
 /* Are there as many regions as the superblock has? */

@@ -237,7 +237,7 @@ int pool_check_identity(
 	return 0;
 }
 
-static int pool_check_size(
+int pool_check_size(
 	const struct pool *pool, const struct store_super *super, uint32_t i, struct problem *why)
 {
 	const struct region *r = &pool->regions[i];
@@ -314,7 +314,7 @@ int pool_map_area(const struct pool *pool, uint64_t length, bool writable, struc
 	if (!base)
 		return problem_errno(why, err, "mapping the %s of metadata in region %s",
 			region_format_size(text, length), r->name);
-	*ret = (struct media){.ops = &media_memory_ops, .base = base, .size = length};
+	*ret = pool_media(r, base, length);
 	return 0;
 }
 

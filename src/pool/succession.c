@@ -62,7 +62,7 @@ static int stamp_bears(const struct pool *pool, uint32_t i, enum gm_stamp_positi
 	if (e < 0)
 		return e;
 	memcpy(&stamp, (const uint8_t *)block + GM_STAMP_OFFSET, sizeof(stamp));
-	if (memcmp(stamp.token, token, sizeof(stamp.token)) != 0)
+	if (!store_stamp_bears(&stamp, token))
 		*bears = false;
 	return_block(pool, i, position, block);
 	return 0;
@@ -92,7 +92,7 @@ int pool_write_stamp(const struct pool *pool, uint32_t i, enum gm_stamp_position
 	if (e < 0)
 		return e;
 	store_make_stamp(&stamp, uuid, i, position, pool->regions[i].size / GM_BLOCK_SIZE, token);
-	struct media media = {.ops = &media_memory_ops, .base = block, .size = GM_BLOCK_SIZE};
+	struct media media = pool_media(&pool->regions[i], block, GM_BLOCK_SIZE);
 	media_copy(&media, GM_STAMP_OFFSET, &stamp, sizeof(stamp));
 	media_fence(&media);
 	return_block(pool, i, position, block);

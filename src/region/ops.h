@@ -37,8 +37,8 @@ struct region_ops {
 	void (*discard)(const char *name);
 
 	/*
-	 * Fills size, align, reach (0: all), physical_start, node and reserved_ram from r->fd and
-	 * r->name; refuses what is not a region.
+	 * Fills size, align, reach (0: all), physical_start, node, reserved_ram and write_back from
+	 * r->fd and r->name; refuses what is not a region.
 	 */
 	int (*describe)(struct region *r, struct problem *why);
 

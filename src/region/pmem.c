@@ -184,6 +184,7 @@ static int pmem_describe(struct region *r, struct problem *why)
 	r->align = daxctl_dev_get_align(p.dev);
 	r->physical_start = daxctl_dev_get_resource(p.dev);
 	r->reserved_ram = pmem_is_reserved_ram(&p);
+	r->write_back = r->reserved_ram ? NULL : write_back_choose();
 	r->node = node < 0 ? GM_NODE_NONE : (uint32_t)node;
 	return pmem_check_shape(r, why);
 }

@@ -292,7 +292,7 @@ static int read_fdinfo_ino(int task, const char *name, uint64_t *ret)
 static int scan_is_candidate(const struct scan *s, int task, const char *name)
 {
 	char path[64], target[8];
-	uint64_t ino;
+	uint64_t ino = 0;
 
 	(void)snprintf(path, sizeof(path), "fd/%.32s", name);
 	ssize_t n = readlinkat(task, path, target, sizeof(target));

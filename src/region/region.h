@@ -12,6 +12,7 @@
 
 #include "guestmemfs/format.h"
 #include "util/problem.h"
+#include "util/write_back.h"
 
 struct region_ops;
 
@@ -54,6 +55,7 @@ struct region {
 	bool reserved_ram; /* kept from the kernel by its command line alone: GM_REGION_RESERVED_RAM
 			    */
 	uint32_t node;     /* GM_NODE_NONE if unknown */
+	write_back_fn *write_back; /* persistent memory: how stores get there; NULL: they do */
 };
 
 #define REGION_NULL ((struct region){.fd = -1})

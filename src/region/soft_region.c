@@ -267,7 +267,7 @@ static int device_read_numbers(
 	struct soft_device *d, const struct soft_region *r, struct problem *why)
 {
 	struct dax_id name = {.region = r->id, .id = d->id};
-	char driver[DAX_NAME];
+	char driver[DAX_NAME] = "";
 	int e = dax_get(name, "align", &d->align);
 
 	if (e == 0)

@@ -55,6 +55,22 @@ int checkpoint_open(struct checkpoint_section sections[CHECKPOINT_SECTIONS],
 	struct gm_checkpoint *header, const uint8_t *image, const struct store_super *super,
 	uint64_t generation, struct problem *why);
 
+/*
+ * The same of an image that is damaged: its header must be whole, and says of which generation it
+ * is. A section that does not lie where one may is left out; one whose checksum is wrong is there,
+ * and not whole. -EUCLEAN with a sentence.
+ */
+struct checkpoint_damaged {
+	const uint8_t *image;
+	struct gm_checkpoint header;
+	struct checkpoint_section sections[CHECKPOINT_SECTIONS];
+	uint64_t checksum[CHECKPOINT_SECTIONS]; /* that it should have */
+	bool whole[CHECKPOINT_SECTIONS];        /* true of one that need not be there and is not */
+};
+
+int checkpoint_open_damaged(struct checkpoint_damaged *ret, const uint8_t *image,
+	const struct store_super *super, struct problem *why);
+
 /* "inodes", "entries", ... */
 const char *checkpoint_section_name(unsigned type);
 

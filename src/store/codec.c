@@ -148,7 +148,7 @@ static const char *check_directory(const struct inode_attr *a)
 {
 	if (a->parent == 0)
 		return "a directory's parent is 0";
-	if (a->next_cookie < GM_FIRST_COOKIE || a->next_cookie > INT64_MAX)
+	if (a->next_cookie < GM_FIRST_COOKIE || a->next_cookie > CODEC_NUMBERS_MAX)
 		return "a directory's next cookie is out of range";
 	if (a->size != 0 || a->stale_from != 0 || (a->flags & ~GM_INODE_IO))
 		return "a directory has a size, stale bytes or flags of a file";

@@ -50,7 +50,7 @@ uint64_t codec_checksum(const void *bytes, size_t length); /* XXH3-64 */
 gm_le64 codec_seal(const void *structure, size_t size);
 bool codec_seal_holds(const void *structure, size_t size);
 
-void codec_encode_inode(struct gm_inode *to, const struct inode_attr *from);
+void codec_encode_inode(struct gm_inode *to, const struct inode_attr *a);
 const char *codec_decode_inode(struct inode_attr *to, const struct gm_inode *from);
 
 /* Bytes of an entry with a name of this length, padding included. */

@@ -29,8 +29,7 @@ int store_check_stamp(const struct gm_stamp *stamp, const uint8_t uuid[16], uint
 {
 	const char *wrong = NULL;
 
-	if (memcmp(stamp->magic, GM_STAMP_MAGIC, sizeof(stamp->magic)) != 0 ||
-		!codec_seal_holds(stamp, sizeof(*stamp)))
+	if (memcmp(stamp->magic, GM_STAMP_MAGIC, sizeof(stamp->magic)) != 0)
 		wrong = "is missing or damaged";
 	else if (memcmp(stamp->uuid, uuid, sizeof(stamp->uuid)) != 0)
 		wrong = "belongs to another pool";
@@ -42,8 +41,16 @@ int store_check_stamp(const struct gm_stamp *stamp, const uint8_t uuid[16], uint
 		wrong = "has reserved bytes that are not zero";
 	if (!wrong)
 		return 0;
+	if (!codec_seal_holds(stamp, sizeof(*stamp)))
+		wrong = "is missing or damaged";
 	return problem(why, EUCLEAN, "the stamp in the %s block of region %" PRIu32 " %s",
 		position == GM_STAMP_FIRST ? "first" : "last", region, wrong);
+}
+
+bool store_stamp_bears(const struct gm_stamp *stamp, const uint8_t token[16])
+{
+	return codec_seal_holds(stamp, sizeof(*stamp)) &&
+	       memcmp(stamp->token, token, sizeof(stamp->token)) == 0;
 }
 
 bool store_is_blank(const void *area, uint64_t length)

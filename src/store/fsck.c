@@ -92,6 +92,12 @@ static void check_region(struct fsck_report *r, const struct fsck_input *in,
 		if (stamp && store_check_stamp(stamp, super->uuid, n,
 				     k ? GM_STAMP_LAST : GM_STAMP_FIRST, blocks, &why) < 0)
 			fsck_report(r, FSCK_ERROR, "stamp", "%s", why.text);
+		else if (stamp && !store_stamp_bears(stamp, stamp->token))
+			fsck_report(r, FSCK_NOTE, "stamp-torn",
+				"the stamp in the %s block of region %" PRIu32
+				" was half stored when a mount was cut short; the next one under "
+				"the same boot id writes it anew",
+				k ? "last" : "first", n);
 	}
 }
 
@@ -208,6 +214,7 @@ int fsck_run(struct fsck_report *ret, const struct fsck_input *in)
 		ret, in->area + super.plan.slot_offset[slot.value], &super, slot.generation, which);
 	if (r < 0 || ret->errors > 0)
 		return r;
-	ret->count = noted; /* what was noted of the checkpoint is noted again of what follows from it */
+	ret->count =
+		noted; /* what was noted of the checkpoint is noted again of what follows from it */
 	return check_journal(ret, in, &super);
 }

@@ -86,7 +86,7 @@ static bool checksum_holds(const uint8_t *bytes, const struct gm_record *r, uint
 	return XXH3_64bits_digest(&state) == get_le64(r->checksum);
 }
 
-static const char *check_record(
+const char *journal_check_record(
 	const uint8_t *bytes, uint64_t room, const struct journal_position *p, struct gm_record *r)
 {
 	uint64_t length, items;
@@ -150,7 +150,7 @@ static int replay_record(struct meta *meta, const uint8_t *bytes, uint64_t room,
 	struct journal_position *p, struct gm_result *last, struct problem *why)
 {
 	struct gm_record record;
-	const char *wrong = check_record(bytes, room, p, &record);
+	const char *wrong = journal_check_record(bytes, room, p, &record);
 	int r;
 
 	if (wrong)

@@ -35,6 +35,13 @@ void journal_append(struct media *m, const struct store_plan *plan, struct journ
 void journal_reset(struct media *m, struct journal_position *p);
 
 /*
+ * NULL if the bytes begin with the record that follows p, else why not; room: bytes that there are.
+ * Its items are not looked at.
+ */
+const char *journal_check_record(
+	const uint8_t *bytes, uint64_t room, const struct journal_position *p, struct gm_record *r);
+
+/*
  * Applies every record of p->generation up to the published tail to meta, each with all its checks,
  * and moves p. *count: records that were there. -EUCLEAN with a sentence that names record, place
  * and reason; -ENOMEM.

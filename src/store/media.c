@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Media operations for memory that other processors see as it is: plain stores and fences. */
+/* Media operations for memory that is mapped: plain stores, fences, and write-back where it counts.
+ */
 #include "store/media.h"
 
 #include <assert.h>
@@ -12,6 +13,13 @@ static void memory_copy(struct media *m, uint64_t offset, const void *from, uint
 	memcpy(m->base + offset, from, length);
 }
 
+static void memory_flush(struct media *m, uint64_t offset, uint64_t length)
+{
+	if (m->write_back)
+		m->write_back(m->base + offset, length);
+}
+
+/* On x86 a locked instruction or MFENCE: either one also ends what was written back before. */
 static void memory_fence(struct media *m)
 {
 	(void)m;
@@ -26,6 +34,7 @@ static void memory_publish(struct media *m, uint64_t offset, uint64_t value)
 
 const struct media_ops media_memory_ops = {
 	.copy = memory_copy,
+	.flush = memory_flush,
 	.fence = memory_fence,
 	.publish = memory_publish,
 };

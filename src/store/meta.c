@@ -429,6 +429,22 @@ static void apply_piece(struct meta *m, const struct gm_piece *from, bool remove
 	}
 }
 
+/* Of the content store's blocks: nothing more is to be put there. */
+static void note_bad_units(struct meta *m, const struct alloc_extent *a)
+{
+	const struct inode *store = meta_contents(m);
+
+	for (uint32_t n = 0; store && n < store->extent_count; n++) {
+		const struct file_extent *e = &store->extents[n];
+		uint64_t first = a->block > e->block ? a->block : e->block;
+		uint64_t end = a->block + a->count < e->block + e->count ? a->block + a->count
+									 : e->block + e->count;
+
+		for (; e->region == a->region && first < end; first++)
+			units_set_bad(&m->units, e->file_block + (first - e->block));
+	}
+}
+
 static void apply_blocks(struct meta *m, const struct gm_blocks *b)
 {
 	struct alloc_extent a = {.block = get_le64(b->block),
@@ -444,6 +460,7 @@ static void apply_blocks(struct meta *m, const struct gm_blocks *b)
 		break;
 	case GM_BLOCKS_POISONED:
 		alloc_set_poisoned(m->alloc, &a);
+		note_bad_units(m, &a);
 		break;
 	case GM_BLOCKS_QUARANTINED:
 		alloc_quarantine(m->alloc, &a);

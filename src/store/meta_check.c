@@ -357,10 +357,6 @@ static int verify_inode(const struct inode *i, struct problem *why)
 		return problem(why, EUCLEAN,
 			"inode %" PRIu64 ": it has %" PRIu32 " links, its entries make %" PRIu32,
 			i->attr.ino, i->attr.links, links);
-	if (i->attr.next_cookie > CODEC_NUMBERS_MAX)
-		return problem(why, EUCLEAN,
-			"inode %" PRIu64 ": its next cookie is %" PRIu64 ", which can't be",
-			i->attr.ino, i->attr.next_cookie);
 	if (inode_is_symlink(i) && !i->target)
 		return problem(why, EUCLEAN, "inode %" PRIu64 ": it is a symlink without a target",
 			i->attr.ino);

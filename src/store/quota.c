@@ -338,14 +338,14 @@ static void note_units(struct meta *m, gm_le64 ino, int64_t units)
 		add_delta(&m->quotas, i->quota, units);
 }
 
-static void note_extent(struct meta *m, const struct gm_extent *e, int sign)
+static void note_extent(struct meta *m, const struct gm_extent *e, int64_t sign)
 {
-	note_units(m, e->ino, sign * (int64_t)get_le32(e->count) * GM_UNITS_PER_BLOCK);
+	note_units(m, e->ino, sign * get_le32(e->count) * GM_UNITS_PER_BLOCK);
 }
 
-static void note_piece(struct meta *m, const struct gm_piece *p, int sign)
+static void note_piece(struct meta *m, const struct gm_piece *p, int64_t sign)
 {
-	note_units(m, p->ino, sign * (int64_t)get_le32(p->count));
+	note_units(m, p->ino, sign * get_le32(p->count));
 }
 
 static void note_attribute(const struct meta *m, const struct gm_xattr *x, struct trial *trial)
@@ -422,6 +422,13 @@ int quotas_check(struct meta *m, const struct txn *t)
 
 /* ---- reading ---- */
 
+static uint64_t left_of(const struct quota *k)
+{
+	uint64_t units = k->limit / GM_UNIT_SIZE;
+
+	return units > k->used ? units - k->used : 0;
+}
+
 bool quotas_room(const struct meta *m, const struct inode *i, struct quota_room *ret)
 {
 	const struct quotas *q = &m->quotas;
@@ -429,13 +436,32 @@ bool quotas_room(const struct meta *m, const struct inode *i, struct quota_room 
 	*ret = (struct quota_room){.limit = UINT64_MAX, .left = UINT64_MAX};
 	for (uint32_t n = i->quota; n; n = q->list[n].up) {
 		const struct quota *k = &q->list[n];
-		uint64_t units = k->limit / GM_UNIT_SIZE;
-		uint64_t left = units > k->used ? units - k->used : 0;
 
 		if (k->limit < ret->limit)
 			ret->limit = k->limit;
-		if (left < ret->left)
-			ret->left = left;
+		if (left_of(k) < ret->left)
+			ret->left = left_of(k);
 	}
 	return i->quota != 0;
+}
+
+/* The one that leaves it the least; of several such the nearest, since what counts on that counts
+ * on all above. 0: it has none. */
+static uint32_t tightest(const struct quotas *q, const struct inode *i)
+{
+	uint32_t best = i->quota;
+
+	for (uint32_t n = best; n; n = q->list[n].up)
+		if (left_of(&q->list[n]) < left_of(&q->list[best]))
+			best = n;
+	return best;
+}
+
+bool quotas_compete(const struct meta *m, const struct inode *i, const struct inode *other)
+{
+	uint32_t wanted = tightest(&m->quotas, i), n = other->quota;
+
+	while (n && n != wanted)
+		n = m->quotas.list[n].up;
+	return n != 0;
 }

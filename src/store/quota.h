@@ -70,4 +70,7 @@ struct quota_room {
 
 bool quotas_room(const struct meta *m, const struct inode *i, struct quota_room *ret);
 
+/* True if the inode would have more room below its quotas if the other one were gone. */
+bool quotas_compete(const struct meta *m, const struct inode *i, const struct inode *other);
+
 #endif

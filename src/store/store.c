@@ -11,6 +11,7 @@
 
 #include "store/checkpoint.h"
 #include "store/codec.h"
+#include "store/dir.h"
 #include "store/extents.h"
 #include "store/journal.h"
 #include "store/super.h"
@@ -303,6 +304,16 @@ static uint64_t replaced_bytes(const struct meta *m, const struct gm_item *item)
 	return old ? codec_xattr_bytes(old->name_len, old->value_len) : 0;
 }
 
+static uint64_t removed_entry_bytes(const struct meta *m, const struct gm_item *item)
+{
+	const struct gm_dirent_key *key = (const struct gm_dirent_key *)(item + 1);
+	const struct inode *dir = meta_inode(m, get_le64(key->parent));
+	const struct dirent *d =
+		dir && inode_is_dir(dir) ? dir_find(dir, get_le64(key->cookie)) : NULL;
+
+	return d ? codec_dirent_bytes(d->name_len) : 0;
+}
+
 struct growth { /* by how much the items of a change can make the image grow at the most */
 	uint64_t bytes;
 	uint64_t inodes;
@@ -312,6 +323,8 @@ struct growth { /* by how much the items of a change can make the image grow at 
 
 static void measure_growth(const struct store *s, const struct txn *t, struct growth *g)
 {
+	uint64_t removed = 0; /* so that a name can become a shorter one whatever is full */
+
 	*g = (struct growth){.bytes = 0};
 	for (size_t at = 0; at < t->size;) {
 		const struct gm_item *item =
@@ -329,6 +342,8 @@ static void measure_growth(const struct store *s, const struct txn *t, struct gr
 		else if (type == GM_ITEM_DIRENT || type == GM_ITEM_TARGET ||
 			 type == GM_ITEM_EXTENT || splits(&s->meta, item))
 			g->bytes += length - sizeof(*item);
+		else if (type == GM_ITEM_DIRENT_REMOVED)
+			removed += removed_entry_bytes(&s->meta, item);
 		else if (type == GM_ITEM_XATTR) {
 			uint64_t more = length - sizeof(*item),
 				 less = replaced_bytes(&s->meta, item);
@@ -338,6 +353,7 @@ static void measure_growth(const struct store *s, const struct txn *t, struct gr
 		at += length;
 	}
 	g->bytes += g->xattr_bytes + g->piece_bytes + g->inodes * sizeof(struct gm_inode);
+	g->bytes -= removed < g->bytes ? removed : g->bytes;
 }
 
 static void log_full(struct store *s, const char *full)
@@ -545,7 +561,7 @@ static int choose_token(const struct store *s, const uint8_t boot_id[16], uint8_
  * What counts up for ever must be far from where recovery refuses it: a mount whose changes came
  * there would leave a pool that can't be opened any more. Only an enemy has written such a number.
  */
-static int check_numbers(const struct store *s, struct problem *why)
+int store_check_numbers(const struct store *s, struct problem *why)
 {
 	const struct inode *i;
 
@@ -571,7 +587,7 @@ int store_begin_mount(struct store *s, const uint8_t boot_id[16], struct problem
 {
 	_cleanup_(txn_deinit) struct txn t = TXN_INIT(GM_RECORD_MOUNT, 0);
 	uint8_t token[16];
-	int r = check_numbers(s, why);
+	int r = store_check_numbers(s, why);
 
 	if (r < 0)
 		return r;

@@ -82,9 +82,15 @@ int store_format(struct media *m, const struct store_format *f, struct problem *
 void store_make_stamp(struct gm_stamp *ret, const uint8_t uuid[16], uint32_t region,
 	enum gm_stamp_position position, uint64_t blocks, const uint8_t token[16]);
 
-/* -EUCLEAN with a sentence if it is not the stamp that it should be; its token is not looked at. */
+/*
+ * -EUCLEAN with a sentence if it is not the stamp that it should be; its token is not looked at,
+ * nor is its checksum where all else is right: a crash may have torn the storing of a new token.
+ */
 int store_check_stamp(const struct gm_stamp *stamp, const uint8_t uuid[16], uint32_t region,
 	enum gm_stamp_position position, uint64_t blocks, struct problem *why);
+
+/* It is whole and has this token. */
+bool store_stamp_bears(const struct gm_stamp *stamp, const uint8_t token[16]);
 
 /* True if the whole metadata area [0, length) is zero. */
 bool store_is_blank(const void *area, uint64_t length);
@@ -142,6 +148,12 @@ struct store_origin {
 };
 
 int store_check_origin(const struct store *s, const struct store_origin *o, struct problem *why);
+
+/*
+ * Is what counts up for ever so far from its end that a mount may begin? store_begin_mount() asks
+ * that itself. -EUCLEAN with a sentence.
+ */
+int store_check_numbers(const struct store *s, struct problem *why);
 
 /*
  * Begins a mount under this kernel's boot id: heals a bad superblock copy, then commits one MOUNT

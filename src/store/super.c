@@ -50,6 +50,31 @@ static uint64_t journal_size(uint64_t slot)
 	return n < JOURNAL_MIN ? JOURNAL_MIN : n > JOURNAL_MAX ? JOURNAL_MAX : n;
 }
 
+void super_plan_slots(struct store_plan *p, uint64_t slot)
+{
+	p->slot_size = slot;
+	p->journal_offset = GM_BLOCK_SIZE;
+	p->journal_size = journal_size(slot);
+	p->slot_offset[0] = p->journal_offset + p->journal_size;
+	p->slot_offset[1] = p->slot_offset[0] + slot;
+	p->meta_blocks = round_up(p->slot_offset[1] + slot, GM_BLOCK_SIZE) / GM_BLOCK_SIZE;
+}
+
+uint64_t super_max_files(const struct store_region *regions, uint32_t count, uint64_t slot)
+{
+	uint64_t least = MAX_FILES_MIN, more = MAX_FILES_MAX;
+
+	while (least < more) {
+		uint64_t middle = least + (more - least + 1) / 2;
+
+		if (slot_size(regions, count, middle) <= slot)
+			least = middle;
+		else
+			more = middle - 1;
+	}
+	return least;
+}
+
 /*
  * One region that is mapped by whole GiBs makes it so for all: a file may lie on several, and its
  * size is one.
@@ -91,12 +116,7 @@ int store_plan(struct store_plan *ret, const struct store_region *regions, uint3
 		if (regions[r].blocks > REGION_BLOCKS_MAX)
 			return problem(why, EINVAL,
 				"region %" PRIu32 " is larger than this format can hold", r);
-	p.slot_size = slot_size(regions, count, max_files);
-	p.journal_offset = GM_BLOCK_SIZE;
-	p.journal_size = journal_size(p.slot_size);
-	p.slot_offset[0] = p.journal_offset + p.journal_size;
-	p.slot_offset[1] = p.slot_offset[0] + p.slot_size;
-	p.meta_blocks = round_up(p.slot_offset[1] + p.slot_size, GM_BLOCK_SIZE) / GM_BLOCK_SIZE;
+	super_plan_slots(&p, slot_size(regions, count, max_files));
 	/* One for the last stamp, one of data; where more regions follow the first may be metadata
 	 * alone. */
 	need = p.meta_blocks + (count > 1 ? 1 : 2);
@@ -397,6 +417,18 @@ int store_read_super(
 	*ret = c[best].super;
 	for (int k = 0; k < 2; k++)
 		ret->copy_bad[k] = c[k].state != COPY_GOOD || c[k].super.sequence != ret->sequence;
+	return 0;
+}
+
+int super_read_copy(struct store_super *ret, const void *at, struct problem *why)
+{
+	struct copy c = {0};
+
+	c.state = read_copy(&c, at);
+	if (c.state != COPY_GOOD)
+		return problem(
+			why, c.state == COPY_NEWER ? EPROTONOSUPPORT : EUCLEAN, "%s", c.text);
+	*ret = c.super;
 	return 0;
 }
 

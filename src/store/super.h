@@ -15,6 +15,15 @@ void super_data_blocks(const struct store_plan *p, const struct store_region *re
 /* The pool's regions as an allocator, all blocks free and dirty, the caller's. 0 or -ENOMEM. */
 int super_make_alloc(struct alloc **ret, const struct store_super *super);
 
+/* Fills in what follows from the size of a slot: all places of the metadata area. */
+void super_plan_slots(struct store_plan *p, uint64_t slot);
+
+/* The most files that format would have made slots of this size for. */
+uint64_t super_max_files(const struct store_region *regions, uint32_t count, uint64_t slot);
+
+/* One copy by itself. -EUCLEAN, or -EPROTONOSUPPORT of a newer format, with a sentence. */
+int super_read_copy(struct store_super *ret, const void *at, struct problem *why);
+
 void super_encode(struct gm_super *to, const struct store_super *s);
 
 /* NULL if copy 0 or 1 in the first block is good, else why not (written into text). For fsck. */

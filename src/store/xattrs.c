@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "store/xattrs.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -180,6 +181,7 @@ void xattrs_remove(struct meta *m, uint64_t ino, const char *name, size_t name_l
 	struct xattr **at = place_of(&first, name, name_len);
 	struct xattr *removed = *at;
 
+	assert(removed); /* a transaction is checked before it is applied */
 	*at = removed->next;
 	set_first(m, ino, old, first);
 	count(m, removed, -1);

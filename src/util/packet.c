@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "util/packet.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdint.h>
 #include <string.h>
@@ -33,6 +34,7 @@ int packet_send(int sock, const void *data, size_t size, const int *fds, size_t 
 		message.msg_control = control.bytes;
 		message.msg_controllen = CMSG_SPACE(nfds * sizeof(int));
 		struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+		assert(c); /* there is room for one */
 		c->cmsg_level = SOL_SOCKET;
 		c->cmsg_type = SCM_RIGHTS;
 		c->cmsg_len = CMSG_LEN(nfds * sizeof(int));

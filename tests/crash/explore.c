@@ -17,6 +17,7 @@ void explorer_init(struct explorer *e, struct image *image, uint64_t seed)
 		.seed = seed,
 		.samples = 40,
 		.deeper = 1000,
+		.persistent = true,
 		.work = judge_work_new()};
 }
 
@@ -154,7 +155,20 @@ static bool try_subset(struct explorer *e, const struct epoch *p, const struct e
 	return good;
 }
 
-/* What may have reached the media is tried; then all of it has. */
+/* What is certain to have reached the media after a fence does so. */
+static void land(struct explorer *e, struct epoch *p)
+{
+	size_t left = 0;
+
+	for (size_t n = 0; n < p->count; n++)
+		if (p->stores[n].flushed || !e->persistent)
+			image_store(e->image, p->stores[n].offset, p->stores[n].word);
+		else
+			p->stores[left++] = p->stores[n];
+	p->count = left;
+}
+
+/* What may have reached the media is tried; then what must have reached it has. */
 static bool end_epoch(struct explorer *e, struct epoch *p, const struct explore_expected *x,
 	bool fenced, unsigned depth)
 {
@@ -166,10 +180,8 @@ static bool end_epoch(struct explorer *e, struct epoch *p, const struct explore_
 			if (is_wanted(e, depth, p->number, n))
 				good = try_subset(e, p, x, n, depth);
 	p->number++;
-	for (size_t n = 0; n < p->count && fenced; n++)
-		image_store(e->image, p->stores[n].offset, p->stores[n].word);
 	if (fenced)
-		p->count = 0;
+		land(e, p);
 	return good;
 }
 
@@ -180,6 +192,16 @@ static void add_store(struct epoch *p, const struct trace_event *event)
 	p->stores = image_grow(p->stores, p->count + 1, &p->capacity, sizeof(*p->stores));
 	p->landed = image_grow(p->landed, p->count + 1, &capacity, sizeof(*p->landed));
 	p->stores[p->count++] = (struct subset_store){.offset = event->offset, .word = event->word};
+}
+
+/* A line goes back as a whole, with all that was stored to it so far. */
+static void flush_lines(struct epoch *p, uint64_t offset, uint64_t length)
+{
+	uint64_t first = offset / 64, last = (offset + length - 1) / 64;
+
+	for (size_t n = 0; n < p->count && length > 0; n++)
+		if (p->stores[n].offset / 64 >= first && p->stores[n].offset / 64 <= last)
+			p->stores[n].flushed = true;
 }
 
 /* A store of what the word holds already makes no difference, unless one before it may. */
@@ -208,6 +230,9 @@ bool explore_trace(struct explorer *e, const struct trace *t, unsigned depth)
 		case TRACE_STORE:
 			if (!is_idle(e, &p, event))
 				add_store(&p, event);
+			break;
+		case TRACE_FLUSH:
+			flush_lines(&p, event->offset, event->word);
 			break;
 		case TRACE_FENCE:
 			good = end_epoch(e, &p, &x, true, depth);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Tries crashes: goes through a trace, and between every two fences through the subsets of the
- * stores that may have reached the media; judges each state that comes about.
+ * stores that may have reached the media; judges each state that comes about. The media is taken
+ * for persistent memory unless it is said otherwise: what is well on that, is so on ordinary RAM,
+ * where a fence is for all stores before it.
  *
  * A crash state is good if
  *   - recovery and the independent reader accept it, and read the same;
@@ -34,6 +36,7 @@ struct explorer {
 	uint64_t seed;
 	uint64_t samples;
 	uint64_t deeper;   /* of so many states one has its recovery explored too */
+	bool persistent;   /* a fence is for what was written back before it, and for that alone */
 	uint64_t distinct; /* states so far, all different */
 	uint64_t judged;
 	struct {
@@ -41,12 +44,13 @@ struct explorer {
 		uint64_t count;
 		uint64_t capacity;
 	} seen;
-	struct explore_kind kinds[64];
+	struct explore_kind kinds[96];
 	struct explore_place at[EXPLORE_DEPTH];
 	const struct explore_place
 		*only; /* judge this state alone: EXPLORE_DEPTH places, or NULL */
 	unsigned only_depth;
-	char found[2048]; /* the first fault, in words; empty: none */
+	const struct trace *bytes_of; /* has the bytes of files with content; NULL: not looked at */
+	char found[2048];             /* the first fault, in words; empty: none */
 	struct explore_work *work;
 };
 

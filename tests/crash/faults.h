@@ -11,11 +11,17 @@
 struct writer_fault {
 	const char *name;
 	const char *script; /* in which it shows (world.h) */
+	const char *found;  /* by which check: a part of what that says */
 	/* Instead of the recorder's own; NULL: as it should be. word: as it stands on the media. */
 	void (*copy)(struct recorder *r, uint64_t offset, const void *from, uint64_t length);
+	void (*flush)(struct recorder *r, uint64_t offset, uint64_t length);
 	void (*fence)(struct recorder *r);
 	void (*publish)(struct recorder *r, uint64_t offset, uint64_t word);
 };
+
+/* Puts stores off; makes, writes back and fences all that were put off. */
+void fault_hold(struct recorder *r, uint64_t offset, const void *from, uint64_t length);
+void fault_let_go(struct recorder *r);
 
 extern const struct writer_fault writer_faults[];
 extern const size_t writer_fault_count;

@@ -15,6 +15,7 @@
 #include "store/fsck.h"
 #include "util/cleanup.h"
 #include "util/le.h"
+#include "world.h"
 
 struct explore_work {
 	struct reading reading;
@@ -96,7 +97,7 @@ static bool judge_fsck(struct explorer *e, const struct store_super *super, bool
 	uint64_t bytes[VIEW_REGIONS] = {0};
 	const struct gm_stamp *stamps[2 * VIEW_REGIONS] = {NULL};
 	struct fsck_input in = {.area = (const uint8_t *)e->image->words,
-		.area_bytes = e->image->size,
+		.area_bytes = WORLD_AREA,
 		.region_count = super ? super->region_count : 1,
 		.region_bytes = bytes,
 		.stamps = stamps};
@@ -171,6 +172,7 @@ static int record_mount(struct explorer *e, struct trace *t)
 	trace_clear(t);
 	random_bytes_restart(2);
 	recorder_init(&r, e->image, t);
+	r.media.size = WORLD_AREA;
 	k = open_store(&r, &s, &why);
 	if (k < 0)
 		return k;
@@ -221,7 +223,7 @@ static bool judge_opened(struct explorer *e, struct recorder *r, struct store *s
 		view_describe_difference(&w->view, &w->reading.view, text, sizeof(text));
 		return explore_found(e, "recovery and reader differ: %s", text);
 	}
-	if (!judge_accepted(e, x))
+	if (!judge_accepted(e, x) || (depth == 0 && !judge_bytes(e, x, &w->reading.view)))
 		return false;
 	if (e->image->hash % 4 == 0 && !judge_fsck(e, store_get_super(s), true))
 		return false;
@@ -243,6 +245,7 @@ bool judge_state(struct explorer *e, const struct explore_expected *x, unsigned 
 	e->judged++;
 	random_bytes_restart(3);
 	recorder_init(&r, e->image, NULL);
+	r.media.size = WORLD_AREA;
 	readable = reader_read(&e->work->reading, r.media.base, r.media.size);
 	opened = open_store(&r, &s, &why);
 	if (readable && opened == 0)

@@ -97,6 +97,18 @@ const struct crash_script crash_scripts[] = {
 	/* grants */
 	{"hold and let go", "create f; size f 3 | clean f; hold f; unhold f"},
 	{"export", "create f; size f 2; clean f | export f; unexport f; unhold f"},
+	{"memory of a removed file for another one", "create f; size f 3; clean f; hold f; unlink "
+						     "f; spare f; create h; size h 6; create i; "
+						     "size i 7; create g | size g 3; open g; "
+						     "unlink g; close g; keep-spare g 1 2; mount"},
+	{"a part of a GiB is not kept",
+		"create f; size f 3; clean f; hold f; unlink f; spare f; create g; size g 3; open "
+		"g; "
+		"unlink g; close g | keep-spare g 0 1; keep-spare g 1 512; chmod g"},
+	{"memory of a removed file, granted anew",
+		"create f; size f 3; clean f; hold f; unlink f; spare f; create h; size h 6; "
+		"create i; "
+		"size i 7; create g | allocate g 0 3; clean g; hold g; unhold g; reboot"},
 	{"reap an orphan after a thaw",
 		"create f; size f 2; open f; unlink f | freeze; close f; thaw; reap"},
 	/* states of blocks */
@@ -113,6 +125,8 @@ const struct crash_script crash_scripts[] = {
 	/* mounts */
 	{"mount", "create f; size f 2; hold f | mount; mount"},
 	{"another kernel", "create f; size f 2; hold f; unlink f; quarantine 6 | reboot; reboot"},
+	{"a crash kernel", "create f; size f 2; hold f; create g; hold g; unlink g; quarantine 6 | "
+			   "crash-kernel; chmod f; crash-kernel"},
 	{"orphans at a mount", "create f; size f 2; open f; unlink f; mkdir d | mount"},
 	{"heal the first superblock", "create f; rot super-a | mount; chmod f"},
 	{"heal the second superblock", "create f; rot super-b | mount; chmod f"},

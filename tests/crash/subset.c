@@ -25,11 +25,16 @@ static uint64_t line_subsets(uint64_t lines, uint64_t samples)
 	return lines <= SUBSET_LINES_ALL ? 1ULL << lines : samples;
 }
 
+static uint64_t prefixes(uint64_t count)
+{
+	return least(count, SUBSET_PREFIXES);
+}
+
 uint64_t subset_count(const struct subset_store *stores, size_t count, uint64_t samples)
 {
 	if (count <= SUBSET_WORDS_ALL)
-		return count + 1 + (1ULL << count);
-	return count + 1 + 3 * least(count, samples) +
+		return prefixes(count) + 1 + (1ULL << count);
+	return prefixes(count) + 1 + 3 * least(count, samples) +
 	       line_subsets(count_lines(stores, count), samples) + samples;
 }
 
@@ -60,10 +65,10 @@ void subset_make(bool *landed, const struct subset_store *stores, size_t count, 
 	uint64_t some = least(count, samples), place, kind;
 
 	for (size_t n = 0; n < count; n++)
-		landed[n] = n < number;
-	if (number <= count)
+		landed[n] = n * prefixes(count) < number * count;
+	if (number <= prefixes(count))
 		return;
-	number -= count + 1;
+	number -= prefixes(count) + 1;
 	if (count <= SUBSET_WORDS_ALL) {
 		for (size_t n = 0; n < count; n++)
 			landed[n] = number >> n & 1;

@@ -12,13 +12,14 @@
 
 void trace_clear(struct trace *t)
 {
-	t->count = t->operation_count = 0;
+	t->count = t->operation_count = t->unit_count = 0;
 }
 
 void trace_deinit(struct trace *t)
 {
 	free(t->events);
 	free(t->operations);
+	free(t->units);
 }
 
 static void add_event(struct trace *t, enum trace_kind kind, uint64_t offset, uint64_t word)
@@ -45,6 +46,17 @@ void trace_end(struct trace *t)
 	add_event(t, TRACE_END, t->operation_count - 1, 0);
 }
 
+void trace_add_unit(struct trace *t, uint64_t ino, uint64_t file_unit, const uint64_t *unit)
+{
+	struct trace_unit *u;
+
+	t->units = image_grow(t->units, t->unit_count + 1, &t->unit_capacity, sizeof(*t->units));
+	u = &t->units[t->unit_count++];
+	*u = (struct trace_unit){.ino = ino, .file_unit = file_unit};
+	for (unsigned n = 0; n < TRACE_UNIT_WORDS; n++)
+		u->words[n] = unit[trace_unit_word(n)];
+}
+
 /* ---- the recorder ---- */
 
 enum trace_place recorder_place(const struct recorder *r, uint64_t offset)
@@ -59,6 +71,8 @@ enum trace_place recorder_place(const struct recorder *r, uint64_t offset)
 	case GM_TAIL_WORD_OFFSET:
 		return PLACE_TAIL;
 	}
+	if (offset >= r->media.size)
+		return PLACE_BYTES;
 	if (offset < GM_BLOCK_SIZE)
 		return PLACE_OTHER;
 	return offset < r->slot_offset[0] ? PLACE_JOURNAL : PLACE_SLOT;
@@ -85,6 +99,18 @@ void recorder_copy(struct recorder *r, uint64_t offset, const void *from, uint64
 	}
 }
 
+void recorder_flush(struct recorder *r, uint64_t offset, uint64_t length)
+{
+	if (r->trace)
+		add_event(r->trace, TRACE_FLUSH, offset, length);
+}
+
+void recorder_put(struct recorder *r, uint64_t offset, uint64_t word)
+{
+	recorder_store(r, offset, word);
+	recorder_flush(r, offset, sizeof(word));
+}
+
 void recorder_fence(struct recorder *r)
 {
 	if (r->trace)
@@ -104,6 +130,16 @@ static void media_op_copy(struct media *m, uint64_t offset, const void *from, ui
 		r->fault->copy(r, offset, from, length);
 	else
 		recorder_copy(r, offset, from, length);
+}
+
+static void media_op_flush(struct media *m, uint64_t offset, uint64_t length)
+{
+	struct recorder *r = recorder_of(m);
+
+	if (r->fault && r->fault->flush)
+		r->fault->flush(r, offset, length);
+	else
+		recorder_flush(r, offset, length);
 }
 
 static void media_op_fence(struct media *m)
@@ -128,8 +164,10 @@ static void media_op_publish(struct media *m, uint64_t offset, uint64_t value)
 
 void recorder_init(struct recorder *r, struct image *image, struct trace *trace)
 {
-	static const struct media_ops ops = {
-		.copy = media_op_copy, .fence = media_op_fence, .publish = media_op_publish};
+	static const struct media_ops ops = {.copy = media_op_copy,
+		.flush = media_op_flush,
+		.fence = media_op_fence,
+		.publish = media_op_publish};
 
 	*r = (struct recorder){
 		.media = {.ops = &ops, .base = (uint8_t *)image->words, .size = image->size},

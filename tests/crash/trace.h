@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a writer did to the media: every store of 8 bytes and every fence, in the order of the
+ * What a writer did to the media: every store of 8 bytes, write-back and fence, in the order of the
  * program, between the moments at which an operation was begun and acknowledged; and the state
  * before and after each operation as the writer had it in memory. The recorder is a table of media
  * operations that writes into an image and into a trace.
@@ -16,6 +16,7 @@
 
 enum trace_kind {
 	TRACE_STORE,
+	TRACE_FLUSH,
 	TRACE_FENCE,
 	TRACE_BEGIN,
 	TRACE_END,
@@ -23,8 +24,23 @@ enum trace_kind {
 
 struct trace_event {
 	enum trace_kind kind;
-	uint64_t offset; /* of the store; the operation's number at its begin and end */
-	uint64_t word;
+	uint64_t offset; /* of store or flush; the operation's number at its begin and end */
+	uint64_t word;   /* of a flush: how many bytes */
+};
+
+/*
+ * Of each unit of a file with content these words are recorded and looked at, so that the states of
+ * a long write are not those of its length: some that lie evenly, and such as `write` ends in.
+ */
+#define TRACE_UNIT_WORDS 16U
+static inline uint64_t trace_unit_word(unsigned n)
+{
+	return n / 2 * 64 + (n % 2) * 51;
+}
+
+struct trace_bytes { /* which units of the trace */
+	size_t first;
+	size_t count;
 };
 
 struct trace_state {
@@ -32,6 +48,7 @@ struct trace_state {
 	uint64_t unique; /* of the last change that a request asked for */
 	uint64_t hash;
 	struct view view;
+	struct trace_bytes bytes; /* what the files with content hold */
 };
 
 struct trace_operation {
@@ -49,6 +66,13 @@ struct trace {
 	struct trace_operation *operations;
 	size_t operation_count;
 	size_t operation_capacity;
+	struct trace_unit {
+		uint64_t ino;
+		uint64_t file_unit;
+		uint64_t words[TRACE_UNIT_WORDS];
+	} * units;
+	size_t unit_count;
+	size_t unit_capacity;
 };
 
 void trace_clear(struct trace *t); /* keeps the memory */
@@ -57,6 +81,7 @@ void trace_deinit(struct trace *t);
 /* The operation that begins now; valid until the next one begins. */
 struct trace_operation *trace_begin(struct trace *t, const char *name);
 void trace_end(struct trace *t);
+void trace_add_unit(struct trace *t, uint64_t ino, uint64_t file_unit, const uint64_t *unit);
 
 /* Which part of the format an offset lies in. */
 enum trace_place {
@@ -66,6 +91,7 @@ enum trace_place {
 	PLACE_TAIL,
 	PLACE_JOURNAL,
 	PLACE_SLOT,
+	PLACE_BYTES, /* behind the metadata: of files with content */
 };
 
 struct recorder {
@@ -89,9 +115,11 @@ void recorder_deinit(struct recorder *r);
 
 enum trace_place recorder_place(const struct recorder *r, uint64_t offset);
 
-/* What the media operations do where no fault steps in. */
+/* What the media operations do where no fault steps in. recorder_put(): store and flush. */
+void recorder_put(struct recorder *r, uint64_t offset, uint64_t word);
 void recorder_store(struct recorder *r, uint64_t offset, uint64_t word);
 void recorder_copy(struct recorder *r, uint64_t offset, const void *from, uint64_t length);
+void recorder_flush(struct recorder *r, uint64_t offset, uint64_t length);
 void recorder_fence(struct recorder *r);
 
 #endif

@@ -20,6 +20,7 @@ void world_init(struct world *w, enum world_shape shape, struct image *image, st
 		.rq = {.now = {.tv_sec = 1000, .tv_nsec = 1}, .unique = 100, .uid = 7, .gid = 8},
 		.boot_id = {1}};
 	recorder_init(&w->recorder, image, trace);
+	w->recorder.media.size = WORLD_AREA;
 	for (uint32_t n = 0; n < w->region_count; n++)
 		w->regions[n] =
 			(struct store_region){.kind = reserved ? GM_REGION_SOFT : GM_REGION_FILE,
@@ -41,6 +42,7 @@ void world_deinit(struct world *w)
 
 void world_close(struct world *w)
 {
+	ns_spares_forget(&w->ns);
 	w->memory = content_memory_free(w->memory);
 	w->store = store_close(w->store);
 }
@@ -66,11 +68,13 @@ int world_open(struct world *w)
 void world_state(struct world *w, struct trace_state *ret)
 {
 	ret->refused = !w->store;
+	ret->bytes = (struct trace_bytes){.count = 0};
 	ret->unique = w->unique;
 	ret->hash = 0;
 	if (w->store) {
 		view_of_store(&ret->view, w->store);
 		ret->hash = view_hash(&ret->view);
+		world_note_bytes(w, ret);
 	}
 }
 

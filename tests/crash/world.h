@@ -14,8 +14,11 @@
 #include "fuse/namespace.h"
 #include "trace.h"
 
-#define WORLD_AREA     (4ULL << 20) /* the metadata area of these pools */
-#define WORLD_FILES    40U          /* --max-files */
+#define WORLD_AREA (4ULL << 20) /* the metadata area of these pools */
+#define WORLD_BYTES                                                                                \
+	(8ULL << 20)       /* behind it in the image: the first blocks of the content store        \
+			    */
+#define WORLD_FILES    40U /* --max-files */
 #define WORLD_REMEMBER 16U
 
 enum world_shape {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Steps for files with content. Where they lie is the metadata's affair, so that the bytes may go
- * anywhere; and since a step is one record, the store is made and grown by steps of their own.
+ * Steps for files with content. Since a step is one record, the store is made and grown by steps of
+ * their own.
  */
 #include "world_steps.h"
 
@@ -11,30 +11,6 @@
 
 #include "fuse/ns_internal.h"
 #include "util/cleanup.h"
-
-static int map_block(
-	void *data, const struct file_extent *gap, uint64_t file_block, struct content_window *ret)
-{
-	(void)data, (void)gap;
-	*ret = (struct content_window){
-		.file_block = file_block, .count = 1, .address = malloc(GM_BLOCK_SIZE)};
-	return ret->address ? 0 : -ENOMEM;
-}
-
-static void unmap_block(void *data, const struct content_window *w)
-{
-	(void)data;
-	free(w->address);
-}
-
-int world_make_memory(struct world *w)
-{
-	static const struct content_source source = {.map = map_block, .unmap = unmap_block};
-	int r = content_memory_new(&w->memory, store_meta(w->store), &source);
-
-	w->ns.memory = w->memory;
-	return r;
-}
 
 /* mark PATH, unmark PATH */
 int world_step_mark(struct world *w, char *const args[])
@@ -86,9 +62,11 @@ int world_step_write(struct world *w, char *const args[])
 	if (range.length / GM_UNIT_SIZE > store_meta(w->store)->units.free)
 		return -ENOSPC; /* else the store might grow, in a record before */
 	range.length -= 100;
-	bytes = calloc(1, range.length);
+	bytes = malloc(range.length);
 	if (!bytes)
 		return -ENOMEM;
+	for (uint64_t n = 0; n < range.length; n++) /* no other write's bytes, and no zeros */
+		((uint8_t *)bytes)[n] = (uint8_t)(image_mix(w->rq.unique, n / 8) | 1);
 	return world_asked(w, ns_write(&w->ns, &w->rq, ino, &range, bytes));
 }
 

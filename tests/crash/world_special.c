@@ -50,7 +50,7 @@ int world_step_rot(struct world *w, char *const args[])
 
 	for (size_t n = 0; n < ARRAY_SIZE(places); n++)
 		if (strcmp(args[1], places[n].name) == 0) {
-			recorder_store(&w->recorder, places[n].offset, 0xbadbadbadbadbadbULL);
+			recorder_put(&w->recorder, places[n].offset, 0xbadbadbadbadbadbULL);
 			recorder_fence(&w->recorder);
 			return 0;
 		}
@@ -121,4 +121,72 @@ int world_step_chown_two_in_one_record(struct world *w, char *const args[])
 	world_state(w, &o->after);
 	trace_end(w->recorder.trace);
 	return r;
+}
+
+/* Boot id and mount number in one record, what was unlinked in the next. */
+int world_step_mount_in_two_records(struct world *w, char *const args[])
+{
+	_cleanup_(txn_deinit) struct txn boot = TXN_INIT(GM_RECORD_MOUNT, 0);
+	_cleanup_(txn_deinit) struct txn orphans = TXN_INIT(GM_RECORD_ORPHAN, 0);
+	const struct inode *i;
+	const struct meta *m;
+	int r;
+
+	(void)args;
+	world_close(w);
+	r = world_open(w);
+	if (r < 0)
+		return r;
+	m = store_meta(w->store);
+	txn_boot(&boot, w->boot_id, m->token, m->mount_number + 1);
+	for (size_t c = 0; (i = meta_each_inode(m, &c));)
+		if (i->attr.links == 0) {
+			txn_remove_extents(&orphans, i);
+			txn_remove_inode(&orphans, i->attr.ino);
+		}
+	r = store_commit(w->store, &boot);
+	return r < 0 ? r : store_commit(w->store, &orphans);
+}
+
+/* The first unit of a file with content, then the size that shows it. */
+int world_step_write_in_two_records(struct world *w, char *const args[])
+{
+	_cleanup_(txn_deinit) struct txn piece = TXN_INIT(GM_RECORD_WRITE, w->rq.unique);
+	_cleanup_(txn_deinit) struct txn size = TXN_INIT(GM_RECORD_WRITE, w->rq.unique);
+	const struct inode *i = world_find_file(w, args[1]);
+	const struct file_extent unit = {.count = 1};
+	struct inode_attr attr;
+	int r;
+
+	if (!i)
+		return -ENOENT;
+	attr = i->attr;
+	attr.size = GM_UNIT_SIZE;
+	txn_add_piece(&piece, attr.ino, &unit);
+	txn_put_inode(&size, &attr);
+	r = store_commit(w->store, &piece);
+	return r < 0 ? r : world_asked(w, store_commit(w->store, &size));
+}
+
+/* The blocks of one file, which is let go of, to another one: freed in a record, owned in the next.
+ */
+int world_step_hand_over_in_two_records(struct world *w, char *const args[])
+{
+	_cleanup_(txn_deinit) struct txn free = TXN_INIT(GM_RECORD_RELEASE, w->rq.unique);
+	_cleanup_(txn_deinit) struct txn own = TXN_INIT(GM_RECORD_FALLOCATE, w->rq.unique);
+	const struct inode *from = world_find_file(w, args[1]), *to = world_find_file(w, args[2]);
+	struct inode_attr attr;
+	int r;
+
+	if (!from || !to)
+		return -ENOENT;
+	attr = from->attr;
+	attr.flags = 0;
+	attr.size = 0;
+	txn_put_inode(&free, &attr);
+	txn_remove_extents(&free, from);
+	for (uint32_t n = 0; n < from->extent_count; n++)
+		txn_add_extent(&own, to->attr.ino, &from->extents[n]);
+	r = store_commit(w->store, &free);
+	return r < 0 ? r : world_asked(w, store_commit(w->store, &own));
 }

@@ -382,7 +382,9 @@ static int step_reap(struct world *w, char *const args[])
 	return w->ns.orphans > 1 ? -EINVAL : ns_thaw(&w->ns);
 }
 
-static int open_and_mount(struct world *w)
+typedef int begin_fn(struct store *s, const uint8_t boot_id[16], struct problem *why);
+
+static int open_and_mount(struct world *w, begin_fn *begin)
 {
 	struct problem why = PROBLEM_INIT;
 	int r;
@@ -390,7 +392,7 @@ static int open_and_mount(struct world *w)
 	world_close(w);
 	r = world_open(w);
 	if (r == 0)
-		r = store_begin_mount(w->store, w->boot_id, &why);
+		r = begin(w->store, w->boot_id, &why);
 	if (r == 0) {
 		ns_init(&w->ns, w->store);
 		w->ns.memory = w->memory;
@@ -401,14 +403,21 @@ static int open_and_mount(struct world *w)
 static int step_mount(struct world *w, char *const args[])
 {
 	(void)args;
-	return open_and_mount(w);
+	return open_and_mount(w, store_begin_mount);
+}
+
+/* The kernel that a panic has left to: what the crashed boot held stays held. */
+static int step_crash_kernel(struct world *w, char *const args[])
+{
+	(void)args;
+	return open_and_mount(w, store_continue_mount);
 }
 
 static int step_reboot(struct world *w, char *const args[])
 {
 	(void)args;
 	w->boot_id[0]++;
-	return open_and_mount(w);
+	return open_and_mount(w, store_begin_mount);
 }
 
 static int step_blank(struct world *w, char *const args[])
@@ -442,7 +451,7 @@ static int step_format(struct world *w, char *const args[])
 /* grow BLOCKS: every region, offline. */
 static int step_grow(struct world *w, char *const args[])
 {
-	uint64_t blocks[VIEW_REGIONS], more = strtoull(args[1], NULL, 10);
+	uint64_t blocks[VIEW_REGIONS] = {0}, more = strtoull(args[1], NULL, 10);
 	struct problem why = PROBLEM_INIT;
 	int r;
 
@@ -506,6 +515,7 @@ static const struct {
 	{"reap", 0, step_reap},
 	{"mount", 0, step_mount},
 	{"reboot", 0, step_reboot},
+	{"crash-kernel", 0, step_crash_kernel},
 	{"blank", 0, step_blank},
 	{"format", 0, step_format},
 	{"grow", 1, step_grow},
@@ -520,9 +530,14 @@ static const struct {
 	{"brink", 1, world_step_brink},
 	{"huge", 1, world_step_huge},
 	{"rot", 1, world_step_rot},
+	{"spare", 1, world_step_spare},
+	{"keep-spare", 3, world_step_keep_spare},
 	{"chmod-in-two-records", 1, world_step_chmod_in_two_records},
 	{"chmod-later", 1, world_step_chmod_later},
 	{"chown-two-in-one-record", 2, world_step_chown_two_in_one_record},
+	{"mount-in-two-records", 0, world_step_mount_in_two_records},
+	{"write-in-two-records", 1, world_step_write_in_two_records},
+	{"hand-over-in-two-records", 2, world_step_hand_over_in_two_records},
 };
 
 int world_step(struct world *w, char *const words[WORLD_WORDS])

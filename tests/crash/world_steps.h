@@ -23,9 +23,13 @@ int world_step_link(struct world *w, char *const args[]);
 int world_step_symlink(struct world *w, char *const args[]);
 int world_step_mknod(struct world *w, char *const args[]);
 
-/* ---- world_content.c ---- */
+/* ---- world_bytes.c ---- */
 
 int world_make_memory(struct world *w);
+void world_note_bytes(struct world *w, struct trace_state *s); /* s->view is there */
+
+/* ---- world_content.c ---- */
+
 int world_step_mark(struct world *w, char *const args[]);
 int world_step_unmark(struct world *w, char *const args[]);
 int world_step_contents(struct world *w, char *const args[]);
@@ -43,6 +47,14 @@ int world_step_rot(struct world *w, char *const args[]);
 int world_step_chmod_in_two_records(struct world *w, char *const args[]);
 int world_step_chmod_later(struct world *w, char *const args[]);
 int world_step_chown_two_in_one_record(struct world *w, char *const args[]);
+int world_step_mount_in_two_records(struct world *w, char *const args[]);
+int world_step_write_in_two_records(struct world *w, char *const args[]);
+int world_step_hand_over_in_two_records(struct world *w, char *const args[]);
+
+/* ---- world_spares.c ---- */
+
+int world_step_spare(struct world *w, char *const args[]);
+int world_step_keep_spare(struct world *w, char *const args[]);
 
 /* Also of what is remembered (open, hold) and has no name any more. */
 int world_find_ino(const struct world *w, const char *path, uint64_t *ret);

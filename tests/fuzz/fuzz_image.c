@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * What lies on the media may be anything. The input is a list of edits of a pool that has
- * everything in it:
+ * What lies on the media may be anything. The input is a list of edits of a pool, which has what
+ * files of memory can have, or of another one:
  *
  *	place (1 byte)   offset (2 bytes, little-endian)   count (1 byte)   count bytes
  *
@@ -24,6 +24,7 @@
 #include "fuzz.h"
 #include "store/codec.h"
 #include "store/fsck.h"
+#include "util/cleanup.h"
 #include "util/log.h"
 
 enum place {
@@ -32,20 +33,29 @@ enum place {
 	PLACE_SECTION_FIRST,
 	PLACE_SECTION_LAST = PLACE_SECTION_FIRST + GM_SECTION_RESULTS - 1,
 	PLACE_RECORDS,
-	PLACE_WORDS,   /* the slot words: 8 bytes, of which the check is made good */
-	PLACE_TAIL_AT, /* the tail word: offset is the end, in its units */
-	PLACE_RECORD,  /* the bytes are the items of one record more */
-	PLACE_RAW,     /* whatever lies at 4 KiB times offset; its checksum is not made good */
+	PLACE_WORDS,      /* the slot words: 8 bytes, of which the check is made good */
+	PLACE_TAIL_AT,    /* the tail word: offset is the end, in its units */
+	PLACE_RECORD,     /* the bytes are the items of one record more */
+	PLACE_RAW,        /* whatever lies at 4 KiB times offset; its checksum is not made good */
+	PLACE_POOL,       /* all is about another pool: the offset's; its edits come first */
+	PLACE_MORE_FIRST, /* sections again */
+	PLACE_MORE_LAST = PLACE_MORE_FIRST + GM_SECTION_PIECES - GM_SECTION_XATTRS,
 	PLACE_COUNT,
 };
 
+/* Names of golden images; those are made here anew. */
+static const char *const pools[] = {"everything", "attributes", "links", "content"};
+
 static struct {
-	struct image image;
+	struct pool {
+		struct image image;
+		size_t whole;        /* the image before any edit; 0: it is not made yet */
+		uint64_t checkpoint; /* where the one in force lies */
+	} pools[ARRAY_SIZE(pools)];
+	struct pool *pool;   /* whose edits are made */
+	struct image *image; /* the same's */
 	struct reading reading;
 	struct view view;
-	bool ready;
-	size_t whole;        /* the image before any edit */
-	uint64_t checkpoint; /* where the one in force lies */
 	bool raw;
 	bool refused;
 	struct problem why;
@@ -64,24 +74,43 @@ static void die(const char *what, const char *why)
 
 static const uint8_t *area(void)
 {
-	return (const uint8_t *)fuzz.image.words;
+	return (const uint8_t *)fuzz.image->words;
 }
 
-static void make_pool(void)
+static const char *script_of(const char *name)
+{
+	for (size_t n = 0; n < golden_image_count; n++)
+		if (strcmp(golden_images[n].name, name) == 0)
+			return golden_images[n].script;
+	die("no golden image has this name", name);
+	return NULL;
+}
+
+static void make_pool(struct pool *p, const char *name)
 {
 	struct world w;
 	struct trace t = {.count = 0};
 
 	log_init("fuzz_image", LOG_LEVEL_ERROR);
-	image_init(&fuzz.image, WORLD_AREA);
-	world_init(&w, WORLD_FILE, &fuzz.image, &t);
-	if (!world_run(&w, golden_images[0].script, NULL))
+	image_init(&p->image, WORLD_AREA);
+	world_init(&w, WORLD_FILE, &p->image, &t);
+	if (!world_run(&w, script_of(name), NULL))
 		die("the pool can't be made", w.wrong);
 	world_deinit(&w);
 	trace_deinit(&t);
-	fuzz.whole = image_mark(&fuzz.image);
-	fuzz.checkpoint = edit_checkpoint(&fuzz.image);
-	fuzz.ready = true;
+	p->whole = image_mark(&p->image);
+	p->checkpoint = edit_checkpoint(&p->image);
+}
+
+static void take_pool(uint64_t n)
+{
+	struct pool *p = &fuzz.pools[n % ARRAY_SIZE(pools)];
+
+	if (p->whole == 0)
+		make_pool(p, pools[n % ARRAY_SIZE(pools)]);
+	fuzz.pool = p;
+	fuzz.image = &p->image;
+	image_rollback(fuzz.image, p->whole);
 }
 
 /* ---- edits ---- */
@@ -101,8 +130,8 @@ static void set_tail(uint64_t end)
 
 	if (codec_decode_slot_word(codec_read_word(area() + GM_SLOT_WORD_A_OFFSET), &w) &&
 		end <= 1U << 20)
-		edit_u64(&fuzz.image, GM_TAIL_WORD_OFFSET,
-			codec_encode_tail_word(w.generation, end));
+		edit_u64(
+			fuzz.image, GM_TAIL_WORD_OFFSET, codec_encode_tail_word(w.generation, end));
 }
 
 /* The first word if offset is odd, else the second one. */
@@ -115,13 +144,14 @@ static void edit_words(uint64_t offset, const uint8_t *bytes, size_t count)
 	memcpy(word, bytes, count < 6 ? count : 6);
 	memcpy(&content, word, sizeof(content));
 	sealed = get_le64(content) | codec_checksum(&content, sizeof(content)) << 48;
-	edit_u64(&fuzz.image, offset & 1 ? GM_SLOT_WORD_A_OFFSET : GM_SLOT_WORD_B_OFFSET, sealed);
+	edit_u64(fuzz.image, offset & 1 ? GM_SLOT_WORD_A_OFFSET : GM_SLOT_WORD_B_OFFSET, sealed);
 }
 
-static uint64_t last_sequence(void)
+/* NULL: there is none (any more). */
+static const struct gm_record *last_record(void)
 {
-	const struct gm_checkpoint *h = (const void *)(area() + fuzz.checkpoint);
-	uint64_t sequence = get_le64(h->sequence), end = GM_BLOCK_SIZE + tail_end();
+	uint64_t end = GM_BLOCK_SIZE + tail_end();
+	const struct gm_record *last = NULL;
 
 	for (uint64_t at = GM_BLOCK_SIZE; at < end;) {
 		const struct gm_record *r = (const void *)(area() + at);
@@ -129,32 +159,31 @@ static uint64_t last_sequence(void)
 
 		if (length < sizeof(*r) || length > end - at)
 			break;
-		sequence = get_le64(r->sequence);
+		last = r;
 		at += length / 8 * 8;
 	}
-	return sequence;
+	return last;
 }
 
 /* The record that the items make, behind the last one. */
 static void add_record(const uint8_t *items, size_t count)
 {
 	uint64_t end = tail_end();
-	const struct gm_record *first = (const void *)(area() + GM_BLOCK_SIZE);
+	const struct gm_record *last = last_record();
 	uint8_t record[sizeof(struct gm_record) + 320] = {0};
 	uint32_t length = (uint32_t)(sizeof(struct gm_record) + count + 63) / 64 * 64;
-	struct gm_record r = {.magic = put_le32(GM_RECORD_MAGIC),
+	if (!last || end + length > 1U << 20)
+		return;
+	const struct gm_record r = {.magic = put_le32(GM_RECORD_MAGIC),
 		.length = put_le32(length),
-		.generation = first->generation,
-		.sequence = put_le64(last_sequence() + 1),
-		.mount_number = put_le64(2), /* the script has mounted it twice */
+		.generation = last->generation,
+		.sequence = put_le64(get_le64(last->sequence) + 1),
+		.mount_number = last->mount_number,
 		.type = put_le16(GM_RECORD_SETATTR),
 		.item_bytes = put_le32((uint32_t)count)};
-
-	if (end + length > 1U << 20)
-		return;
 	memcpy(record, &r, sizeof(r));
 	memcpy(record + sizeof(r), items, count);
-	edit_bytes(&fuzz.image, GM_BLOCK_SIZE + end, record, length);
+	edit_bytes(fuzz.image, GM_BLOCK_SIZE + end, record, length);
 	set_tail(end + length);
 }
 
@@ -167,18 +196,24 @@ static void edit_within(
 	offset = room ? offset % room : 0;
 	if (count > room - offset)
 		count = (size_t)(room - offset);
-	if (start + offset + count <= fuzz.image.size)
-		edit_bytes(&fuzz.image, start + offset, bytes, count);
+	if (start + offset + count <= fuzz.image->size)
+		edit_bytes(fuzz.image, start + offset, bytes, count);
 }
 
 static void edit_section_bytes(unsigned type, uint64_t offset, const uint8_t *bytes, size_t count)
 {
-	uint64_t at = fuzz.checkpoint;
+	uint64_t at = fuzz.pool->checkpoint;
 	const struct gm_checkpoint *h = (const void *)(area() + at);
-	const struct gm_section *s = &h->sections[type - 1];
 
-	if (get_le64(s->offset) < 1U << 16 && get_le64(s->length) < 1U << 16)
+	for (unsigned n = 0; n < GM_SECTIONS_MAX; n++) {
+		const struct gm_section *s = &h->sections[n];
+
+		if (get_le32(s->type) != type || get_le64(s->offset) >= 1U << 16 ||
+			get_le64(s->length) >= 1U << 16)
+			continue;
 		edit_within(at + get_le64(s->offset), get_le64(s->length), offset, bytes, count);
+		return;
+	}
 }
 
 static void edit(unsigned place, uint64_t offset, const uint8_t *bytes, size_t count)
@@ -188,8 +223,8 @@ static void edit(unsigned place, uint64_t offset, const uint8_t *bytes, size_t c
 		edit_within(GM_SUPER_A_OFFSET, sizeof(struct gm_super) - 8, offset, bytes, count);
 		break;
 	case PLACE_HEADER:
-		edit_within(
-			fuzz.checkpoint, sizeof(struct gm_checkpoint) - 8, offset, bytes, count);
+		edit_within(fuzz.pool->checkpoint, sizeof(struct gm_checkpoint) - 8, offset, bytes,
+			count);
 		break;
 	case PLACE_RECORDS:
 		edit_within(GM_BLOCK_SIZE, tail_end(), offset, bytes, count);
@@ -208,10 +243,17 @@ static void edit(unsigned place, uint64_t offset, const uint8_t *bytes, size_t c
 		if (count == 0)
 			break;
 		fuzz.raw = true;
-		edit_within(offset % (fuzz.image.size / 4096) * 4096, 4096, bytes[0], bytes, count);
+		edit_within(
+			offset % (fuzz.image->size / 4096) * 4096, 4096, bytes[0], bytes, count);
+		break;
+	case PLACE_POOL:
+		take_pool(offset);
 		break;
 	default:
-		edit_section_bytes(place - PLACE_SECTION_FIRST + 1, offset, bytes, count);
+		edit_section_bytes(place >= PLACE_MORE_FIRST
+					   ? place - PLACE_MORE_FIRST + GM_SECTION_XATTRS
+					   : place - PLACE_SECTION_FIRST + 1,
+			offset, bytes, count);
 	}
 }
 
@@ -227,14 +269,14 @@ static void seal_records(void)
 
 		if (length < sizeof(*r) || length % 8 != 0 || length > end - at)
 			break;
-		edit_seal_record(&fuzz.image, at);
+		edit_seal_record(fuzz.image, at);
 		at += length;
 	}
 }
 
 static void seal_sections(void)
 {
-	uint64_t at = fuzz.checkpoint;
+	uint64_t at = fuzz.pool->checkpoint;
 	struct gm_checkpoint h;
 
 	memcpy(&h, area() + at, sizeof(h));
@@ -246,7 +288,7 @@ static void seal_sections(void)
 			s->checksum = put_le64(codec_checksum(area() + at + offset, length));
 	}
 	h.checksum = codec_seal(&h, sizeof(h));
-	edit_bytes(&fuzz.image, at, &h, sizeof(h));
+	edit_bytes(fuzz.image, at, &h, sizeof(h));
 }
 
 /* ---- judgement ---- */
@@ -262,7 +304,7 @@ static void check_fsck(const struct store_super *super, bool accepted)
 	uint64_t bytes[1] = {super->regions[0].blocks * GM_BLOCK_SIZE};
 	const struct gm_stamp *stamps[2] = {NULL, NULL};
 	struct fsck_input in = {.area = area(),
-		.area_bytes = fuzz.image.size,
+		.area_bytes = fuzz.image->size,
 		.region_count = 1,
 		.region_bytes = bytes,
 		.stamps = stamps};
@@ -289,7 +331,7 @@ static void check_going_on(struct store *s)
 	if (r < 0)
 		die("what recovery accepts can't be changed", why.text);
 	view_of_store(&fuzz.view, s);
-	if (!reader_read(&fuzz.reading, area(), fuzz.image.size))
+	if (!reader_read(&fuzz.reading, area(), fuzz.image->size))
 		die("a change leaves what can't be read", fuzz.reading.why);
 	if (view_hash(&fuzz.view) != view_hash(&fuzz.reading.view))
 		die("a change leaves another state", "");
@@ -308,8 +350,8 @@ static void judge(void)
 	bool readable;
 	int opened;
 
-	recorder_init(&r, &fuzz.image, NULL);
-	readable = reader_read(&fuzz.reading, area(), fuzz.image.size);
+	recorder_init(&r, fuzz.image, NULL);
+	readable = reader_read(&fuzz.reading, area(), fuzz.image->size);
 	opened = store_read_super(&super, r.media.base, 0, &fuzz.why);
 	fuzz.refused = opened < 0;
 	if (opened == 0 && !has_the_regions_size(&super))
@@ -317,7 +359,7 @@ static void judge(void)
 	if (opened == 0) {
 		opened = store_open(&s, &r.media, &super, &fuzz.why);
 		fuzz.refused = opened < 0;
-		if (super.plan.meta_blocks * GM_BLOCK_SIZE <= fuzz.image.size)
+		if (super.plan.meta_blocks * GM_BLOCK_SIZE <= fuzz.image->size)
 			check_fsck(&super, opened == 0);
 	}
 	if (readable && opened < 0)
@@ -335,9 +377,7 @@ static void judge(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	if (!fuzz.ready)
-		make_pool();
-	image_rollback(&fuzz.image, fuzz.whole);
+	take_pool(0);
 	random_bytes_restart(4);
 	fuzz.raw = false;
 	while (size >= 4) {
@@ -350,7 +390,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!fuzz.raw) {
 		seal_records();
 		seal_sections();
-		edit_seal_super(&fuzz.image);
+		edit_seal_super(fuzz.image);
 	}
 	judge();
 	return 0;

@@ -24,6 +24,7 @@ class Case:
     boots: tuple[Callable, ...]
     cmdline: str = ''  # what the kernel gets besides the usual: the reservation above all
     memory: str = '6G'  # of the lab host: 3 GiB end at 3 GiB, the rest begins at 4 GiB
+    machine: tuple[str, ...] = ()  # what else QEMU is told of it
     # Two where what happens at the same time matters. On a machine that is busy each waits for the other's turn, and spins:
     # a host of one takes less than half the time then.
     cpus: int = 1

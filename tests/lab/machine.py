@@ -16,7 +16,7 @@ def machine_argv(kernel, initramfs, case, share, serial):
     """
     return ['setpriv', '--pdeathsig', 'KILL', 'qemu-system-x86_64', '-no-user-config', '-nodefaults',
             '-display', 'none', '-accel', 'tcg,thread=multi', '-cpu', 'max,-erms', '-smp', f'{case.cpus}', '-m', case.memory,
-            *serial, '-kernel', kernel, '-initrd', initramfs, '-append', f'{BASE_CMDLINE} {case.cmdline}'.strip(),
+            *case.machine, *serial, '-kernel', kernel, '-initrd', initramfs, '-append', f'{BASE_CMDLINE} {case.cmdline}'.strip(),
             '-virtfs', 'local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap',
             '-virtfs', f'local,path={share},mount_tag=share,security_model=none']
 

@@ -21,6 +21,10 @@
  *   fill MAP SEED                     a pattern by file offset and seed
  *   check MAP SEED                    EILSEQ with the first wrong offset
  *   zero-check MAP
+ *   fill-part MAP OFFSET LENGTH SEED            as fill, from an offset of the file on; multiples
+ * of
+ *                                     8. SEED may be "zero", for bytes that are
+ *   check-part MAP OFFSET LENGTH SEED...        as check; each word may be of any of the patterns
  *   hash MAP                       -> XXH3-64 of the bytes, hex
  *   peek MAP OFFSET                -> the 8 bytes there, hex; OFFSET is the file's
  *   poke MAP OFFSET VALUE
@@ -182,6 +186,8 @@ static const struct command {
 	{"fill", 3, 3, do_fill},
 	{"check", 3, 3, do_check},
 	{"zero-check", 2, 2, do_zero_check},
+	{"fill-part", 5, 5, do_fill_part},
+	{"check-part", 5, 8, do_check_part},
 	{"hash", 2, 2, do_hash},
 	{"peek", 3, 3, do_peek},
 	{"poke", 4, 4, do_poke},

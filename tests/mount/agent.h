@@ -71,6 +71,8 @@ void do_unmap(char **words);
 void do_fill(char **words);
 void do_check(char **words);
 void do_zero_check(char **words);
+void do_fill_part(char **words);
+void do_check_part(char **words);
 void do_hash(char **words);
 void do_peek(char **words);
 void do_poke(char **words);

@@ -3,7 +3,9 @@
 #include "agent.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <xxhash.h>
 
 /*
@@ -48,9 +50,8 @@ static void answer_bad(const struct mapping *m, size_t bad, uint64_t expected)
 		done();
 		return;
 	}
-	snprintf(sentence, sizeof(sentence), "offset %llu has %#llx, not %#llx",
-		(unsigned long long)(m->offset + bad),
-		(unsigned long long)*(uint64_t *)(void *)(m->start + bad),
+	snprintf(sentence, sizeof(sentence), "offset %" PRIu64 " has %#llx, not %#llx",
+		m->offset + bad, (unsigned long long)*(uint64_t *)(void *)(m->start + bad),
 		(unsigned long long)expected);
 	failed(EILSEQ, sentence);
 }
@@ -76,6 +77,60 @@ void do_zero_check(char **words)
 	while (i < m->length / 8 && ((uint64_t *)(void *)m->start)[i] == 0)
 		i++;
 	answer_bad(m, i * 8, 0);
+}
+
+/* ---- parts of a mapping ---- */
+
+/* What MAP OFFSET LENGTH name, as a mapping of its own. */
+static bool get_part(char **words, struct mapping *ret)
+{
+	const struct mapping *m = get_mapping(words[1]);
+	uint64_t offset = number(words[2]), length = number(words[3]);
+
+	if (!m)
+		return false;
+	if (offset % 8 != 0 || length % 8 != 0 || offset < m->offset || length > m->length ||
+		offset - m->offset > m->length - length) {
+		failed(EINVAL, "no such part of this mapping");
+		return false;
+	}
+	*ret = (struct mapping){m->start + (offset - m->offset), offset, length};
+	return true;
+}
+
+static uint64_t value(const char *seed, uint64_t file_offset)
+{
+	return strcmp(seed, "zero") == 0 ? 0 : pattern(number(seed), file_offset);
+}
+
+void do_fill_part(char **words)
+{
+	struct mapping part;
+
+	if (!get_part(words, &part))
+		return;
+	for (size_t i = 0; i < part.length; i += 8)
+		*(uint64_t *)(void *)(part.start + i) = value(words[4], part.offset + i);
+	done();
+}
+
+void do_check_part(char **words)
+{
+	struct mapping part;
+
+	if (!get_part(words, &part))
+		return;
+	for (size_t i = 0; i < part.length; i += 8) {
+		char **seed = words + 4;
+		while (*seed &&
+			*(uint64_t *)(void *)(part.start + i) != value(*seed, part.offset + i))
+			seed++;
+		if (!*seed) {
+			answer_bad(&part, i, value(words[4], part.offset + i));
+			return;
+		}
+	}
+	done();
 }
 
 void do_hash(char **words)

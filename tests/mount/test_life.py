@@ -258,7 +258,7 @@ def test_second_start_on_a_region_is_refused(make_instance, make_agent):
     mapping = held_file(instance, agent, 'vm0', 2, SEED)
     second.region = instance.region
     begin = time.monotonic()
-    text = refused(second)
+    text = refused(second, timeout=45)
     assert 9 < time.monotonic() - begin < 40
     assert 'is in use by another guestmemfs-fuse or guestmemfs command (its lock is taken)' in text
     assert_nothing_left(second)

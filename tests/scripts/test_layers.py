@@ -27,7 +27,8 @@ MAY_INCLUDE = {
 }
 
 # Within src/fuse: the namespace knows nothing of the worker around it.
-NAMESPACE_MAY_INCLUDE = {'fuse/content_memory.h', 'fuse/namespace.h', 'fuse/ns_internal.h', 'fuse/open_table.h'}
+NAMESPACE_MAY_INCLUDE = {'fuse/content_memory.h', 'fuse/namespace.h', 'fuse/ns_content.h', 'fuse/ns_internal.h',
+                         'fuse/open_table.h'}
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(["<])([^">]+)[">]', re.MULTILINE)
 

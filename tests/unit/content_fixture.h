@@ -39,7 +39,7 @@ static inline void content_unmap(void *data, const struct content_window *w)
 static inline void content_init(struct content *c, uint64_t blocks)
 {
 	const struct content_source source = {
-		.map = content_map, .unmap = content_unmap, .data = c};
+		.map = content_map, .unmap = content_unmap, .ops = &media_memory_ops, .data = c};
 
 	*c = (struct content){.map_error = 0};
 	pool_init(&c->pool, blocks, 100, true);

@@ -94,11 +94,12 @@ static void on_contents_given(void *data, int error)
 	came.error = error;
 }
 
-static void on_cleaned(void *data, uint64_t ino, int error)
+static void on_cleaned(void *data, int error, const struct alloc_extent *blocks)
 {
-	(void)data, (void)ino;
+	(void)data;
 	came.cleaned++;
 	came.error = error;
+	came.failed = blocks ? *blocks : (struct alloc_extent){.count = 0};
 }
 
 static void on_zeroed(void *data, uint64_t id, int error)

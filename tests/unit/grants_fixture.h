@@ -75,7 +75,8 @@ extern struct came { /* calls of contents_part() and contents_given(); descripto
 	struct grants_part last;
 	unsigned given;
 	int error;
-	unsigned cleaned; /* calls of cleaned() */
+	unsigned cleaned;           /* calls of cleaned() */
+	struct alloc_extent failed; /* the last one's blocks; count 0: none */
 } came;
 
 /* For tests that make grants of their own. */

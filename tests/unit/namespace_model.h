@@ -81,7 +81,7 @@ bool find_block(const struct inode *i, uint64_t file_block, uint64_t *ret);
 uint64_t block_at(const struct inode *i, uint64_t file_block);
 
 /* One node, or the whole tree and its space: all that can be seen is the same. */
-void compare_node(int n);
+void compare_node(int k);
 void compare_all(void);
 
 #endif

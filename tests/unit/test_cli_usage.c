@@ -59,7 +59,12 @@ Test(cli_usage, wrong_use_ends_with_2_and_a_sentence)
 		{"doctor --cmdline", "option '--cmdline' requires an argument"},
 		{"doctor --json=yes", "doesn't allow an argument"},
 		{"doctor --colour", "unrecognized option '--colour'"},
-		{"fsck --repair --region file:/a", "unrecognized option '--repair'"},
+		{"fsck --yes --region file:/a", "--yes, --backup and --max-files are for --repair"},
+		{"fsck --backup x --region file:/a", "are for --repair"},
+		{"fsck --max-files 9 --region file:/a", "are for --repair"},
+		{"fsck --repair --json --region file:/a", "--json is for looking"},
+		{"fsck --repair --max-files 0 --region file:/a", "'0' is not a number of files"},
+		{"fsck --repair --backup", "option '--backup' requires an argument"},
 		{"fsck --region file:/a extra", "'extra' is one argument too many"},
 	};
 
@@ -132,6 +137,7 @@ Test(cli_usage, failures_end_with_1_and_a_sentence)
 		{"format --region file:/dev", "/dev is a directory"},
 		{"format --region file:/dev/null", "/dev/null is a character device"},
 		{"fsck --region file:/nowhere/a", "region /nowhere/a does not exist"},
+		{"fsck --repair --region file:/nowhere/a", "region /nowhere/a does not exist"},
 		{"status /nowhere", "/nowhere: No such file or directory"},
 		{"status /proc", "/proc is not on a guestmemfs mount"},
 		{"ls /proc", "/proc is not on a guestmemfs mount"},

@@ -14,14 +14,12 @@ static struct pool pool;
 static struct meta meta;
 static struct content_regions regions = {.pool = &pool, .meta = &meta};
 static char memory[1];
-static unsigned asked;
 
 /* ---- in place of grants.c and the regions ---- */
 
 int grants_clean(struct grants *g, uint64_t ino)
 {
 	(void)g, (void)ino;
-	asked++;
 	return 0;
 }
 
@@ -36,20 +34,17 @@ void region_unmap(const struct region *r, void *address, uint64_t length)
 	(void)r, (void)address, (void)length;
 }
 
-/* ---- 16 dirty blocks, one of them poisoned ---- */
-
-#define POISONED 3U
+/* ---- 16 dirty blocks ---- */
 
 static void start(void)
 {
 	const struct alloc_region r = {.blocks = 16, .data_blocks = 16};
-	const struct alloc_extent all = {0, 0, 16}, bad = {POISONED, 0, 1};
+	const struct alloc_extent all = {0, 0, 16};
 
 	meta.alloc = alloc_new();
 	cr_assert_not_null(meta.alloc);
 	cr_assert_eq(alloc_add_region(meta.alloc, &r), 0);
 	alloc_set_dirty(meta.alloc, &all);
-	alloc_set_poisoned(meta.alloc, &bad);
 }
 
 static void end(void)
@@ -71,31 +66,38 @@ static int map(uint64_t block)
 Test(content_regions, an_error_is_not_for_those_who_come_later)
 {
 	cr_expect_eq(map(0), -EINPROGRESS);
-	content_regions_take_cleaned(&regions, -EBUSY);
+	content_regions_take_cleaned(&regions, -EBUSY, NULL);
 	cr_expect_eq(map(0), -EBUSY);
 	cr_expect_eq(map(1), -EBUSY, "each who waited is told");
 	content_regions_end_answer(&regions);
 	cr_expect_eq(map(0), -EINPROGRESS);
-	content_regions_take_cleaned(&regions, -EBUSY);
+	content_regions_take_cleaned(&regions, -EBUSY, NULL);
 	content_regions_end_answer(&regions); /* nobody waited */
 	cr_expect_eq(map(0), -EINPROGRESS);
 }
 
 Test(content_regions, a_part_that_is_clean_hides_no_error)
 {
-	content_regions_take_cleaned(&regions, -EIO);
-	content_regions_take_cleaned(&regions, 0);
+	content_regions_take_cleaned(&regions, -EIO, NULL);
+	content_regions_take_cleaned(&regions, 0, NULL);
 	cr_expect_eq(map(0), -EIO);
 }
 
-Test(content_regions, poison_is_told_at_once_and_only_of_its_own_block)
+Test(content_regions, an_error_is_of_its_own_blocks)
 {
-	const struct alloc_extent one = {0, 0, 1};
+	const struct alloc_extent few = {2, 0, 3}, one = {0, 0, 1};
 
-	cr_expect_eq(map(POISONED), -EIO);
-	cr_expect_eq(asked, 0, "nobody can make it clean");
-	cr_expect_eq(map(POISONED + 1), -EINPROGRESS);
+	content_regions_take_cleaned(&regions, -EIO, &few);
+	cr_expect_eq(map(2), -EIO);
+	cr_expect_eq(map(4), -EIO);
+	cr_expect_eq(map(1), -EINPROGRESS);
+	cr_expect_eq(map(5), -EINPROGRESS);
+	content_regions_end_answer(&regions);
+	cr_expect_eq(map(2), -EINPROGRESS);
+	for (uint32_t n = 0; n < 2 * CONTENT_FAILURES; n++)
+		content_regions_take_cleaned(&regions, -EIO, &(struct alloc_extent){2 * n, 0, 1});
+	for (uint32_t n = 0; n < 2 * CONTENT_FAILURES; n++)
+		cr_expect_eq(map(2 * n), -EIO, "none is forgotten");
 	alloc_set_clean(meta.alloc, &one);
-	content_regions_take_cleaned(&regions, -EIO);
 	cr_expect_eq(map(0), 0);
 }

@@ -40,7 +40,7 @@ void grants_fetch_contents(struct grants *g, uint64_t ino, uint64_t from)
 	asked.from = from;
 }
 
-static struct content_soft *soft;
+static struct content_soft soft;
 static struct content_memory *memory;
 
 static void own(uint64_t file_block, uint64_t block, uint32_t count)
@@ -57,15 +57,15 @@ static void set_up(void)
 	device = memfd_create("device", MFD_CLOEXEC);
 	cr_assert_geq(device, 0);
 	cr_assert_eq(ftruncate(device, (off_t)(64 * GM_BLOCK_SIZE)), 0);
-	cr_assert_eq(content_soft_new(&soft, &meta, NULL), 0);
-	source = content_soft_source(soft);
+	soft = (struct content_soft){.meta = &meta};
+	source = content_soft_source(&soft);
 	cr_assert_eq(content_memory_new(&memory, &meta, &source), 0);
+	soft.memory = memory;
 }
 
 static void tear_down(void)
 {
 	memory = content_memory_free(memory);
-	soft = content_soft_free(soft);
 	device = close_fd(device);
 }
 
@@ -78,17 +78,16 @@ static void give(uint64_t file_block, uint64_t device_block, uint64_t count)
 	int fd = dup(device);
 
 	cr_assert_geq(fd, 0);
-	content_soft_take_part(soft, &part, fd);
+	content_soft_take_part(&soft, &part, fd);
 	cr_expect_eq(fcntl(fd, F_GETFD), -1, "no descriptor is kept");
 }
 
 /* What stands in the device is what the unit's memory is. */
 static void expect_at(uint64_t unit, uint64_t device_block)
 {
-	uint64_t count = 1, mark = unit + 1000, found = 0;
-	uint64_t *at = content_memory_at(memory, unit, &count);
+	uint64_t length = sizeof(uint64_t), mark = unit + 1000, found = 0;
 
-	*at = mark;
+	cr_assert_eq(content_memory_store(memory, unit, 0, &mark, &length), 0);
 	off_t offset = (off_t)(device_block * GM_BLOCK_SIZE + unit % PER * GM_UNIT_SIZE);
 	cr_assert_eq(pread(device, &found, sizeof(found), offset), (ssize_t)sizeof(found));
 	cr_expect_eq(found, mark);
@@ -102,7 +101,7 @@ Test(content_soft, what_is_not_there_is_fetched)
 	cr_expect_eq(asked.ino, STORE);
 	cr_expect_eq(asked.from, 0);
 	give(0, 3, 2);
-	content_soft_take_given(soft, 0);
+	content_soft_take_given(&soft, 0);
 	cr_assert_eq(content_memory_want(memory, 5, PER), 0);
 	expect_at(5, 3);
 	expect_at(PER + 7, 4);
@@ -118,7 +117,7 @@ Test(content_soft, what_is_grown_is_fetched_alone)
 	cr_assert_eq(content_memory_want(memory, 3 * PER, 1), -EINPROGRESS);
 	cr_expect_eq(asked.from, 2);
 	give(2, 20, 2);
-	content_soft_take_given(soft, 0);
+	content_soft_take_given(&soft, 0);
 	cr_assert_eq(content_memory_want(memory, 3 * PER, 1), 0);
 	expect_at(1, 0);
 	expect_at(3 * PER, 21);
@@ -130,7 +129,7 @@ Test(content_soft, what_comes_twice_is_mapped_once)
 	give(2, 2, 2);
 	cr_assert_eq(content_memory_want(memory, 2 * PER, 1), 0);
 	uint64_t one = 1;
-	void *before = content_memory_at(memory, 2 * PER, &one);
+	const void *before = content_memory_at(memory, 2 * PER, &one);
 	give(0, 0, 8);
 	give(0, 0, 8);
 	cr_assert_eq(content_memory_want(memory, 0, 8 * PER), 0);
@@ -148,7 +147,7 @@ Test(content_soft, what_is_fragmented_comes_in_parts)
 	cr_assert_eq(content_memory_want(memory, 0, 2 * PER), -EINPROGRESS);
 	give(0, 7, 1);
 	give(1, 5, 1);
-	content_soft_take_given(soft, 0);
+	content_soft_take_given(&soft, 0);
 	cr_assert_eq(content_memory_want(memory, 0, 2 * PER), 0);
 	expect_at(0, 7);
 	expect_at(PER, 5);
@@ -160,7 +159,7 @@ Test(content_soft, a_failure_is_said_once_and_then_asked_again)
 {
 	own(0, 10, 2);
 	cr_assert_eq(content_memory_want(memory, 0, 1), -EINPROGRESS);
-	content_soft_take_given(soft, -EBUSY);
+	content_soft_take_given(&soft, -EBUSY);
 	cr_expect_eq(content_memory_want(memory, 0, 1), -EBUSY);
 	cr_expect_eq(asked.count, 1);
 	cr_expect_eq(content_memory_want(memory, 0, 1), -EINPROGRESS);
@@ -173,8 +172,8 @@ Test(content_soft, what_can_not_be_mapped_is_said)
 
 	own(0, 10, 2);
 	cr_assert_eq(content_memory_want(memory, 0, 1), -EINPROGRESS);
-	content_soft_take_part(soft, &part, open("/dev/null", O_RDONLY | O_CLOEXEC));
-	content_soft_take_given(soft, 0);
+	content_soft_take_part(&soft, &part, open("/dev/null", O_RDONLY | O_CLOEXEC));
+	content_soft_take_given(&soft, 0);
 	cr_expect_lt(content_memory_want(memory, 0, 1), 0);
 	cr_expect_eq(content_memory_want(memory, 0, 1), -EINPROGRESS);
 }

@@ -519,7 +519,7 @@ Test(fsck, damage_made_on_purpose_is_found_named_and_refused_by_recovery)
 		{make_a_quota_no_number, "attribute-bad", "no quota"},
 		{stray_bit, "map-stray-bit", "block 0"},
 		{next_number_at_the_end, "checkpoint", "next inode number is out of range"},
-		{next_cookie_at_the_end, "recovery", "next cookie is 9223372036854775807"},
+		{next_cookie_at_the_end, "inode-bad", "next cookie is out of range"},
 		{low_next_number, "inode-number", "next number to be given is 3"},
 	};
 
@@ -586,6 +586,12 @@ static void flip_stamp(struct fixture *f)
 	f->media.base[GM_STAMP_OFFSET + 20] ^= 1;
 }
 
+/* In the token: a crash in the storing of a new one leaves that. */
+static void tear_stamp(struct fixture *f)
+{
+	f->media.base[GM_STAMP_OFFSET + 44] ^= 1;
+}
+
 static void flip_slot_word(struct fixture *f)
 {
 	f->media.base[GM_SLOT_WORD_A_OFFSET] ^= 1;
@@ -625,6 +631,7 @@ Test(fsck, damaged_structures_are_named)
 		{flip_first_super, false, "superblock-copy", "first superblock"},
 		{flip_both_supers, true, "superblock", "both superblocks are damaged"},
 		{flip_stamp, true, "stamp", "first block of region 0 is missing or damaged"},
+		{tear_stamp, false, "stamp-torn", "first block of region 0 was half stored"},
 		{flip_slot_word, false, "slot-word", "0x1000"},
 		{flip_slot_words, true, "slot-words", "0x101000"},
 		{flip_tail, true, "recovery", "tail word"},

@@ -231,6 +231,23 @@ Test(grants_contents, each_part_that_is_clean_is_told)
 	cr_expect_eq(came.error, 0);
 }
 
+Test(grants_contents, what_fails_is_told_with_its_blocks)
+{
+	dirty_everything();
+	cr_assert_eq(fixture_grow(&fixture, store, 2), 0);
+	connect_helper();
+	cr_assert_eq(grants_clean(grants, store), 0);
+	grants_advance(grants);
+	while (came.error == 0) { /* the first ones may be about blocks that nobody waits for */
+		cr_assert_eq(next(), LINK_SCRUB);
+		say_done(get_le64(got.header.id), EIO);
+		cr_assert(pump());
+	}
+	cr_expect_eq(came.error, -EIO);
+	cr_expect_eq(came.failed.block, get_le64(got.scrub.block));
+	cr_expect_eq(came.failed.count, get_le32(got.scrub.count));
+}
+
 Test(grants_contents, waiting_clients_keep_no_write_from_waiting)
 {
 	uint64_t file;

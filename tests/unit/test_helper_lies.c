@@ -49,9 +49,10 @@ enum stage {
 	STAGE_RESUMING, /* after CONFIG */
 	STAGE_HELD,     /* after a HELD that announces extents */
 	STAGE_UP,
-	STAGE_ASKED,  /* a REDEEM waits for its answer */
-	STAGE_GRANT,  /* after a GRANT that announces extents */
-	STAGE_EXPORT, /* after an EXPORT that announces extents */
+	STAGE_ASKED,    /* a REDEEM waits for its answer */
+	STAGE_GRANT,    /* after a GRANT that announces extents */
+	STAGE_EXPORT,   /* after an EXPORT that announces extents */
+	STAGE_CONTENTS, /* after a CONTENTS that does */
 };
 
 struct truth {
@@ -200,6 +201,15 @@ static struct truth true_export(uint16_t opcode)
 	return t;
 }
 
+static struct truth true_contents(void)
+{
+	struct truth t = truth(LINK_CONTENTS, STAGE_UP, sizeof(t.m.contents));
+
+	t.m.contents = (struct link_contents){
+		.ino = put_le64(LIED_ONLY), .epoch = put_le64(1000), .extent_count = put_le64(2)};
+	return t;
+}
+
 /* ---- telling it ---- */
 
 static int client = -1;
@@ -212,7 +222,7 @@ static uint64_t id_of(const struct truth *t)
 	case LINK_REFUSE:
 		return redeem_id;
 	case LINK_EXTENTS:
-		return t->stage == STAGE_GRANT ? redeem_id : t->stage == STAGE_EXPORT ? 4711 : 0;
+		return t->stage == STAGE_GRANT ? redeem_id : t->stage == STAGE_HELD ? 0 : 4711;
 	case LINK_SCRUB:
 	case LINK_ZERO:
 	case LINK_CHECK:
@@ -220,6 +230,7 @@ static uint64_t id_of(const struct truth *t)
 	case LINK_HOLDERS:
 	case LINK_EXPORT:
 	case LINK_UNEXPORT:
+	case LINK_CONTENTS:
 		return 4711;
 	default:
 		return 0;
@@ -260,6 +271,7 @@ static void ask(void)
 static void reach(enum stage stage)
 {
 	struct truth held = true_held(), grant = true_grant(), export = true_export(LINK_EXPORT);
+	struct truth contents = true_contents();
 
 	rig_connect(&rig);
 	if (stage == STAGE_NEW)
@@ -280,17 +292,20 @@ static void reach(enum stage stage)
 		send_truth(&grant);
 	if (stage == STAGE_EXPORT)
 		send_truth(&export);
+	if (stage == STAGE_CONTENTS)
+		send_truth(&contents);
 }
 
 /* ---- the lies ---- */
 
 /* How a lie ends. */
 enum end {
-	END_LINK,    /* the link is closed */
-	END_DONE,    /* DONE with EUCLEAN */
-	END_REFUSED, /* the client is refused, with EUCLEAN */
-	END_EXPORT,  /* EXPORTED with EUCLEAN */
-	END_NOTHING, /* no answer, and nothing done */
+	END_LINK,     /* the link is closed */
+	END_DONE,     /* DONE with EUCLEAN */
+	END_REFUSED,  /* the client is refused, with EUCLEAN */
+	END_EXPORT,   /* EXPORTED with EUCLEAN */
+	END_CONTENTS, /* CONTENTS_GIVEN with EUCLEAN */
+	END_NOTHING,  /* no answer, and nothing done */
 };
 
 /* Writes over a field of the message, or its size (offset SIZE), before it is sent. */
@@ -319,6 +334,19 @@ static struct truth extents_of_grant(void)
 static struct truth extents_of_export(void)
 {
 	return true_extents(STAGE_EXPORT);
+}
+
+static struct truth extents_of_contents(void)
+{
+	return true_extents(STAGE_CONTENTS);
+}
+
+static struct truth contents_of_nothing(void)
+{
+	struct truth t = true_contents();
+
+	t.m.contents.extent_count = put_le64(0);
+	return t;
 }
 
 static struct truth export_of_nothing(void)
@@ -522,6 +550,27 @@ static const struct lie lies[] = {
 	{"UNEXPORT gid", make_unexport, FIELD(link_export, gid), 1, END_LINK},
 	{"UNEXPORT mode", make_unexport, FIELD(link_export, mode), 1, END_LINK},
 	{"UNEXPORT reserved", make_unexport, FIELD(link_export, reserved), 1, END_LINK},
+	{"CONTENTS id", true_contents, FIELD(link_header, id), 0, END_LINK},
+	{"CONTENTS inode 0", true_contents, FIELD(link_contents, ino), 0, END_LINK},
+	{"CONTENTS too many extents", true_contents, FIELD(link_contents, extent_count),
+		RIG_DATA + 1, END_LINK},
+	{"CONTENTS extents without end", true_contents, FIELD(link_contents, extent_count),
+		UINT64_MAX, END_LINK},
+	{"CONTENTS of what a client was granted", contents_of_nothing, FIELD(link_contents, ino),
+		GRANTED, END_CONTENTS},
+	{"CONTENTS of an empty file that a client has", contents_of_nothing,
+		FIELD(link_contents, ino), EMPTY, END_CONTENTS},
+	{"EXTENTS of CONTENTS, id", extents_of_contents, FIELD(link_header, id), 1, END_LINK},
+	{"EXTENTS of CONTENTS, another inode", extents_of_contents, FIELD(link_extents, ino),
+		GRANTED, END_LINK},
+	{"EXTENTS of CONTENTS, a granted block", extents_of_contents,
+		FIELD(link_extents, extents[0].block), 13, END_CONTENTS},
+	{"EXTENTS of CONTENTS, metadata", extents_of_contents,
+		FIELD(link_extents, extents[0].block), RIG_FIRST_DATA - 1, END_CONTENTS},
+	{"EXTENTS of CONTENTS, a block twice", extents_of_contents,
+		FIELD(link_extents, extents[1].block), 101, END_CONTENTS},
+	{"EXTENTS of CONTENTS, no such region", extents_of_contents,
+		FIELD(link_extents, extents[1].region), 1, END_CONTENTS},
 };
 
 /* Little-endian, as the wire is; the tests run on nothing else. */
@@ -552,6 +601,7 @@ static void expect_done(int error)
 static void expect_end(enum end end)
 {
 	struct link_exported exported;
+	struct link_contents_given given;
 	struct link_check check;
 
 	switch (end) {
@@ -567,6 +617,10 @@ static void expect_end(enum end end)
 	case END_EXPORT:
 		rig_expect(&rig, &exported, sizeof(exported), LINK_EXPORTED);
 		cr_expect_eq((int)get_le32(exported.error), EUCLEAN);
+		break;
+	case END_CONTENTS:
+		rig_expect(&rig, &given, sizeof(given), LINK_CONTENTS_GIVEN);
+		cr_expect_eq((int)get_le32(given.error), EUCLEAN);
 		break;
 	case END_NOTHING: /* the next answer is that to the next question */
 		check = rig_check(&rig, GRANTED);
@@ -618,7 +672,8 @@ Test(helper_lies, each_field_of_each_message_is_checked)
 /* One that makes one of each message, for what all have in common. */
 static struct truth (*const messages[])(void) = {true_config, true_held, true_resumed, true_grant,
 	true_refuse, extents_of_held, extents_of_grant, true_scrub, true_zero, true_check,
-	true_revoke, true_holders, make_export, make_node, make_unexport};
+	true_revoke, true_holders, make_export, make_node, make_unexport, true_contents,
+	extents_of_contents};
 
 Test(helper_lies, the_header_of_each_message_is_checked)
 {

@@ -248,6 +248,7 @@ static void do_setattr(void)
 {
 	int n = random_node(chance_below(5) == 0);
 	struct ns_change c = {
+		/* Few at a time. NOLINTNEXTLINE(misc-redundant-expression): two throws */
 		.set = chance_below(128) & chance_below(128),
 		.mode = chance_below(010000),
 		.uid = chance_below(9),

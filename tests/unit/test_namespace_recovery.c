@@ -179,7 +179,7 @@ static void resize_any(void)
 	uint64_t *inos = NULL;
 	size_t count = 0;
 
-	cr_assert_eq(ns_list_held_orphans(&pool.ns, &inos, &count), 0);
+	cr_assert_eq(ns_list_held_orphans(&pool.ns, 0, &inos, &count), 0);
 	for (size_t n = 0; spares && n < count; n++) {
 		const struct ns_spare spare = {.ino = inos[n], .any = true};
 

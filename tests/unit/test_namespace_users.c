@@ -160,7 +160,7 @@ Test(namespace, lists_the_orphans_that_only_a_holder_keeps)
 	_cleanup_free_ uint64_t *list = NULL;
 	size_t count = 7;
 
-	cr_expect(ns_list_held_orphans(&pool.ns, &list, &count) == 0 && count == 0 && !list);
+	cr_expect(ns_list_held_orphans(&pool.ns, 0, &list, &count) == 0 && count == 0 && !list);
 	for (size_t n = 0; n < ARRAY_SIZE(names); n++)
 		ino[n] = pool_create(&pool, ROOT, names[n]);
 	cr_assert(ns_open(&pool.ns, ino[0], 0) == 0 && ns_open(&pool.ns, ino[2], 0) == 0);
@@ -169,6 +169,6 @@ Test(namespace, lists_the_orphans_that_only_a_holder_keeps)
 	for (size_t n = 0; n < 3; n++)
 		cr_assert_eq(pool_unlink(&pool, ROOT, names[n]), 0);
 	cr_expect_eq(pool.ns.orphans, 3);
-	cr_expect_eq(ns_list_held_orphans(&pool.ns, &list, &count), 0);
+	cr_expect_eq(ns_list_held_orphans(&pool.ns, 0, &list, &count), 0);
 	cr_expect(count == 1 && list[0] == ino[1]);
 }

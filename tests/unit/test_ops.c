@@ -61,7 +61,7 @@ Test(ops, refuses_data_and_leaves_the_rest_to_the_kernel)
 		{FUSE_READ, sizeof(struct fuse_read_in), NULL, 0, -EOPNOTSUPP},
 		{FUSE_WRITE, sizeof(struct fuse_write_in), "x", 1, -EOPNOTSUPP},
 		{FUSE_FLUSH, sizeof(struct fuse_flush_in), NULL, 0, -ENOSYS},
-		{FUSE_FSYNC, sizeof(struct fuse_fsync_in), NULL, 0, -ENOSYS},
+		{FUSE_FSYNC, sizeof(struct fuse_fsync_in), NULL, 0, 0}, /* each time: ops.c */
 	};
 
 	for (size_t n = 0; n < ARRAY_SIZE(cases); n++)

@@ -117,6 +117,41 @@ Test(ops, creates_and_opens_in_one)
 	cr_expect_eq(call(FUSE_CREATE, ROOT, &in, sizeof(in), "f", 2), -EEXIST);
 }
 
+static uint32_t open_flags(uint64_t ino)
+{
+	const struct fuse_open_in in = {.flags = O_RDWR};
+
+	cr_assert_eq(call(FUSE_OPEN, ino, &in, sizeof(in), NULL, 0), 0);
+	return ((const struct fuse_open_out *)(const void *)reply.data)->open_flags;
+}
+
+static void mark(uint64_t ino)
+{
+	const struct ns_xattr x = {.name = "user.guestmemfs.io", .value = "1", .value_len = 1};
+
+	cr_assert_eq(ns_setxattr(&pool.ns, &pool.rq, ino, &x), 0);
+}
+
+/* What one writes past the page cache another one must not read from it. */
+Test(ops, a_file_marked_while_open_is_cached_once_all_have_closed_it)
+{
+	struct fuse_release_in release = {.fh = O_RDWR};
+	uint64_t f = pool_create(&pool, ROOT, "f"), g = pool_create(&pool, ROOT, "g");
+
+	mark(g);
+	cr_expect_eq(open_flags(g), FOPEN_KEEP_CACHE);
+	mark(g);
+	cr_expect_eq(open_flags(g), FOPEN_KEEP_CACHE, "the mark was there");
+	cr_expect_eq(open_flags(f), FOPEN_DIRECT_IO | FOPEN_NOFLUSH);
+	mark(f);
+	cr_expect_eq(open_flags(f), FOPEN_DIRECT_IO | FOPEN_NOFLUSH);
+	cr_assert_eq(call(FUSE_RELEASE, f, &release, sizeof(release), NULL, 0), 0);
+	cr_expect_eq(open_flags(f), FOPEN_DIRECT_IO | FOPEN_NOFLUSH, "who opened it first?");
+	for (int n = 0; n < 2; n++)
+		cr_assert_eq(call(FUSE_RELEASE, f, &release, sizeof(release), NULL, 0), 0);
+	cr_expect_eq(open_flags(f), FOPEN_KEEP_CACHE);
+}
+
 /* ---- listings ---- */
 
 /* Reads one piece of a listing and goes on behind it. Returns how many entries it had. */

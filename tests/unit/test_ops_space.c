@@ -172,7 +172,8 @@ static struct content_memory *contents;
 /* An empty file with content, in a pool of 160 MiB. */
 static uint64_t make_content(void)
 {
-	const struct content_source source = {.map = map_any, .unmap = unmap_any};
+	const struct content_source source = {
+		.map = map_any, .unmap = unmap_any, .ops = &media_memory_ops};
 	const struct ns_xattr mark = {.name = "user.guestmemfs.io", .value = "1", .value_len = 1};
 	uint64_t ino;
 

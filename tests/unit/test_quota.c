@@ -277,6 +277,41 @@ Test(quota, a_removed_file_that_is_in_use_still_counts)
 	cr_expect_eq(used(a), 0);
 }
 
+/* Who waits for room waits for them alone. */
+Test(quota, only_what_counts_on_the_tightest_is_in_the_way)
+{
+	uint64_t top = pool_mkdir(&pool, ROOT, "top"), a = pool_mkdir(&pool, top, "a"),
+		 b = pool_mkdir(&pool, top, "b");
+	uint64_t f = file(a, "f", 1), removed[] = {file(a, "r", 1), file(b, "r", 1),
+					      file(top, "r", 1), file(ROOT, "r", 1)};
+	const uint64_t dirs[] = {a, b, top, ROOT};
+	uint64_t *list = NULL;
+	size_t count;
+
+	cr_assert_eq(limit(top, "20M"), 0);
+	cr_assert_eq(limit(a, "4M"), 0);
+	cr_assert_eq(limit(b, "4M"), 0);
+	for (size_t n = 0; n < ARRAY_SIZE(removed); n++) {
+		cr_assert_eq(ns_hold(&pool.ns, removed[n]), 0);
+		cr_assert_eq(ns_unlink(&pool.ns, &pool.rq, dirs[n], "r", 1), 0);
+	}
+	cr_assert_eq(resize(f, 2), -EDQUOT);
+	cr_assert_eq(ns_list_held_orphans(&pool.ns, f, &list, &count), 0);
+	cr_expect(count == 1 && list[0] == removed[0], "its own quota is full");
+	free(list);
+	cr_assert_eq(limit(top, "7M"), 0);
+	cr_assert_eq(limit(a, "20M"), 0);
+	cr_assert_eq(resize(f, 2), -EDQUOT);
+	cr_assert_eq(ns_list_held_orphans(&pool.ns, f, &list, &count), 0);
+	cr_expect_eq(count, 3, "the one above");
+	free(list);
+	cr_assert_eq(ns_list_held_orphans(&pool.ns, file(ROOT, "g", 1), &list, &count), 0);
+	cr_expect_eq(count, 0, "no quota at all");
+	cr_assert_eq(ns_list_held_orphans(&pool.ns, 0, &list, &count), 0);
+	cr_expect_eq(count, 4);
+	free(list);
+}
+
 Test(quota, places_are_used_again)
 {
 	char name[16];
@@ -318,7 +353,8 @@ static void compare_all(const uint64_t *dirs, size_t count)
 
 	for (uint32_t n = 1; n < q->capacity; n++)
 		if (q->list[n].ino)
-			cr_assert_eq(q->list[n].used, count_below(q->list[n].ino) * GM_UNITS_PER_BLOCK);
+			cr_assert_eq(
+				q->list[n].used, count_below(q->list[n].ino) * GM_UNITS_PER_BLOCK);
 	for (size_t n = 0; n < count; n++) {
 		const struct inode *i = pool_inode(&pool, dirs[n]);
 

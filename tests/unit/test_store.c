@@ -605,9 +605,15 @@ static void lose_fence(struct media *m)
 	(void)m;
 }
 
+static void lose_flush(struct media *m, uint64_t offset, uint64_t length)
+{
+	(void)m, (void)offset, (void)length;
+}
+
 static void tear_copy(struct media *m, uint64_t offset, const void *from, uint64_t length)
 {
-	static const struct media_ops dead = {.copy = lose_copy, .fence = lose_fence};
+	static const struct media_ops dead = {
+		.copy = lose_copy, .flush = lose_flush, .fence = lose_fence};
 
 	memcpy(m->base + offset, from, length / 2);
 	m->ops = &dead;
@@ -615,7 +621,8 @@ static void tear_copy(struct media *m, uint64_t offset, const void *from, uint64
 
 Test(store, growing_that_is_torn_leaves_the_superblock_that_was_good)
 {
-	static const struct media_ops torn = {.copy = tear_copy, .fence = lose_fence};
+	static const struct media_ops torn = {
+		.copy = tear_copy, .flush = lose_flush, .fence = lose_fence};
 	static const int64_t damaged[] = {-1, GM_SUPER_A_OFFSET, GM_SUPER_B_OFFSET};
 	const uint64_t larger = FIXTURE_MIB / 2 + 100;
 

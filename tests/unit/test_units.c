@@ -201,3 +201,31 @@ Test(units, agree_with_a_model_whatever_happens)
 		compare();
 	}
 }
+
+Test(units, a_bad_block_keeps_what_it_has_and_gets_nothing)
+{
+	struct units_run run;
+	size_t n;
+
+	units_add_blocks(&u, 0, 2);
+	units_take(&u, 10, 20);
+	units_set_bad(&u, 0);
+	units_set_bad(&u, 0);
+	cr_expect_eq(u.free, BITS);
+	cr_expect_eq(u.bad, 1);
+	cr_assert_eq(plan(30, 5, &run, &n), 0);
+	cr_expect_eq(run.unit, BITS, "not where it would follow");
+	cr_expect_eq(plan(0, BITS + 1, &run, &n), -ENOSPC);
+	cr_expect(units_any_bad(&u, 5, 1) && units_any_bad(&u, BITS - 1, 2));
+	cr_expect_not(units_any_bad(&u, BITS, 100));
+	cr_expect(units_is_used(&u, 10, 20) && units_is_free(&u, 30, 10));
+	units_take(&u, 40, 1); /* as a load does, which knows the bad blocks first */
+	units_give(&u, 40, 1);
+	units_give(&u, 10, 20);
+	cr_expect_eq(u.free, BITS);
+	cr_expect_eq(u.empty, 2);
+	units_remove_blocks(&u, 0, 1);
+	cr_expect(u.free == BITS && u.bad == 0 && u.there == 1);
+	units_add_blocks(&u, 0, 1);
+	cr_expect_eq(u.free, 2 * BITS);
+}

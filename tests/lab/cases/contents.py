@@ -4,6 +4,7 @@
 import contextlib
 import errno
 import hashlib
+import mmap
 import os
 import signal
 import stat
@@ -11,12 +12,13 @@ import threading
 
 from actors import Actor, vmm
 from case import Case
-from dax import BLOCK, GIB, MIB, device_names
+from dax import BLOCK, GIB, MIB, device_names, device_number, put
 from lab import HANGS
 from product import Attached, Library, Pool, blocks_of, device_of_number
 
 START = 4 * GIB
 MARK = 'user.guestmemfs.io'
+MADV_HWPOISON = 100
 EMEDIUMTYPE = 124  # Python does not know it by name
 RECORD = 20_000  # not a multiple of a unit or a block
 LARGE = 40  # MiB, and a little more
@@ -189,6 +191,49 @@ def killed_all(lab, pool):
     lab.run('guestmemfs-fuse', '--region', 'soft:auto', pool.mount)
 
 
+def break_memory(names, mark):
+    """A memory error, as root may make one, in the page with these bytes. Whoever makes it is hit by it: in a process of its own."""
+    pid = os.fork()
+    if pid == 0:
+        with contextlib.suppress(OSError):
+            for name in names:
+                with open(f'/dev/{name}', 'r+b', buffering=0) as f:
+                    memory = mmap.mmap(f.fileno(), device_number(name, 'size'))
+                if (at := memory.find(mark)) >= 0:
+                    memory.madvise(MADV_HWPOISON, at - at % mmap.PAGESIZE, mmap.PAGESIZE)
+        os._exit(0)
+    os.waitpid(pid, 0)
+
+
+def memory_error(lab, pool):
+    lab.step('A memory error is the end of what it hit, and of nothing else')
+    worker = pool.status()['pids']['worker']
+    mark = hashlib.sha512(b'here').digest()
+    with open(pool.path('d/hit'), 'xb') as f:
+        f.write(bytes(5 * MIB // 2) + mark + bytes(5 * MIB // 2))
+    break_memory(sorted(devices_reached_by(worker, 'map_files')), mark)
+    lab.wait_until(lambda: pool.status()['blocks']['poisoned'] == 1, HANGS, 'the worker has heard of it before it touches it')
+    put('/proc/sys/vm/drop_caches', '1')  # the kernel has its own copy of what was written
+    with open(pool.path('d/hit'), 'r+b', buffering=0) as f:
+        for call, argument in (os.pread, len(mark)), (os.pwrite, b'x'):
+            lab.check(error_of(call, f.fileno(), argument, 5 * MIB // 2) == errno.EIO, f'{call.__name__} there is EIO')
+        lab.check(os.pread(f.fileno(), 10, 0) == bytes(10), 'what lies in other blocks is read')
+    with open(pool.path('d/new'), 'xb') as f:
+        f.write(record(7) * 100)
+    with open(pool.path('d/new'), 'rb') as f:
+        lab.check(f.read() == record(7) * 100, 'what is written now is put elsewhere')
+    os.unlink(pool.path('d/hit'))
+    lab.check(pool.status()['pids']['worker'] == worker, 'it was one worker all the time')
+
+
+def error_of(call, *arguments):
+    try:
+        call(*arguments)
+    except OSError as e:
+        return e.errno
+    return 0
+
+
 def sums(pool):
     found = {}
     for name in sorted(os.listdir(pool.path('d'))):
@@ -232,6 +277,7 @@ def after(lab):
         f.write(b'again')
     with open(pool.path('d/small'), 'rb') as f:
         lab.check(f.read() == b'again', 'and they are written again')
+    memory_error(lab, pool)
     pool.unmount()
     lab.run('guestmemfs', 'fsck')
 

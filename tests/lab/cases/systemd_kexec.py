@@ -33,6 +33,7 @@ Before=shutdown.target
 Type=forking
 KillMode=mixed
 ExecStart={{fuse}} --region {REGION} --format=blank {MOUNT}
+ExecReload=/bin/kill -HUP $MAINPID
 '''
 # The bare one that nobody has thought about: every process of it is told to end at once.
 FOREGROUND = f'''[Unit]

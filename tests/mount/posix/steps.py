@@ -2,14 +2,16 @@
 """
 The steps of the tables: system calls on names in one directory. A name is a path in it; NAME255, NAME256, PATH4096 and
 EMPTY stand for what could not be written; `file`, `dir` and so on make what they say, in the set-up. After `open` or
-`opendir` the calls that begin with f (and read, write, lseek, lock) are about what was opened last.
+`opendir` the calls that have no name are about what was opened last.
 """
 
 import contextlib
 import ctypes
 import errno
 import fcntl
+import mmap
 import os
+import resource
 import socket
 import stat
 
@@ -48,6 +50,11 @@ def _flags(text):
     for word in text.split('+'):
         value |= getattr(os, f'O_{word}')
     return value
+
+
+def _text(data):
+    """What was read, with dots for zeros."""
+    return data.replace(b'\0', b'.').decode()
 
 
 class Timespec(ctypes.Structure):
@@ -228,7 +235,58 @@ class Steps:
         return len(os.read(self.last, _bytes(size)))
 
     def do_write(self, text='x'):
-        return os.write(self.last, text.encode())
+        return os.write(self.last, LITERAL.get(text, text).encode())
+
+    def do_writev(self, *texts):
+        return os.writev(self.last, [text.encode() for text in texts])
+
+    def do_pwrite(self, offset, text):
+        return os.pwrite(self.last, text.encode(), _bytes(offset))
+
+    def do_pread(self, offset, size):
+        return _text(os.pread(self.last, _bytes(size), _bytes(offset)))
+
+    def do_dwrite(self, offset, size):
+        """As O_DIRECT wants it: from memory that begins with a page."""
+        with mmap.mmap(-1, _bytes(size)) as memory:
+            memory[:] = b'd' * len(memory)
+            return os.pwritev(self.last, [memory], _bytes(offset))
+
+    def do_dread(self, offset, size):
+        with mmap.mmap(-1, _bytes(size)) as memory:
+            return _text(memory[:os.preadv(self.last, [memory], _bytes(offset))])
+
+    def do_mapwrite(self, kind, offset, text):
+        """To all of the file, and out to it again."""
+        with mmap.mmap(self.last, 0, flags=getattr(mmap, f'MAP_{kind}'), prot=mmap.PROT_READ | mmap.PROT_WRITE) as memory:
+            memory[int(offset):int(offset) + len(text)] = text.encode()
+            memory.flush()
+
+    def do_mapread(self, offset, size):
+        with mmap.mmap(self.last, 0, prot=mmap.PROT_READ) as memory:
+            return _text(memory[int(offset):int(offset) + int(size)])
+
+    # From what was opened before the last to the last.
+
+    def do_copyrange(self, offset, size):
+        return os.copy_file_range(self.files[-2], self.last, _bytes(size), _bytes(offset))
+
+    def do_sendfile(self, offset, size):
+        return os.sendfile(self.last, self.files[-2], _bytes(offset), _bytes(size))
+
+    def do_splice(self, offset, size):
+        """Through a pipe."""
+        out, into = os.pipe()
+        try:
+            moved = os.splice(self.files[-2], into, _bytes(size), _bytes(offset))
+            return os.splice(out, self.last, moved)
+        finally:
+            os.close(out)
+            os.close(into)
+
+    def do_limit(self, size):
+        """Of this process's files."""
+        resource.setrlimit(resource.RLIMIT_FSIZE, (_bytes(size), _bytes(size)))
 
     def do_lseek(self, offset, whence):
         return os.lseek(self.last, _bytes(offset), SEEK[whence])
@@ -238,6 +296,9 @@ class Steps:
 
     def do_fsync(self):
         os.fsync(self.last)
+
+    def do_fdatasync(self):
+        os.fdatasync(self.last)
 
     def do_flist(self):
         return '+'.join(sorted(os.listdir(self.last)))

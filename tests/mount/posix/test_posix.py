@@ -13,14 +13,16 @@ import tempfile
 import pytest
 
 import table_attributes
+import table_content
 import table_files
 import table_names
-from differences import ROWS, comparable
+from differences import ATIME_OF, CONTENT_ATIME_OF, CONTENT_ROWS, ROWS, comparable
 from harness import ROOT, Instance
 from persona import as_user
 from row import act, complaints, read_table
 
 ALL = [row for module in (table_names, table_attributes, table_files) for row in read_table(module.TABLE)]
+CONTENT = read_table(table_content.TABLE)
 
 
 @pytest.fixture(scope='module')
@@ -36,6 +38,15 @@ def mount(tools):
         assert not instance.complaints()
 
 
+@pytest.fixture(scope='module')
+def marked(mount):
+    """A directory in which files have content."""
+    path = mount.path('io')
+    os.mkdir(path)
+    os.setxattr(path, 'user.guestmemfs.io', b'1')
+    return path
+
+
 def act_below(row, parent):
     """In a directory of its own, and in a process of its own: rows change ids, and leave files open."""
     top = tempfile.mkdtemp(dir=parent)
@@ -45,33 +56,48 @@ def act_below(row, parent):
         shutil.rmtree(top)
 
 
-def has_xattrs(directory):
-    """tmpfs has those of users from Linux 6.6 on."""
+def works_below(parent, row):
+    """tmpfs has the attributes of users, and O_DIRECT, from Linux 6.6 on."""
+    path = os.path.join(parent, 'probe')
     try:
-        os.setxattr(directory, 'user.k', b'v')
+        if 'xattr' in row.call:
+            os.setxattr(parent, 'user.k', b'v')
+        if 'DIRECT;' in row.call:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_DIRECT))
+            os.unlink(path)
     except OSError:
         return False
     return True
 
 
-@pytest.mark.parametrize('row', ALL, ids=str)
-def test_row(row, mount, workdir):
-    if 'xattr' in row.call and not has_xattrs(workdir):  # nothing to compare with
-        own = act_below(row, mount.mount)
+def compare(row, parent, reference_parent, differences, atime_of=ATIME_OF):
+    if not works_below(reference_parent, row):  # nothing to compare with
+        own = act_below(row, parent)
         assert not complaints(row, own), f'on the mount; what happened: {own}'
         return
-    reference = act_below(row, workdir)
+    reference = act_below(row, reference_parent)
     assert not complaints(row, reference), f'on tmpfs; what happened: {reference}'
-    own = act_below(row, mount.mount)
-    if difference := ROWS.get((row.call, row.setup)):
+    own = act_below(row, parent)
+    if difference := differences.get((row.call, row.setup)):
         effect, why = difference
         assert not complaints(dataclasses.replace(row, effect=effect), own), f'where it differs, for {why}: {own}'
         assert complaints(row, own), 'there is no difference any more'
     else:
         assert not complaints(row, own), f'on the mount; what happened: {own}'
-        assert comparable(own) == comparable(reference)
+        assert comparable(own, atime_of) == comparable(reference, atime_of)
+
+
+@pytest.mark.parametrize('row', ALL, ids=str)
+def test_row(row, mount, workdir):
+    compare(row, mount.mount, workdir, ROWS)
+
+
+@pytest.mark.parametrize('row', CONTENT, ids=str)
+def test_row_of_content(row, marked, workdir):
+    compare(row, marked, workdir, CONTENT_ROWS, CONTENT_ATIME_OF)
 
 
 def test_every_difference_is_one_of_a_row():
-    calls = {(row.call, row.setup) for row in ALL}
-    assert not [key for key in ROWS if key not in calls]
+    for rows, differences in ((ALL, ROWS), (CONTENT, CONTENT_ROWS)):
+        calls = {(row.call, row.setup) for row in rows}
+        assert not [key for key in differences if key not in calls]

@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: MIT
+#include "pool/repair.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "pool/internal.h"
+#include "store/codec.h"
+
+/* Where no superblock says how long the metadata area is, it is looked for so far: room for more
+ * than a million files. */
+#define LOOK_BLOCKS 512U
+
+static const enum gm_stamp_position positions[] = {GM_STAMP_FIRST, GM_STAMP_LAST};
+
+struct pool_repair {
+	struct pool *pool;
+	struct media area; /* mapped; read-only until it is written */
+	struct store_super super;
+	struct salvage_input in;
+	struct store_region regions[GM_REGIONS_MAX];
+	struct gm_stamp stamps[2 * GM_REGIONS_MAX];
+	const struct gm_stamp *stamp_pointers[2 * GM_REGIONS_MAX];
+	bool stamp_bad[2 * GM_REGIONS_MAX];
+	struct salvage *salvage;
+};
+
+/* ---- what the regions are ---- */
+
+static int read_boot_id(uint8_t ret[16], struct problem *why)
+{
+	static const char path[] = "/proc/sys/kernel/random/boot_id";
+	_cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char text[64] = "";
+	unsigned at = 0;
+
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) < 0)
+		return problem_errno(why, errno, "reading %s", path);
+	for (const char *c = text; *c && at < 16; c += 2) {
+		unsigned byte;
+
+		c += *c == '-';
+		if (sscanf(c, "%2x", &byte) != 1)
+			break;
+		ret[at++] = (uint8_t)byte;
+	}
+	return at == 16
+		       ? 0
+		       : problem(why, EINVAL, "the kernel's boot id can't be understood: %s", text);
+}
+
+static int describe(struct pool_repair *p, uint64_t max_files, struct problem *why)
+{
+	const struct pool *pool = p->pool;
+
+	for (uint32_t i = 0; i < pool->count; i++) {
+		const struct region *r = &pool->regions[i];
+
+		p->regions[i] = (struct store_region){.kind = r->kind,
+			.blocks = r->size / GM_BLOCK_SIZE,
+			.physical_start = r->physical_start,
+			.node = r->node,
+			.reserved_ram = r->reserved_ram,
+			.large_pages = r->align >= GM_GROUP_SIZE};
+		for (size_t k = 0; k < ARRAY_SIZE(positions); k++) {
+			int e = pool_read_stamp(r, positions[k], &p->stamps[2 * i + k], why);
+
+			if (e < 0)
+				return e;
+			p->stamp_pointers[2 * i + k] = &p->stamps[2 * i + k];
+		}
+	}
+	p->in = (struct salvage_input){.region_count = pool->count,
+		.regions = p->regions,
+		.stamps = p->stamp_pointers,
+		.max_files = max_files,
+		.now = time(NULL)};
+	return read_boot_id(p->in.boot_id, why);
+}
+
+/* ---- where its metadata are ---- */
+
+/* Soft regions show what is in the metadata device, and that is made for as much as a default
+ * format would need. */
+static uint64_t blocks_to_look_at(const struct pool_repair *p)
+{
+	const struct region *r = &p->pool->regions[0];
+	uint64_t all = r->size / GM_BLOCK_SIZE - 1, blocks = LOOK_BLOCKS;
+	struct store_super super;
+	struct store_plan plan;
+
+	if (pool_read_super(r, &super, NULL) == 0)
+		blocks = super.plan.meta_blocks;
+	else if (p->in.max_files &&
+		 store_plan(&plan, p->regions, p->pool->count, p->in.max_files, NULL) == 0)
+		blocks = plan.meta_blocks;
+	else if (r->kind == GM_REGION_SOFT)
+		blocks = r->reach / GM_BLOCK_SIZE;
+	if (blocks == 0)
+		blocks = 1;
+	return blocks < all ? blocks : all;
+}
+
+static void unmap(struct pool_repair *p)
+{
+	if (p->area.base)
+		region_unmap(&p->pool->regions[0], p->area.base, p->area.size);
+	p->area = (struct media){.base = NULL};
+}
+
+static int map(struct pool_repair *p, uint64_t blocks, bool writable, struct problem *why)
+{
+	int r;
+
+	unmap(p);
+	r = pool_reach(p->pool, blocks, why);
+	if (r == 0)
+		r = pool_map_area(p->pool, blocks * GM_BLOCK_SIZE, writable, &p->area, why);
+	p->in.area = p->area.base;
+	p->in.area_bytes = p->area.size;
+	return r;
+}
+
+/* ---- are these the regions? ---- */
+
+static bool is_sealed(const struct gm_stamp *stamp)
+{
+	return memcmp(stamp->magic, GM_STAMP_MAGIC, sizeof(stamp->magic)) == 0 &&
+	       codec_seal_holds(stamp, sizeof(*stamp));
+}
+
+/* What is damaged is made anew; what is whole and another's is not ours to write over. */
+static int check_stamps(
+	struct pool_repair *p, uint32_t i, struct salvage_report *report, struct problem *why)
+{
+	const struct region *r = &p->pool->regions[i];
+	unsigned bad = 0;
+
+	for (size_t k = 0; k < ARRAY_SIZE(positions); k++) {
+		const struct gm_stamp *stamp = &p->stamps[2 * i + k];
+		int e = store_check_stamp(
+			stamp, p->super.uuid, i, positions[k], p->super.regions[i].blocks, why);
+
+		if (e == 0 && is_sealed(stamp))
+			continue;
+		if (is_sealed(stamp))
+			return problem_prefix(why, e, "region %s", r->name);
+		p->stamp_bad[2 * i + k] = true;
+		bad += e < 0; /* one with half a token is the region's all the same */
+	}
+	if (bad == 2 && i > 0)
+		return problem(why, EUCLEAN,
+			"both stamps of region %s are damaged: nothing shows that it is region %u "
+			"of the pool, and nothing was changed",
+			r->name, i);
+	for (size_t k = 0; k < ARRAY_SIZE(positions); k++)
+		if (p->stamp_bad[2 * i + k])
+			salvage_note(report, false, 0,
+				"the stamp in the %s block of region %s is damaged and is made "
+				"anew",
+				k ? "last" : "first", r->name);
+	return 0;
+}
+
+static int check_regions(struct pool_repair *p, struct salvage_report *report, struct problem *why)
+{
+	int r = pool_check_count(p->pool, &p->super, why);
+
+	for (uint32_t i = 0; i < p->pool->count && r == 0; i++) {
+		r = pool_check_identity(p->pool, &p->super, i, why);
+		if (r == 0)
+			r = pool_check_size(p->pool, &p->super, i, why);
+		if (r == 0)
+			r = check_stamps(p, i, report, why);
+	}
+	return r;
+}
+
+/* ---- the whole ---- */
+
+static int look(struct pool_repair *p, struct salvage_report *report, struct problem *why)
+{
+	bool anew = false;
+	int r = map(p, blocks_to_look_at(p), false, why);
+
+	if (r == 0)
+		r = salvage_find_super(&p->super, &anew, &p->in, report, why);
+	if (r == 0)
+		r = check_regions(p, report, why);
+	if (r == 0)
+		r = map(p, p->super.plan.meta_blocks, false, why);
+	if (r == 0)
+		r = salvage_new(&p->salvage, &p->in, &p->super, anew, report, why);
+	return r;
+}
+
+int pool_repair_new(struct pool_repair **ret, struct pool *pool, uint64_t max_files,
+	struct salvage_report *report, struct problem *why)
+{
+	struct pool_repair *p = calloc(1, sizeof(*p));
+	int r;
+
+	if (!p)
+		return problem_errno(why, ENOMEM, "looking at the pool");
+	p->pool = pool;
+	r = describe(p, max_files, why);
+	if (r == 0)
+		r = look(p, report, why);
+	if (r < 0) {
+		pool_repair_free(p);
+		return r;
+	}
+	*ret = p;
+	return 0;
+}
+
+struct pool_repair *pool_repair_free(struct pool_repair *p)
+{
+	if (!p)
+		return NULL;
+	salvage_free(p->salvage);
+	unmap(p);
+	free(p);
+	return NULL;
+}
+
+bool pool_repair_is_needed(const struct pool_repair *p)
+{
+	for (uint32_t n = 0; n < 2 * p->pool->count; n++)
+		if (p->stamp_bad[n])
+			return true;
+	return salvage_is_needed(p->salvage);
+}
+
+/* ---- the copy ---- */
+
+const char *pool_repair_name(const struct pool_repair *p, char buffer[POOL_REPAIR_NAME])
+{
+	char uuid[POOL_UUID_TEXT], date[32] = "";
+	time_t now = (time_t)p->in.now;
+	struct tm tm;
+
+	if (gmtime_r(&now, &tm))
+		(void)strftime(date, sizeof(date), "%Y%m%dT%H%M%SZ", &tm);
+	(void)snprintf(buffer, POOL_REPAIR_NAME, "guestmemfs-%.8s-%s.metadata",
+		pool_format_uuid(uuid, p->super.uuid), date);
+	return buffer;
+}
+
+static int write_all(int fd, const uint8_t *from, uint64_t length)
+{
+	while (length > 0) {
+		ssize_t n = write(fd, from, length < 1U << 30 ? length : 1U << 30);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		from += n;
+		length -= (uint64_t)n;
+	}
+	return fsync(fd) < 0 ? -errno : 0;
+}
+
+/* The name is to be on the disk as well as the bytes. */
+static int sync_directory(const char *path)
+{
+	_cleanup_free_ char *copy = strdup(path);
+	_cleanup_fd_ int fd = copy ? open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+
+	if (!copy)
+		return -ENOMEM;
+	return fd < 0 || fsync(fd) < 0 ? -errno : 0;
+}
+
+int pool_repair_backup(const struct pool_repair *p, const char *path, struct problem *why)
+{
+	_cleanup_fd_ int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	int r;
+
+	if (fd < 0)
+		return problem_errno(why, errno,
+			"keeping a copy of the metadata in %s; nothing was changed", path);
+	r = write_all(fd, p->area.base, p->area.size);
+	if (r == 0)
+		r = sync_directory(path);
+	if (r == 0)
+		return 0;
+	(void)unlink(path);
+	return problem_errno(
+		why, -r, "keeping a copy of the metadata in %s; nothing was changed", path);
+}
+
+/* ---- writing ---- */
+
+/* Whatever a crash leaves is refused as before, or is whole. */
+int pool_repair_write(struct pool_repair *p, struct problem *why)
+{
+	uint64_t blocks = p->super.plan.meta_blocks;
+	int r = map(p, blocks, true, why);
+
+	for (uint32_t n = 0; n < 2 * p->pool->count && r == 0; n++)
+		if (p->stamp_bad[n])
+			r = pool_write_stamp(p->pool, n / 2, positions[n % 2], p->super.uuid,
+				salvage_token(p->salvage), why);
+	if (r == 0 && salvage_is_needed(p->salvage))
+		salvage_write(p->salvage, &p->area);
+	return r;
+}

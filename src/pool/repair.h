@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Repairing a pool offline: looking, keeping a copy, writing. The pool's regions are open writable
+ * and locked exclusively; it need not be loaded, and can't be in most cases.
+ */
+#ifndef GM_POOL_REPAIR_H
+#define GM_POOL_REPAIR_H
+
+#include "pool/pool.h"
+#include "store/salvage.h"
+
+struct pool_repair;
+
+/*
+ * Finds out what can be kept; nothing is changed. max_files: as at the format, 0 if it was not said
+ * again. Errors with a sentence: those of salvage_find_super() and salvage_new(); those of
+ * pool_load() for regions that are not the pool's or not of their size, also a stamp that is
+ * another pool's; -EUCLEAN a region after the first with neither stamp.
+ */
+int pool_repair_new(struct pool_repair **ret, struct pool *pool, uint64_t max_files,
+	struct salvage_report *report, struct problem *why);
+struct pool_repair *pool_repair_free(struct pool_repair *p); /* NULL is fine; returns NULL */
+
+/* False: there is nothing to do. */
+bool pool_repair_is_needed(const struct pool_repair *p);
+
+/* "guestmemfs-UUID-DATE.metadata": where the copy goes if nothing is said. */
+#define POOL_REPAIR_NAME 96
+const char *pool_repair_name(const struct pool_repair *p, char buffer[POOL_REPAIR_NAME]);
+
+/*
+ * Writes the metadata area as it is into a new file, to the last byte and to the disk. Errors with
+ * a sentence, and no file is left behind; -EEXIST there is one already.
+ */
+int pool_repair_backup(const struct pool_repair *p, const char *path, struct problem *why);
+
+/* Writes what was found. After an error it may be done again from the beginning. */
+int pool_repair_write(struct pool_repair *p, struct problem *why);
+
+#endif

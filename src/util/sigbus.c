@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT
+#include "util/sigbus.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/prctl.h>
+
+#define NOTES 8U
+
+/* Where the thread goes on, and what it is told then. */
+struct escape {
+	sigjmp_buf to;
+	struct sigbus what;
+};
+
+/* A signal handler gets no context of ours, so these can be nothing but variables of the thread and
+ * of the process. */
+static _Thread_local struct escape *volatile sigbus_escape; /* NULL: it is not at work */
+
+/* Addresses; 0: free. Without a lock, since the signal may come to any thread. */
+static atomic_uintptr_t sigbus_notes[NOTES];
+
+/* With all taken the error is forgotten: it is one again when the memory is touched. */
+static void note(const siginfo_t *info)
+{
+	for (unsigned n = 0; n < NOTES; n++) {
+		uintptr_t none = 0;
+
+		if (atomic_compare_exchange_strong(
+			    &sigbus_notes[n], &none, (uintptr_t)info->si_addr))
+			return;
+	}
+}
+
+static void on_sigbus(int number, siginfo_t *info, void *context)
+{
+	struct escape *escape = sigbus_escape;
+
+	(void)context;
+	if (info->si_code == BUS_MCEERR_AO) { /* not by what this thread is doing */
+		note(info);
+		return;
+	}
+	if (escape) {
+		sigbus_escape = NULL;
+		escape->what = (struct sigbus){.address = (uintptr_t)info->si_addr,
+			.poisoned = info->si_code == BUS_MCEERR_AR};
+		siglongjmp(escape->to, 1);
+	}
+	/* Not ours. With the default action in force, the access raises it again and for good. */
+	(void)signal(number, SIG_DFL);
+}
+
+int sigbus_init(void)
+{
+	/* The handler is left without returning: SIGBUS must not be blocked then (NODEFER), and no
+	 * mask need be kept, which would be a system call for each piece of work. */
+	struct sigaction action = {.sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO | SA_NODEFER};
+
+	(void)sigemptyset(&action.sa_mask);
+	return sigaction(SIGBUS, &action, NULL) < 0 ? -errno : 0;
+}
+
+int sigbus_guard(void (*work)(void *data), void *data, struct sigbus *ret)
+{
+	struct escape here;
+
+	if (sigsetjmp(here.to, 0) != 0) {
+		if (ret)
+			*ret = here.what;
+		return -EIO;
+	}
+	sigbus_escape = &here;
+	atomic_signal_fence(memory_order_seq_cst);
+	work(data);
+	atomic_signal_fence(memory_order_seq_cst);
+	sigbus_escape = NULL;
+	return 0;
+}
+
+void sigbus_ask_early(void)
+{
+	(void)prctl(PR_MCE_KILL, PR_MCE_KILL_SET, PR_MCE_KILL_EARLY, 0, 0);
+}
+
+bool sigbus_take_noted(struct sigbus *ret)
+{
+	for (unsigned n = 0; n < NOTES; n++) {
+		uintptr_t noted = atomic_exchange(&sigbus_notes[n], 0);
+
+		if (!noted)
+			continue;
+		*ret = (struct sigbus){.address = noted, .poisoned = true};
+		return true;
+	}
+	return false;
+}

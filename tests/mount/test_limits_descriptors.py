@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: MIT
+"""
+No descriptor is left, in each of the processes: who asks is refused with an errno or waits, files and grants go on, nobody
+spins, and what was refused is served when descriptors come back.
+"""
+
+import errno
+import os
+import socket
+import time
+
+import pytest
+
+import wire
+from evidence import BLOCK, assert_nothing_left, cpu_seconds, must, runtime_directory
+from harness import PLAIN
+from processes import wait_until
+from scarcity import descriptors_left, limited
+
+BUSY = 0.1  # of a processor: what spins takes all that it gets, also on a machine that has much to do
+
+
+def share_of(pid, seconds=2):
+    """How much of a processor it uses meanwhile."""
+    before, started = cpu_seconds(pid), time.monotonic()
+    time.sleep(seconds)
+    return (cpu_seconds(pid) - before) / (time.monotonic() - started)
+
+
+def attach(helper, path, timeout=20):
+    """'granted', the errno of a refusal, or the client that waits for an answer."""
+    client = wire.Client(helper, timeout)
+    try:
+        client.greet()
+        opcode, _, answer = client.redeem(wire.ticket_for(path))
+    except socket.timeout:
+        return client
+    except (AssertionError, TypeError, OSError):  # turned away before it was greeted
+        client.close()
+        return errno.ENOMEM
+    client.close()
+    if opcode == wire.GRANT:
+        answer.close()
+        return 'granted'
+    return answer[0]
+
+
+def test_a_helper_without_descriptors_refuses_and_comes_back(instance, make_agent):
+    path = instance.path('vm')
+    must(instance, 'truncate', '-s', BLOCK, path)
+    helper = os.getxattr(instance.mount, 'user.guestmemfs.socket').decode()
+    agent, pid = make_agent(), instance.pids()['helper']
+    ident = agent('open', path, 'rw')[0]
+    agent('attach', ident)
+    mapping = agent('map', ident, 0, BLOCK, 'rw')[0]
+    agent('fill', mapping, 5)
+    outcomes = []
+    for count in (0, 1, 2, 3, 4, 12):
+        with descriptors_left(pid, count):
+            outcome = attach(helper, path, timeout=20 if count else 1)
+            if count == 0:
+                assert isinstance(outcome, wire.Client), 'it waits in the queue'
+                assert share_of(pid) < BUSY
+                agent('check', mapping, 5)
+        if isinstance(outcome, wire.Client):
+            outcome.socket.settimeout(20)
+            assert outcome.answer()[0] == wire.WELCOME, 'served when there are descriptors again'
+            outcome.close()
+            outcome = 'waited'
+        outcomes.append(outcome)
+    assert set(outcomes) <= {'waited', errno.ENOMEM, errno.EMFILE, 'granted'}, outcomes
+    assert outcomes[0] == 'waited' and outcomes[-1] == 'granted', outcomes
+    assert any(isinstance(outcome, int) for outcome in outcomes), f'nothing was refused: {outcomes}'
+    assert attach(helper, path) == 'granted'
+    assert instance.pids()['helper'] == pid
+    agent('check', mapping, 5)
+
+
+def test_a_worker_without_descriptors_serves_files_and_answers_later(make_instance):
+    instance = make_instance(user=PLAIN).start()  # root's own worker is another user's process
+    pid = instance.pids()['worker']
+    with descriptors_left(pid, 0, PLAIN):
+        must(instance, 'truncate', '-s', BLOCK, instance.path('vm'))
+        must(instance, 'mv', instance.path('vm'), instance.path('moved'))
+        waiting = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        waiting.connect(os.path.join(runtime_directory(instance), 'control.sock'))
+        assert share_of(pid) < BUSY
+        must(instance, 'rm', instance.path('moved'))
+    waiting.close()
+    assert wait_until(instance.is_serving, 20)
+    with descriptors_left(pid, 1, PLAIN):  # the connection, but not the answer
+        done = instance.tools.run('guestmemfs', 'status', instance.mount, user=PLAIN)
+    assert done.returncode == 1 and 'the worker could not make the answer' in done.stderr, done.stderr
+    assert instance.pids()['worker'] == pid
+    assert 'no command can connect for 200 ms: Too many open files' in instance.log()
+
+
+@pytest.mark.parametrize('which', ['worker', 'helper'])
+def test_a_supervisor_without_descriptors_goes_on_when_it_has_some(instance, which):
+    must(instance, 'truncate', '-s', BLOCK, instance.path('vm'))
+    pid = instance.pids()[which]
+    with descriptors_left(instance.process.pid, 0):
+        instance.kill(which)
+        assert wait_until(lambda: 'this is tried again for 60 seconds' in instance.log(), 20), instance.log()
+        assert 'Too many open files; this is tried again' in instance.log()
+        assert share_of(instance.process.pid) < BUSY
+        assert not instance.ended()
+    instance.wait_new(which, pid)
+    assert os.stat(instance.path('vm')).st_size == BLOCK
+    assert instance.stop() == 0
+
+
+def test_a_start_with_few_descriptors_is_refused_whole(make_instance):
+    served = []
+    for limit in (6, 8, 10, 12, 14, 17, 20, 1024):
+        instance = make_instance(user=limited(f'--nofile={limit}', user=PLAIN))
+        instance.launch(size=instance.size)
+        assert wait_until(lambda i=instance: i.ended() or (i.is_mounted() and i.has_announced()), 30), instance.log()
+        if instance.ended():
+            assert instance.process.returncode == 1, instance.log()
+            assert 'open files' in instance.log(), f'{limit}: {instance.log()}'
+            assert_nothing_left(instance)
+        else:
+            served.append(limit)
+            instance.process.terminate()
+            assert instance.process.wait(20) == 0
+    assert served == [1024]

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT
+/* The succession token in the stamps, also where a crash tore the storing of it. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "pool/pool.h"
+#include "region/ledger.h"
+#include "util/cleanup.h"
+
+#define REGIONS 2
+#define SIZE    (64ULL << 20)
+
+/* The run directory is no affair of this test. */
+int __wrap_ledger_forget(const struct region *region, struct problem *why);
+
+int __wrap_ledger_forget(const struct region *region, struct problem *why)
+{
+	(void)region, (void)why;
+	return 0;
+}
+
+static struct pool pool;
+static int fds[REGIONS];
+
+static void setup(void)
+{
+	const struct pool_format plain = {.force_option = "--force"};
+	struct problem why = PROBLEM_INIT;
+
+	for (int n = 0; n < REGIONS; n++) {
+		fds[n] = memfd_create("region", MFD_CLOEXEC);
+		cr_assert_geq(fds[n], 0);
+		cr_assert_eq(ftruncate(fds[n], (off_t)SIZE), 0);
+		cr_assert_eq(
+			pool_adopt(&pool, GM_REGION_FILE, dup(fds[n]), n ? "1" : "0", &why), 0);
+	}
+	cr_assert_eq(pool_format(&pool, &plain, &why), 0, "%s", why.text);
+}
+
+static void teardown(void)
+{
+	pool_close(&pool);
+	for (int n = 0; n < REGIONS; n++)
+		(void)close(fds[n]);
+}
+
+TestSuite(pool_stamps, .init = setup, .fini = teardown);
+
+static bool agree(const uint8_t token[16])
+{
+	bool yes;
+
+	cr_assert_eq(pool_stamps_agree(&pool, token, &yes, NULL), 0);
+	return yes;
+}
+
+/* Of the stamp in the first or last block the byte at `place` becomes another one. */
+static void damage(int region, int position, uint64_t place)
+{
+	off_t at = (off_t)((position ? SIZE - GM_BLOCK_SIZE : 0) + GM_STAMP_OFFSET + place);
+	uint8_t byte;
+
+	cr_assert_eq(pread(fds[region], &byte, 1, at), 1);
+	byte ^= 0x55;
+	cr_assert_eq(pwrite(fds[region], &byte, 1, at), 1);
+}
+
+/* A mount that is killed while it stores a token must not cost the pool; but what is half of one is
+ * no token. */
+Test(pool_stamps, a_stamp_whose_token_is_torn_is_mended)
+{
+	static const uint64_t places[] = {40, 55, 120, 127}; /* token, checksum */
+	const uint8_t token[16] = {1, 2, 3}, other[16] = {4};
+
+	cr_assert_eq(pool_write_stamps(&pool, token, NULL), 0);
+	cr_assert(agree(token));
+	cr_expect_not(agree(other));
+	for (int region = 0; region < REGIONS; region++)
+		for (int position = 0; position < 2; position++)
+			for (size_t n = 0; n < ARRAY_SIZE(places); n++) {
+				struct problem why = PROBLEM_INIT;
+
+				damage(region, position, places[n]);
+				cr_expect_not(agree(token));
+				cr_assert_eq(pool_load(&pool, true, &why), 0, "%s", why.text);
+				cr_assert_eq(pool_write_stamps(&pool, token, &why), 0);
+				cr_expect(agree(token));
+			}
+}
+
+Test(pool_stamps, a_stamp_that_is_damaged_elsewhere_refuses_the_pool)
+{
+	static const uint64_t places[] = {0, 8, 24, 28, 32, 56, 119};
+
+	for (int region = 0; region < REGIONS; region++)
+		for (int position = 0; position < 2; position++)
+			for (size_t n = 0; n < ARRAY_SIZE(places); n++) {
+				struct problem why = PROBLEM_INIT;
+
+				damage(region, position, places[n]);
+				cr_expect_eq(pool_load(&pool, true, &why), -EUCLEAN);
+				cr_expect(
+					strstr(why.text, "is missing or damaged"), "%s", why.text);
+				damage(region, position, places[n]);
+			}
+}

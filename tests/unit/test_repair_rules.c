@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What a faulty writer leaves behind with good checksums, and a torn journal: the rules of
+ * docs/repair.md, one by one.
+ */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "repair_fixture.h"
+#include "store/codec.h"
+
+static const char tree[] =
+	"mkdir d; create d/f; size d/f 2; clean d/f; create a; size a 3; clean a; "
+	"mkdir d/e; create d/g; size d/g 1; symlink s d/f; checkpoint; "
+	"create z; checkpoint; create y";
+
+/* ---- objects of the checkpoint, in what is damaged ---- */
+
+static struct gm_inode *inode_at(struct scene *s, uint64_t ino)
+{
+	uint64_t count, at = scene_find_section(s, GM_SECTION_INODES, &count);
+
+	for (uint64_t n = 0; n < count; n++) {
+		struct gm_inode *i = (void *)(s->damaged + at + n * sizeof(*i));
+
+		if (get_le64(i->ino) == ino)
+			return i;
+	}
+	cr_assert(false, "no inode %lu", ino);
+	return NULL;
+}
+
+static struct gm_dirent *entry_at(struct scene *s, const char *name)
+{
+	uint64_t count, at = scene_find_section(s, GM_SECTION_DIRENTS, &count);
+
+	for (uint64_t n = 0; n < count; n++) {
+		struct gm_dirent *d = (void *)(s->damaged + at);
+
+		if (get_le16(d->name_len) == strlen(name) && memcmp(d + 1, name, strlen(name)) == 0)
+			return d;
+		at += codec_dirent_bytes(get_le16(d->name_len));
+	}
+	cr_assert(false, "no entry %s", name);
+	return NULL;
+}
+
+static uint64_t ino_of(struct scene *s, const char *name)
+{
+	return get_le64(entry_at(s, name)->ino);
+}
+
+static struct gm_extent *extent_of(struct scene *s, const char *name)
+{
+	uint64_t count, at = scene_find_section(s, GM_SECTION_EXTENTS, &count);
+
+	for (uint64_t n = 0; n < count; n++) {
+		struct gm_extent *e = (void *)(s->damaged + at + n * sizeof(*e));
+
+		if (get_le64(e->ino) == ino_of(s, name))
+			return e;
+	}
+	cr_assert(false, "no extent of %s", name);
+	return NULL;
+}
+
+/* ---- what is there afterwards ---- */
+
+static const struct view_entry *find_entry(const struct scene *s, const char *name)
+{
+	for (uint32_t n = 0; n < s->after.view.entry_count; n++) {
+		const struct view_entry *e = &s->after.view.entries[n];
+
+		if (e->name_len == strlen(name) && memcmp(e->name, name, e->name_len) == 0)
+			return e;
+	}
+	return NULL;
+}
+
+static uint64_t owner_of(const struct scene *s, uint64_t block)
+{
+	return s->after.view.blocks[0][block].ino;
+}
+
+static bool is_in_found(const struct scene *s, const char *name)
+{
+	const struct view_entry *e = find_entry(s, name), *dir = find_entry(s, "lost+found");
+
+	return e && dir && e->parent == dir->ino;
+}
+
+static void repair_sealed(struct scene *s)
+{
+	scene_seal(s);
+	scene_repair(s, NULL);
+	cr_assert_eq(s->error, 0, "%s", s->why.text);
+	cr_assert(s->needed);
+	cr_assert(scene_is_sound(s, "sealed"));
+}
+
+#define WITH_TREE(s)                                                                               \
+	struct scene s;                                                                            \
+	scene_init(&s, WORLD_FILE, tree)
+
+Test(repair_rules, a_block_of_two_files_is_neithers_and_kept)
+{
+	uint64_t f, a, block, other;
+
+	WITH_TREE(s);
+	f = ino_of(&s, "f");
+	a = ino_of(&s, "a");
+	block = get_le64(extent_of(&s, "a")->block) + 2; /* the last one of three */
+	other = get_le64(extent_of(&s, "f")->block);
+	extent_of(&s, "f")->block = put_le64(block);
+	extent_of(&s, "f")->count = put_le32(1);
+	repair_sealed(&s);
+	cr_expect_eq(owner_of(&s, block - 1), a);
+	cr_expect_eq(owner_of(&s, block - 2), a);
+	cr_assert(is_in_found(&s, "blocks"));
+	cr_expect_eq(owner_of(&s, block), find_entry(&s, "blocks")->ino);
+	/* What it had in truth is marked as used and has no owner any more: kept as well. */
+	cr_expect_eq(owner_of(&s, other), find_entry(&s, "blocks")->ino);
+	cr_expect(s.after.view.blocks[0][block].clean, "it would be zeroed");
+	cr_expect(scene_says(&s, true, "belongs to another file as well; neither keeps it"));
+	cr_expect_neq(owner_of(&s, other), f);
+	scene_deinit(&s);
+}
+
+Test(repair_rules, a_block_that_is_marked_and_has_no_owner_is_kept)
+{
+	uint64_t block;
+
+	WITH_TREE(s);
+	block = get_le64(extent_of(&s, "a")->block);
+	extent_of(&s, "a")->block = put_le64(block + 1);
+	extent_of(&s, "a")->file_block = put_le64(1);
+	extent_of(&s, "a")->count = put_le32(2);
+	repair_sealed(&s);
+	cr_expect_eq(owner_of(&s, block), find_entry(&s, "blocks")->ino);
+	cr_expect_eq(owner_of(&s, block + 1), find_entry(&s, "a")->ino);
+	scene_deinit(&s);
+}
+
+Test(repair_rules, a_file_whose_inode_is_lost_keeps_name_and_blocks)
+{
+	uint64_t a, block;
+
+	WITH_TREE(s);
+	a = ino_of(&s, "a");
+	block = get_le64(extent_of(&s, "a")->block);
+	memset(inode_at(&s, a), 0, sizeof(struct gm_inode));
+	repair_sealed(&s);
+	cr_assert_not_null(find_entry(&s, "a"));
+	cr_expect_eq(find_entry(&s, "a")->ino, a);
+	for (unsigned n = 0; n < 3; n++)
+		cr_expect_eq(owner_of(&s, block + n), a);
+	cr_expect(scene_says(&s, true, "its owner, mode, times and exact size"));
+	cr_expect(scene_says(&s, true, "[now /a]"));
+	scene_deinit(&s);
+}
+
+Test(repair_rules, what_has_lost_its_name_is_in_lost_and_found)
+{
+	uint64_t g;
+	char name[32];
+
+	WITH_TREE(s);
+	g = ino_of(&s, "g");
+	(void)snprintf(name, sizeof(name), "#%lu", g);
+	entry_at(&s, "g")->ino = put_le64(999);
+	repair_sealed(&s);
+	cr_expect_null(find_entry(&s, "g"));
+	cr_expect(is_in_found(&s, name));
+	cr_expect(scene_says(&s, true, "inode 999 is not there"));
+	scene_deinit(&s);
+}
+
+Test(repair_rules, a_directory_whose_inode_is_lost_keeps_what_is_in_it)
+{
+	uint64_t d, f;
+
+	WITH_TREE(s);
+	d = ino_of(&s, "d");
+	f = ino_of(&s, "f");
+	memset(inode_at(&s, d), 0, sizeof(struct gm_inode));
+	repair_sealed(&s);
+	cr_assert_not_null(find_entry(&s, "f"));
+	cr_expect_eq(find_entry(&s, "f")->parent, d);
+	cr_expect_eq(find_entry(&s, "f")->ino, f);
+	cr_expect_eq(find_entry(&s, "d")->parent, GM_ROOT_INO);
+	scene_deinit(&s);
+}
+
+Test(repair_rules, a_ring_of_directories_is_cut)
+{
+	uint64_t d, e;
+
+	WITH_TREE(s);
+	d = ino_of(&s, "d");
+	e = ino_of(&s, "e");
+	/* d lies in e, and e in d. */
+	entry_at(&s, "d")->parent = put_le64(e);
+	inode_at(&s, d)->parent = put_le64(e);
+	repair_sealed(&s);
+	cr_assert_not_null(find_entry(&s, "f"));
+	cr_expect(scene_says(&s, true, "hangs from itself"));
+	cr_expect_not_null(find_entry(&s, "lost+found"));
+	scene_deinit(&s);
+}
+
+Test(repair_rules, an_entry_that_is_there_twice_is_there_once)
+{
+	uint64_t root;
+
+	WITH_TREE(s);
+	root = get_le64(entry_at(&s, "a")->parent);
+	memcpy(entry_at(&s, "z") + 1, "a", 1);
+	cr_assert_eq(root, GM_ROOT_INO);
+	repair_sealed(&s);
+	cr_expect(scene_says(&s, true, "is there twice"));
+	cr_expect_not_null(find_entry(&s, "lost+found"));
+	scene_deinit(&s);
+}
+
+Test(repair_rules, link_counts_follow_the_entries)
+{
+	WITH_TREE(s);
+	inode_at(&s, ino_of(&s, "a"))->links = put_le32(7);
+	inode_at(&s, ino_of(&s, "f"))->links = put_le32(0);
+	inode_at(&s, ino_of(&s, "d"))->links = put_le32(0);
+	repair_sealed(&s);
+	cr_expect(find_entry(&s, "a") && find_entry(&s, "f") && find_entry(&s, "d"));
+	cr_expect_null(find_entry(&s, "lost+found"));
+	scene_deinit(&s);
+}
+
+Test(repair_rules, nobody_has_what_a_second_extent_says_of_the_same_place)
+{
+	uint64_t block;
+
+	WITH_TREE(s);
+	block = get_le64(extent_of(&s, "f")->block);
+	extent_of(&s, "f")->ino = put_le64(ino_of(&s, "a"));
+	repair_sealed(&s);
+	cr_expect(owner_of(&s, block) == find_entry(&s, "a")->ino ||
+		  owner_of(&s, block) == find_entry(&s, "blocks")->ino);
+	scene_deinit(&s);
+}
+
+/* ---- the journal ---- */
+
+static const char journal[] =
+	"create a; size a 2; clean a; checkpoint; checkpoint; create b; size b 1; size a 0; create "
+	"c; size c 2; rename b e; create f";
+
+/* Where record n (from 0) of the journal begins. */
+static uint64_t record_at(const struct scene *s, unsigned n)
+{
+	uint64_t at = s->super.plan.journal_offset;
+
+	while (n-- > 0) {
+		struct gm_record r;
+
+		memcpy(&r, s->area + at, sizeof(r));
+		at += get_le32(r.length);
+	}
+	return at;
+}
+
+/* Torn in record n: all before it holds, nothing behind it does. */
+Test(repair_rules, the_whole_prefix_of_the_journal_is_kept)
+{
+	static const char *const names[] = {"b", NULL, NULL, "c", NULL, "e", "f"};
+	struct scene s;
+
+	scene_init(&s, WORLD_FILE, journal);
+	for (unsigned n = 0; n < 7; n++) {
+		scene_restore(&s);
+		memset(s.damaged + record_at(&s, n) + 8, 0xa5, 48);
+		scene_repair(&s, NULL);
+		cr_expect_eq(s.error, 0, "%s", s.why.text);
+		cr_expect(scene_is_sound(&s, "torn"));
+		cr_expect(scene_says(&s, true, "the journal is damaged at 0x"));
+		cr_expect_not_null(find_entry(&s, "a"));
+		for (unsigned k = 0; k < 7; k++)
+			if (names[k] && k < 5)
+				cr_expect_eq(find_entry(&s, names[k]) != NULL,
+					k < n && !(k == 0 && n > 5), "record %u, torn in %u", k, n);
+			else if (names[k])
+				cr_expect_eq(find_entry(&s, names[k]) != NULL, k < n);
+	}
+	scene_deinit(&s);
+}
+
+/* A change behind the tear frees a's blocks, and another gives one of them to c: a does not keep
+ * what is another's by now, and nobody gets it. */
+Test(repair_rules, what_a_lost_change_has_given_away_is_kept_apart)
+{
+	struct scene s;
+	uint64_t a, c, kept = 0;
+
+	scene_init(&s, WORLD_FILE,
+		"create x; size x 8; create a; size a 2; clean a; checkpoint; checkpoint; create "
+		"b; "
+		"size a 0; create c; size c 2");
+	memset(s.damaged + record_at(&s, 0) + 8, 0xa5, 48);
+	scene_repair(&s, NULL);
+	cr_assert_eq(s.error, 0, "%s", s.why.text);
+	cr_assert(scene_is_sound(&s, "given away"));
+	a = find_entry(&s, "a")->ino;
+	c = a + 2;
+	cr_assert(is_in_found(&s, "blocks"));
+	for (uint64_t n = 0; n < s.regions[0].blocks; n++) {
+		if (s.before.view.blocks[0][n].ino != c)
+			continue;
+		cr_expect_neq(owner_of(&s, n), a, "block %lu", n);
+		kept += owner_of(&s, n) == find_entry(&s, "blocks")->ino;
+	}
+	cr_expect_eq(kept, 2);
+	cr_expect(scene_says(&s, true, "which a lost change has given to another file"));
+	scene_deinit(&s);
+}
+
+Test(repair_rules, a_turned_bit_of_a_record_or_a_header_costs_nothing)
+{
+	struct scene s;
+
+	scene_init(&s, WORLD_FILE, journal);
+	for (unsigned n = 0; n < 60; n++) {
+		uint64_t record = record_at(&s, n % 6), end = record_at(&s, n % 6 + 1);
+		uint64_t at = n % 10 == 9 ? scene_find_slot(&s) + scene_chance(&s, 4096)
+					  : record + scene_chance(&s, (uint32_t)(end - record));
+
+		scene_restore(&s);
+		s.damaged[at] ^= (uint8_t)(1U << scene_chance(&s, 8));
+		scene_repair(&s, NULL);
+		cr_expect(scene_is_as_before(&s, "a bit"));
+		cr_expect(scene_is_sound(&s, "a bit"));
+		cr_expect(!s.report.lost);
+	}
+	scene_deinit(&s);
+}
+
+Test(repair_rules, a_clean_pool_is_left_as_it_is)
+{
+	struct scene s;
+
+	scene_init(&s, WORLD_RESERVED, journal);
+	scene_repair(&s, NULL);
+	cr_expect_eq(s.error, 0);
+	cr_expect(!s.needed && s.report.count == 0);
+	cr_expect_eq(memcmp(s.area, s.damaged, s.size), 0);
+	scene_deinit(&s);
+}
