@@ -206,6 +206,8 @@ bool takeback_revoke(struct server *s, struct watch *w)
 
 void takeback_revoked(struct server *s, struct watch *w)
 {
+	if (!s->soft) /* there a look shows whether it is free, for whatever reason it began */
+		return;
 	w->take &= ~TAKE_REVOKED;
 	watch_answer_busy(s, w, 0);
 	if (!(w->take & LINK_CHECK_KEEP))

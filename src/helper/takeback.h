@@ -58,7 +58,8 @@ void takeback_granted(struct server *s, struct watch *w);
 
 /*
  * The inode is revoked and nobody holds it any more: wants it back like one that is removed. False
- * if it does not come back in this boot. takeback_revoked(): no more than before.
+ * if it does not come back in this boot. takeback_revoked(): no more than before; nothing where the
+ * regions are not soft.
  */
 bool takeback_revoke(struct server *s, struct watch *w);
 void takeback_revoked(struct server *s, struct watch *w);

@@ -69,11 +69,11 @@ static int describe(struct pool_repair *p, uint64_t max_files, struct problem *w
 			.reserved_ram = r->reserved_ram,
 			.large_pages = r->align >= GM_GROUP_SIZE};
 		for (size_t k = 0; k < ARRAY_SIZE(positions); k++) {
-			int e = pool_read_stamp(r, positions[k], &p->stamps[2 * i + k], why);
+			int e = pool_read_stamp(r, positions[k], &p->stamps[2UL * i + k], why);
 
 			if (e < 0)
 				return e;
-			p->stamp_pointers[2 * i + k] = &p->stamps[2 * i + k];
+			p->stamp_pointers[2UL * i + k] = &p->stamps[2UL * i + k];
 		}
 	}
 	p->in = (struct salvage_input){.region_count = pool->count,
@@ -143,7 +143,7 @@ static int check_stamps(
 	unsigned bad = 0;
 
 	for (size_t k = 0; k < ARRAY_SIZE(positions); k++) {
-		const struct gm_stamp *stamp = &p->stamps[2 * i + k];
+		const struct gm_stamp *stamp = &p->stamps[2UL * i + k];
 		int e = store_check_stamp(
 			stamp, p->super.uuid, i, positions[k], p->super.regions[i].blocks, why);
 
@@ -151,7 +151,7 @@ static int check_stamps(
 			continue;
 		if (is_sealed(stamp))
 			return problem_prefix(why, e, "region %s", r->name);
-		p->stamp_bad[2 * i + k] = true;
+		p->stamp_bad[2UL * i + k] = true;
 		bad += e < 0; /* one with half a token is the region's all the same */
 	}
 	if (bad == 2 && i > 0)
@@ -160,7 +160,7 @@ static int check_stamps(
 			"of the pool, and nothing was changed",
 			r->name, i);
 	for (size_t k = 0; k < ARRAY_SIZE(positions); k++)
-		if (p->stamp_bad[2 * i + k])
+		if (p->stamp_bad[2UL * i + k])
 			salvage_note(report, false, 0,
 				"the stamp in the %s block of region %s is damaged and is made "
 				"anew",

@@ -32,12 +32,11 @@ static void mend_sections(struct salvage *s, struct checkpoint_damaged *image, u
 {
 	for (unsigned t = 1; t < CHECKPOINT_SECTIONS; t++) {
 		struct checkpoint_section *section = &image->sections[t];
-		uint8_t *bytes;
 		int64_t bit;
 
 		if (image->whole[t] || !section->bytes)
 			continue;
-		bytes = s->area + (section->bytes - s->area);
+		uint8_t *bytes = s->area + (section->bytes - s->area);
 		if (!salvage_mend_bytes(bytes, section->length, image->checksum[t], &bit))
 			continue;
 		image->whole[t] = true;

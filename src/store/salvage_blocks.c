@@ -85,8 +85,9 @@ static void fill_owners(const struct salvage *s, const struct inode **owners, ui
 
 static int settle_region(struct salvage *s, uint32_t region, struct problem *why)
 {
-	_cleanup_free_ const struct inode **owners =
-		calloc(s->super.regions[region].blocks, sizeof(*owners));
+	uint64_t blocks = s->super.regions[region].blocks;
+	/* NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers */
+	_cleanup_free_ const struct inode **owners = calloc(blocks, sizeof(*owners));
 	uint32_t granule = (uint32_t)alloc_granule(s->meta.alloc);
 	int r = owners ? 0 : problem(why, ENOMEM, "out of memory");
 

@@ -48,7 +48,7 @@ static unsigned find_differences(const uint8_t *a, const uint8_t *b, unsigned di
 	unsigned count = 0;
 
 	for (unsigned n = 0; n < sizeof(struct gm_super) / 8; n++) {
-		if (memcmp(a + n * 8, b + n * 8, 8) == 0)
+		if (memcmp(a + 8UL * n, b + 8UL * n, 8) == 0)
 			continue;
 		if (count == WORDS_MIXED)
 			return count + 1;
@@ -70,7 +70,7 @@ static int mix_copies(struct store_super *ret, const uint8_t *area, struct salva
 		memcpy(bytes, a, sizeof(bytes));
 		for (unsigned n = 0; n < count; n++)
 			if (mask >> n & 1)
-				memcpy(bytes + differs[n] * 8, b + differs[n] * 8, 8);
+				memcpy(bytes + 8UL * differs[n], b + 8UL * differs[n], 8);
 		if (!codec_seal_holds(bytes, sizeof(bytes)))
 			continue;
 		r = super_read_copy(ret, bytes, why);

@@ -69,6 +69,7 @@ int sigbus_guard(void (*work)(void *data), void *data, struct sigbus *ret)
 
 	if (sigsetjmp(here.to, 0) != 0) {
 		if (ret)
+			/* cppcheck-suppress uninitStructMember ; who jumps here fills it in */
 			*ret = here.what;
 		return -EIO;
 	}

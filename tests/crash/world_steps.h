@@ -7,6 +7,7 @@
 
 /* A path is "name" or "directory/name". The directory must be there; the name need not. */
 int world_find_name(const struct world *w, const char *path, struct ns_name *ret);
+/* Also of what is remembered (open, hold) and has no name any more. */
 int world_find_ino(const struct world *w, const char *path, uint64_t *ret);
 struct inode *world_find_file(const struct world *w, const char *path); /* NULL: there is none */
 
@@ -55,9 +56,6 @@ int world_step_hand_over_in_two_records(struct world *w, char *const args[]);
 
 int world_step_spare(struct world *w, char *const args[]);
 int world_step_keep_spare(struct world *w, char *const args[]);
-
-/* Also of what is remembered (open, hold) and has no name any more. */
-int world_find_ino(const struct world *w, const char *path, uint64_t *ret);
 
 /* world_xattrs.c: access lists, user attributes, quota and page size. */
 int world_step_attribute(struct world *w, char *const args[]);

@@ -92,6 +92,7 @@ static struct {
 static void show_input(int number)
 {
 	for (size_t n = 0; n < present.size; n++)
+		/* NOLINTNEXTLINE(bugprone-signal-handler,cert-sig30-c): it ends here in any case */
 		(void)fprintf(stderr, "%02x", present.bytes[n]);
 	(void)fprintf(stderr, " is the input, in hexadecimal digits (xxd -r -p)\n");
 	(void)signal(number, SIG_DFL);

@@ -15,9 +15,6 @@ from processes import kill_at_once, wait_until
 
 from .callers import HANGS
 
-# A worker's successor does not go on with its mount: callers see the mount die.
-WORKER_TAKES_THE_MOUNT = True
-
 # Who may die together, and how often: by the names that --kill takes.
 VICTIMS = {
     'worker': (('worker',), 4), 'helper': (('helper',), 3), 'both': (('worker', 'helper'), 1),
@@ -171,12 +168,7 @@ class Killer:
             recent = [m for m in self.moments[name] if time.monotonic() - m < DEATHS[1]]
             if len(recent) >= DEATHS[0]:
                 time.sleep(max(0, recent[-DEATHS[0]] + DEATHS[1] - time.monotonic()))
-        takes_the_mount = 'worker' in which and WORKER_TAKES_THE_MOUNT
-        if takes_the_mount:
-            self.life.mount_dies()
         pids = self._kill(which)
         for name in which:
             self.moments[name].append(time.monotonic())
             self.life.instance.wait_new(name, pids[name], HANGS)
-        if takes_the_mount:
-            self.life.mount_serves()

@@ -100,9 +100,11 @@ static void repair_sealed(struct scene *s)
 	cr_assert(scene_is_sound(s, "sealed"));
 }
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): it declares s */
 #define WITH_TREE(s)                                                                               \
 	struct scene s;                                                                            \
 	scene_init(&s, WORLD_FILE, tree)
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 Test(repair_rules, a_block_of_two_files_is_neithers_and_kept)
 {

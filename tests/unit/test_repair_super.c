@@ -221,3 +221,32 @@ Test(repair_super, a_newer_format_is_left_alone)
 	expect_refused(&s, EPROTONOSUPPORT, "incompat features");
 	scene_deinit(&s);
 }
+
+/* In both superblocks, as a newer program has written them. */
+static void set_feature(struct scene *s, size_t field, uint64_t bits)
+{
+	const gm_le64 features = put_le64(bits);
+	struct gm_super super;
+
+	memcpy(&super, s->area, sizeof(super));
+	memcpy((uint8_t *)&super + field, &features, sizeof(features));
+	super.checksum = codec_seal(&super, sizeof(super));
+	memcpy(s->area + GM_SUPER_A_OFFSET, &super, sizeof(super));
+	memcpy(s->area + GM_SUPER_B_OFFSET, &super, sizeof(super));
+	scene_restore(s);
+}
+
+Test(repair_super, what_need_not_be_known_is_kept_and_what_must_be_is_left_alone)
+{
+	struct scene s;
+
+	scene_init(&s, WORLD_FILE, twice);
+	set_feature(&s, offsetof(struct gm_super, feature_compat), 1ULL << 17);
+	turn(&s, 0, 800);
+	turn(&s, 1, 800);
+	expect_as_before(&s, "an unknown compat feature");
+	set_feature(&s, offsetof(struct gm_super, feature_ro_compat), 1ULL << 17);
+	turn(&s, 0, 800);
+	expect_refused(&s, EPROTONOSUPPORT, "ro_compat features");
+	scene_deinit(&s);
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The operation layer: sequences of FUSE requests through ops_process(), with a helper that is
+ * slow and fails but does not lie, restarts and other kernels in between (rig.h has what must
+ * hold). The first byte chooses the pool; each step is a byte and what it takes.
+ */
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "fuzz.h"
+#include "rig.h"
+
+const char *fuzz_refusal(void)
+{
+	const struct rig_request *last = &rig.requests[rig.request_count - 1];
+
+	return rig.request_count > 0 && last->error < 0 ? strerror(-last->error) : NULL;
+}
+
+static void hear_helper(void)
+{
+	if (grants_fd(rig.grants) >= 0 && !grants_serve(rig.grants, EPOLLIN | EPOLLOUT))
+		rig_die("the worker gives up a helper that does nothing wrong", "");
+}
+
+static void step(struct bytes *b)
+{
+	uint8_t what = bytes_take(b);
+
+	switch (what % 16) {
+	case 0: /* rarely, since it ends what waits */
+		if (what / 16 < 3)
+			rig_restart(what / 16 == 2);
+		break;
+	case 1:
+		rig_pass(50U << bytes_take(b) % 12);
+		break;
+	case 2:
+		if (what / 16 % 4 == 0)
+			(void)store_freeze(rig.store);
+		else if (what / 16 % 4 == 1 && ns_thaw(&rig.ns) == 0)
+			grants_thawed(rig.grants);
+		else
+			(void)store_checkpoint(rig.store);
+		break;
+	case 3:
+	case 4:
+	case 5:
+		rig_helper_say(b);
+		if (what & 128)
+			return; /* it has not been read yet */
+		hear_helper();
+		break;
+	default:
+		rig_kernel_ask(b);
+	}
+	rig_settle();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct bytes b = {data, size};
+
+	rig_begin(bytes_take(&b));
+	while (b.left > 0)
+		step(&b);
+	rig_end();
+	return 0;
+}

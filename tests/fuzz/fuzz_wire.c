@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The client protocol at the helper: connections of several users that say anything, beside such
+ * that keep to it, and a worker that does (scene.h has what must hold). The first byte chooses the
+ * regions and --reuse; each step is a byte and what it takes.
+ */
+#include "fuzz.h"
+#include "scene.h"
+
+const char *fuzz_refusal(void)
+{
+	return clients_last_refusal();
+}
+
+static void step(struct bytes *b)
+{
+	uint8_t what = bytes_take(b);
+
+	switch (what % 8) {
+	case 0:
+	case 1:
+		clients_step(b);
+		break;
+	case 2:
+	case 3:
+		clients_lie(b);
+		break;
+	case 4:
+	case 5:
+		worker_step(b);
+		break;
+	case 6:
+		(void)scene_work(what / 8, what >= 240);
+		break;
+	default:
+		scene_pass(10U << bytes_take(b) % 12);
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static const struct scene_actor actor = {.step = step, .answer = worker_answer};
+	struct bytes b = {data, size};
+	uint8_t how = bytes_take(&b);
+
+	scene.strict = true;
+	scene_run(&actor, &b, how & 1, (enum reuse_policy)(how / 2 % (REUSE_NEVER + 1)));
+	return 0;
+}
