@@ -17,7 +17,7 @@ import pytest
 from evidence import BLOCK, assert_clean, daemons_of, held_file
 from harness import OTHER, PLAIN, Tools
 from persona import as_user, make_file
-from processes import wait_until
+from processes import is_gone, wait_until
 from steady import SteadyClient
 
 SEED = 23
@@ -240,12 +240,18 @@ def test_a_worker_that_ends_at_once(own):
 def test_a_worker_that_hangs(own):
     """Who asks meanwhile waits, and gets the answer from the program of before."""
     own.tools.install(AS_WORKER + 'exec sleep 1000\n')
-    made = threading.Thread(target=lambda: (wait_until(lambda: 'the worker has closed its link' in own.log(), 60),
-                                            os.mkdir(own.path('d'))), daemon=True)
-    made.start()
+    worker, made = own.pids()['worker'], []
+
+    def make():
+        assert wait_until(lambda: is_gone(worker), 60)
+        os.mkdir(own.path('d'))
+        made.append(True)
+
+    thread = threading.Thread(target=make, daemon=True)
+    thread.start()
     refused(own, 'the new worker did not come to serve: it did not serve within')
-    made.join(20)
-    assert os.path.isdir(own.path('d'))
+    thread.join(60)
+    assert made == [True] and os.path.isdir(own.path('d')), own.log()
 
 
 def test_a_helper_that_ends_at_once(tools, workdir):
