@@ -41,6 +41,7 @@ extern const struct cli_command cli_status;
 extern const struct cli_command cli_thaw;
 extern const struct cli_command cli_token;
 extern const struct cli_command cli_unexport;
+extern const struct cli_command cli_upgrade;
 
 /* Prints the command's help; CLI_DONE. */
 int cli_print_help(const struct cli_command *self);

@@ -26,6 +26,7 @@ static const struct cli_command *const commands[] = {
 	&cli_doctor,
 	&cli_kexec,
 	&cli_fsck,
+	&cli_upgrade,
 };
 
 static void print_commands(FILE *out)

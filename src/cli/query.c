@@ -18,6 +18,8 @@
 #define ANSWER_SECONDS   30
 #define EXPORT_SECONDS   600 /* a new file is zeroed first */
 #define UNEXPORT_SECONDS 90  /* the worker waits less long for the helper */
+#define UPGRADE_SECONDS  120 /* the supervisor waits less long for each of its steps */
+#define QUERY_TRIES      3U
 #define ANSWER_SIZE_MAX  (1U << 30)
 
 static int query_path_problem(const char *path, int err, struct problem *why)
@@ -68,6 +70,8 @@ static int seconds_for(enum control_opcode opcode)
 		return EXPORT_SECONDS;
 	case CONTROL_UNEXPORT:
 		return UNEXPORT_SECONDS;
+	case CONTROL_UPGRADE:
+		return UPGRADE_SECONDS;
 	default:
 		return ANSWER_SECONDS;
 	}
@@ -194,7 +198,7 @@ static int query_parse(
 	return 0;
 }
 
-int query_socket(const char *socket_path, enum control_opcode opcode, uint64_t ino,
+static int query_once(const char *socket_path, enum control_opcode opcode, uint64_t ino,
 	struct json_object **ret, struct problem *why)
 {
 	_cleanup_fd_ int sock = query_connect(socket_path, seconds_for(opcode), why);
@@ -209,6 +213,24 @@ int query_socket(const char *socket_path, enum control_opcode opcode, uint64_t i
 	uint64_t length = get_le64(answer.length);
 	int r = query_read(fd, length, &text, why);
 	return r < 0 ? r : query_parse(text, length, ret, why);
+}
+
+/* What only asks can be asked again, of the worker that takes the place of one that has ended. */
+static bool query_may_repeat(enum control_opcode opcode)
+{
+	return opcode == CONTROL_STATUS || opcode == CONTROL_FILES || opcode == CONTROL_EXTENTS ||
+	       opcode == CONTROL_TOKEN;
+}
+
+int query_socket(const char *socket_path, enum control_opcode opcode, uint64_t ino,
+	struct json_object **ret, struct problem *why)
+{
+	int r = query_once(socket_path, opcode, ino, ret, why);
+
+	for (unsigned tries = 1;
+		r == -ECONNRESET && query_may_repeat(opcode) && tries < QUERY_TRIES; tries++)
+		r = query_once(socket_path, opcode, ino, ret, why);
+	return r;
 }
 
 int query_path(const char *path, enum control_opcode opcode, struct json_object **ret,

@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "config.h"
 #include "proto/link.h"
 #include "util/cleanup.h"
 #include "util/le.h"
@@ -95,9 +94,32 @@ static int make_link(struct child *c, struct inherited *in, struct problem *why)
 	return 0;
 }
 
+/* Out of the way of what the new process inherits. */
+static int open_program(const char *path)
+{
+	_cleanup_fd_ int fd = open(path, O_PATH | O_CLOEXEC);
+	int moved = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, SPAWN_FIRST_FD + (int)SPAWN_FDS_MAX);
+
+	return moved < 0 ? -errno : moved;
+}
+
+static int choose_program(struct child *c, const char **path, char *room, size_t size)
+{
+	c->candidate = close_fd(c->candidate);
+	if (*path) {
+		c->candidate = open_program(*path);
+		return c->candidate < 0 ? c->candidate : 0;
+	}
+	(void)snprintf(room, size, "/proc/self/fd/%d", c->program);
+	*path = room;
+	return 0;
+}
+
 static int run(struct child *c, const char *path, const struct words *w, const struct inherited *in,
 	const struct instance *i, struct problem *why)
 {
+	char program[32];
+	int r = choose_program(c, &path, program, sizeof(program));
 	struct spawn spawn = {
 		.path = path,
 		.argv = w->list,
@@ -105,9 +127,12 @@ static int run(struct child *c, const char *path, const struct words *w, const s
 		.nfds = in->count,
 		.quiet = !i->options->foreground,
 	};
-	int r = w->failed ? problem_errno(why, ENOMEM, "starting the %s", c->name)
-			  : spawn_process(&c->process, &spawn, why);
 
+	if (r < 0)
+		r = problem_errno(why, -r, "starting %s", path);
+	else
+		r = w->failed ? problem_errno(why, ENOMEM, "starting the %s", c->name)
+			      : spawn_process(&c->process, &spawn, why);
 	if (r < 0)
 		c->link = close_fd(c->link);
 	c->recovered = c->serving = false;
@@ -118,7 +143,8 @@ static int run(struct child *c, const char *path, const struct words *w, const s
 
 /* The worker gets the regions as they are open here: their lock is held for as long as either
  * process lives. */
-int child_start_worker(struct child *c, const struct instance *i, int table, struct problem *why)
+int child_start_worker(
+	struct child *c, const struct instance *i, const char *path, int table, struct problem *why)
 {
 	_cleanup_(inherited_deinit) struct inherited in = {.count = 0};
 	_cleanup_(words_deinit) struct words w = {.count = 0};
@@ -153,7 +179,7 @@ int child_start_worker(struct child *c, const struct instance *i, int table, str
 		add_fd(&in, i->pool.regions[n].fd, true);
 		add_region(&w, &in, &i->pool.regions[n]);
 	}
-	return run(c, "/proc/self/exe", &w, &in, i, why);
+	return run(c, path, &w, &in, i, why);
 }
 
 /*
@@ -161,7 +187,8 @@ int child_start_worker(struct child *c, const struct instance *i, int table, str
  * the locked ones, of which it knows nothing and which just stay open: a helper that outlives the
  * others may still be zeroing what the next instance would give to somebody, so that one must wait.
  */
-int child_start_helper(struct child *c, const struct instance *i, struct problem *why)
+int child_start_helper(
+	struct child *c, const struct instance *i, const char *path, struct problem *why)
 {
 	_cleanup_(inherited_deinit) struct inherited in = {.count = 0};
 	_cleanup_(words_deinit) struct words w = {.count = 0};
@@ -172,8 +199,9 @@ int child_start_helper(struct child *c, const struct instance *i, struct problem
 	add_word(&w, "guestmemfs-helper");
 	add_word(&w, "--link-fd");
 	add_word(&w, "%d", SPAWN_FIRST_FD);
-	add_word(&w, "--socket");
-	add_word(&w, "%s", i->runtime.grant_socket);
+	add_fd(&in, i->runtime.grants, true);
+	add_word(&w, "--listen-fd");
+	add_word(&w, "%d", last_number(&in));
 	if (i->options->has_trusted_group) {
 		add_word(&w, "--trusted-group");
 		add_word(&w, "%u", (unsigned)i->options->trusted_group);
@@ -195,7 +223,17 @@ int child_start_helper(struct child *c, const struct instance *i, struct problem
 	}
 	for (uint32_t n = 0; n < i->pool.count; n++)
 		add_fd(&in, i->pool.regions[n].fd, true);
-	return run(c, GM_HELPER_PATH, &w, &in, i, why);
+	return run(c, path, &w, &in, i, why);
+}
+
+void child_has_served(struct child *c)
+{
+	c->serving = true;
+	c->scarce_since = 0;
+	if (c->candidate < 0)
+		return;
+	(void)close_fd(c->program);
+	c->program = steal_fd(&c->candidate);
 }
 
 void child_send(const struct child *c, unsigned opcode, uint64_t id, int fd)
@@ -250,10 +288,19 @@ static bool may_come_back(int error)
 	}
 }
 
-bool child_try_later(struct child *c, int error, uint64_t now, const struct problem *why)
+void child_discard(struct child *c)
 {
 	int status;
 
+	c->link = close_fd(c->link);
+	if (c->process.pid == 0)
+		return;
+	process_kill(&c->process);
+	(void)process_wait(&c->process, -1, &status);
+}
+
+bool child_try_later(struct child *c, int error, uint64_t now, const struct problem *why)
+{
 	if (!may_come_back(error) || (c->scarce_since && now - c->scarce_since > CHILD_SCARCE_MS))
 		return false;
 	if (!c->scarce_since) {
@@ -261,11 +308,7 @@ bool child_try_later(struct child *c, int error, uint64_t now, const struct prob
 			CHILD_SCARCE_MS / 1000);
 		c->scarce_since = now;
 	}
-	c->link = close_fd(c->link);
-	if (c->process.pid > 0) {
-		process_kill(&c->process);
-		(void)process_wait(&c->process, -1, &status);
-	}
+	child_discard(c);
 	c->retry_at = now + CHILD_RETRY_MS;
 	return true;
 }
@@ -275,6 +318,8 @@ void child_end(struct child *c, int timeout_ms)
 	int status;
 
 	c->link = close_fd(c->link);
+	c->program = close_fd(c->program);
+	c->candidate = close_fd(c->candidate);
 	if (c->process.pid == 0)
 		return;
 	if (process_wait(&c->process, timeout_ms, &status) == 0)

@@ -27,13 +27,26 @@ struct child {
 	uint64_t scarce_since; /* when what it takes was short first; 0: it has served since */
 	uint64_t deaths[CHILD_DEATHS_MAX]; /* the latest ones, milliseconds */
 	unsigned death_count;
+	int program;   /* that has served, opened, so that it can be started again whatever is at
+			  its path by then; owned; -1 before */
+	int candidate; /* the one that runs and has not served yet; owned; -1: it is that one */
 };
 
-#define CHILD_NULL(n) ((struct child){.name = (n), .process = PROCESS_NULL, .link = -1})
+#define CHILD_NULL(n)                                                                              \
+	((struct child){                                                                           \
+		.name = (n), .process = PROCESS_NULL, .link = -1, .program = -1, .candidate = -1})
 
-/* table: the runtime table of the connection that it is to serve; the caller's. */
-int child_start_worker(struct child *c, const struct instance *i, int table, struct problem *why);
-int child_start_helper(struct child *c, const struct instance *i, struct problem *why);
+/*
+ * path: of the program; NULL: the one that has served before. table: the runtime table of the
+ * connection that it is to serve; the caller's.
+ */
+int child_start_worker(struct child *c, const struct instance *i, const char *path, int table,
+	struct problem *why);
+int child_start_helper(
+	struct child *c, const struct instance *i, const char *path, struct problem *why);
+
+/* It has said so. Its program is the one to be started again from now on. */
+void child_has_served(struct child *c);
 
 /*
  * A message without a body, or with a descriptor if fd is one. Failure is no news:
@@ -58,7 +71,11 @@ bool child_has_died_too_often(struct child *c, uint64_t now);
 
 bool child_try_later(struct child *c, int error, uint64_t now, const struct problem *why);
 
-/* Ends it by closing its link, and by SIGKILL if it has not ended after timeout_ms. */
+/* Ends what there is of it at once. */
+void child_discard(struct child *c);
+
+/* Ends it by closing its link, and by SIGKILL if it has not ended after timeout_ms. It is not to be
+ * started again. */
 void child_end(struct child *c, int timeout_ms);
 
 #endif

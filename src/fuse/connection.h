@@ -22,6 +22,7 @@ struct connection {
 	struct fuse_session *session;
 	struct ops *ops;     /* not owned */
 	bool replaying_init; /* its answer is not for the kernel */
+	bool mute;           /* what is said reaches nobody */
 	bool unfit;          /* that answer is not the one that the kernel has */
 };
 
@@ -43,6 +44,9 @@ bool connection_has_begun(const struct connection *c);
 /* Reads and serves one request: 1; -EAGAIN, -EINTR there is none; 0 or another negative errno: the
  * connection has ended. */
 int connection_serve(struct connection *c);
+
+/* From now on nothing is answered, whoever tries to: what has no answer is the next worker's. */
+void connection_mute(struct connection *c);
 
 int connection_fd(const struct connection *c);
 

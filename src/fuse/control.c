@@ -2,7 +2,6 @@
 #include "fuse/control.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <json-c/json.h>
 #include <stdarg.h>
@@ -10,10 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "fuse/control_answer.h"
 #include "fuse/grants.h"
 #include "proto/control.h"
 #include "util/cleanup.h"
@@ -46,6 +45,7 @@ struct control {
 	struct link_holder *holders; /* as far as they have come */
 	size_t holder_count;
 	size_t holder_room;
+	int upgrade; /* who wants one, until control_take_upgrade(); -1 */
 	bool asked;
 	bool cut_short;        /* there was no memory for all of them */
 	uint64_t paused_until; /* no connection is taken before; 0: they are */
@@ -64,22 +64,10 @@ static void drop(struct client *c)
 
 /* ---- answers ---- */
 
-static void refuse_fd(int fd, int error, const char *text)
-{
-	struct control_answer a = {
-		.size = put_le32(sizeof(a)),
-		.version = put_le32(CONTROL_VERSION),
-		.error = put_le32((uint32_t)error),
-	};
-
-	(void)snprintf(a.text, sizeof(a.text), "%s", text);
-	(void)packet_send(fd, &a, sizeof(a), NULL, 0, false);
-}
-
 static const char *request_name(uint32_t opcode)
 {
 	static const char *const names[] = {"none", "status", "files", "extents", "freeze", "thaw",
-		"token", "export", "unexport"};
+		"token", "export", "unexport", "upgrade"};
 
 	return opcode < ARRAY_SIZE(names) ? names[opcode] : "unknown";
 }
@@ -89,58 +77,16 @@ static void refuse(struct control *k, const struct client *c, int error, const c
 {
 	refusals_audit(&k->refusals, &c->asker, request_name(c->opcode), c->ino, -error, text,
 		clock_milliseconds());
-	refuse_fd(c->fd, error, text);
-}
-
-static int write_all(int fd, const char *text, size_t length)
-{
-	while (length > 0) {
-		ssize_t n = write(fd, text, length);
-
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		if (n > 0) {
-			text += n;
-			length -= (size_t)n;
-		}
-	}
-	return 0;
-}
-
-/* Sealed, so that whoever gets it need not fear that it changes under his eyes. */
-static int make_memfd(const char *text, size_t length)
-{
-	_cleanup_fd_ int fd = memfd_create("guestmemfs-status", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	int r;
-
-	if (fd < 0)
-		return -errno;
-	r = write_all(fd, text, length);
-	if (r < 0)
-		return r;
-	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
-		return -errno;
-	return steal_fd(&fd);
+	(void)control_answer_refuse(c->fd, error, text);
 }
 
 static int send_json(int fd, struct json_object *o)
 {
-	struct control_answer a = {
-		.size = put_le32(sizeof(a)),
-		.version = put_le32(CONTROL_VERSION),
-	};
-	_cleanup_fd_ int memfd = -1;
 	size_t length = 0;
 	const char *text =
 		o ? json_object_to_json_string_length(o, JSON_C_TO_STRING_PLAIN, &length) : NULL;
 
-	if (!text)
-		return -ENOMEM;
-	memfd = make_memfd(text, length);
-	if (memfd < 0)
-		return memfd;
-	a.length = put_le64(length);
-	return packet_send(fd, &a, sizeof(a), &memfd, 1, false);
+	return text ? control_answer_send(fd, text, length) : -ENOMEM;
 }
 
 static void answer(struct control *k, struct client *c, struct json_object *o)
@@ -347,6 +293,34 @@ void control_take_unexported(struct control *k, uint64_t ino, int error)
 	}
 }
 
+/* Its answer comes from the supervisor, which gets the connection. */
+static void hand_on_upgrade(struct control *k, struct client *c)
+{
+	if (k->upgrade >= 0) {
+		refuse(k, c, EBUSY, "an upgrade is under way already");
+		return;
+	}
+	(void)epoll_ctl(k->epoll, EPOLL_CTL_DEL, c->fd, NULL);
+	k->upgrade = steal_fd(&c->fd);
+	drop(c);
+}
+
+int control_take_upgrade(struct control *k)
+{
+	return steal_fd(&k->upgrade);
+}
+
+bool control_is_busy(const struct control *k)
+{
+	for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++) {
+		const struct client *c = &k->clients[i];
+
+		if (c->fd >= 0 && (c->wants_holders || c->wants_export || c->wants_unexport))
+			return true;
+	}
+	return false;
+}
+
 static void take_request(
 	struct control *k, struct client *c, const struct control_request *m, uint64_t now)
 {
@@ -388,6 +362,9 @@ static void take_request(
 		break;
 	case CONTROL_UNEXPORT:
 		ask_unexport(k, c, ino, now);
+		break;
+	case CONTROL_UPGRADE:
+		hand_on_upgrade(k, c);
 		break;
 	default:
 		refuse(k, c, EINVAL, "this is not a request");
@@ -580,6 +557,7 @@ int control_new(struct control **ret, int listen, uid_t owner, const struct stat
 	k->grants = grants;
 	k->owner = owner;
 	k->listen = listen;
+	k->upgrade = -1;
 	for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++)
 		k->clients[i].fd = -1;
 	k->epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -599,6 +577,7 @@ struct control *control_free(struct control *k)
 		return NULL;
 	for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++)
 		drop(&k->clients[i]);
+	(void)close_fd(k->upgrade);
 	(void)close_fd(k->listen);
 	(void)close_fd(k->epoll);
 	free(k->holders);

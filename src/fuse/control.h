@@ -44,6 +44,12 @@ void control_take_exported(
 /* The answer to the end of one, likewise. */
 void control_take_unexported(struct control *k, uint64_t ino, int error);
 
+/* The connection of who has asked for an upgrade, for the supervisor; the caller's. -1: nobody. */
+int control_take_upgrade(struct control *c);
+
+/* True while somebody's answer waits for the helper. */
+bool control_is_busy(const struct control *c);
+
 /* Ends what has had its time; and when there will be more of that. False: nothing is waited for. */
 void control_expire(struct control *k, uint64_t now);
 bool control_next_deadline(const struct control *k, uint64_t *ret);

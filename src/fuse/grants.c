@@ -328,6 +328,16 @@ int grants_clean(struct grants *g, uint64_t ino)
 	return is_waited(g, ino) ? 0 : wait_for_scrub(g, ino, &rq);
 }
 
+void grants_yield(struct grants *g)
+{
+	g->yielding = true;
+}
+
+bool grants_are_answered(const struct grants *g)
+{
+	return g->request_count == 0 && (g->fd < 0 || outbox_is_empty(&g->outbox));
+}
+
 /* ---- what comes ---- */
 
 int grants_redeem(struct grants *g, const struct link_redeem *m)
@@ -339,6 +349,8 @@ int grants_redeem(struct grants *g, const struct link_redeem *m)
 
 	if (get_le32(m->reserved))
 		return -EPROTO;
+	if (g->yielding)
+		return 0; /* the helper asks again */
 	if (tickets_redeem(g->config.tickets, &m->ticket, &ino, &rq.access) < 0) {
 		log_debug("process %u showed a ticket that is not good", get_le32(m->pid));
 		grants_send_refuse(&g->outbox, rq.id, -EKEYREJECTED, GM_REASON_TICKET);

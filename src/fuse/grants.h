@@ -145,6 +145,12 @@ int grants_unexport(struct grants *g, uint64_t ino, const struct asker *asker);
 /* The inode's owner or mode has changed: if it is exported, its node follows. */
 void grants_node_changed(struct grants *g, uint64_t ino);
 
+/* Another worker comes: tickets that are shown from now on are left for that one to redeem. */
+void grants_yield(struct grants *g);
+
+/* True if everybody who is to hear from this worker what came of his ticket or export has. */
+bool grants_are_answered(const struct grants *g);
+
 /* The pool was thawed: what was shown free while it could not be noted is asked for again. */
 void grants_thawed(struct grants *g);
 

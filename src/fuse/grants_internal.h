@@ -70,7 +70,8 @@ struct grants {
 	struct epochs epochs;
 
 	int fd;
-	bool ready; /* the helper has answered CONFIG */
+	bool ready;    /* the helper has answered CONFIG */
+	bool yielding; /* new tickets are the next worker's */
 	bool asked_holders;
 	uint32_t retired;     /* as the helper has last told */
 	uint64_t last_revoke; /* the id of the last REVOKE; 0 is HOLDERS' */

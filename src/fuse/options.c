@@ -117,7 +117,9 @@ void options_print_help(void)
 		    "\n"
 		    "Exit code: 0 done, 1 failed, 2 wrong usage. SIGTERM ends the instance in good "
 		    "order; the memory and\n"
-		    "its files stay for the next start.\n"
+		    "its files stay for the next start. SIGHUP is guestmemfs upgrade: worker and "
+		    "helper are replaced by\n"
+		    "the programs that are installed now.\n"
 		    "\n"
 		    "  guestmemfs-fuse --region file:/dev/shm/gm,size=1G /mnt/gm\n",
 		stdout);

@@ -17,7 +17,8 @@
 #include "util/packet.h"
 #include "util/run_directory.h"
 
-#define LOCK_TRIES 100U /* of 10 ms */
+#define LOCK_TRIES        100U /* of 10 ms */
+#define GRANT_SOCKET_MODE 0666 /* who may have what the helper decides message by message */
 
 /*
  * Makes the directory, or takes the one that is there if it is one, ours, and not open to others'
@@ -143,6 +144,24 @@ int runtime_make(struct runtime *ret, const char *name, const char *socket, stru
 	return 0;
 }
 
+static int listen_for_clients(struct runtime *r, struct problem *why)
+{
+	const char *path = r->grant_socket;
+	int fd = packet_listen(path, GRANT_SOCKET_MODE);
+
+	if (fd == -EADDRINUSE)
+		return problem(why, EADDRINUSE,
+			"another helper listens at %s: is this instance running already?", path);
+	if (fd == -EEXIST)
+		return problem(why, EEXIST,
+			"%s is there and is not a socket: remove it or choose another --socket",
+			path);
+	if (fd < 0)
+		return problem_errno(why, -fd, "listening at %s", path);
+	r->grants = fd;
+	return 0;
+}
+
 int runtime_listen(struct runtime *r, struct problem *why)
 {
 	int fd = packet_listen(r->control_socket, 0600);
@@ -150,7 +169,7 @@ int runtime_listen(struct runtime *r, struct problem *why)
 	if (fd < 0)
 		return problem_errno(why, -fd, "making the control socket %s", r->control_socket);
 	r->control = fd;
-	return 0;
+	return listen_for_clients(r, why);
 }
 
 /* The helper refuses to replace what is no socket; then it is not ours to remove either. */
@@ -180,6 +199,7 @@ void runtime_deinit(struct runtime *r)
 	free(r->grant_socket);
 	free(r->control_socket);
 	(void)close_fd(r->control);
+	(void)close_fd(r->grants);
 	(void)close_fd(r->lock);
 	*r = RUNTIME_NULL;
 }

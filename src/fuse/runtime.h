@@ -16,9 +16,10 @@ struct runtime {
 	char *control_socket; /* where the operator's command finds the worker */
 	int lock;             /* the directory, opened and locked */
 	int control;          /* that socket, listening; -1 */
+	int grants;           /* the other one, likewise */
 };
 
-#define RUNTIME_NULL ((struct runtime){.lock = -1, .control = -1})
+#define RUNTIME_NULL ((struct runtime){.lock = -1, .control = -1, .grants = -1})
 
 /*
  * Makes what is not there. socket: in place of NAME/grant.sock, or NULL. Sentences: another
@@ -29,8 +30,8 @@ struct runtime {
 int runtime_make(struct runtime *ret, const char *name, const char *socket, struct problem *why);
 
 /*
- * Makes the control socket. It outlives each worker that serves it, so that who connects while
- * there is none waits. Sentences: the path is taken (-EADDRINUSE, -EEXIST) or can't be made.
+ * Makes both sockets. They outlive the worker and the helper that serve them, so that who connects
+ * while there is none waits. Sentences: a path is taken (-EADDRINUSE, -EEXIST) or can't be made.
  */
 int runtime_listen(struct runtime *r, struct problem *why);
 

@@ -23,11 +23,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "fuse/children.h"
-#include "fuse/instance.h"
-#include "fuse/mount.h"
+#include "config.h"
 #include "fuse/mountpoint.h"
 #include "fuse/runtime_table.h"
+#include "fuse/supervisor_internal.h"
 #include "proto/link.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
@@ -38,34 +37,6 @@
 #define STOP_WORKER_MS   10000U /* for its checkpoint and the unmounting */
 #define STOP_HELPER_MS   5000
 #define MESSAGES_AT_ONCE 16U
-
-enum source { /* what an event of the epoll set is about */
-	SOURCE_SIGNAL,
-	SOURCE_WORKER_END,
-	SOURCE_WORKER_LINK,
-	SOURCE_HELPER_END,
-	SOURCE_HELPER_LINK,
-};
-
-struct supervisor {
-	struct instance instance;
-	struct child worker;
-	struct child helper;
-	struct mount mount;
-	int table; /* the runtime table of the mount's connection; owned */
-	int epoll;
-	int signals;
-	int notify;       /* owned; -1 once the start is over */
-	bool recovered;   /* the worker waits for its mount */
-	bool unfit;       /* the worker can't go on with the connection that is there */
-	uint64_t died_at; /* when the worker did, in clock_milliseconds(); 0: it serves */
-	bool serving;     /* has served: what dies from now on is started again */
-	bool told;        /* the reason of a failing start has been told */
-	bool stopping;    /* LINK_STOP is sent */
-	bool done;        /* the loop ends */
-	uint64_t stop_by; /* when the worker must have ended */
-	int exit_code;
-};
 
 /* ---- telling ---- */
 
@@ -80,7 +51,7 @@ static void tell(struct supervisor *s, const char *sentence)
 	s->told = true;
 }
 
-static void fail(struct supervisor *s, const struct problem *why)
+void supervisor_fail(struct supervisor *s, const struct problem *why)
 {
 	tell(s, why->text);
 	s->exit_code = 1;
@@ -116,7 +87,7 @@ static void announce(struct supervisor *s)
 
 /* ---- watching ---- */
 
-static int watch(struct supervisor *s, int fd, enum source source)
+int supervisor_watch(struct supervisor *s, int fd, enum supervisor_source source)
 {
 	struct epoll_event event = {.events = EPOLLIN, .data.u32 = source};
 
@@ -126,17 +97,18 @@ static int watch(struct supervisor *s, int fd, enum source source)
 static int watch_child(struct supervisor *s, const struct child *c, struct problem *why)
 {
 	bool worker = c == &s->worker;
-	int r = watch(s, c->process.pidfd, worker ? SOURCE_WORKER_END : SOURCE_HELPER_END);
+	int r = supervisor_watch(
+		s, c->process.pidfd, worker ? SOURCE_WORKER_END : SOURCE_HELPER_END);
 
 	if (r == 0)
-		r = watch(s, c->link, worker ? SOURCE_WORKER_LINK : SOURCE_HELPER_LINK);
+		r = supervisor_watch(s, c->link, worker ? SOURCE_WORKER_LINK : SOURCE_HELPER_LINK);
 	return r < 0 ? problem_errno(why, -r, "watching the %s", c->name) : 0;
 }
 
-static int start_child(struct supervisor *s, struct child *c, struct problem *why)
+static int start_child(struct supervisor *s, struct child *c, const char *path, struct problem *why)
 {
-	int r = c == &s->worker ? child_start_worker(c, &s->instance, s->table, why)
-				: child_start_helper(c, &s->instance, why);
+	int r = c == &s->worker ? child_start_worker(c, &s->instance, path, s->table, why)
+				: child_start_helper(c, &s->instance, path, why);
 
 	if (r == 0)
 		r = watch_child(s, c, why);
@@ -165,7 +137,7 @@ static void give_mount(struct supervisor *s)
 		return;
 	s->recovered = false;
 	if (s->mount.fd < 0 && mount_make(&s->mount, &o, &why) < 0)
-		fail(s, &why);
+		supervisor_fail(s, &why);
 	else
 		child_send(&s->worker, LINK_FUSE_FD, (uint64_t)s->mount.device, s->mount.fd);
 }
@@ -184,13 +156,13 @@ static void tell_of_return(struct supervisor *s, const struct child *c, uint64_t
 
 static void take_serving(struct supervisor *s, struct child *c, uint64_t requests)
 {
-	c->serving = true;
-	c->scarce_since = 0;
+	child_has_served(c);
 	give_mount(s);
 	if (!s->serving && s->worker.serving && s->helper.serving)
 		announce(s);
 	else if (s->serving)
 		tell_of_return(s, c, requests);
+	upgrade_take_serving(s, c);
 }
 
 /* A child's words may be anybody's: they stay one line. */
@@ -251,15 +223,21 @@ static size_t size_of(unsigned opcode)
 	}
 }
 
+/* fd: what came with it; -1: nothing. */
 static int take_message(
-	struct supervisor *s, struct child *c, union link_from_child *m, size_t size)
+	struct supervisor *s, struct child *c, union link_from_child *m, size_t size, int fd)
 {
+	_cleanup_fd_ int descriptor = fd;
 	unsigned opcode = get_le16(m->header.opcode);
 	bool worker = c == &s->worker;
 
-	if (size < sizeof(m->header) || size != size_of(opcode) || get_le32(m->header.size) != size)
+	if (size < sizeof(m->header) || size != size_of(opcode) ||
+		get_le32(m->header.size) != size ||
+		(descriptor >= 0) != (opcode == LINK_UPGRADE && worker))
 		return -EPROTO;
-	if (opcode == LINK_RECOVERED && worker && !c->recovered) {
+	if (opcode == LINK_UPGRADE) {
+		upgrade_begin(s, steal_fd(&descriptor));
+	} else if (opcode == LINK_RECOVERED && worker && !c->recovered) {
 		c->recovered = s->recovered = true;
 		give_mount(s);
 	} else if (opcode == LINK_UNFIT && worker) {
@@ -287,10 +265,13 @@ static void serve_link(struct supervisor *s, struct child *c)
 	int r = 0;
 
 	for (unsigned i = 0; i < MESSAGES_AT_ONCE && r == 0 && c->link >= 0 && !s->done; i++) {
-		n = packet_receive(c->link, &m, sizeof(m), NULL, NULL, false);
+		int fd = -1;
+		size_t nfds = 1;
+
+		n = packet_receive(c->link, &m, sizeof(m), &fd, &nfds, false);
 		if (n <= 0)
 			break;
-		r = take_message(s, c, &m, (size_t)n);
+		r = take_message(s, c, &m, (size_t)n, nfds == 1 ? fd : -1);
 	}
 	if (r == 0 && (n == -EAGAIN || n > 0))
 		return;
@@ -335,7 +316,7 @@ static int prepare_connection(struct supervisor *s, struct problem *why)
 	return r < 0 ? r : 0;
 }
 
-static int restart(struct supervisor *s, struct child *c, struct problem *why)
+int supervisor_restart(struct supervisor *s, struct child *c, const char *path, struct problem *why)
 {
 	int r = 0;
 
@@ -347,19 +328,18 @@ static int restart(struct supervisor *s, struct child *c, struct problem *why)
 			r = prepare_connection(s, why);
 	}
 	if (r == 0)
-		r = start_child(s, c, why);
+		r = start_child(s, c, path, why);
 	if (r == 0)
 		r = children_connect(&s->worker, &s->helper, why);
 	return r;
 }
 
-/* True if it runs, or will be tried again. */
-static bool start_again(struct supervisor *s, struct child *c, struct problem *why)
+bool supervisor_start_again(struct supervisor *s, struct child *c, struct problem *why)
 {
 	int r;
 
 	c->retry_at = 0;
-	r = restart(s, c, why);
+	r = supervisor_restart(s, c, NULL, why);
 	return r == 0 || child_try_later(c, -r, clock_milliseconds(), why);
 }
 
@@ -368,8 +348,8 @@ static void start_due(struct supervisor *s, struct child *c)
 	struct problem why = PROBLEM_INIT;
 
 	if (c->retry_at && clock_milliseconds() >= c->retry_at && !s->stopping &&
-		!start_again(s, c, &why))
-		fail(s, &why);
+		!supervisor_start_again(s, c, &why))
+		supervisor_fail(s, &why);
 }
 
 static bool is_mounted(const struct supervisor *s)
@@ -415,9 +395,11 @@ static void take_end(struct supervisor *s, struct child *c)
 		return;
 	}
 	if (s->stopping || !s->serving) {
-		fail(s, &why);
+		supervisor_fail(s, &why);
 		return;
 	}
+	if (upgrade_take_end(s, c, &why))
+		return;
 	if (c->error && child_try_later(c, c->error, clock_milliseconds(), &why))
 		return;
 	log_warning("%s; it is started again", why.text);
@@ -427,9 +409,9 @@ static void take_end(struct supervisor *s, struct child *c)
 			"files and "
 			"their memory are untouched",
 			c->name, CHILD_DEATHS_MAX, CHILD_DEATHS_MS / 1000);
-	else if (start_again(s, c, &why))
+	else if (supervisor_start_again(s, c, &why))
 		return;
-	fail(s, &why);
+	supervisor_fail(s, &why);
 }
 
 /* ---- signals and the loop ---- */
@@ -443,6 +425,7 @@ static void stop(struct supervisor *s, uint32_t signal)
 	serve_link(s, &s->helper);
 	log_info("ending, by signal %u", signal);
 	s->stopping = true;
+	upgrade_abandon(s);
 	s->stop_by = clock_milliseconds() + STOP_WORKER_MS;
 	if (!s->serving) {
 		s->exit_code = 1;
@@ -459,11 +442,15 @@ static void serve_signal(struct supervisor *s)
 {
 	struct signalfd_siginfo info;
 
-	if (read(s->signals, &info, sizeof(info)) == (ssize_t)sizeof(info))
+	if (read(s->signals, &info, sizeof(info)) != (ssize_t)sizeof(info))
+		return;
+	if (info.ssi_signo == SIGHUP)
+		upgrade_begin(s, -1);
+	else
 		stop(s, info.ssi_signo);
 }
 
-static void serve_event(struct supervisor *s, enum source source)
+static void serve_event(struct supervisor *s, enum supervisor_source source)
 {
 	switch (source) {
 	case SOURCE_SIGNAL:
@@ -481,6 +468,9 @@ static void serve_event(struct supervisor *s, enum source source)
 	case SOURCE_HELPER_LINK:
 		serve_link(s, &s->helper);
 		break;
+	case SOURCE_PROBE_END:
+		upgrade_take_probe(s);
+		break;
 	}
 }
 
@@ -495,13 +485,19 @@ static int time_to_retry(const struct supervisor *s, uint64_t now)
 	return at > now ? (int)(at - now) : 0;
 }
 
+/* Of two times that epoll can wait; -1: for ever. */
+static int earlier(int a, int b)
+{
+	return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
 /* A worker that was told to stop and does not is stuck: the next start recovers what it left. */
 static int time_left(struct supervisor *s)
 {
 	uint64_t now = clock_milliseconds();
 
 	if (!s->stopping)
-		return time_to_retry(s, now);
+		return earlier(upgrade_check_time(s, now), time_to_retry(s, now));
 	if (now < s->stop_by)
 		return (int)(s->stop_by - now);
 	log_warning("the worker does not end: it is killed");
@@ -518,7 +514,7 @@ static void loop(struct supervisor *s)
 		int n = epoll_wait(s->epoll, &event, 1, time_left(s));
 
 		if (n > 0)
-			serve_event(s, (enum source)event.data.u32);
+			serve_event(s, (enum supervisor_source)event.data.u32);
 		start_due(s, &s->worker);
 		start_due(s, &s->helper);
 	}
@@ -532,7 +528,8 @@ static int open_signals(struct supervisor *s, struct problem *why)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
-	(void)signal(SIGHUP, SIG_IGN);
+	sigaddset(&set, SIGHUP);
+	(void)signal(SIGHUP, SIG_DFL); /* an ignored one would not come to the descriptor */
 	(void)signal(SIGPIPE, SIG_IGN);
 	s->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (s->epoll < 0 || sigprocmask(SIG_BLOCK, &set, NULL) < 0)
@@ -541,8 +538,16 @@ static int open_signals(struct supervisor *s, struct problem *why)
 	if (r == 0 && s->signals < 0)
 		r = -errno;
 	if (r == 0)
-		r = watch(s, s->signals, SOURCE_SIGNAL);
+		r = supervisor_watch(s, s->signals, SOURCE_SIGNAL);
 	return r < 0 ? problem_errno(why, -r, "preparing for signals") : 0;
+}
+
+/* Of the file as it is called now: another one may take its place. */
+static int find_own_path(struct supervisor *s, struct problem *why)
+{
+	ssize_t n = readlink("/proc/self/exe", s->own_path, sizeof(s->own_path) - 1);
+
+	return n < 0 ? problem_errno(why, errno, "finding the path of this program") : 0;
 }
 
 static int start(struct supervisor *s, const struct options *options, struct problem *why)
@@ -550,13 +555,15 @@ static int start(struct supervisor *s, const struct options *options, struct pro
 	int r = open_signals(s, why);
 
 	if (r == 0)
+		r = find_own_path(s, why);
+	if (r == 0)
 		r = instance_open(&s->instance, options, why);
 	if (r == 0)
 		r = s->table = runtime_table_make(why);
 	if (r >= 0)
-		r = start_child(s, &s->worker, why);
+		r = start_child(s, &s->worker, "/proc/self/exe", why);
 	if (r == 0)
-		r = start_child(s, &s->helper, why);
+		r = start_child(s, &s->helper, GM_HELPER_PATH, why);
 	if (r == 0)
 		r = children_connect(&s->worker, &s->helper, why);
 	return r;
@@ -565,6 +572,7 @@ static int start(struct supervisor *s, const struct options *options, struct pro
 /* The worker first: it unmounts, and then nobody can ask the helper for anything any more. */
 static void finish(struct supervisor *s)
 {
+	upgrade_abandon(s);
 	child_send(&s->worker, LINK_STOP, 0, -1);
 	child_end(&s->worker, STOP_WORKER_MS);
 	mount_end(&s->mount);
@@ -585,6 +593,7 @@ int supervisor_run(const struct options *options, int notify_fd)
 		.worker = CHILD_NULL("worker"),
 		.helper = CHILD_NULL("helper"),
 		.mount = MOUNT_NULL,
+		.upgrade = UPGRADE_NULL,
 		.table = -1,
 		.epoll = -1,
 		.signals = -1,
@@ -593,7 +602,7 @@ int supervisor_run(const struct options *options, int notify_fd)
 	struct problem why = PROBLEM_INIT;
 
 	if (start(&s, options, &why) < 0)
-		fail(&s, &why);
+		supervisor_fail(&s, &why);
 	loop(&s);
 	finish(&s);
 	return s.exit_code;

@@ -27,6 +27,7 @@
 
 #include "fuse/connection.h"
 #include "fuse/control.h"
+#include "fuse/control_answer.h"
 #include "fuse/grants.h"
 #include "fuse/ops.h"
 #include "fuse/origin.h"
@@ -51,7 +52,8 @@
 #define REQUESTS_PER_WAKEUP 16U   /* then the others have their turn */
 #define LONELY_WAKEUPS      16U   /* of so many one looks whether there is a second request */
 #define TICK_MS             1000U /* between two looks at what has no event of its own */
-#define HELPER_MS           5000U /* what needs the helper waits so long for the first link to it */
+#define HELPER_MS           5000U /* what needs the helper waits so long for its next link */
+#define YIELD_MS            3000U /* for who waits for an answer that the next worker would not give */
 
 enum source { /* what an event of the epoll set is about */
 	SOURCE_SIGNAL,
@@ -90,6 +92,8 @@ struct worker {
 	bool announced;  /* LINK_SERVING is sent */
 	bool has_helper; /* its link was up the last time that we looked */
 	bool end;
+	uint64_t yield_by; /* when the next worker is to have the mount, in any case; 0: it stays
+			      ours */
 };
 
 /* ---- watching ---- */
@@ -202,6 +206,7 @@ static void lose_helper(struct worker *w)
 	w->watched = -1;
 	worker_link_send(LINK_FD, LINK_BROKEN, (uint64_t)w->status.helper_pid);
 	w->status.helper_pid = 0;
+	ops_expect_helper(&w->ops, clock_milliseconds() + HELPER_MS);
 }
 
 static void take_helper(struct worker *w, int fd)
@@ -370,6 +375,36 @@ static int serve_fuse(struct worker *w, struct problem *why)
 
 /* ---- the supervisor ---- */
 
+/* All goes on meanwhile, so that nobody waits who would not have waited anyhow. */
+static void yield(struct worker *w, uint64_t now)
+{
+	w->yield_by = now + YIELD_MS;
+	if (w->grants)
+		grants_yield(w->grants);
+}
+
+/* What has no answer yet is asked of the next one, by kernel and helper; who has asked at the
+ * control socket would have to ask again. */
+static bool may_yield(struct worker *w, uint64_t now)
+{
+	if (w->yield_by == 0 || now >= w->yield_by || !w->connection.session)
+		return w->yield_by != 0;
+	if (control_is_busy(w->control) || !grants_are_answered(w->grants))
+		return false;
+	control_serve(w->control, now); /* what has come meanwhile */
+	return !control_is_busy(w->control);
+}
+
+/* The supervisor answers it, and replaces us. */
+static void hand_on_upgrade(struct worker *w)
+{
+	_cleanup_fd_ int fd = control_take_upgrade(w->control);
+
+	if (fd >= 0 && worker_link_send_fd(LINK_FD, LINK_UPGRADE, fd) < 0)
+		(void)control_answer_refuse(
+			fd, EAGAIN, "the supervisor does not listen at the moment: try again");
+}
+
 static int obey(struct worker *w, struct worker_order *order, struct problem *why)
 {
 	switch (order->opcode) {
@@ -384,7 +419,11 @@ static int obey(struct worker *w, struct worker_order *order, struct problem *wh
 			w->peer = order->fd;
 		}
 		return 0;
+	case LINK_YIELD:
+		yield(w, clock_milliseconds());
+		return 0;
 	default: /* LINK_STOP */
+		w->yield_by = 0;
 		w->end = true;
 		return 0;
 	}
@@ -427,6 +466,7 @@ static int serve_event(struct worker *w, const struct epoll_event *event, struct
 		break;
 	case SOURCE_CONTROL:
 		control_serve(w->control, clock_milliseconds());
+		hand_on_upgrade(w);
 		break;
 	case SOURCE_FUSE:
 		return serve_fuse(w, why);
@@ -461,6 +501,8 @@ static int next_timeout(const struct worker *w, uint64_t now)
 
 	if (!w->connection.session)
 		return -1;
+	if (w->yield_by && w->yield_by < due)
+		due = w->yield_by;
 	if (ops_goes_on(&w->ops))
 		return 0;
 	if (ops_next_deadline(&w->ops, &deadline) && deadline < due)
@@ -487,6 +529,7 @@ static int loop(struct worker *w, struct problem *why)
 		now = clock_milliseconds();
 		if (r == 0 && !w->end)
 			settle(w, now);
+		w->end = w->end || may_yield(w, now);
 	}
 	return r;
 }
@@ -682,6 +725,8 @@ int worker_main(int argc, char *argv[])
 	r = run(&w, argc, argv, &why);
 	if (r < 0)
 		worker_link_send_failed(LINK_FD, r, &why);
+	else if (w.yield_by)
+		connection_mute(&w.connection);
 	else
 		end_mount(&w);
 	close_all(&w);

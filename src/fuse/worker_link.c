@@ -30,6 +30,13 @@ void worker_link_send(int link, unsigned opcode, uint64_t id)
 		log_debug("message %u to the supervisor: %s", opcode, strerror(-r));
 }
 
+int worker_link_send_fd(int link, unsigned opcode, int fd)
+{
+	struct link_plain m = {.header = header(sizeof(m), opcode, 0)};
+
+	return packet_send(link, &m, sizeof(m), &fd, 1, false);
+}
+
 void worker_link_send_failed(int link, int error, const struct problem *why)
 {
 	struct link_failed m = {
@@ -60,6 +67,7 @@ static bool is_order(unsigned opcode, size_t nfds)
 	case LINK_PEER:
 		return nfds == 1;
 	case LINK_STOP:
+	case LINK_YIELD:
 		return nfds == 0;
 	default:
 		return false;

@@ -12,11 +12,14 @@
 /* A message without a body. The supervisor always reads: there is no waiting. */
 void worker_link_send(int link, unsigned opcode, uint64_t id);
 
+/* The same with a descriptor, which stays the caller's. Negative errno. */
+int worker_link_send_fd(int link, unsigned opcode, int fd);
+
 /* LINK_FAILED. error: negative errno. */
 void worker_link_send_failed(int link, int error, const struct problem *why);
 
 struct worker_order {    /* what the supervisor says */
-	unsigned opcode; /* LINK_FUSE_FD, LINK_PEER or LINK_STOP */
+	unsigned opcode; /* LINK_FUSE_FD, LINK_PEER, LINK_STOP or LINK_YIELD */
 	uint64_t id;
 	int fd; /* with LINK_FUSE_FD and LINK_PEER: the caller's; else -1 */
 };

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #include "config.h"
 #include "helper/helper.h"
@@ -18,7 +19,7 @@
 enum option_number {
 	OPTION_LINK_FD = 256,
 	OPTION_REGION,
-	OPTION_SOCKET,
+	OPTION_LISTEN_FD,
 	OPTION_NOTES,
 	OPTION_TRUSTED_GROUP,
 	OPTION_REUSE,
@@ -29,7 +30,7 @@ enum option_number {
 static const struct option long_options[] = {
 	{"link-fd", required_argument, NULL, OPTION_LINK_FD},
 	{"region", required_argument, NULL, OPTION_REGION},
-	{"socket", required_argument, NULL, OPTION_SOCKET},
+	{"listen-fd", required_argument, NULL, OPTION_LISTEN_FD},
 	{"notes", required_argument, NULL, OPTION_NOTES},
 	{"trusted-group", required_argument, NULL, OPTION_TRUSTED_GROUP},
 	{"reuse", required_argument, NULL, OPTION_REUSE},
@@ -40,7 +41,7 @@ static const struct option long_options[] = {
 
 static const char usage[] =
 	"usage: guestmemfs-helper --link-fd N --region KIND:FD:NAME [--region ...]\n"
-	"                         --socket PATH --notes DIRECTORY [--trusted-group GID]\n"
+	"                         --listen-fd N --notes DIRECTORY [--trusted-group GID]\n"
 	"                         [--reuse WHEN]\n"
 	"\n"
 	"Hands out the memory of a guestmemfs mount. guestmemfs-fuse starts it; it is of no use\n"
@@ -48,7 +49,7 @@ static const char usage[] =
 	"\n"
 	"  --link-fd N            descriptor of the socket to the supervisor\n"
 	"  --region KIND:FD:NAME  a region that is open as descriptor FD; its kind and its name\n"
-	"  --socket PATH          where clients connect\n"
+	"  --listen-fd N          descriptor of the socket where clients connect\n"
 	"  --notes DIRECTORY      where it notes what it grants, for the helper after it\n"
 	"  --trusted-group GID    whose members may have memory of regions that are not cut up\n"
 	"                         for each file, besides root and the helper's own user\n"
@@ -127,8 +128,10 @@ static int parse_option(struct helper_options *o, int option, const char *text)
 		return 0;
 	case OPTION_REGION:
 		return parse_region(o, text);
-	case OPTION_SOCKET:
-		o->socket_path = text;
+	case OPTION_LISTEN_FD:
+		if (parse_number(text, text + strlen(text), INT_MAX, &n) < 0)
+			return usage_error("--listen-fd %s is not a descriptor", text);
+		o->listen_fd = (int)n;
 		return 0;
 	case OPTION_NOTES:
 		o->notes_directory = text;
@@ -154,8 +157,8 @@ static int check_options(const struct helper_options *o)
 		return usage_error("%s is missing", "--link-fd");
 	if (o->region_count == 0)
 		return usage_error("%s is missing", "--region");
-	if (!o->socket_path)
-		return usage_error("%s is missing", "--socket");
+	if (o->listen_fd < 0)
+		return usage_error("%s is missing", "--listen-fd");
 	if (!o->notes_directory)
 		return usage_error("%s is missing", "--notes");
 	return 0;
@@ -163,9 +166,12 @@ static int check_options(const struct helper_options *o)
 
 int main(int argc, char *argv[])
 {
-	struct helper_options options = {.link_fd = -1, .counts_program = GM_COUNTS_PATH};
+	struct helper_options options = {
+		.link_fd = -1, .listen_fd = -1, .counts_program = GM_COUNTS_PATH};
 	int option;
 
+	/* Else it would have the number of the descriptor by which it may have been executed. */
+	(void)prctl(PR_SET_NAME, "guestmemfs-help");
 	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
 		if (option == OPTION_HELP)
 			return printf("%s", usage) < 0;

@@ -17,7 +17,8 @@
 #include "util/packet.h"
 #include "util/sigbus.h"
 
-#define SOCKET_MODE 0666 /* who may have what is decided message by message */
+#define YIELD_MS      10000U /* for who is in the middle of a request, until another helper comes */
+#define YIELD_IDLE_MS 1000U  /* for who has its answer and stays connected */
 
 uint64_t server_now(void)
 {
@@ -76,13 +77,13 @@ static void server_deinit(struct server *s)
 
 /* ---- setting up ---- */
 
-static int set_nonblocking(int fd, struct problem *why)
+static int set_nonblocking(int fd, const char *option, struct problem *why)
 {
 	int flags = fcntl(fd, F_GETFL);
 
 	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
 		fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
-		return problem_errno(why, errno, "descriptor %d of --link-fd", fd);
+		return problem_errno(why, errno, "descriptor %d of %s", fd, option);
 	return 0;
 }
 
@@ -182,27 +183,6 @@ static void raise_descriptor_limit(void)
 	}
 }
 
-static int listen_for_clients(struct server *s, const char *path, struct problem *why)
-{
-	int fd = packet_listen(path, SOCKET_MODE);
-
-	if (fd == -EADDRINUSE)
-		return problem(why, EADDRINUSE,
-			"another helper listens at %s: is this instance running already?", path);
-	if (fd == -EEXIST)
-		return problem(why, EEXIST,
-			"%s is there and is not a socket: remove it or choose another --socket",
-			path);
-	if (fd == -ENAMETOOLONG)
-		return problem(why, ENAMETOOLONG,
-			"%s is too long for a socket's path (107 bytes): choose a shorter --socket",
-			path);
-	if (fd < 0)
-		return problem_errno(why, -fd, "listening at %s", path);
-	s->listener.fd = fd;
-	return 0;
-}
-
 static int start_waiting(struct server *s, struct problem *why)
 {
 	int r = source_add(&s->supervisor, s->epoll, EPOLLIN);
@@ -231,8 +211,10 @@ static int start_threads(struct server *s, struct problem *why)
 
 static int server_start(struct server *s, const struct helper_options *o, struct problem *why)
 {
-	int r = set_nonblocking(s->supervisor.fd, why);
+	int r = set_nonblocking(s->supervisor.fd, "--link-fd", why);
 
+	if (r == 0)
+		r = set_nonblocking(s->listener.fd, "--listen-fd", why);
 	if (r < 0)
 		return r;
 	/* ^C goes to the whole foreground group; the supervisor decides what it means for us. */
@@ -257,10 +239,8 @@ static int server_start(struct server *s, const struct helper_options *o, struct
 	s->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (s->epoll < 0)
 		return problem_errno(why, errno, "setting up the event loop");
-	r = listen_for_clients(s, o->socket_path, why);
 	/* Nothing that takes more than the helper is to have may come after this. */
-	if (r >= 0)
-		r = helper_confine_privileges(s->soft, why);
+	r = helper_confine_privileges(s->soft, why);
 	if (r >= 0)
 		r = start_threads(s, why);
 	if (r >= 0)
@@ -336,13 +316,50 @@ static int dispatch(struct server *s, struct source *source, uint32_t events, st
 	return 1;
 }
 
+/* ---- making way for another helper ---- */
+
+void server_yield(struct server *s)
+{
+	s->yield_since = server_now();
+	s->clients.paused_until = 0;
+	source_set_events(&s->listener, s->epoll, 0); /* who comes now is the next one's */
+}
+
+static bool is_in_the_middle(const struct server *s)
+{
+	const struct client *c;
+
+	TAILQ_FOREACH (c, &s->clients.all, by_server)
+		if (c->redeem || client_has_unread_grant(c))
+			return true;
+	return !TAILQ_EMPTY(&s->deliveries) || !LIST_EMPTY(&s->revocations);
+}
+
+/* A client that has its grant looks whether we are still there, and hangs up: see
+ * src/client/attach.c. */
+static bool may_yield(const struct server *s)
+{
+	uint64_t waited = server_now() - s->yield_since;
+
+	if (s->yield_since == 0 || waited >= YIELD_MS)
+		return s->yield_since != 0;
+	return (s->clients.count == 0 || waited >= YIELD_IDLE_MS) && !is_in_the_middle(s);
+}
+
+static uint64_t yield_check_time(const struct server *s, uint64_t now)
+{
+	if (s->yield_since == 0)
+		return SERVER_NEVER;
+	return s->yield_since + (now < s->yield_since + YIELD_IDLE_MS ? YIELD_IDLE_MS : YIELD_MS);
+}
+
 /* Does what is due, and says how long nothing will be. */
 static int check_time(struct server *s)
 {
 	uint64_t now = server_now(), next = SERVER_NEVER;
 	const uint64_t times[] = {clients_check_time(s, now), grants_check_time(s, now),
 		holders_check_time(s, now), audits_check_time(s, now), users_check_time(s, now),
-		revocations_check_time(s, now)};
+		revocations_check_time(s, now), yield_check_time(s, now)};
 
 	for (size_t i = 0; i < ARRAY_SIZE(times); i++)
 		if (times[i] < next)
@@ -365,6 +382,8 @@ static int server_loop(struct server *s, struct problem *why)
 		int r = n > 0 ? dispatch(s, e.data.ptr, e.events, why) : 1;
 		if (r <= 0)
 			return r;
+		if (may_yield(s))
+			return 0;
 	}
 }
 
@@ -375,6 +394,7 @@ int helper_run(const struct helper_options *options)
 
 	server_init(&s);
 	s.supervisor.fd = options->link_fd;
+	s.listener.fd = options->listen_fd;
 	int r = server_start(&s, options, &why);
 	if (r >= 0) {
 		r = supervisor_send_serving(&s);

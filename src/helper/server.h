@@ -70,6 +70,7 @@ struct server {
 	struct contents contents;
 	struct deliveries deliveries; /* that wait for devices; oldest first */
 	struct users users;
+	uint64_t yield_since;        /* ms: another helper is to come; 0: none is */
 	struct limiter noise;        /* of log lines that all clients can cause at will */
 	struct limiter worker_noise; /* or the worker */
 	struct limiter export_noise; /* or who changes the owner or mode of an exported file */
@@ -77,6 +78,9 @@ struct server {
 
 /* Milliseconds of CLOCK_MONOTONIC. */
 uint64_t server_now(void);
+
+/* Another helper takes over: as soon as nobody waits for an answer, this one ends. */
+void server_yield(struct server *s);
 
 #define SERVER_NEVER UINT64_MAX
 

@@ -43,6 +43,10 @@ int supervisor_receive(struct server *s, struct problem *why)
 		return problem(why, EPROTO,
 			"a message of %zd bytes from the supervisor, where %zu are expected", n,
 			sizeof(m));
+	if (get_le16(m.header.opcode) == LINK_YIELD && nfds == 0) {
+		server_yield(s);
+		return 1;
+	}
 	if (get_le16(m.header.opcode) != LINK_PEER || peer < 0)
 		return problem(why, EPROTO,
 			"message %u with %zu descriptors from the supervisor, which is none for "

@@ -20,6 +20,7 @@ enum control_opcode {
 	CONTROL_TOKEN = 6,    /* JSON: {"token": 32 hex digits, or null where none is asked for} */
 	CONTROL_EXPORT = 7,   /* of inode `ino`. JSON: {"node": "/dev/dax0.3"} */
 	CONTROL_UNEXPORT = 8, /* of inode `ino`. JSON: {} */
+	CONTROL_UPGRADE = 9,  /* answered by the supervisor. JSON: pids and outages */
 };
 
 struct control_request {

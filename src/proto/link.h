@@ -314,6 +314,9 @@ enum link_supervisor_opcode {
 	/* supervisor -> worker or helper, with one end of a new worker <-> helper link. id: the other's pid */
 	LINK_PEER = 103,
 	LINK_STOP = 105,      /* supervisor -> worker: checkpoint and end */
+	/* supervisor -> worker or helper: another program takes your place. End what you are in the middle of, then
+	 * yourself, and leave everything as it is */
+	LINK_YIELD = 107,
 	LINK_RECOVERED = 102, /* worker -> supervisor: the metadata is in order, the mount may be made */
 	/* worker, helper -> supervisor: ready for users. id: of a worker, how many requests it has answered that its
 	 * predecessor had left; else 0 */
@@ -324,6 +327,8 @@ enum link_supervisor_opcode {
 	LINK_LOG = 110, /* worker -> supervisor: a line for the log, which the worker can't reach any more */
 	/* worker -> supervisor, before FAILED: it can't go on with this connection to the kernel, but with a new one */
 	LINK_UNFIT = 112,
+	/* worker -> supervisor, with the connection of who asks for an upgrade: it is answered there */
+	LINK_UPGRADE = 114,
 };
 
 struct link_log {

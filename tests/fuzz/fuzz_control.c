@@ -144,8 +144,11 @@ static void read_answers(unsigned n)
 
 static void serve(void)
 {
-	for (unsigned n = 0; n < 3; n++)
+	for (unsigned n = 0; n < 3; n++) {
 		control_serve(rig.control, clock_milliseconds());
+		/* A supervisor that answers nothing: who has asked for an upgrade is hung up on. */
+		(void)close_fd(control_take_upgrade(rig.control));
+	}
 	rig_settle();
 	for (unsigned n = 0; n < CLIENTS; n++)
 		read_answers(n);

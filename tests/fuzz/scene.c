@@ -22,6 +22,7 @@
 #include "helper/trust.h"
 #include "util/cleanup.h"
 #include "util/log.h"
+#include "util/packet.h"
 
 #define TURNS_MAX 20000U
 #define IDLE_MS   30000U /* in which everything is done that is done at all */
@@ -414,7 +415,7 @@ static void forget_notes(void)
 static void run_helper(bool soft, enum reuse_policy reuse)
 {
 	struct helper_options o = {.link_fd = worker_supervisor_end(),
-		.socket_path = scene.socket,
+		.listen_fd = packet_listen(scene.socket, 0666),
 		.notes_directory = scene.directory,
 		.region_count = SCENE_REGIONS,
 		.reuse = reuse,

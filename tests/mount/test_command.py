@@ -356,7 +356,7 @@ def test_wrong_usage_is_told_apart_from_failure(tools):
         assert done.returncode == 2 and done.stderr and not done.stdout, words
     for words in (['--help'], ['--version'], *([command, '--help'] for command in (
             'format', 'status', 'ls', 'extents', 'load', 'dump', 'run', 'fsck', 'export', 'unexport', 'revoke', 'freeze', 'thaw', 'token',
-            'doctor', 'kexec'))):
+            'upgrade', 'doctor', 'kexec'))):
         done = tools.run('guestmemfs', *words)
         assert done.returncode == 0 and done.stdout and not done.stderr, words
 

@@ -258,7 +258,8 @@ def test_a_trusted_user_keeps_his_rights_in_a_user_namespace(instance, socket, p
 
 # ---- the control socket
 
-COMMANDS = [['status', 0], ['ls', 0], ['extents', 1], ['freeze', 0], ['thaw', 0], ['token', 0], ['export', 1], ['unexport', 1]]
+COMMANDS = [['status', 0], ['ls', 0], ['extents', 1], ['freeze', 0], ['thaw', 0], ['token', 0], ['export', 1], ['unexport', 1],
+            ['upgrade', 0]]
 
 
 @pytest.mark.parametrize('command, about_file', COMMANDS, ids=[c[0] for c in COMMANDS])

@@ -79,7 +79,7 @@ void rig_deinit(struct rig *r)
 _Noreturn void rig_run_helper(const struct rig *r, int link)
 {
 	struct helper_options o = {.link_fd = link,
-		.socket_path = r->socket,
+		.listen_fd = packet_listen(r->socket, 0666),
 		.notes_directory = r->directory,
 		.region_count = 1,
 		.reuse = r->reuse,

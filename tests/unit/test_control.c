@@ -572,3 +572,27 @@ Test(control, a_slow_helper_is_waited_for_and_then_no_more)
 	expect_status(next, 2, true);
 	helper = close_fd(helper);
 }
+
+Test(control, an_upgrade_is_handed_on_and_the_next_one_refused_until_then)
+{
+	struct control_request m = {
+		.size = put_le32(sizeof(m)),
+		.version = put_le32(CONTROL_VERSION),
+		.opcode = put_le32(CONTROL_UPGRADE),
+	};
+	_cleanup_fd_ int sock = packet_connect(path);
+
+	cr_assert_eq(control_take_upgrade(control), -1);
+	cr_assert_eq(packet_send(sock, &m, sizeof(m), NULL, 0, false), 0);
+	control_serve(control, clock_milliseconds());
+	control_serve(control, clock_milliseconds());
+	cr_assert_null(ask(CONTROL_UPGRADE, 0));
+	cr_expect_eq(get_le32(answer.error), EBUSY);
+	_cleanup_fd_ int client = control_take_upgrade(control);
+	cr_assert_geq(client, 0);
+	cr_assert_eq(control_take_upgrade(control), -1);
+	/* It is the supervisor's now: what comes over it is no question to the worker. */
+	cr_assert_eq(packet_send(sock, &m, sizeof(m), NULL, 0, false), 0);
+	control_serve(control, clock_milliseconds());
+	cr_assert_eq(packet_receive(client, &m, sizeof(m), NULL, NULL, false), (ssize_t)sizeof(m));
+}

@@ -739,9 +739,36 @@ Test(helper_holders, says_why_it_does_not_start)
 	close(pair[1]);
 	cr_assert_eq(packet_receive(pair[0], &m, sizeof(m), NULL, NULL, true), (ssize_t)sizeof(m));
 	cr_expect_eq(get_le16(m.header.opcode), LINK_FAILED);
-	cr_expect_eq(get_le32(m.error), EEXIST);
-	cr_expect_not_null(strstr(m.text, rig.socket));
+	cr_expect_eq(get_le32(m.error), EBADF);
+	cr_expect_not_null(strstr(m.text, "--listen-fd"));
 	cr_assert_eq(waitpid(pid, &status, 0), pid);
 	cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 1);
 	close(pair[0]);
+}
+
+static void send_yield(void)
+{
+	const struct link_plain m = {
+		.header = {.size = put_le32(sizeof(m)), .opcode = put_le16(LINK_YIELD)}};
+
+	cr_assert_eq(packet_send(rig.control, &m, sizeof(m), NULL, 0, true), 0);
+}
+
+Test(helper_holders, yields_when_every_client_has_its_answer)
+{
+	struct link_refuse refuse = {
+		.error = put_le32(EBUSY), .reason = put_le32(GM_REASON_MEMORY)};
+	int sock = rig_client(&rig), status;
+	struct link_redeem m;
+
+	rig_send_attach(sock, 1);
+	rig_expect(&rig, &m, sizeof(m), LINK_REDEEM);
+	send_yield();
+	rig_send(&rig, &refuse, sizeof(refuse), LINK_REFUSE, get_le64(m.header.id));
+	rig_expect_refused(sock, 1, EBUSY, GM_REASON_MEMORY);
+	(void)close_fd(sock);
+	cr_assert_eq(waitpid(rig.supervisor, &status, 0), rig.supervisor);
+	cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	rig.control = close_fd(rig.control);
+	rig.worker = close_fd(rig.worker);
 }

@@ -149,3 +149,18 @@ Test(runtime, a_path_too_long_for_a_socket_is_refused_before_anything_is_made)
 	(void)snprintf(path, sizeof(path), "%s/guestmemfs", base);
 	cr_assert_eq(stat(path, &st), -1);
 }
+
+Test(runtime, a_socket_path_that_is_taken_is_told)
+{
+	struct runtime r = RUNTIME_NULL;
+
+	cr_assert_eq(runtime_make(&r, "vm", NULL, &why), 0, "%s", why.text);
+	int fd = open(r.grant_socket, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	cr_assert_geq(fd, 0);
+	cr_expect_eq(runtime_listen(&r, &why), -EEXIST);
+	cr_expect_not_null(strstr(why.text, r.grant_socket));
+	cr_assert_eq(close_fd(fd), -1);
+	cr_assert_eq(unlink(r.grant_socket), 0);
+	runtime_remove(&r);
+	runtime_deinit(&r);
+}

@@ -33,6 +33,7 @@ Before=shutdown.target
 Type=forking
 KillMode=mixed
 ExecStart={{fuse}} --region {REGION} --format=blank {MOUNT}
+ExecReload={{command}} upgrade {MOUNT}
 '''
 # The bare one that nobody has thought about: every process of it is told to end at once.
 FOREGROUND = f'''[Unit]
@@ -82,7 +83,8 @@ class Service(Pool):
     def __init__(self, lab, text, foreground=False):  # pylint: disable=super-init-not-called
         self.lab, self.mount = lab, MOUNT
         os.makedirs(MOUNT, exist_ok=True)
-        write_unit('lab-gm.service', text.format(fuse=f'{lab.plan["prefix"]}/bin/guestmemfs-fuse'))
+        write_unit('lab-gm.service', text.format(fuse=f'{lab.plan["prefix"]}/bin/guestmemfs-fuse',
+                                                command=f'{lab.plan["prefix"]}/bin/guestmemfs'))
         lab.run('systemctl', 'daemon-reload')
         self.start(foreground)
         status = self.status()
@@ -99,6 +101,15 @@ class Service(Pool):
     def _is_there(self):
         return subprocess.run(['guestmemfs', 'status', self.mount], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                               check=False).returncode == 0
+
+    def reload(self):
+        before = self.status()['pids']
+        self.lab.run('systemctl', 'reload', 'lab-gm.service')
+        after = self.status()['pids']
+        state, = properties('lab-gm.service', 'ActiveState')
+        self.lab.check(state == 'active' and after['supervisor'] == before['supervisor']
+                       and after['worker'] != before['worker'] and after['helper'] != before['helper'],
+                       'systemctl reload replaces worker and helper', f'{state} {before} {after}')
 
     def stop(self, how):
         pids = [pid for pid in self.status()['pids'].values() if pid]
@@ -332,6 +343,7 @@ def leave(lab):
     pool = Service(lab, SERVICE)
     one, ino = timed(lab, scopes, pool)
     timed(lab, audit, pool, one, ino)
+    pool.reload()
     pool.stop('a service that forks')
     pool = Service(lab, FOREGROUND, foreground=True)
     seed = secrets.randbits(64)

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/* What supervisor.c and upgrade.c share, and nobody else sees. */
+#ifndef GM_FUSE_SUPERVISOR_INTERNAL_H
+#define GM_FUSE_SUPERVISOR_INTERNAL_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "fuse/children.h"
+#include "fuse/instance.h"
+#include "fuse/mount.h"
+#include "fuse/upgrade.h"
+#include "util/problem.h"
+
+enum supervisor_source { /* what an event of the epoll set is about */
+	SOURCE_SIGNAL,
+	SOURCE_WORKER_END,
+	SOURCE_WORKER_LINK,
+	SOURCE_HELPER_END,
+	SOURCE_HELPER_LINK,
+	SOURCE_PROBE_END,
+};
+
+struct supervisor {
+	struct instance instance;
+	struct child worker;
+	struct child helper;
+	struct mount mount;
+	struct upgrade upgrade;
+	char own_path[PATH_MAX]; /* of the program that was started */
+	int table;               /* the runtime table of the mount's connection; owned */
+	int epoll;
+	int signals;
+	int notify;       /* owned; -1 once the start is over */
+	bool recovered;   /* the worker waits for its mount */
+	bool unfit;       /* the worker can't go on with the connection that is there */
+	uint64_t died_at; /* when the worker did, in clock_milliseconds(); 0: it serves */
+	bool serving;     /* has served: what dies from now on is started again */
+	bool told;        /* the reason of a failing start has been told */
+	bool stopping;    /* LINK_STOP is sent */
+	bool done;        /* the loop ends */
+	uint64_t stop_by; /* when the worker must have ended */
+	int exit_code;
+};
+
+/* The instance ends, with this sentence. */
+void supervisor_fail(struct supervisor *s, const struct problem *why);
+
+int supervisor_watch(struct supervisor *s, int fd, enum supervisor_source source);
+
+/* The program that has served before. True if it runs, or will be tried again. */
+bool supervisor_start_again(struct supervisor *s, struct child *c, struct problem *why);
+
+/* Starts the child, whose process has ended, once. path: of its program; NULL: the one that has
+ * served before. After a failure, child_discard(). */
+int supervisor_restart(
+	struct supervisor *s, struct child *c, const char *path, struct problem *why);
+
+#endif

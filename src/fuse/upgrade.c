@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: MIT
+#include "fuse/upgrade.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "config.h"
+#include "fuse/control_answer.h"
+#include "fuse/supervisor_internal.h"
+#include "proto/link.h"
+#include "util/cleanup.h"
+#include "util/clock.h"
+#include "util/log.h"
+
+#define TRY_MS   5000U  /* for a program to say its version */
+#define END_MS   15000U /* for a process to end what it is in the middle of */
+#define START_MS 20000U /* for a new one to serve */
+
+/* ---- its end ---- */
+
+static void reset(struct upgrade *u)
+{
+	if (u->probe.pid) {
+		int status;
+
+		process_kill(&u->probe);
+		(void)process_wait(&u->probe, -1, &status);
+	}
+	(void)close_fd(u->client);
+	*u = UPGRADE_NULL;
+}
+
+static void fail(struct supervisor *s, const struct problem *why)
+{
+	log_error("upgrade: %s", why->text);
+	if (s->upgrade.client >= 0)
+		(void)control_answer_refuse(s->upgrade.client, ECANCELED, why->text);
+	reset(&s->upgrade);
+}
+
+static void succeed(struct supervisor *s)
+{
+	const struct upgrade *u = &s->upgrade;
+	char text[256];
+	int n = snprintf(text, sizeof(text),
+		"{\"worker\": {\"pid\": %d, \"outage_ms\": %" PRIu64
+		"}, \"helper\": {\"pid\": %d, \"outage_ms\": %" PRIu64 "}}",
+		(int)s->worker.process.pid, u->outages[0], (int)s->helper.process.pid,
+		u->outages[1]);
+
+	log_info("upgraded: the worker is process %d (%" PRIu64
+		 " ms without one), the helper process %d (%" PRIu64 " ms)",
+		(int)s->worker.process.pid, u->outages[0], (int)s->helper.process.pid,
+		u->outages[1]);
+	if (u->client >= 0 && control_answer_send(u->client, text, (size_t)n) < 0)
+		log_warning("who has asked for the upgrade does not take the answer");
+	reset(&s->upgrade);
+}
+
+void upgrade_abandon(struct supervisor *s)
+{
+	if (s->upgrade.client >= 0)
+		(void)control_answer_refuse(s->upgrade.client, ECANCELED, "the instance ends");
+	reset(&s->upgrade);
+}
+
+/* ---- the programs are tried ---- */
+
+static const char *path_of(const struct supervisor *s, const struct child *c)
+{
+	return c == &s->worker ? s->own_path : GM_HELPER_PATH;
+}
+
+static void try_program(struct supervisor *s, const struct child *c, enum upgrade_step step)
+{
+	char version[] = "--version";
+	char path[PATH_MAX];
+	char *argv[] = {path, version, NULL};
+	const struct spawn spawn = {.path = path, .argv = argv, .quiet = true};
+	struct problem why = PROBLEM_INIT;
+	int r;
+
+	(void)snprintf(path, sizeof(path), "%s", path_of(s, c));
+	s->upgrade.step = step;
+	s->upgrade.due = clock_milliseconds() + TRY_MS;
+	r = spawn_process(&s->upgrade.probe, &spawn, &why);
+	if (r == 0)
+		r = supervisor_watch(s, s->upgrade.probe.pidfd, SOURCE_PROBE_END);
+	if (r < 0) {
+		problem_prefix(&why, r, "nothing is changed: the %s that is installed can't be run",
+			c->name);
+		fail(s, &why);
+	}
+}
+
+static bool is_ready(const struct child *c)
+{
+	return c->serving && c->process.pid != 0;
+}
+
+static void tell_to_yield(struct supervisor *s, const struct child *c, enum upgrade_step step)
+{
+	struct problem why = PROBLEM_INIT;
+
+	if (!is_ready(c)) {
+		(void)problem(&why, EAGAIN,
+			"%sthe %s has just died and is started again: try again then",
+			step == UPGRADE_END_WORKER ? "nothing is changed: "
+						   : "the worker is replaced, but ",
+			c->name);
+		fail(s, &why);
+		return;
+	}
+	s->upgrade.step = step;
+	s->upgrade.due = clock_milliseconds() + END_MS;
+	child_send(c, LINK_YIELD, 0, -1);
+}
+
+void upgrade_take_probe(struct supervisor *s)
+{
+	struct upgrade *u = &s->upgrade;
+	bool worker = u->step == UPGRADE_TRY_WORKER;
+	struct problem why = PROBLEM_INIT;
+	int status = 0;
+
+	if (process_wait(&u->probe, 0, &status) < 0)
+		return;
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+		(void)problem(&why, ENOEXEC,
+			"nothing is changed: %s does not say its version (%s %d)",
+			path_of(s, worker ? &s->worker : &s->helper),
+			WIFEXITED(status) ? "exit code" : "signal",
+			WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
+		fail(s, &why);
+	} else if (worker) {
+		try_program(s, &s->helper, UPGRADE_TRY_HELPER);
+	} else {
+		tell_to_yield(s, &s->worker, UPGRADE_END_WORKER);
+	}
+}
+
+/* ---- one process after the other ---- */
+
+static bool is_ending(const struct supervisor *s, const struct child *c)
+{
+	return s->upgrade.step == (c == &s->worker ? UPGRADE_END_WORKER : UPGRADE_END_HELPER);
+}
+
+static bool is_starting(const struct supervisor *s, const struct child *c)
+{
+	return s->upgrade.step == (c == &s->worker ? UPGRADE_START_WORKER : UPGRADE_START_HELPER);
+}
+
+/* The program that served before is opened still. */
+static void fall_back(struct supervisor *s, struct child *c, const struct problem *reason)
+{
+	struct problem why = PROBLEM_INIT;
+
+	s->upgrade.fell_back = true;
+	s->upgrade.due = UINT64_MAX;
+	if (s->upgrade.reason.text[0] == '\0')
+		s->upgrade.reason = *reason;
+	/* It was the new program that could not go on with the connection. */
+	s->unfit = false;
+	log_error("upgrade: %s; the %s that served before is started again", s->upgrade.reason.text,
+		c->name);
+	child_discard(c);
+	if (!supervisor_start_again(s, c, &why))
+		supervisor_fail(s, &why);
+}
+
+static void start_new(struct supervisor *s, struct child *c)
+{
+	struct problem why = PROBLEM_INIT;
+
+	s->upgrade.step = c == &s->worker ? UPGRADE_START_WORKER : UPGRADE_START_HELPER;
+	s->upgrade.ended_at = clock_milliseconds();
+	s->upgrade.due = s->upgrade.ended_at + START_MS;
+	if (supervisor_restart(s, c, path_of(s, c), &why) < 0)
+		fall_back(s, c, &why);
+}
+
+bool upgrade_take_end(struct supervisor *s, struct child *c, const struct problem *why)
+{
+	if (is_ending(s, c))
+		start_new(s, c);
+	else if (is_starting(s, c) && !s->upgrade.fell_back)
+		fall_back(s, c, why);
+	else
+		return false;
+	return true;
+}
+
+static void tell_of_fall_back(struct supervisor *s, const struct child *c)
+{
+	struct problem why = PROBLEM_INIT;
+	char worker[64] = "";
+
+	if (c == &s->helper)
+		(void)snprintf(worker, sizeof(worker), "the worker is replaced (process %d), but ",
+			(int)s->worker.process.pid);
+	(void)problem(&why, ECANCELED,
+		"%sthe new %s did not come to serve: %.300s; the one from before serves again "
+		"(process %d), and nothing is lost",
+		worker, c->name, s->upgrade.reason.text, (int)c->process.pid);
+	fail(s, &why);
+}
+
+void upgrade_take_serving(struct supervisor *s, const struct child *c)
+{
+	struct upgrade *u = &s->upgrade;
+
+	if (!is_starting(s, c))
+		return;
+	u->outages[c == &s->helper] = clock_milliseconds() - u->ended_at;
+	if (u->fell_back)
+		tell_of_fall_back(s, c);
+	else if (c == &s->worker)
+		tell_to_yield(s, &s->helper, UPGRADE_END_HELPER);
+	else
+		succeed(s);
+}
+
+int upgrade_check_time(struct supervisor *s, uint64_t now)
+{
+	struct upgrade *u = &s->upgrade;
+	bool worker = u->step == UPGRADE_END_WORKER || u->step == UPGRADE_START_WORKER;
+	const struct child *c = worker ? &s->worker : &s->helper;
+
+	if (u->step == UPGRADE_NONE || u->due == UINT64_MAX)
+		return -1;
+	if (now < u->due)
+		return (int)(u->due - now);
+	u->due = UINT64_MAX;
+	if (u->probe.pid) {
+		process_kill(&u->probe);
+		return -1;
+	}
+	if (is_starting(s, c))
+		(void)problem(&u->reason, ETIMEDOUT, "it did not serve within %u seconds",
+			START_MS / 1000);
+	else
+		log_warning("upgrade: the %s does not end: it is killed", c->name);
+	process_kill(&c->process);
+	return -1;
+}
+
+/* ---- its beginning ---- */
+
+/* The worker has looked already, but whom it lets in is not for it to say. */
+static int check_asker(int fd, struct ucred *asker)
+{
+	socklen_t length = sizeof(*asker);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, asker, &length) < 0)
+		return -errno;
+	return asker->uid == 0 || asker->uid == geteuid() ? 0 : -EACCES;
+}
+
+static const char *find_obstacle(const struct supervisor *s)
+{
+	if (s->upgrade.step != UPGRADE_NONE)
+		return "an upgrade is under way already";
+	if (s->stopping)
+		return "the instance ends";
+	if (!s->serving || !is_ready(&s->worker) || !is_ready(&s->helper))
+		return "worker or helper is just being started: try again";
+	return NULL;
+}
+
+void upgrade_begin(struct supervisor *s, int client)
+{
+	_cleanup_fd_ int fd = client;
+	struct ucred asker = {.pid = 0};
+	const char *obstacle = find_obstacle(s);
+
+	if (fd >= 0 && check_asker(fd, &asker) < 0)
+		obstacle = "only root and the user of the mount may ask for an upgrade";
+	if (obstacle) {
+		log_warning("upgrade refused (pid %d, uid %u): %s", (int)asker.pid, asker.uid,
+			obstacle);
+		if (fd >= 0)
+			(void)control_answer_refuse(fd, EBUSY, obstacle);
+		return;
+	}
+	if (fd >= 0)
+		log_info("upgrade (pid %d, uid %u)", (int)asker.pid, asker.uid);
+	else
+		log_info("upgrade, by SIGHUP");
+	s->upgrade.client = steal_fd(&fd);
+	try_program(s, &s->worker, UPGRADE_TRY_WORKER);
+}

@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: MIT
+"""
+guestmemfs upgrade, and SIGHUP: worker and helper are replaced by the programs that are installed now, and nobody's call
+fails. A program that does not come to serve gives its place back to the one from before.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import threading
+
+import pytest
+
+from evidence import BLOCK, assert_clean, daemons_of, held_file
+from harness import OTHER, PLAIN, Tools
+from persona import as_user, make_file
+from processes import is_gone, wait_until
+from steady import SteadyClient
+
+SEED = 23
+AS_WORKER = '#!/bin/sh\n[ "$1" = --version ] && exit 0\n'  # it can be run, but then:
+
+
+class OwnTools(Tools):
+    """guestmemfs-fuse is a copy, in the place of which a test can put something else."""
+
+    def __init__(self, tools, directory):
+        super().__init__(tools.prefix)
+        self.fuse = os.path.join(directory, 'guestmemfs-fuse')
+        self.good = tools.path('guestmemfs-fuse')
+        self.install_good()
+
+    def path(self, name):
+        return self.fuse if name == 'guestmemfs-fuse' else super().path(name)
+
+    def install(self, text):
+        """As package managers do it: the running file stays what it is."""
+        with open(self.fuse + '.new', 'w', encoding='ascii') as new:
+            new.write(text)
+        os.chmod(self.fuse + '.new', 0o755)
+        os.rename(self.fuse + '.new', self.fuse)
+
+    def install_good(self):
+        shutil.copy(self.good, self.fuse + '.new')
+        os.rename(self.fuse + '.new', self.fuse)
+
+
+@pytest.fixture
+def own(make_instance, workdir):
+    """An instance whose guestmemfs-fuse the test may replace."""
+    instance = make_instance()
+    instance.tools = OwnTools(instance.tools, workdir)
+    return instance.start()
+
+
+def upgrade(instance, user=None, timeout=100):
+    return instance.tools.run('guestmemfs', 'upgrade', instance.mount, '--json', user=user or instance.user,
+                              timeout=timeout)
+
+
+def upgraded(instance):
+    """The answer of one that must succeed, after which both are others."""
+    before = daemons_of(instance.process.pid)
+    done = upgrade(instance)
+    assert (done.returncode, done.stderr) == (0, ''), instance.log()
+    answer = json.loads(done.stdout)
+    after = daemons_of(instance.process.pid)
+    assert not set(before.values()) & set(after.values())
+    assert after == {name: answer[name]['pid'] for name in ('worker', 'helper')}
+    return answer
+
+
+def refused(instance, *words, user=None):
+    done = upgrade(instance, user)
+    assert (done.returncode, done.stdout) == (1, ''), instance.log()
+    assert all(word in done.stderr for word in words), done.stderr
+
+
+# -- nobody notices
+
+def use_names(mount, stop):
+    """Every call must succeed, and do what it says."""
+    count = 0
+    while not os.path.exists(stop) or count < 10:
+        path = f'{mount}/work{count % 7}'
+        fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+        os.ftruncate(fd, BLOCK)
+        os.setxattr(fd, 'user.n', b'%d' % count)
+        os.rename(path, f'{path}-renamed')
+        os.link(f'{path}-renamed', f'{path}-link')
+        assert os.fstat(fd).st_nlink == 2 and f'work{count % 7}-link' in os.listdir(mount)
+        os.unlink(f'{path}-renamed')
+        os.unlink(f'{path}-link')
+        assert os.fstat(fd).st_nlink == 0 and os.getxattr(fd, 'user.n') == b'%d' % count
+        os.close(fd)
+        count += 1
+    return count
+
+
+@contextlib.contextmanager
+def names_in_use(instance, workdir):
+    """use_names() by the instance's user, for as long as the body runs."""
+    stop, results = os.path.join(workdir, 'stop'), []
+
+    def run():
+        try:
+            results.append(as_user(instance.user, use_names, instance.mount, stop, timeout=150))
+        except BaseException as e:  # pylint: disable=broad-except
+            results.append(repr(e))
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        with open(stop, 'w', encoding='ascii'):
+            pass
+        thread.join(100)
+    assert results and isinstance(results[0], int), results
+    print(f'{results[0]} rounds of calls meanwhile')
+
+
+@pytest.mark.limit(180)
+def test_under_load(mounted, workdir):
+    """Names change and files are attached all the time; three upgrades, and no call fails."""
+    as_user(mounted.user, make_file, mounted.path('steady'), BLOCK)
+    socket = as_user(mounted.user, lambda path: os.getxattr(path, 'user.guestmemfs.socket').decode(), mounted.mount)
+    outages = []
+    with names_in_use(mounted, workdir):
+        steady = SteadyClient(mounted.path('steady'), socket) if mounted.user.uid == 0 else None
+        for _ in range(3):
+            answer = upgraded(mounted)
+            outages.append((answer['worker']['outage_ms'], answer['helper']['outage_ms']))
+    print(f'outages of worker and helper, in ms: {outages}')
+    if steady:
+        count = len(steady.seconds)
+        assert wait_until(lambda: len(steady.seconds) > count, 30), 'the client is served no more'
+        steady.stop()
+        assert not steady.failures
+    assert 'serves again' in mounted.log() and 'is made anew' not in mounted.log()
+    assert mounted.stop() == 0
+    assert_clean(mounted)
+
+
+def test_what_is_open_and_held_stays(instance, make_agent):
+    agent = make_agent()
+    mapping = held_file(instance, agent, 'vm0', 2, SEED)
+    gone = os.open(instance.path('gone'), os.O_CREAT | os.O_RDWR)
+    os.unlink(instance.path('gone'))
+    device = os.stat(instance.mount).st_dev
+    for _ in range(2):
+        upgraded(instance)
+        agent('check', mapping, SEED)
+        with pytest.raises(OSError, match='busy'):
+            os.truncate(instance.path('vm0'), 0)
+        assert os.fstat(gone).st_nlink == 0 and os.stat(instance.mount).st_dev == device
+    os.close(gone)
+    grants = instance.wait_status(lambda s: s['grants_complete'])['grants']
+    assert [os.path.basename(g['path']) for g in grants] == ['vm0']
+
+
+def test_sighup(mounted):
+    """What systemctl reload sends."""
+    before = daemons_of(mounted.process.pid)
+    mounted.process.send_signal(signal.SIGHUP)
+    assert wait_until(lambda: 'upgraded: the worker is process' in mounted.log(), 60), mounted.log()
+    assert not set(before.values()) & set(daemons_of(mounted.process.pid).values())
+    as_user(mounted.user, make_file, mounted.path('new'), BLOCK)
+
+
+def test_frozen_stays_frozen(instance):
+    assert instance.tools.run('guestmemfs', 'freeze', instance.mount).returncode == 0
+    upgraded(instance)
+    assert instance.status()['frozen']
+    with pytest.raises(OSError, match='busy'):
+        os.mkdir(instance.path('d'))
+    assert instance.tools.run('guestmemfs', 'thaw', instance.mount).returncode == 0
+    os.mkdir(instance.path('d'))
+
+
+# -- who may
+
+def test_strangers_may_not(make_instance):
+    instance = make_instance().start()
+    pids = instance.pids()
+    for stranger in (PLAIN, OTHER):
+        refused(instance, 'that is for root and the user who runs the mount', user=stranger)
+    assert instance.pids() == pids
+
+
+# -- programs that do not come to serve
+
+def test_one_that_can_not_be_run(own):
+    pids = own.pids()
+    for text in ('#!/bin/sh\nexit 1\n', '#!/none/such\n', 'no program\n', ''):
+        own.tools.install(text)
+        refused(own, 'nothing is changed')
+    os.unlink(own.tools.fuse)
+    refused(own, 'nothing is changed', 'No such file or directory')
+    assert own.pids() == pids
+    own.tools.install_good()
+    upgraded(own)
+
+
+def test_one_that_hangs_is_bounded_and_one_upgrade_at_a_time(own):
+    pids = own.pids()
+    own.tools.install('#!/bin/sh\nexec sleep 1000\n')
+    argv = [own.tools.path('guestmemfs'), 'upgrade', own.mount]
+    with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as first:
+        assert wait_until(lambda: 'upgrade (pid ' in own.log(), 20)
+        refused(own, 'an upgrade is under way already')
+        os.mkdir(own.path('meanwhile'))
+        assert first.wait(60) == 1
+        assert 'nothing is changed' in first.stderr.read()
+    assert own.pids() == pids
+
+
+def test_a_worker_that_ends_at_once(own):
+    fd = os.open(own.path('file'), os.O_CREAT | os.O_RDWR)
+    before = own.pids()
+    own.tools.install(AS_WORKER + 'exit 1\n')
+    for _ in range(6):  # more often than a worker may die by itself
+        refused(own, 'the new worker did not come to serve: the worker ended with exit code 1', 'nothing is lost')
+        os.ftruncate(fd, BLOCK)
+        os.ftruncate(fd, 0)
+    after = own.pids()
+    assert after['worker'] != before['worker'] and after['helper'] == before['helper']
+    own.tools.install_good()
+    upgraded(own)
+    os.ftruncate(fd, BLOCK)
+    os.close(fd)
+    assert own.stop() == 0
+    assert_clean(own)
+
+
+@pytest.mark.limit(150)
+def test_a_worker_that_hangs(own):
+    """Who asks meanwhile waits, and gets the answer from the program of before."""
+    own.tools.install(AS_WORKER + 'exec sleep 1000\n')
+    worker, made = own.pids()['worker'], []
+
+    def make():
+        assert wait_until(lambda: is_gone(worker), 60)
+        os.mkdir(own.path('d'))
+        made.append(True)
+
+    thread = threading.Thread(target=make, daemon=True)
+    thread.start()
+    refused(own, 'the new worker did not come to serve: it did not serve within')
+    thread.join(60)
+    assert made == [True] and os.path.isdir(own.path('d')), own.log()
+
+
+def test_a_helper_that_ends_at_once(tools, workdir):
+    """Its path is that of the installation: only the supervisor's own view of it is changed."""
+    helper = os.path.join(tools.prefix, 'libexec', 'guestmemfs-helper')
+    broken, log_path, mount = (os.path.join(workdir, name) for name in ('broken', 'log', 'mnt'))
+    os.mkdir(mount)
+    with open(broken, 'w', encoding='ascii') as script:
+        script.write(AS_WORKER + 'exit 1\n')
+    os.chmod(broken, 0o755)
+    argv = ['unshare', '--mount', '--propagation', 'private', tools.path('guestmemfs-fuse'), '-f', '--name',
+            f'view{os.getpid()}', '--region', f'file:{workdir}/region,size=64M', mount]
+    with open(log_path, 'w', encoding='ascii') as log, \
+            subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log) as supervisor:
+        def said(words):
+            with open(log_path, encoding='utf-8') as text:
+                return words in text.read()
+
+        try:
+            assert wait_until(lambda: said('is mounted at') or supervisor.poll() is not None, 30)
+            seen = f'/proc/{supervisor.pid}/root{mount}'
+            before = daemons_of(supervisor.pid)
+            bind = tools.run('nsenter', '-t', supervisor.pid, '-m', 'mount', '--bind', broken, helper)
+            assert bind.returncode == 0, bind.stderr
+            done = tools.run('guestmemfs', 'upgrade', seen)
+            assert done.returncode == 1 and 'the worker is replaced' in done.stderr, done.stderr
+            assert 'the new helper did not come to serve: the helper ended with exit code 1' in done.stderr
+            after = daemons_of(supervisor.pid)
+            assert set(after) == {'worker', 'helper'} and not set(before.values()) & set(after.values())
+            tools.run('nsenter', '-t', supervisor.pid, '-m', 'umount', helper)
+            assert tools.run('guestmemfs', 'upgrade', seen).returncode == 0
+        finally:
+            supervisor.terminate()
+            assert supervisor.wait(30) == 0
