@@ -19,7 +19,8 @@ static_assert(PARKED_MAX + REVOKES_MAX < SLOTS_MAX, "every request that waits ha
 static bool is_answered(const struct fuse_in_header *request)
 {
 	return request->opcode != FUSE_FORGET && request->opcode != FUSE_BATCH_FORGET &&
-	       request->opcode != FUSE_INTERRUPT;
+	       request->opcode != FUSE_INTERRUPT &&
+	       request->opcode != FUSE_NOTIFY_REPLY; /* from an enemy: we never ask for it */
 }
 
 /* ---- between libfuse and the kernel ---- */
@@ -171,6 +172,8 @@ static void serve_slot(struct connection *c, uint32_t slot)
 	process(c, request, request->len);
 	if (!answered)
 		slots_free(&c->slots, slot);
+	else if (request->len > 0)
+		slots_put_aside(&c->slots, slot);
 }
 
 int connection_serve(struct connection *c)
@@ -183,8 +186,10 @@ int connection_serve(struct connection *c)
 		return -EAGAIN; /* can't be: see above */
 	buf = (struct fuse_buf){.mem = slots_request(&c->slots, slot)};
 	n = fuse_session_receive_buf(c->session, &buf);
-	if (n <= 0)
+	if (n <= 0) { /* if it broke off in the middle, the kernel has answered with an error */
+		((struct fuse_in_header *)buf.mem)->len = 0;
 		return n;
+	}
 	slots_take(&c->slots, slot);
 	serve_slot(c, slot);
 	return 1;

@@ -81,10 +81,30 @@ static int take_connection(struct fuse_session *session, int *ret)
 	return 0;
 }
 
+/*
+ * fuse_session_unmount() leaves the path alone when its descriptor polls as a connection that has
+ * failed, which a pipe that nobody reads does too.
+ */
+static bool mark_failed(struct fuse_session *session)
+{
+	int ends[2], r;
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return false;
+	(void)close_fd(ends[0]);
+	r = dup3(ends[1], fuse_session_fd(session), O_CLOEXEC);
+	(void)close_fd(ends[1]);
+	return r >= 0;
+}
+
+/* The mount stays. libfuse frees what it noted of it only when it unmounts. */
 static void destroy_sessionp(struct fuse_session **session)
 {
-	if (*session)
-		fuse_session_destroy(*session);
+	if (!*session)
+		return;
+	if (fuse_session_fd(*session) >= 0 && mark_failed(*session))
+		fuse_session_unmount(*session);
+	fuse_session_destroy(*session);
 }
 
 int mount_make(struct mount *ret, const struct mount_options *o, struct problem *why)

@@ -52,8 +52,8 @@ int ns_set_mark(struct namespace *ns, const struct ns_request *rq, struct inode 
 	ns_set_ctime(&attr, &rq->now);
 	txn_put_inode(&t, &attr);
 	t.result = attr.ino;
-	r = store_commit(ns->store, &t);
-	if (r == 0 && set && !marked)
-		i->opened_unmarked = i->opens > 0;
-	return r;
+	if (set && !marked &&
+		i->opens > 0) /* first: a later worker must know it, if it has the mark */
+		open_table_note_unmarked(ns->opens, i);
+	return store_commit(ns->store, &t);
 }

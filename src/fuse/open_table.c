@@ -72,7 +72,7 @@ int open_table_adopt(struct open_table *t, const struct meta *m)
 	for (uint32_t n = (uint32_t)*t->used; n-- > 0;) {
 		struct open_entry *e = &t->entries[n];
 		uint32_t opens = count_of(e->word);
-		struct inode *i = opens ? meta_inode(m, e->ino) : NULL;
+		struct inode *i = opens ? meta_inode(m, e->ino & ~OPENS_UNMARKED) : NULL;
 
 		if (!i || i->opens > 0) {
 			store_word(e, 0, 0);
@@ -80,6 +80,7 @@ int open_table_adopt(struct open_table *t, const struct meta *m)
 			continue;
 		}
 		i->opens = opens;
+		i->opened_unmarked = e->ino & OPENS_UNMARKED;
 		i->open_place = n;
 		count++;
 	}
@@ -121,6 +122,15 @@ int open_table_add(struct open_table *t, struct inode *i, uint64_t unique)
 	if (!is_last(e->word, unique))
 		store_word(e, ++i->opens, unique);
 	return 0;
+}
+
+/* The next one that has the entry sets its ino anew. */
+void open_table_note_unmarked(struct open_table *t, struct inode *i)
+{
+	assert(i->opens > 0);
+	i->opened_unmarked = true;
+	if (t)
+		t->entries[i->open_place].ino = i->attr.ino | OPENS_UNMARKED;
 }
 
 void open_table_drop(struct open_table *t, struct inode *i, uint64_t unique)

@@ -19,6 +19,9 @@
 #define OPENS_COUNT_BITS 24U /* of a word; the rest is the request's number */
 #define OPENS_COUNT_MAX  ((1U << OPENS_COUNT_BITS) - 1)
 
+/* In an entry's ino: some have it open since before its content mark (inode.opened_unmarked). */
+#define OPENS_UNMARKED (1ULL << 63)
+
 struct open_entry {
 	uint64_t ino;
 	uint64_t word; /* 0: the entry is free, whatever ino is */
@@ -51,6 +54,9 @@ int open_table_adopt(struct open_table *t, const struct meta *m);
  * then the inode alone counts. -ENFILE too many; -ENOMEM.
  */
 int open_table_add(struct open_table *t, struct inode *i, uint64_t unique);
+
+/* The inode is open, and is about to get its content mark. t may be NULL. */
+void open_table_note_unmarked(struct open_table *t, struct inode *i);
 
 /* Once less, likewise; the inode is open. */
 void open_table_drop(struct open_table *t, struct inode *i, uint64_t unique);

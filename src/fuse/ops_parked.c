@@ -217,8 +217,10 @@ void ops_take_zeroed(struct ops *o, uint64_t id, int error)
 		return;
 	p->zeroing = 0;
 	if (error == 0) {
+		ops_note_serving(o, p->rq.unique);
 		clock_gettime(CLOCK_REALTIME, &p->rq.now);
 		error = ns_change_space(o->ns, &p->rq, p->ino, p->space, &p->range);
+		ops_note_serving(o, 0);
 	}
 	finish_parked(o, p, error, NULL);
 }

@@ -80,6 +80,18 @@ void slots_take(struct slots *s, uint32_t n)
 	s->taken[s->taken_count++] = n;
 }
 
+static void give_back(struct slots *s, uint32_t n, size_t from)
+{
+	if (madvise((uint8_t *)slots_request(s, n) + from, SLOT_BYTES - from, MADV_REMOVE) == 0)
+		s->populated[n] = false;
+}
+
+/* Whoever makes many requests wait does not hold a MiB by each. */
+void slots_put_aside(struct slots *s, uint32_t n)
+{
+	give_back(s, n, (slots_request(s, n)->len + 4095UL) / 4096 * 4096);
+}
+
 /* The last but POPULATED_FREE ones to be taken keep nothing. */
 static void trim(struct slots *s)
 {
@@ -88,8 +100,8 @@ static void trim(struct slots *s)
 	if (s->free_count <= POPULATED_FREE)
 		return;
 	n = s->free[s->free_count - 1 - POPULATED_FREE];
-	if (s->populated[n] && madvise(slots_request(s, n), SLOT_BYTES, MADV_REMOVE) == 0)
-		s->populated[n] = false;
+	if (s->populated[n])
+		give_back(s, n, 0);
 }
 
 void slots_free(struct slots *s, uint32_t n)
@@ -97,6 +109,8 @@ void slots_free(struct slots *s, uint32_t n)
 	uint32_t at = 0;
 
 	store_length(slots_request(s, n), 0);
+	if (!s->populated[n]) /* it has waited, or a predecessor has read it */
+		give_back(s, n, 0);
 	while (at < s->taken_count && s->taken[at] != n)
 		at++;
 	assert(at < s->taken_count);

@@ -57,6 +57,9 @@ uint32_t slots_next(struct slots *s);
 /* A request has come into slots_next()'s. */
 void slots_take(struct slots *s, uint32_t n);
 
+/* It will be answered later: what its slot has beyond the request is given back. */
+void slots_put_aside(struct slots *s, uint32_t n);
+
 /* The request is answered. */
 void slots_free(struct slots *s, uint32_t n);
 

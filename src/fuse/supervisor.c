@@ -334,12 +334,45 @@ int supervisor_restart(struct supervisor *s, struct child *c, const char *path, 
 	return r;
 }
 
+static bool is_mounted(const struct supervisor *s)
+{
+	return mountpoint_is_ours(s->instance.mount_path, s->mount.device);
+}
+
+/* 1: yes. Not so a mount that was detached: that lives on as long as something in it is open. */
+static int was_unmounted(const struct supervisor *s, struct problem *why)
+{
+	struct mountpoint_entry entry;
+	int r;
+
+	if (s->mount.fd < 0 || mount_is_alive(&s->mount))
+		return 0;
+	r = mountpoint_find(&entry, s->instance.mount_path);
+	if (r < 0)
+		return problem_errno(why, -r, "looking for the mount");
+	return r == 0 || entry.device != s->mount.device;
+}
+
+static void end_unmounted(struct supervisor *s)
+{
+	if (!s->stopping)
+		log_info("%s was unmounted", s->instance.mount_path);
+	s->done = true;
+}
+
+/* True if it runs, or will be tried again, or is not wanted any more. */
 bool supervisor_start_again(struct supervisor *s, struct child *c, struct problem *why)
 {
 	int r;
 
 	c->retry_at = 0;
-	r = supervisor_restart(s, c, NULL, why);
+	r = s->serving && c == &s->worker ? was_unmounted(s, why) : 0;
+	if (r == 1) { /* while there was none */
+		end_unmounted(s);
+		return true;
+	}
+	if (r == 0)
+		r = supervisor_restart(s, c, NULL, why);
 	return r == 0 || child_try_later(c, -r, clock_milliseconds(), why);
 }
 
@@ -352,11 +385,6 @@ static void start_due(struct supervisor *s, struct child *c)
 		supervisor_fail(s, &why);
 }
 
-static bool is_mounted(const struct supervisor *s)
-{
-	return mountpoint_is_ours(s->instance.mount_path, s->mount.device);
-}
-
 /* True if the worker ended as it should: told to, or because the mount is gone. Of that it may have
  * heard nothing any more; and a mount that was detached lives on as long as something in it is
  * open.
@@ -364,12 +392,13 @@ static bool is_mounted(const struct supervisor *s)
 static bool is_orderly(const struct supervisor *s, const struct child *c, int status)
 {
 	bool good = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+	struct problem why = PROBLEM_INIT;
 
 	if (c != &s->worker)
 		return false;
 	if (good)
 		return s->stopping || !is_mounted(s);
-	return !s->stopping && s->mount.fd >= 0 && !mount_is_alive(&s->mount) && !is_mounted(s);
+	return !s->stopping && was_unmounted(s, &why) == 1;
 }
 
 static void take_end(struct supervisor *s, struct child *c)
@@ -384,9 +413,7 @@ static void take_end(struct supervisor *s, struct child *c)
 	if (c == &s->worker && s->died_at == 0)
 		s->died_at = clock_milliseconds();
 	if (is_orderly(s, c, status) && s->serving) {
-		if (!s->stopping)
-			log_info("%s was unmounted", s->instance.mount_path);
-		s->done = true;
+		end_unmounted(s);
 		return;
 	}
 	describe_end(&why, c, status);

@@ -4,6 +4,7 @@ No descriptor is left, in each of the processes: who asks is refused with an err
 spins, and what was refused is served when descriptors come back.
 """
 
+import ctypes
 import errno
 import os
 import socket
@@ -108,6 +109,17 @@ def test_a_supervisor_without_descriptors_goes_on_when_it_has_some(instance, whi
     instance.wait_new(which, pid)
     assert os.stat(instance.path('vm')).st_size == BLOCK
     assert instance.stop() == 0
+
+
+def test_a_mount_that_is_unmounted_while_a_worker_can_not_be_started_stays_unmounted(instance):
+    with descriptors_left(instance.process.pid, 0):
+        instance.kill('worker')
+        assert wait_until(lambda: 'this is tried again for 60 seconds' in instance.log(), 20), instance.log()
+        # umount(8) looks at it first, and would wait for the next worker.
+        assert ctypes.CDLL(None).umount2(os.fsencode(instance.mount), 0) == 0
+    assert instance.process.wait(20) == 0, instance.log()
+    assert 'was unmounted' in instance.log()
+    assert_nothing_left(instance)
 
 
 def test_a_start_with_few_descriptors_is_refused_whole(make_instance):

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/fuse.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "fuse/request_check.h"
 #include "fuse/runtime_table.h"
@@ -96,6 +97,41 @@ Test(runtime_table, slots_end_and_come_back)
 	cr_assert_eq(slots_next(&slots), SLOTS_MAX);
 }
 
+static size_t pages_of(uint32_t n)
+{
+	unsigned char there[SLOT_BYTES / 4096];
+	size_t count = 0;
+
+	cr_assert_eq(mincore(slots_request(&slots, n), SLOT_BYTES, there), 0);
+	for (size_t i = 0; i < sizeof(there); i++)
+		count += there[i] & 1;
+	return count;
+}
+
+Test(runtime_table, what_waits_keeps_the_memory_of_its_request_and_no_more)
+{
+	uint32_t n, list[SLOTS_MAX];
+
+	begin_slots();
+	for (unsigned i = 1; i <= 8; i++)
+		(void)take(2 * i, FUSE_SETATTR);
+	for (uint32_t at = 0; at < slots_list(&slots, 0, list); at++) {
+		slots_put_aside(&slots, list[at]);
+		cr_expect_eq(pages_of(list[at]), 1);
+		cr_expect_eq(slots_request(&slots, list[at])->unique, 2 * at + 2);
+	}
+	n = take(40, FUSE_WRITE);
+	memset(slots_request(&slots, n) + 1, 1, 5000);
+	slots_request(&slots, n)->len += 5000;
+	slots_put_aside(&slots, n);
+	cr_expect_eq(pages_of(n), 2);
+	begin_slots(); /* another worker frees what it has not populated */
+	for (uint32_t at = 0, count = slots_list(&slots, 0, list); at < count; at++)
+		slots_free(&slots, list[at]);
+	for (uint32_t at = 0; at < 9; at++)
+		cr_expect_eq(pages_of(at), 0);
+}
+
 /* ---- what is open ---- */
 
 Test(runtime_table, what_is_open_is_counted_once_for_each_request)
@@ -147,6 +183,42 @@ Test(runtime_table, of_what_is_said_to_be_open_only_inodes_are_each_once)
 		cr_assert_eq(ns_release(&pool.ns, f, 2 * n + 2), 0);
 	for (unsigned n = 0; n < 4; n++)
 		cr_expect_eq(table.opens[n].word >> 40, 0);
+	open_table_deinit(&t);
+	pool_deinit(&pool);
+}
+
+/* As in the next worker's memory. */
+static void adopt_anew(struct pool *pool, struct open_table *t, uint64_t ino)
+{
+	struct inode *i = meta_inode(store_meta(pool->store), ino);
+
+	i->opens = i->open_place = 0;
+	i->opened_unmarked = false;
+	open_table_deinit(t);
+	open_table_init(t, table.opens, &table.header->opens_used, RUNTIME_TABLE_OPENS);
+	cr_assert_eq(open_table_adopt(t, store_meta(pool->store)), 1);
+}
+
+Test(runtime_table, what_was_open_before_its_content_mark_stays_known_as_that)
+{
+	const struct ns_xattr mark = {.name = "user.guestmemfs.io", .value = "1", .value_len = 1};
+	struct open_table t;
+	struct pool pool;
+	uint64_t f;
+
+	pool_init(&pool, 4, 100, true);
+	f = pool_create(&pool, GM_ROOT_INO, "f");
+	open_table_init(&t, table.opens, &table.header->opens_used, RUNTIME_TABLE_OPENS);
+	pool.ns.opens = &t;
+	cr_assert_eq(ns_open(&pool.ns, f, 2), 0);
+	cr_assert_eq(ns_setxattr(&pool.ns, &pool.rq, f, &mark), 0);
+	cr_expect_not(ns_may_be_cached(&pool.ns, f));
+	adopt_anew(&pool, &t, f);
+	cr_expect_not(ns_may_be_cached(&pool.ns, f), "the same open file writes past the cache");
+	cr_assert_eq(ns_release(&pool.ns, f, 4), 0);
+	cr_assert_eq(ns_open(&pool.ns, f, 6), 0);
+	adopt_anew(&pool, &t, f);
+	cr_expect(ns_may_be_cached(&pool.ns, f), "all have closed it once");
 	open_table_deinit(&t);
 	pool_deinit(&pool);
 }
