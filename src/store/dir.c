@@ -122,3 +122,14 @@ struct dirent *dir_next(const struct inode *dir, uint64_t after)
 			return entry_of(dir->slots[at]);
 	return NULL;
 }
+
+struct dirent *dir_each(const struct inode *dir, uint32_t *at)
+{
+	while (*at < dir->slot_count) {
+		uintptr_t slot = dir->slots[(*at)++];
+
+		if (!is_hole(slot))
+			return entry_of(slot);
+	}
+	return NULL;
+}

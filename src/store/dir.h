@@ -29,4 +29,7 @@ uint64_t dir_last_cookie(const struct inode *dir);
 /* The entry with the smallest cookie greater than after; NULL past the last. */
 struct dirent *dir_next(const struct inode *dir, uint64_t after);
 
+/* Each entry once, in order: start with *at = 0; NULL at the end. Nothing may change meanwhile. */
+struct dirent *dir_each(const struct inode *dir, uint32_t *at);
+
 #endif

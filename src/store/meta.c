@@ -300,7 +300,8 @@ static void apply_inode_removed(struct meta *m, uint64_t ino)
 {
 	struct inode *i = meta_inode(m, ino);
 
-	m->quotas.stale |= XATTRS_GET(m, ino, XATTR_QUOTA) != NULL;
+	if (XATTRS_GET(m, ino, XATTR_QUOTA))
+		quotas_note_limit(m, ino);
 	xattrs_drop(m, ino);
 	table_remove(&m->inodes, hash_ino(ino), i);
 	m->inode_count--;
@@ -353,8 +354,8 @@ static void apply_xattr(
 
 	assert(!wrong);
 	(void)wrong;
-	m->quotas.stale |= c.name_len == sizeof(XATTR_QUOTA) - 1 &&
-			   memcmp(c.name, XATTR_QUOTA, c.name_len) == 0;
+	if (c.name_len == sizeof(XATTR_QUOTA) - 1 && memcmp(c.name, XATTR_QUOTA, c.name_len) == 0)
+		quotas_note_limit(m, c.ino);
 	if (removed) {
 		xattrs_remove(m, c.ino, c.name, c.name_len);
 		return;

@@ -1,25 +1,17 @@
 // SPDX-License-Identifier: MIT
 #include "store/quota.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "store/codec.h"
 #include "store/meta.h"
+#include "store/quota_tree.h"
 #include "store/txn.h"
 #include "store/xattrs.h"
 #include "util/cleanup.h"
-
-#define UNKNOWN UINT32_MAX /* while everything is counted anew */
-
-/* A change that is only tried: directories that get other parents, and one that gets a quota. */
-struct trial {
-	uint64_t moved[2];
-	uint64_t parent[2];
-	unsigned moves;
-	uint64_t limited;
-};
 
 void quotas_deinit(struct quotas *q)
 {
@@ -47,20 +39,9 @@ int quotas_reserve(struct meta *m, uint32_t more)
 
 /* ---- counting ---- */
 
-static void count_on(struct quotas *q, uint32_t n, int64_t units)
-{
-	for (; n; n = q->list[n].up)
-		q->list[n].used += (uint64_t)units;
-}
-
 void quotas_count(struct meta *m, const struct inode *i, int64_t units)
 {
-	count_on(&m->quotas, i->quota, units);
-}
-
-static bool is_limited(const struct quotas *q, const struct inode *i)
-{
-	return i->quota && q->list[i->quota].ino == i->attr.ino;
+	quota_count_on(&m->quotas, i->quota, units);
 }
 
 void quotas_place(struct meta *m, struct inode *i, const struct inode *dir)
@@ -69,7 +50,7 @@ void quotas_place(struct meta *m, struct inode *i, const struct inode *dir)
 
 	if (q->count == 0)
 		return;
-	if (inode_is_dir(i) && is_limited(q, i)) {
+	if (inode_is_dir(i) && quota_is_of(q, i)) {
 		q->stale |= q->list[i->quota].up != dir->quota;
 	} else if (inode_is_dir(i)) {
 		/* All that is below moves with it. */
@@ -78,165 +59,30 @@ void quotas_place(struct meta *m, struct inode *i, const struct inode *dir)
 	} else if (S_ISREG(i->attr.mode) && i->quota != dir->quota) {
 		int64_t units = (int64_t)inode_units(i);
 
-		count_on(q, i->quota, -units);
+		quota_count_on(q, i->quota, -units);
 		i->quota = dir->quota;
-		count_on(q, i->quota, units);
+		quota_count_on(q, i->quota, units);
 	}
 }
 
-/* ---- counting anew ---- */
-
-static uint64_t limit_of(const struct meta *m, uint64_t ino, const struct trial *t)
-{
-	const struct xattr *x = XATTRS_GET(m, ino, XATTR_QUOTA);
-
-	if (x)
-		return xattr_quota_bytes(xattr_value(x), x->value_len);
-	return ino == t->limited ? INT64_MAX : 0;
-}
-
-static uint32_t free_place(const struct quotas *q)
-{
-	uint32_t n = 1;
-
-	while (q->list[n].ino)
-		n++;
-	return n;
-}
-
-/* A removed file that is still in use counts where it did; where that is gone, further up. */
-static void place_orphan(const struct meta *m, struct inode *i, const struct trial *t)
-{
-	const struct quotas *q = &m->quotas;
-
-	while (i->quota &&
-		!(meta_inode(m, q->list[i->quota].ino) && limit_of(m, q->list[i->quota].ino, t)))
-		i->quota = q->list[i->quota].up;
-}
-
-static void place_orphans(struct meta *m, const struct trial *t)
-{
-	struct inode *i;
-
-	for (size_t c = 0; (i = meta_each_inode(m, &c));)
-		if (S_ISREG(i->attr.mode) && i->attr.links == 0)
-			place_orphan(m, i, t);
-}
-
-/* Quotas that are gone make room for those that have come. A directory that has one bears its
- * number, all others none yet. */
-static void find_quotas(struct meta *m, const struct trial *t)
+void quotas_note_limit(struct meta *m, uint64_t ino)
 {
 	struct quotas *q = &m->quotas;
-	struct inode *i;
+	const struct inode *dir = meta_inode(m, ino);
 
-	for (uint32_t n = 1; n < q->capacity; n++)
-		if (q->list[n].ino &&
-			(!meta_inode(m, q->list[n].ino) || !limit_of(m, q->list[n].ino, t))) {
-			q->list[n].ino = 0;
-			q->count--;
-		}
-	for (size_t c = 0; (i = meta_each_inode(m, &c));) {
-		uint64_t limit = inode_is_dir(i) ? limit_of(m, i->attr.ino, t) : 0;
-
-		if (!inode_is_dir(i))
-			continue;
-		if (limit && !is_limited(q, i)) {
-			i->quota = free_place(q);
-			q->list[i->quota].ino = i->attr.ino;
-			q->count++;
-		} else if (!limit) {
-			i->quota = UNKNOWN;
-			continue;
-		}
-		q->list[i->quota].limit = limit;
-		q->list[i->quota].used = 0;
-	}
-}
-
-static struct inode *parent_of(const struct meta *m, const struct inode *dir, const struct trial *t)
-{
-	uint64_t parent = dir->attr.parent;
-
-	for (unsigned n = 0; n < t->moves; n++)
-		if (t->moved[n] == dir->attr.ino)
-			parent = t->parent[n];
-	return dir->attr.ino == GM_ROOT_INO ? NULL : meta_inode(m, parent);
-}
-
-/* The number of the nearest quota: up to where it is known, and down the same way. */
-static uint32_t place_directory(const struct meta *m, struct inode *dir, const struct trial *t)
-{
-	struct inode *up = dir;
-	uint32_t quota;
-
-	while (up && up->quota == UNKNOWN)
-		up = parent_of(m, up, t);
-	quota = up ? up->quota : 0;
-	for (; dir && dir->quota == UNKNOWN; dir = parent_of(m, dir, t))
-		dir->quota = quota;
-	return quota;
-}
-
-static void place_directories(struct meta *m, const struct trial *t)
-{
-	struct quotas *q = &m->quotas;
-	struct inode *i;
-
-	for (size_t c = 0; (i = meta_each_inode(m, &c));)
-		if (inode_is_dir(i))
-			(void)place_directory(m, i, t);
-	for (uint32_t n = 1; n < q->capacity; n++) {
-		struct inode *up =
-			q->list[n].ino ? parent_of(m, meta_inode(m, q->list[n].ino), t) : NULL;
-
-		q->list[n].up = up ? up->quota : 0;
-	}
-}
-
-/* False: a file has names under different quotas; it counts on the one that was seen first. */
-static bool place_files(struct meta *m)
-{
-	const struct dirent *d;
-	struct inode *i;
-	bool good = true;
-
-	for (size_t c = 0; (i = meta_each_inode(m, &c));)
-		if (S_ISREG(i->attr.mode) && i->attr.links > 0)
-			i->quota = UNKNOWN;
-	for (size_t c = 0; (d = table_each(&m->dirents, &c));) {
-		uint32_t quota = meta_inode(m, d->parent)->quota;
-
-		i = meta_inode(m, d->ino);
-		if (!S_ISREG(i->attr.mode))
-			continue;
-		good &= i->quota == UNKNOWN || i->quota == quota;
-		if (i->quota == UNKNOWN)
-			i->quota = quota;
-	}
-	return good;
-}
-
-static bool count_all(struct meta *m, const struct trial *t)
-{
-	struct inode *i;
-	bool good;
-
-	place_orphans(m, t);
-	find_quotas(m, t);
-	place_directories(m, t);
-	good = place_files(m);
-	for (size_t c = 0; (i = meta_each_inode(m, &c));)
-		if (S_ISREG(i->attr.mode))
-			count_on(&m->quotas, i->quota, (int64_t)inode_units(i));
-	m->quotas.stale = false;
-	return good;
+	if (q->count && dir && inode_is_dir(dir) && quota_is_of(q, dir))
+		q->changed = true;
+	else
+		q->stale = true;
 }
 
 void quotas_refresh(struct meta *m)
 {
+	m->quotas.shift_count = 0;
 	if (m->quotas.stale)
-		(void)count_all(m, &(struct trial){.moves = 0});
+		quotas_count_all(m);
+	else if (m->quotas.changed)
+		quotas_read_limits(m);
 }
 
 int quotas_init(struct meta *m)
@@ -264,23 +110,78 @@ static bool is_over(const struct quota *q, uint64_t used)
 	return used > q->limit / GM_UNIT_SIZE;
 }
 
-static int try_subtree(struct meta *m, const struct trial *t)
+static void give_up(struct meta *m)
+{
+	m->quotas.stale = true;
+	quotas_refresh(m);
+}
+
+void quotas_undo(struct meta *m)
 {
 	struct quotas *q = &m->quotas;
-	int r = quotas_reserve(m, t->limited ? 1 : 0);
+	bool good = true;
+
+	while (q->shift_count > 0 && good) {
+		struct quota_shift *s = &q->shifts[--q->shift_count];
+
+		if (s->begins) {
+			q->list[s->to].ino = 0;
+			q->count--;
+		}
+		good = quota_shift(m, s->dir, s->to, s->from) != -ENOMEM;
+	}
+	if (!good)
+		give_up(m);
+}
+
+static void begin_quota(struct quotas *q, struct quota_shift *s)
+{
+	s->to = quota_free_place(q);
+	q->list[s->to] = (struct quota){.ino = s->dir->attr.ino, .limit = INT64_MAX, .up = s->from};
+	q->count++;
+}
+
+/* All shifts are made in any case, so that there is one way back. -ENOMEM: counted anew. */
+static int make_shifts(struct meta *m)
+{
+	struct quotas *q = &m->quotas;
+	int r = 0;
+
+	for (unsigned n = 0; n < q->shift_count; n++) {
+		struct quota_shift *s = &q->shifts[n];
+		int k;
+
+		if (s->begins)
+			begin_quota(q, s);
+		k = quota_shift(m, s->dir, s->from, s->to);
+		if (k == -ENOMEM) {
+			give_up(m);
+			return k;
+		}
+		r = k < 0 ? k : r;
+	}
+	return r;
+}
+
+static int try_shifts(struct meta *m)
+{
+	struct quotas *q = &m->quotas;
+	int r = quotas_reserve(m, 1);
 	_cleanup_free_ uint64_t *before = r ? NULL : calloc(q->capacity, sizeof(*before));
 
-	if (!before)
+	if (!before) {
+		q->shift_count = 0;
 		return -ENOMEM;
+	}
 	for (uint32_t n = 1; n < q->capacity; n++)
 		before[n] = q->list[n].used;
-	if (!count_all(m, t))
-		r = -EXDEV;
+	r = make_shifts(m);
 	for (uint32_t n = 1; n < q->capacity && r == 0; n++)
 		if (q->list[n].ino && q->list[n].used > before[n] &&
 			is_over(&q->list[n], q->list[n].used))
 			r = -EDQUOT;
-	(void)count_all(m, &(struct trial){.moves = 0});
+	if (r < 0)
+		quotas_undo(m);
 	return r;
 }
 
@@ -305,22 +206,28 @@ static uint32_t links_after(const struct meta *m, const struct txn *t, uint64_t 
 	return links;
 }
 
+/* A change is one call's: at most two directories that trade places. */
+static void note_shift(struct quotas *q, const struct quota_shift *s)
+{
+	assert(q->shift_count < ARRAY_SIZE(q->shifts));
+	q->shifts[q->shift_count++] = *s;
+}
+
 /* Something that is there gets a name. */
-static int note_entry(
-	struct meta *m, const struct txn *t, const struct gm_dirent *d, struct trial *trial)
+static int note_entry(struct meta *m, const struct txn *t, const struct gm_dirent *d)
 {
 	const struct inode *dir = meta_inode(m, get_le64(d->parent));
-	const struct inode *i = meta_inode(m, get_le64(d->ino));
+	struct inode *i = meta_inode(m, get_le64(d->ino));
 
 	if (!i || !dir)
 		return 0;
 	if (inode_is_dir(i) && i->attr.parent != dir->attr.ino) {
 		const struct inode *old = meta_inode(m, i->attr.parent);
 
-		if ((old && old->quota == dir->quota) || trial->moves == 2)
-			return 0;
-		trial->moved[trial->moves] = i->attr.ino;
-		trial->parent[trial->moves++] = dir->attr.ino;
+		if (!old || old->quota != dir->quota)
+			note_shift(&m->quotas,
+				&(struct quota_shift){
+					.dir = i, .from = old ? old->quota : 0, .to = dir->quota});
 	} else if (S_ISREG(i->attr.mode) && i->quota != dir->quota) {
 		if (links_after(m, t, i->attr.ino) > 1)
 			return -EXDEV;
@@ -348,17 +255,18 @@ static void note_piece(struct meta *m, const struct gm_piece *p, int64_t sign)
 	note_units(m, p->ino, sign * get_le32(p->count));
 }
 
-static void note_attribute(const struct meta *m, const struct gm_xattr *x, struct trial *trial)
+static void note_attribute(struct meta *m, const struct gm_xattr *x)
 {
-	uint64_t ino = get_le64(x->ino);
+	struct inode *dir = meta_inode(m, get_le64(x->ino));
 
 	if (get_le16(x->name_len) == sizeof(XATTR_QUOTA) - 1 &&
-		memcmp(x + 1, XATTR_QUOTA, sizeof(XATTR_QUOTA) - 1) == 0 && meta_inode(m, ino) &&
-		!XATTRS_GET(m, ino, XATTR_QUOTA))
-		trial->limited = ino;
+		memcmp(x + 1, XATTR_QUOTA, sizeof(XATTR_QUOTA) - 1) == 0 && dir &&
+		!quota_is_of(&m->quotas, dir))
+		note_shift(&m->quotas,
+			&(struct quota_shift){.dir = dir, .from = dir->quota, .begins = true});
 }
 
-static int note_items(struct meta *m, const struct txn *t, struct trial *trial)
+static int note_items(struct meta *m, const struct txn *t)
 {
 	int r = 0;
 
@@ -367,7 +275,7 @@ static int note_items(struct meta *m, const struct txn *t, struct trial *trial)
 
 		switch (get_le16(k->type)) {
 		case GM_ITEM_DIRENT:
-			r = note_entry(m, t, payload, trial);
+			r = note_entry(m, t, payload);
 			break;
 		case GM_ITEM_EXTENT:
 			note_extent(m, payload, 1);
@@ -382,7 +290,7 @@ static int note_items(struct meta *m, const struct txn *t, struct trial *trial)
 			note_piece(m, payload, -1);
 			break;
 		case GM_ITEM_XATTR:
-			note_attribute(m, payload, trial);
+			note_attribute(m, payload);
 			break;
 		}
 	}
@@ -408,16 +316,18 @@ static int check_deltas(struct quotas *q)
 int quotas_check(struct meta *m, const struct txn *t)
 {
 	struct quotas *q = &m->quotas;
-	struct trial trial = {.moves = 0};
 	int r, over;
 
+	q->shift_count = 0;
 	if (q->count == 0 && t->type != GM_RECORD_XATTR)
 		return 0;
-	r = note_items(m, t, &trial);
+	r = note_items(m, t);
 	over = check_deltas(q);
 	if (r == 0)
 		r = over;
-	return r == 0 && (trial.moves || trial.limited) ? try_subtree(m, &trial) : r;
+	if (r < 0)
+		q->shift_count = 0;
+	return q->shift_count ? try_shifts(m) : r;
 }
 
 /* ---- reading ---- */

@@ -6,7 +6,8 @@
  * All of it is in memory: each directory and file knows the nearest quota above it (inode.quota),
  * each quota the next one above, and meta_apply() counts what comes and goes. A file counts in one
  * place only, so its names must all lie under the same quota: that is kept by refusing links, as
- * project quotas do elsewhere. Where a whole subtree changes sides, everything is counted anew.
+ * project quotas do elsewhere. Where a whole subtree changes sides, what is below is looked at
+ * once, as part of the check; should the change then fail for another reason, once more, backwards.
  */
 #ifndef GM_STORE_QUOTA_H
 #define GM_STORE_QUOTA_H
@@ -26,12 +27,25 @@ struct quota {
 	uint32_t up;    /* the next quota above; 0: none */
 };
 
+/* A directory that comes under another quota, with all that is below. */
+struct quota_shift {
+	struct inode *dir;
+	uint32_t from;
+	uint32_t to;
+	bool begins; /* `to` is a new quota, the directory's own */
+};
+
 struct quotas {
 	struct quota *list; /* [0] is none: the number 0 means no quota */
 	uint32_t capacity;
 	uint32_t count; /* quotas that there are */
 	bool touched;   /* some delta is not 0: scratch of quotas_check() */
+	bool changed;   /* limits are to be read again, or some have ended: quotas_refresh() */
 	bool stale;     /* to be counted anew: quotas_refresh() */
+
+	/* What quotas_check() has done already for the change that is on its way. */
+	struct quota_shift shifts[2];
+	unsigned shift_count;
 };
 
 void quotas_deinit(struct quotas *q);
@@ -45,12 +59,12 @@ int quotas_init(struct meta *m);
 /*
  * May the change be? -EDQUOT more blocks than a quota has left would count on it; -EXDEV a file
  * would have names under different quotas, or a directory can't go to another one because of such a
- * file; -ENOMEM. meta is as it was in any case.
+ * file; -ENOMEM. Then nothing has changed. On success a subtree that moves, or gets a quota, counts
+ * where it will be: quotas_refresh() is due after the change, quotas_undo() if there is none.
  */
 int quotas_check(struct meta *m, const struct txn *t);
-
-/* After a change: counts anew if it moved a subtree, or made or removed a quota. */
 void quotas_refresh(struct meta *m);
+void quotas_undo(struct meta *m);
 
 /* ---- for meta_apply() ---- */
 
@@ -59,6 +73,9 @@ void quotas_count(struct meta *m, const struct inode *i, int64_t units);
 
 /* The inode has a name in dir from now on. */
 void quotas_place(struct meta *m, struct inode *i, const struct inode *dir);
+
+/* The directory's limit comes, changes or goes. */
+void quotas_note_limit(struct meta *m, uint64_t ino);
 
 /* ---- reading ---- */
 

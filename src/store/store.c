@@ -446,22 +446,26 @@ static int commit(struct store *s, struct txn *t)
 		return -ENOMEM;
 	assert(t->size > 0);
 	r = quotas_check(&s->meta, t);
-	measure_growth(s, t, &growth);
-	if (r == 0)
-		r = check_room(s, &growth);
 	if (r < 0)
 		return r;
+	measure_growth(s, t, &growth);
 	meta_reserve_init(&reserve);
-	r = commit_reserved(s, t, &reserve, growth.inodes);
+	r = check_room(s, &growth);
+	if (r == 0)
+		r = commit_reserved(s, t, &reserve, growth.inodes);
 	meta_reserve_deinit(&reserve);
+	if (r < 0) {
+		quotas_undo(&s->meta);
+		return r;
+	}
 	quotas_refresh(&s->meta);
 	/* The change is safe already; should memory be short for the checkpoint now, the next
 	 * change tries again. */
-	if (r == 0 && s->journal.tail > s->super.plan.journal_size / 2 && checkpoint(s) < 0)
+	if (s->journal.tail > s->super.plan.journal_size / 2 && checkpoint(s) < 0)
 		log_warning("out of memory for a checkpoint; the journal is at %" PRIu64
 			    " of %" PRIu64 " bytes",
 			s->journal.tail, s->super.plan.journal_size);
-	return r;
+	return 0;
 }
 
 int store_commit(struct store *s, struct txn *t)

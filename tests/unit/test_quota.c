@@ -334,7 +334,37 @@ Test(quota, places_are_used_again)
 	cr_expect_eq(store_meta(pool.store)->quotas.count, 13);
 }
 
+/* No room for attributes is found out after the quota would have been fine. */
+Test(quota, nothing_counts_elsewhere_when_the_attribute_finds_no_room)
+{
+	static const uint8_t value[GM_XATTR_VALUE_MAX];
+	uint64_t a = pool_mkdir(&pool, ROOT, "a"), b = pool_mkdir(&pool, a, "b"),
+		 f = file(b, "f", 3), g = file(a, "g", 2);
+	struct ns_xattr x = {.name = "user.a", .value = value};
+	char name[16];
+	unsigned n = 0;
+
+	cr_assert_eq(limit(b, "20M"), 0);
+	for (size_t size = sizeof(value); size; size /= 2)
+		do {
+			(void)snprintf(name, sizeof(name), "x%u", n++);
+			x.value_len = size;
+		} while (ns_setxattr(&pool.ns, &pool.rq, pool_create(&pool, ROOT, name), &x) == 0);
+	cr_assert_eq(limit(a, "20M"), -ENOSPC);
+	cr_expect_eq(store_meta(pool.store)->quotas.count, 1);
+	cr_expect_eq(pool_inode(&pool, g)->quota, 0);
+	cr_expect_eq(used(f), 3);
+	cr_expect_eq(resize(g, 30), 0);
+	cr_expect_eq(resize(f, 7), 0, "its own room is what it was");
+	cr_expect_eq(left(f), 3);
+	cr_assert_eq(unlimit(b), 0);
+	cr_assert_eq(limit(a, "20M"), 0);
+	cr_expect_eq(used(f), 37);
+}
+
 /* ---- against counting by hand ---- */
+
+#define SHARES 12U /* of a file, to be divided by its names: two to four */
 
 static uint64_t count_below(uint64_t dir)
 {
@@ -343,8 +373,20 @@ static uint64_t count_below(uint64_t dir)
 
 	for (uint64_t after = 2; ns_next_entry(&pool.ns, dir, after, &e) > 0; after = e.cookie)
 		n += e.type == S_IFDIR ? count_below(e.ino)
-				       : inode_blocks(pool_inode(&pool, e.ino));
+				       : inode_blocks(pool_inode(&pool, e.ino)) * SHARES /
+						 pool_inode(&pool, e.ino)->attr.links;
 	return n;
+}
+
+/* Files know the same quota as the directories that they are in. */
+static void compare_files(uint64_t dir)
+{
+	struct ns_entry e;
+
+	for (uint64_t after = 2; ns_next_entry(&pool.ns, dir, after, &e) > 0; after = e.cookie)
+		if (e.type == S_IFREG)
+			cr_assert_eq(
+				pool_inode(&pool, e.ino)->quota, pool_inode(&pool, dir)->quota);
 }
 
 static void compare_all(const uint64_t *dirs, size_t count)
@@ -353,8 +395,8 @@ static void compare_all(const uint64_t *dirs, size_t count)
 
 	for (uint32_t n = 1; n < q->capacity; n++)
 		if (q->list[n].ino)
-			cr_assert_eq(
-				q->list[n].used, count_below(q->list[n].ino) * GM_UNITS_PER_BLOCK);
+			cr_assert_eq(q->list[n].used * SHARES,
+				count_below(q->list[n].ino) * GM_UNITS_PER_BLOCK);
 	for (size_t n = 0; n < count; n++) {
 		const struct inode *i = pool_inode(&pool, dirs[n]);
 
@@ -365,6 +407,7 @@ static void compare_all(const uint64_t *dirs, size_t count)
 				     ? q->list[pool_inode(&pool, dirs[n])->quota].ino
 				     : ROOT,
 			i->attr.ino);
+		compare_files(dirs[n]);
 	}
 }
 
@@ -379,9 +422,10 @@ static void random_step(uint64_t *dirs, size_t *count)
 	static const char *const names[] = {"a", "b", "c", "d"};
 	const char *name = names[chance_below(4)], *other = names[chance_below(4)];
 	uint64_t dir = any(dirs, *count), to = any(dirs, *count);
+	struct ns_name second = {.parent = to, .name = other, .length = 1};
 	struct stat st;
 
-	switch (chance_below(8)) {
+	switch (chance_below(9)) {
 	case 0:
 		if (*count < 12 && ns_mkdir(&pool.ns, &pool.rq, dir, name, 1, 0700, &st) == 0)
 			dirs[(*count)++] = st.st_ino;
@@ -401,6 +445,11 @@ static void random_step(uint64_t *dirs, size_t *count)
 		(void)pool_rename(&pool, dir, name, to, other, RENAME_EXCHANGE);
 		break;
 	case 6:
+		if (ns_lookup(&pool.ns, dir, name, 1, &st) == 0 && S_ISREG(st.st_mode) &&
+			st.st_nlink < 4)
+			(void)ns_link(&pool.ns, &pool.rq, st.st_ino, &second, &st);
+		break;
+	case 7:
 		(void)limit(dir, limits[chance_below(4)]);
 		break;
 	default:
