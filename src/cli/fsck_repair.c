@@ -7,8 +7,10 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "cli/text.h"
 #include "pool/repair.h"
 #include "util/cleanup.h"
 
@@ -19,8 +21,12 @@ static void free_repair(struct pool_repair **p)
 
 static void print_report(const struct salvage_report *report)
 {
-	for (size_t n = 0; n < report->count; n++)
-		printf("%s: %s\n", report->notes[n].lost ? "lost" : "kept", report->notes[n].text);
+	for (size_t n = 0; n < report->count; n++) {
+		/* Names are users', and must not pass for sentences of ours. */
+		_cleanup_free_ char *safe = text_escape(report->notes[n].text);
+
+		printf("%s: %s\n", report->notes[n].lost ? "lost" : "kept", safe ? safe : "?");
+	}
 	if (report->kept + report->lost > report->count)
 		printf("and %" PRIu64 " more\n", report->kept + report->lost - report->count);
 }

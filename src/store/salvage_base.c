@@ -165,6 +165,7 @@ static bool use_older_with_journal(struct salvage *s, const struct slots *l, uns
 		return false;
 	if (knows && should == last) {
 		use_base(s, l, older);
+		s->base.header.flags = l->image[newer].header.flags; /* frozen by it, or thawed */
 		s->journal.generation = generation + 1;
 		use_tail(s, l);
 		return true;
@@ -174,6 +175,8 @@ static bool use_older_with_journal(struct salvage *s, const struct slots *l, uns
 		  : !l->has_tail || l->tail.generation != low(generation) || end < l->tail.value)
 		return false;
 	use_base(s, l, older);
+	if (knows)
+		s->base.header.flags = l->image[newer].header.flags;
 	s->journal_exact = true;
 	s->journal_end = knows ? end : l->tail.value;
 	return true;

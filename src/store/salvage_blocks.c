@@ -49,6 +49,62 @@ static int take_away(struct salvage *s, const struct inode *owner, const struct 
 	return salvage_apply(s, &t, why);
 }
 
+/* What of a piece lies in these units is another's by now. */
+static int take_part(struct salvage *s, const struct inode *i, const struct file_extent *piece,
+	const struct units_run *taken, struct problem *why)
+{
+	uint64_t end = piece->block + piece->count, taken_end = taken->unit + taken->count;
+	struct file_extent part = {
+		.block = piece->block > taken->unit ? piece->block : taken->unit};
+	struct txn t = TXN_INIT(GM_RECORD_WRITE, 0);
+
+	end = end < taken_end ? end : taken_end;
+	if (part.block >= end)
+		return 0;
+	part.count = (uint32_t)(end - part.block);
+	part.file_block = piece->file_block + (part.block - piece->block);
+	salvage_lost(s, i->attr.ino,
+		"inode %" PRIu64 " at offset %" PRIu64 ": %" PRIu64
+		" bytes of content, whose place a lost change has given to another file",
+		i->attr.ino, (uint64_t)(part.file_block * GM_UNIT_SIZE),
+		(uint64_t)part.count * GM_UNIT_SIZE);
+	s->pieces_lost = true;
+	txn_remove_piece(&t, i->attr.ino, &part);
+	return salvage_apply(s, &t, why);
+}
+
+/* From all files but `to`. */
+static int take_units(
+	struct salvage *s, const struct units_run *taken, uint64_t to, struct problem *why)
+{
+	const struct inode *i;
+	int r = 0;
+
+	if (units_is_free(&s->meta.units, taken->unit, taken->count))
+		return 0;
+	for (size_t c = 0; r == 0 && (i = meta_each_inode(&s->meta, &c));) {
+		bool has = inode_is_file(i) && inode_has_content(i) && i->attr.ino != to;
+
+		/* From the last on: what is cut in two moves none of those before. */
+		for (uint32_t n = has ? i->extent_count : 0; r == 0 && n-- > 0;)
+			r = take_part(s, i, &i->extents[n], taken, why);
+	}
+	return r;
+}
+
+static int settle_units(struct salvage *s, struct problem *why)
+{
+	int r = 0;
+
+	for (size_t n = 0; n < s->claim_count && r == 0; n++)
+		if (s->claims[n].units)
+			r = take_units(s,
+				&(struct units_run){.unit = s->claims[n].extent.block,
+					.count = s->claims[n].extent.count},
+				s->claims[n].ino, why);
+	return r;
+}
+
 /* The granule of the claim that `at` blocks of it come before. */
 static int settle_block(struct salvage *s, const struct salvage_claim *c, uint32_t at,
 	const struct inode *owner, struct problem *why)
@@ -62,10 +118,16 @@ static int settle_block(struct salvage *s, const struct salvage_claim *c, uint32
 
 	if (has) {
 		part.file_block = has->file_block + (e.block - has->block);
-		if (inode_is_contents(owner) ||
-			(owner->attr.ino == c->ino && part.file_block == c->extent.file_block + at))
+		if (owner->attr.ino == c->ino &&
+			(inode_is_contents(owner) || part.file_block == c->extent.file_block + at))
 			return 0;
-		r = take_away(s, owner, &part, why);
+		if (inode_is_contents(owner))
+			r = take_units(s,
+				&(struct units_run){.unit = part.file_block * GM_UNITS_PER_BLOCK,
+					.count = (uint64_t)granule * GM_UNITS_PER_BLOCK},
+				0, why);
+		if (r == 0)
+			r = take_away(s, owner, &part, why);
 	}
 	memset(s->named[e.region] + e.block, 1, granule);
 	return r;
@@ -98,7 +160,7 @@ static int settle_region(struct salvage *s, uint32_t region, struct problem *why
 		struct alloc_extent e = {
 			.block = c->extent.block, .region = region, .count = c->extent.count};
 
-		if (c->extent.region != region || !alloc_is_aligned(s->meta.alloc, &e))
+		if (c->units || c->extent.region != region || !alloc_is_aligned(s->meta.alloc, &e))
 			continue;
 		for (uint32_t at = 0; at < c->extent.count && r == 0; at += granule) {
 			const struct inode **owner = &owners[c->extent.block + at];
@@ -212,7 +274,7 @@ static int keep_region(struct salvage *s, uint32_t region, struct found *f, stru
 int salvage_keep_blocks(struct salvage *s, struct problem *why)
 {
 	struct found f = {.there = false};
-	int r = 0;
+	int r = settle_units(s, why);
 
 	for (uint32_t n = 0; n < s->super.region_count && r == 0; n++)
 		if (s->claim_count > 0)

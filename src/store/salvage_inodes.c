@@ -111,12 +111,27 @@ static int make_file(
 	return r;
 }
 
-/* The only one that owns blocks and has no name, where pieces tell that there is a content store.
- */
-static bool is_lost_contents(const struct salvage *s, uint64_t ino)
+/* The only one that owns blocks and has no name, where pieces tell that there is a content store;
+ * 0: none, or there are several: one of them may be a guest's that was unlinked while in use. */
+static uint64_t find_lost_contents(const struct salvage *s)
 {
-	return s->meta.contents == 0 && s->base.sections[GM_SECTION_PIECES].count > 0 &&
-	       !has_entry(s, ino);
+	const struct checkpoint_section *section = &s->base.sections[GM_SECTION_EXTENTS];
+	uint64_t ino, found = 0;
+	struct file_extent e;
+
+	if (s->meta.contents || s->base.sections[GM_SECTION_PIECES].count == 0)
+		return 0;
+	for (uint64_t n = 0; n < section->count; n++) {
+		if (codec_decode_extent(
+			    &ino, &e, (const struct gm_extent *)(const void *)section->bytes + n) ||
+			ino == found || !was_given(s, ino) || meta_inode(&s->meta, ino) ||
+			has_entry(s, ino))
+			continue;
+		if (found)
+			return 0;
+		found = ino;
+	}
+	return found;
 }
 
 /* The end of the run of records of this inode from n on; in file units of the section. */
@@ -145,7 +160,8 @@ static int make_owners(struct salvage *s, bool pieces, struct problem *why)
 {
 	const struct checkpoint_section *section =
 		&s->base.sections[pieces ? GM_SECTION_PIECES : GM_SECTION_EXTENTS];
-	uint64_t unit = pieces ? GM_UNIT_SIZE : GM_BLOCK_SIZE;
+	uint64_t unit = pieces ? GM_UNIT_SIZE : GM_BLOCK_SIZE,
+		 contents = pieces ? 0 : find_lost_contents(s);
 	int r = 0;
 
 	for (uint64_t n = 0; n < section->count && r == 0; n++) {
@@ -159,7 +175,7 @@ static int make_owners(struct salvage *s, bool pieces, struct problem *why)
 		end = extents_end(section, n, ino, pieces);
 		if (end == 0) /* none of them can be read */
 			continue;
-		if (!pieces && is_lost_contents(s, ino)) {
+		if (ino == contents) {
 			r = salvage_make_inode(s, ino, S_IFREG | 0600, 0, GM_INODE_CONTENTS, why);
 			salvage_kept(
 				s, 0, "inode %" PRIu64 " is made the content store again", ino);

@@ -8,9 +8,10 @@
 #include "store/journal.h"
 #include "store/salvage.h"
 
-/* A run of blocks that a record names which could not be replayed. */
+/* A run of blocks, or of units, that a record names which could not be replayed. */
 struct salvage_claim {
 	uint64_t ino;
+	bool units;
 	struct file_extent extent;
 };
 

@@ -38,15 +38,21 @@ static const char *type_name(unsigned type)
 	return type < sizeof(names) / sizeof(names[0]) && names[type] ? names[type] : "unknown";
 }
 
-/* Blocks that somebody was given, as a record says that has no effect. */
-static int claim(struct salvage *s, const struct gm_extent *from)
+/* Blocks, or units of the content store, that somebody was given, as a record says that has no
+ * effect. */
+static int claim(struct salvage *s, bool units, const void *from)
 {
 	struct salvage_claim c = {.ino = 0};
 	struct salvage_claim *bigger;
 
-	if (codec_decode_extent(&c.ino, &c.extent, from) ||
-		!alloc_is_data(s->meta.alloc, c.extent.region, c.extent.block, c.extent.count))
+	if (units ? codec_decode_piece(&c.ino, &c.extent, from) != NULL
+		  : codec_decode_extent(&c.ino, &c.extent, from) ||
+				!alloc_is_data(s->meta.alloc, c.extent.region, c.extent.block,
+					c.extent.count))
 		return 0;
+	c.units = units;
+	s->pieces_lost |= units;
+	s->unsure = true;
 	if (s->claim_count == s->claim_capacity) {
 		s->claim_capacity = s->claim_capacity ? s->claim_capacity * 2 : 64;
 		bigger = reallocarray(s->claims, s->claim_capacity, sizeof(*bigger));
@@ -75,8 +81,9 @@ static int replay_items(
 		if (r == -EUCLEAN && !s->base_whole) {
 			salvage_lost(s, 0, "a change of the journal (sequence %" PRIu64 "): %.300s",
 				s->journal.sequence + 1, why->text);
-			r = get_le16(item->type) == GM_ITEM_EXTENT
-				    ? claim(s, (const void *)(item + 1))
+			r = get_le16(item->type) == GM_ITEM_EXTENT ||
+					    get_le16(item->type) == GM_ITEM_PIECE
+				    ? claim(s, get_le16(item->type) == GM_ITEM_PIECE, item + 1)
 				    : 0;
 		}
 		if (r < 0)
@@ -170,7 +177,9 @@ static int lose_item(
 		add(to, ", %" PRIu32 " blocks of inode %" PRIu64 " at offset %" PRIu64,
 			get_le32(e->count), get_le64(e->ino),
 			(uint64_t)(get_le64(e->file_block) * GM_BLOCK_SIZE));
-		return claim(s, e);
+		return claim(s, false, e);
+	case GM_ITEM_PIECE:
+		return claim(s, true, payload);
 	case GM_ITEM_BOOT:
 		memcpy(s->meta.boot_id, b->boot_id, sizeof(s->meta.boot_id));
 		memcpy(s->meta.token, b->token, sizeof(s->meta.token));

@@ -67,7 +67,9 @@ static int find_lost_and_found(struct salvage *s, struct problem *why)
 
 	if (s->lost_and_found)
 		return 0;
-	if (dir && inode_is_dir(dir)) {
+	/* One that others may look into or change is not for what was in a closed directory. */
+	if (dir && inode_is_dir(dir) && (dir->attr.mode & 07777) == 0700 &&
+		dir->attr.uid == meta_inode(&s->meta, GM_ROOT_INO)->attr.uid) {
 		s->lost_and_found = d->ino;
 		return 0;
 	}

@@ -356,3 +356,19 @@ Test(repair_rules, a_clean_pool_is_left_as_it_is)
 	cr_expect_eq(memcmp(s.area, s.damaged, s.size), 0);
 	scene_deinit(&s);
 }
+
+/* The flag is in the newer checkpoint alone, of which a section is damaged. */
+Test(repair_rules, a_frozen_pool_stays_frozen)
+{
+	struct scene s;
+	uint64_t count, at;
+
+	scene_init(&s, WORLD_FILE, "create a; size a 3; clean a; checkpoint; create b; freeze");
+	at = scene_find_section(&s, GM_SECTION_INODES, &count);
+	memset(s.damaged + at, 0xa5, count * sizeof(struct gm_inode));
+	scene_repair(&s, NULL);
+	cr_assert_eq(s.error, 0, "%s", s.why.text);
+	cr_assert_eq(s.report.lost, 0);
+	cr_expect(scene_is_as_before(&s, "frozen"));
+	scene_deinit(&s);
+}

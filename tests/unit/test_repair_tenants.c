@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What a repair must not show to somebody else: content and memory that a lost change has given
+ * away, what was behind a closed directory, and a guest's memory as the content store.
+ */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "repair_fixture.h"
+#include "util/le.h"
+
+static const struct view_entry *find_entry(const struct view *v, const char *name)
+{
+	for (uint32_t n = 0; n < v->entry_count; n++)
+		if (v->entries[n].name_len == strlen(name) &&
+			memcmp(v->entries[n].name, name, strlen(name)) == 0)
+			return &v->entries[n];
+	return NULL;
+}
+
+static uint64_t ino_of(const struct view *v, const char *name)
+{
+	const struct view_entry *e = find_entry(v, name);
+
+	cr_assert_not_null(e, "no %s", name);
+	return e->ino;
+}
+
+/* Units in both files' pieces. */
+static uint64_t count_shared(const struct view *v, uint64_t ino, const struct view *w, uint64_t of)
+{
+	uint64_t count = 0;
+
+	for (uint32_t n = 0; n < v->piece_count; n++)
+		for (uint32_t k = 0; k < w->piece_count; k++) {
+			const struct view_piece *a = &v->pieces[n], *b = &w->pieces[k];
+
+			if (a->ino != ino || b->ino != of)
+				continue;
+			for (uint64_t u = a->store_unit; u < a->store_unit + a->count; u++)
+				count += u >= b->store_unit && u < b->store_unit + b->count;
+		}
+	return count;
+}
+
+static void repair_torn(struct scene *s)
+{
+	memset(s->damaged + s->super.plan.journal_offset + 8, 0xa5, 48);
+	scene_repair(s, NULL);
+	cr_assert_eq(s->error, 0, "%s", s->why.text);
+	cr_assert(scene_is_sound(s, "torn"));
+}
+
+Test(repair_tenants, content_that_a_lost_change_has_overwritten_is_not_shown)
+{
+	struct scene s;
+	uint64_t x, y;
+
+	scene_init(&s, WORLD_FILE,
+		"mkdir c; mark c; contents; room 1; create c/x; write c/x 0 3; checkpoint; "
+		"checkpoint; create b; size c/x 0; create c/y; write c/y 0 2");
+	x = ino_of(&s.before.view, "x");
+	y = ino_of(&s.before.view, "y");
+	repair_torn(&s);
+	cr_expect_eq(ino_of(&s.after.view, "x"), x);
+	cr_expect_eq(count_shared(&s.after.view, x, &s.before.view, y), 0);
+	cr_expect_eq(
+		count_shared(&s.after.view, ino_of(&s.after.view, "content"), &s.before.view, y),
+		2);
+	cr_expect(scene_says(&s, true, "whose place a lost change has given to another file"));
+	scene_deinit(&s);
+}
+
+Test(repair_tenants, memory_of_a_guest_does_not_stay_the_content_stores)
+{
+	struct scene s;
+	uint64_t g, blocks;
+
+	scene_init(&s, WORLD_FILE,
+		"mkdir c; mark c; contents; room 1; create c/x; write c/x 0 3; checkpoint; "
+		"checkpoint; create b; cut c/x 0; trim; create g; size g 11");
+	g = ino_of(&s.before.view, "g");
+	repair_torn(&s);
+	blocks = ino_of(&s.after.view, "blocks");
+	for (uint64_t n = 0; n < s.regions[0].blocks; n++)
+		if (s.before.view.blocks[0][n].ino == g)
+			cr_expect_eq(s.after.view.blocks[0][n].ino, blocks, "block %lu", n);
+	cr_expect_eq(s.after.view.piece_count, 0);
+	cr_expect(scene_says(&s, true, "whose place a lost change has given to another file"));
+	cr_expect(scene_says(&s, true, "which a lost change has given to another file"));
+	scene_deinit(&s);
+}
+
+Test(repair_tenants, a_directory_of_a_users_is_not_lost_and_found)
+{
+	struct scene s;
+	char name[32];
+	uint64_t f, count, at;
+
+	scene_init(&s, WORLD_FILE,
+		"mkdir lost+found; mkdir d; create d/f; size d/f 1; clean d/f; checkpoint; create "
+		"z; checkpoint; create y");
+	f = ino_of(&s.before.view, "f");
+	(void)snprintf(name, sizeof(name), "#%lu", f);
+	at = scene_find_section(&s, GM_SECTION_DIRENTS, &count);
+	for (uint64_t n = 0; n < count; n++) {
+		struct gm_dirent *d = (void *)(s.damaged + at);
+
+		if (get_le64(d->ino) == f)
+			d->ino = put_le64(999);
+		at += sizeof(*d) + (get_le16(d->name_len) + 7U) / 8 * 8;
+	}
+	scene_seal(&s);
+	scene_repair(&s, NULL);
+	cr_assert_eq(s.error, 0, "%s", s.why.text);
+	cr_assert(scene_is_sound(&s, "name"));
+	cr_expect_eq(
+		find_entry(&s.after.view, name)->parent, ino_of(&s.after.view, "lost+found.1"));
+	scene_deinit(&s);
+}
+
+/* Of two files without inode and name one is a guest's, which was unlinked while in use. */
+Test(repair_tenants, a_guests_memory_does_not_become_the_content_store)
+{
+	static const char *const scripts[] = {
+		"create h; size h 1; clean h; hold h; unlink h; mkdir c; mark c; contents; room 1; "
+		"create c/x; write c/x 0 3; checkpoint; create z; checkpoint; create y",
+		"mkdir c; mark c; contents; room 1; create c/x; write c/x 0 3; create h; size h 1; "
+		"clean h; hold h; unlink h; checkpoint; create z; checkpoint; create y"};
+
+	for (unsigned k = 0; k < 2; k++) {
+		struct scene s;
+		uint64_t count, at;
+
+		scene_init(&s, WORLD_FILE, scripts[k]);
+		at = scene_find_section(&s, GM_SECTION_INODES, &count);
+		for (uint64_t n = 0; n < count; n++) {
+			struct gm_inode *i = (void *)(s.damaged + at + n * sizeof(*i));
+
+			if (get_le32(i->links) == 0)
+				memset(i, 0, sizeof(*i));
+		}
+		scene_seal(&s);
+		scene_repair(&s, NULL);
+		cr_assert_eq(s.error, 0, "%s", s.why.text);
+		cr_expect(scene_is_sound(&s, "orphan"));
+		for (uint32_t n = 0; n < s.after.view.inode_count; n++)
+			cr_expect_eq(get_le64(s.after.view.inodes[n].flags) & GM_INODE_CONTENTS, 0);
+		cr_expect_eq(s.after.view.piece_count, 0);
+		scene_deinit(&s);
+	}
+}
