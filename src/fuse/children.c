@@ -98,9 +98,8 @@ static int make_link(struct child *c, struct inherited *in, struct problem *why)
 static int open_program(const char *path)
 {
 	_cleanup_fd_ int fd = open(path, O_PATH | O_CLOEXEC);
-	int moved = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, SPAWN_FIRST_FD + (int)SPAWN_FDS_MAX);
 
-	return moved < 0 ? -errno : moved;
+	return fd < 0 ? -errno : spawn_copy_fd(fd, SPAWN_FIRST_FD + (int)SPAWN_FDS_MAX);
 }
 
 static int choose_program(struct child *c, const char **path, char *room, size_t size)

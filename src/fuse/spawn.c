@@ -39,6 +39,15 @@ static int arrange_stdio(bool quiet)
 	return 0;
 }
 
+int spawn_copy_fd(int fd, int first)
+{
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, first);
+
+	if (copy >= 0)
+		return copy;
+	return errno == EINVAL ? -EMFILE : -errno; /* `first` is above the limit itself */
+}
+
 /* error_fd goes behind the ones that stay, so that an exec that fails can still tell. */
 static int arrange_fds(const struct spawn *s, int *error_fd)
 {
@@ -46,13 +55,14 @@ static int arrange_fds(const struct spawn *s, int *error_fd)
 	int copies[SPAWN_FDS_MAX];
 
 	/* First out of the way, so that no descriptor is overwritten before it has been placed. */
-	*error_fd = fcntl(*error_fd, F_DUPFD_CLOEXEC, high);
-	if (*error_fd < 0)
-		return -errno;
+	int copy = spawn_copy_fd(*error_fd, high);
+	if (copy < 0)
+		return copy;
+	*error_fd = copy;
 	for (size_t i = 0; i < s->nfds; i++) {
-		copies[i] = fcntl(s->fds[i], F_DUPFD_CLOEXEC, high);
+		copies[i] = spawn_copy_fd(s->fds[i], high);
 		if (copies[i] < 0)
-			return -errno;
+			return copies[i];
 	}
 	for (size_t i = 0; i < s->nfds; i++)
 		if (dup2(copies[i], SPAWN_FIRST_FD + (int)i) < 0)

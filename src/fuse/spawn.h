@@ -37,6 +37,10 @@ struct spawn {
  */
 int spawn_process(struct process *ret, const struct spawn *s, struct problem *why);
 
+/* A copy of fd whose number is `first` or above, closed by an exec. Negative errno: -EMFILE also
+ * where the limit of open files is below `first`, of which fcntl(2) says EINVAL. */
+int spawn_copy_fd(int fd, int first);
+
 /*
  * Waits until the process has ended and takes its status, as of waitpid(2). timeout_ms < 0: for
  * ever. -ETIMEDOUT it is still there; else 0, and *p is PROCESS_NULL.
