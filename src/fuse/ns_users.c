@@ -75,7 +75,8 @@ int ns_release(struct namespace *ns, uint64_t ino, uint64_t unique)
 	if (ns_find(ns, ino, &i) < 0 || i->opens == 0)
 		return 0;
 	open_table_drop(ns->opens, i, unique);
-	i->opened_unmarked &= i->opens > 0;
+	if (i->opens == 0)
+		i->opened_unmarked = false;
 	ns_note_left(ns, i);
 	r = reap(ns, i);
 	ns->reap_failed |= r < 0;

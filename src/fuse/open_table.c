@@ -79,8 +79,8 @@ int open_table_adopt(struct open_table *t, const struct meta *m)
 			t->free[t->free_count++] = n;
 			continue;
 		}
-		i->opens = opens;
-		i->opened_unmarked = e->ino & OPENS_UNMARKED;
+		i->opens = opens & OPENS_COUNT_MAX;
+		i->opened_unmarked = (e->ino & OPENS_UNMARKED) != 0;
 		i->open_place = n;
 		count++;
 	}

@@ -88,9 +88,9 @@ struct inode {
 	uint32_t entry_count; /* directories: entries without the holes */
 
 	/* Not on media, kept by the namespace and the worker. */
-	uint32_t opens;       /* open files and directory streams */
-	uint32_t open_place;  /* where that is kept, while it is not 0 */
-	bool opened_unmarked; /* files with content: some of them were opened before they had any */
+	uint32_t opens : 31;          /* open files and directory streams */
+	uint32_t opened_unmarked : 1; /* content: some of them were opened before there was any */
+	uint32_t open_place;          /* where that is kept, while opens is not 0 */
 	union {
 		uint32_t seen;  /* scratch of meta_verify(), which ends before quotas are counted */
 		uint32_t quota; /* files, directories: the nearest one above, in meta.quotas; 0:

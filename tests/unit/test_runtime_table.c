@@ -192,7 +192,8 @@ static void adopt_anew(struct pool *pool, struct open_table *t, uint64_t ino)
 {
 	struct inode *i = meta_inode(store_meta(pool->store), ino);
 
-	i->opens = i->open_place = 0;
+	i->opens = 0;
+	i->open_place = 0;
 	i->opened_unmarked = false;
 	open_table_deinit(t);
 	open_table_init(t, table.opens, &table.header->opens_used, RUNTIME_TABLE_OPENS);
