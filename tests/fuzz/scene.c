@@ -132,17 +132,17 @@ static long end_person(int fd)
 
 long __wrap_syscall(long number, ...)
 {
-	long a[6];
+	long a[5]; /* as many as the helper gives any, and as are passed in registers */
 	va_list ap;
 
 	va_start(ap, number);
-	for (unsigned n = 0; n < 6; n++)
+	for (unsigned n = 0; n < ARRAY_SIZE(a); n++)
 		a[n] = va_arg(ap, long);
 	va_end(ap);
 	if (number == SYS_pidfd_send_signal)
 		return end_person((int)a[0]);
 	if (number != SYS_pidfd_open)
-		return __real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+		return __real_syscall(number, a[0], a[1], a[2], a[3], a[4]);
 	int fd = open_life((pid_t)a[0]);
 	if (fd >= 0)
 		return fd;
