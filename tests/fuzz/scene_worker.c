@@ -48,6 +48,8 @@ static struct {
 	int link;
 	bool ready;
 	bool lost;
+	uint64_t announced; /* extents that are still to come on this link, as the helper knows it
+			     */
 	uint64_t epoch;
 	uint64_t last_id;
 	struct told files[FILES]; /* inode 2 and on */
@@ -86,6 +88,35 @@ void worker_close_supervisor(void)
 
 /* ---- saying ---- */
 
+static uint64_t count_announced(const void *message, unsigned opcode)
+{
+	switch (opcode) {
+	case LINK_HELD:
+		return get_le64(((const struct link_held *)message)->extent_count);
+	case LINK_GRANT:
+		return get_le64(((const struct link_grant *)message)->extent_count);
+	case LINK_EXPORT:
+		return get_le64(((const struct link_export *)message)->extent_count);
+	case LINK_CONTENTS:
+		return get_le64(((const struct link_contents *)message)->extent_count);
+	default:
+		return 0;
+	}
+}
+
+/* What is not as it must be ends the link, and all that was announced on it. */
+static void note_announced(const void *message, unsigned opcode)
+{
+	uint32_t count;
+
+	if (opcode != LINK_EXTENTS) {
+		w.announced = count_announced(message, opcode);
+		return;
+	}
+	count = get_le32(((const struct link_extents *)message)->count);
+	w.announced -= count < w.announced ? count : w.announced;
+}
+
 static void say(void *message, size_t size, unsigned opcode, uint64_t id)
 {
 	const struct link_header h = {.size = put_le32((uint32_t)size),
@@ -93,8 +124,8 @@ static void say(void *message, size_t size, unsigned opcode, uint64_t id)
 		.id = put_le64(id)};
 
 	memcpy(message, &h, size < sizeof(h) ? size : sizeof(h));
-	if (w.link >= 0)
-		(void)packet_send(w.link, message, size, NULL, 0, false);
+	if (w.link >= 0 && packet_send(w.link, message, size, NULL, 0, false) == 0)
+		note_announced(message, opcode);
 }
 
 static struct question *ask(void *message, size_t size, unsigned opcode)
@@ -148,6 +179,7 @@ static void forget_link(void)
 			w.blocks[r][b].zeroings = 0;
 	w.link = close_fd(w.link);
 	w.ready = false;
+	w.announced = 0;
 	memset(w.asks, 0, sizeof(w.asks));
 	memset(w.redeems, 0, sizeof(w.redeems));
 }
@@ -435,7 +467,8 @@ bool worker_answer(void)
 {
 	uint64_t id = first_redeem();
 
-	if (w.link < 0) {
+	/* It has stopped in the midst of what it tells: for that there is no end but its own. */
+	if (w.link < 0 || w.announced > 0) {
 		connect_link();
 		return true;
 	}
