@@ -203,6 +203,7 @@ HELPER = {
     'should-fail-config-twice': scene(PLAIN, SHOWN, HMEET, hlie(0, 1, 1)),
     'should-fail-held-after-resumed': scene(PLAIN, SHOWN, HMEET, hlie(1, 3, 1, 2, 2)),
     'should-fail-scrub-of-no-block': scene(PLAIN, SHOWN, HMEET, hlie(6, 2, 2, 2)),
+    'should-fail-longer-than-any': scene(PLAIN, SHOWN, HMEET, [4, 241, 0, 0, 255, 3]),
     'should-fail-unknown-opcode': scene(PLAIN, SHOWN, HMEET, [4, 241, 0, 16, 0] + 40 * [99]),
 }
 
