@@ -20,10 +20,11 @@ struct connection {
 	struct runtime_table table; /* mapped by the caller; unmapped by connection_close() */
 	struct slots slots;
 	struct fuse_session *session;
-	struct ops *ops;     /* not owned */
-	bool replaying_init; /* its answer is not for the kernel */
-	bool mute;           /* what is said reaches nobody */
-	bool unfit;          /* that answer is not the one that the kernel has */
+	struct ops *ops;                    /* not owned */
+	bool replaying_init;                /* its answer is not for the kernel */
+	bool mute;                          /* what is said reaches nobody */
+	bool unfit;                         /* that answer is not the one that the kernel has */
+	_Alignas(1024) uint8_t reply[1024]; /* room for a small one; never in two pages */
 };
 
 /* Makes a session of ops over it. Takes fd over. table is there, and of this version. */
