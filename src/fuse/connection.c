@@ -23,6 +23,13 @@ static bool is_answered(const struct fuse_in_header *request)
 	       request->opcode != FUSE_NOTIFY_REPLY; /* from an enemy: we never ask for it */
 }
 
+/* Whoever made it goes on meanwhile, and mostly makes another one. */
+static bool is_waited_for(const struct fuse_in_header *request)
+{
+	return is_answered(request) && request->opcode != FUSE_RELEASE &&
+	       request->opcode != FUSE_RELEASEDIR;
+}
+
 /* ---- between libfuse and the kernel ---- */
 
 static ssize_t read_request(int fd, void *buf, size_t size, void *userdata)
@@ -195,6 +202,7 @@ int connection_serve(struct connection *c)
 {
 	uint32_t slot = slots_next(&c->slots);
 	struct fuse_buf buf;
+	bool waited_for;
 	int n;
 
 	if (slot == SLOTS_MAX)
@@ -206,8 +214,9 @@ int connection_serve(struct connection *c)
 		return n;
 	}
 	slots_take(&c->slots, slot);
+	waited_for = is_waited_for(buf.mem);
 	serve_slot(c, slot);
-	return 1;
+	return waited_for ? CONNECTION_WAITED_FOR : CONNECTION_NOT_WAITED_FOR;
 }
 
 /* ---- what a predecessor has left ---- */

@@ -42,8 +42,13 @@ int connection_resume(struct connection *c, const struct store_result *last, uns
 /* True once the kernel's first request has been answered: it asks for nothing before. */
 bool connection_has_begun(const struct connection *c);
 
-/* Reads and serves one request: 1; -EAGAIN, -EINTR there is none; 0 or another negative errno: the
- * connection has ended. */
+enum { /* a request was served, */
+	CONNECTION_WAITED_FOR = 1,
+	CONNECTION_NOT_WAITED_FOR, /* whoever made it went on meanwhile */
+};
+
+/* Reads and serves one request: one of these; -EAGAIN, -EINTR there is none; 0 or another negative
+ * errno: the connection has ended. */
 int connection_serve(struct connection *c);
 
 /* From now on nothing is answered, whoever tries to: what has no answer is the next worker's. */

@@ -358,19 +358,20 @@ static int take_end_of_mount(struct worker *w, struct problem *why)
 /*
  * Only reading tells whether another request waits. A client that waits for its answers has none,
  * and reading in vain costs a few hundredths of a request: so it is left to the next wait to tell,
- * while wakeups bring one request each.
+ * while wakeups bring one request each. One that nobody waits for does not count: another follows.
  */
 static int serve_fuse(struct worker *w, struct problem *why)
 {
 	unsigned most = w->lonely % LONELY_WAKEUPS ? 1 : REQUESTS_PER_WAKEUP, served = 0;
 
-	for (; served < most; served++) {
-		int n = connection_serve(&w->connection);
+	for (unsigned n = 0; n < REQUESTS_PER_WAKEUP && served < most; n++) {
+		int r = connection_serve(&w->connection);
 
-		if (n == -EAGAIN || n == -EINTR)
+		if (r == -EAGAIN || r == -EINTR)
 			break;
-		if (n <= 0)
+		if (r <= 0)
 			return take_end_of_mount(w, why);
+		served += r == CONNECTION_WAITED_FOR;
 	}
 	w->lonely = served > 1 ? 0 : w->lonely + 1;
 	return 0;
