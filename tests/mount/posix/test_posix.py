@@ -2,7 +2,7 @@
 """
 What POSIX and the Linux manual pages say of each call, as tables; each row is acted out on tmpfs and on a mount. On tmpfs it
 must come out as the row says, so that the tables are true; on the mount too, and in all else (attributes, and which times
-change) as on tmpfs, but for what differences.py lists with its reason.
+change) as on tmpfs, but for what differences.py lists with its reason. What tmpfs has not, policies, the mount does as the row says.
 """
 
 import dataclasses
@@ -16,6 +16,7 @@ import table_attributes
 import table_content
 import table_files
 import table_names
+import table_policies
 from differences import ATIME_OF, CONTENT_ATIME_OF, CONTENT_ROWS, ROWS, comparable
 from harness import ROOT, Instance
 from persona import as_user
@@ -23,6 +24,7 @@ from row import act, complaints, read_table
 
 ALL = [row for module in (table_names, table_attributes, table_files) for row in read_table(module.TABLE)]
 CONTENT = read_table(table_content.TABLE)
+POLICIES = read_table(table_policies.TABLE)
 
 
 @pytest.fixture(scope='module')
@@ -95,6 +97,13 @@ def test_row(row, mount, workdir):
 @pytest.mark.parametrize('row', CONTENT, ids=str)
 def test_row_of_content(row, marked, workdir):
     compare(row, marked, workdir, CONTENT_ROWS, CONTENT_ATIME_OF)
+
+
+@pytest.mark.parametrize('row', POLICIES, ids=str)
+def test_row_of_policies(row, mount):
+    """tmpfs has none of them."""
+    seen = act_below(row, mount.mount)
+    assert not complaints(row, seen), seen
 
 
 def test_every_difference_is_one_of_a_row():
