@@ -15,6 +15,8 @@ import resource
 import socket
 import stat
 
+import acls
+
 AT_FDCWD = -100
 SEEK = {'SET': os.SEEK_SET, 'CUR': os.SEEK_CUR, 'END': os.SEEK_END, 'DATA': os.SEEK_DATA, 'HOLE': os.SEEK_HOLE}
 ACCESS = {'F': os.F_OK, 'R': os.R_OK, 'W': os.W_OK, 'X': os.X_OK}
@@ -333,6 +335,12 @@ class Steps:
 
     def do_removexattr(self, name, key):
         os.removexattr(self.at(name), XATTRS.get(key, key), follow_symlinks=False)
+
+    def do_setacl(self, name, words, which='access'):
+        os.setxattr(self.at(name), acls.ATTRIBUTE[which], acls.pack(words), follow_symlinks=False)
+
+    def do_getacl(self, name, which='access'):
+        return acls.unpack(os.getxattr(self.at(name), acls.ATTRIBUTE[which], follow_symlinks=False))
 
     def do_listxattr(self, name):
         return '+'.join(sorted(os.listxattr(self.at(name), follow_symlinks=False)))

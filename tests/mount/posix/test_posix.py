@@ -12,6 +12,8 @@ import tempfile
 
 import pytest
 
+import acls
+import table_acls
 import table_attributes
 import table_content
 import table_files
@@ -22,7 +24,7 @@ from harness import ROOT, Instance
 from persona import as_user
 from row import act, complaints, read_table
 
-ALL = [row for module in (table_names, table_attributes, table_files) for row in read_table(module.TABLE)]
+ALL = [row for module in (table_names, table_attributes, table_acls, table_files) for row in read_table(module.TABLE)]
 CONTENT = read_table(table_content.TABLE)
 POLICIES = read_table(table_policies.TABLE)
 
@@ -59,9 +61,11 @@ def act_below(row, parent):
 
 
 def works_below(parent, row):
-    """tmpfs has the attributes of users, and O_DIRECT, from Linux 6.6 on."""
+    """tmpfs has the attributes of users, and O_DIRECT, from Linux 6.6 on, and lists where the kernel was built with them."""
     path = os.path.join(parent, 'probe')
     try:
+        if 'acl' in row.call + row.setup:
+            os.setxattr(parent, acls.ATTRIBUTE['access'], acls.pack('u:rwx+g:rx+o:rx'))
         if 'xattr' in row.call:
             os.setxattr(parent, 'user.k', b'v')
         if 'DIRECT;' in row.call:
