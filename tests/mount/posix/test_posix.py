@@ -77,19 +77,19 @@ def works_below(parent, row):
 
 
 def compare(row, parent, reference_parent, differences, atime_of=ATIME_OF):
+    effect, why = differences.get((row.call, row.setup), (row.effect, None))
+    own_row = dataclasses.replace(row, effect=effect)
     if not works_below(reference_parent, row):  # nothing to compare with
         own = act_below(row, parent)
-        assert not complaints(row, own), f'on the mount; what happened: {own}'
+        assert not complaints(own_row, own), f'on the mount; what happened: {own}'
         return
     reference = act_below(row, reference_parent)
     assert not complaints(row, reference), f'on tmpfs; what happened: {reference}'
     own = act_below(row, parent)
-    if difference := differences.get((row.call, row.setup)):
-        effect, why = difference
-        assert not complaints(dataclasses.replace(row, effect=effect), own), f'where it differs, for {why}: {own}'
+    assert not complaints(own_row, own), f'on the mount, {"which differs: " + why if why else "as on tmpfs"}; what happened: {own}'
+    if why:
         assert complaints(row, own), 'there is no difference any more'
     else:
-        assert not complaints(row, own), f'on the mount; what happened: {own}'
         assert comparable(own, atime_of) == comparable(reference, atime_of)
 
 
