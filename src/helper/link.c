@@ -238,7 +238,7 @@ static int check_message(const struct link_header *header, size_t size, struct p
 
 static void link_receive(struct server *s)
 {
-	union order_message m;
+	union link_from_worker m;
 	struct problem why = PROBLEM_INIT;
 	ssize_t n = packet_receive(s->link.source.fd, &m, sizeof(m), NULL, NULL, false);
 

@@ -488,7 +488,7 @@ static bool has_needless_id(const struct link_header *h)
 		       opcode == LINK_NODE || opcode == LINK_HAND_OVER);
 }
 
-int orders_take(struct server *s, const union order_message *m, struct problem *why)
+int orders_take(struct server *s, const union link_from_worker *m, struct problem *why)
 {
 	uint16_t opcode = get_le16(m->header.opcode);
 

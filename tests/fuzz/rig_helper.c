@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "../unit/link_message.h"
+#include "proto/link.h"
 #include "rig.h"
 #include "rig_record.h"
 #include "util/cleanup.h"
@@ -142,7 +142,7 @@ static void take_extents(const struct link_extents *m)
 	finish_pending();
 }
 
-static void take_zeroing(const union message *m)
+static void take_zeroing(const union link_from_worker *m)
 {
 	bool scrub = get_le16(m->header.opcode) == LINK_SCRUB;
 	struct ask a = {.opcode = get_le16(m->header.opcode),
@@ -178,7 +178,7 @@ static void take_refuse(const struct link_refuse *m)
 	end_redeem(get_le64(m->header.id));
 }
 
-static void take_message(const union message *m)
+static void take_message(const union link_from_worker *m)
 {
 	struct ask a = {.opcode = get_le16(m->header.opcode), .id = get_le64(m->header.id)};
 
@@ -245,7 +245,7 @@ static void take_message(const union message *m)
 
 void rig_helper_read(void)
 {
-	union message m;
+	union link_from_worker m;
 
 	while (side.fd >= 0) {
 		ssize_t n = packet_receive(side.fd, &m, sizeof(m), NULL, NULL, false);

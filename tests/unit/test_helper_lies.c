@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "fake_soft.h"
-#include "link_message.h"
+#include "proto/link.h"
 #include "util/cleanup.h"
 #include "util/le.h"
 #include "util/packet.h"
@@ -59,7 +59,7 @@ struct truth {
 	uint16_t opcode;
 	enum stage stage;
 	size_t size;
-	union message m;
+	union link_from_worker m;
 };
 
 static struct truth truth(uint16_t opcode, enum stage stage, size_t size)
