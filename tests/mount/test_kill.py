@@ -176,7 +176,7 @@ def test_worker_killed_in_a_first_grant(instance, bystander, make_agent, kill_at
 CHECKPOINT_POINTS = {
     'begun': ('write_checkpoint', 1),
     'image-half-written': ('write_header', 1),
-    'image-written': ('publish_slot_words', 1),
+    'image-written': ('store_publish_slot_words', 1),
     'between-the-slot-words': ('memory_publish', 2),
     'before-the-tail': ('memory_publish', 3),
 }
