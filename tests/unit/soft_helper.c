@@ -32,7 +32,7 @@ void soft_helper_set_up(void)
 
 void soft_helper_set_up_without(void)
 {
-	set_up_by(rig.reuse, false);
+	set_up_by(REUSE_SHOWN, false);
 }
 
 void soft_helper_set_up_never(void)
