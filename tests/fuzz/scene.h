@@ -137,7 +137,7 @@ void scene_devices_end(void);
 bool scene_devices_find(int fd, unsigned *id);
 bool scene_devices_block(unsigned id, uint64_t offset, unsigned *region, uint64_t *block);
 
-/* ---- supervisor and worker (scene_worker.c) ---- */
+/* ---- supervisor and worker (scene_worker*.c) ---- */
 
 void worker_begin(void);
 void worker_end(void);
