@@ -242,9 +242,6 @@ static void link_receive(struct server *s)
 	struct problem why = PROBLEM_INIT;
 	ssize_t n = packet_receive(s->link.source.fd, &m, sizeof(m), NULL, NULL, false);
 
-	/* A worker that left something unread: of that the kernel tells before what it has said. */
-	if (n == -ECONNRESET)
-		n = packet_receive(s->link.source.fd, &m, sizeof(m), NULL, NULL, false);
 	if (n == -EAGAIN)
 		return;
 	if (n == 0 || n == -ECONNRESET) {

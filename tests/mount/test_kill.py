@@ -384,7 +384,7 @@ SCRUB_POINTS = {  # who dies, in which function, at which of its calls, before o
     'taken': ('helper', 'record_begin_order', 1, True),
     'before-zeroing': ('helper', 'scrub_stream', 3, False),
     'zeroed': ('helper', 'scrub_stream', 3, True),
-    'not-answered': ('helper', 'link_take_done', 1, False),
+    'not-answered': ('helper', 'orders_take_done', 1, False),
     'not-taken': ('worker', 'scrub_done', 1, False),
     'not-journalled': ('worker', 'journal_done', 1, False),
     'journalled': ('worker', 'journal_done', 1, True),
