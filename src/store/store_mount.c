@@ -76,12 +76,10 @@ int store_check_origin(const struct store *s, const struct store_origin *o, stru
 			"line";
 	else if (memcmp(o->token, s->meta.token, sizeof(o->token)) != 0)
 		wrong = "the kernel command line bears another succession token than the pool: a "
-			"kernel "
-			"that did not know the pool ran in between";
+			"kernel that did not know the pool ran in between";
 	else if (!o->stamps_agree)
 		wrong = "a stamp bears another succession token than the pool's metadata: a region "
-			"was "
-			"used for something else in between";
+			"was used for something else in between";
 	if (!wrong)
 		return 0;
 	return problem(why, ESTALE,
@@ -140,8 +138,8 @@ int store_begin_mount(struct store *s, const uint8_t boot_id[16], struct problem
 	heal(s);
 	txn_boot(&t, boot_id, token, s->meta.mount_number + 1);
 	remove_orphans(&s->meta, &t, !was_mounted_by(s, boot_id));
-	r = store_commit_always(
-		s, &t); /* also where the pool is frozen: it is no change of the operator's */
+	/* Also where the pool is frozen: it is no change of the operator's. */
+	r = store_commit_always(s, &t);
 	if (r < 0)
 		return problem_errno(why, -r, "the mount could not be recorded in the journal");
 	return 0;
