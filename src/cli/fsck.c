@@ -12,6 +12,7 @@
 #include "cli/fsck_repair.h"
 #include "cli/query.h"
 #include "cli/regions.h"
+#include "cli/text.h"
 #include "pool/pool.h"
 #include "util/cleanup.h"
 
@@ -24,7 +25,10 @@ static void fsck_print(const struct fsck_report *report)
 {
 	for (size_t i = 0; i < report->count; i++) {
 		const struct fsck_finding *f = &report->findings[i];
-		printf("%s: %s: %s\n", fsck_severity_name(f->severity), f->code, f->text);
+		/* There are names of users in it, which must not steer a terminal. */
+		_cleanup_free_ char *safe = text_escape(f->text);
+
+		printf("%s: %s: %s\n", fsck_severity_name(f->severity), f->code, safe ? safe : "?");
 	}
 	printf("looked at %" PRIu64 " files and directories, %" PRIu64 " entries, %" PRIu64
 	       " extents, %" PRIu64 " journal records: ",

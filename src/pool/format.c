@@ -11,6 +11,7 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "pool/area.h"
 #include "pool/internal.h"
 #include "region/ledger.h"
 
@@ -107,9 +108,13 @@ static int block_is_blank(
 
 	if (e < 0)
 		return e;
-	bool blank = store_is_blank(block, GM_BLOCK_SIZE);
+	const struct media media = pool_media(r, block, GM_BLOCK_SIZE);
+
+	e = pool_probe(r, &media, what);
+	if (e == 0)
+		e = store_is_blank(block, GM_BLOCK_SIZE);
 	region_unmap(r, block, GM_BLOCK_SIZE);
-	return blank;
+	return e;
 }
 
 static int area_is_blank(const struct pool *pool, uint64_t length, struct problem *what)
@@ -119,9 +124,11 @@ static int area_is_blank(const struct pool *pool, uint64_t length, struct proble
 
 	if (e < 0)
 		return e;
-	bool blank = store_is_blank(media.base, media.size);
+	e = pool_probe(&pool->regions[0], &media, what);
+	if (e == 0)
+		e = store_is_blank(media.base, media.size);
 	region_unmap(&pool->regions[0], media.base, media.size);
-	return blank;
+	return e;
 }
 
 static int region_is_blank(const struct pool *pool, uint32_t i, uint64_t area, struct problem *what)

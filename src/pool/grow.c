@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "pool/area.h"
 #include "pool/internal.h"
 #include "util/le.h"
 
@@ -58,9 +59,12 @@ static int check_last(const struct growth *g, uint32_t i, struct problem *why)
 
 	if (!block)
 		return -EIO;
-	memcpy(&stamp, block + GM_STAMP_OFFSET, sizeof(stamp));
+	int e = pool_read(r, (g->super.regions[i].blocks - 1) * GM_BLOCK_SIZE + GM_STAMP_OFFSET,
+		block + GM_STAMP_OFFSET, &stamp, sizeof(stamp), why);
 	region_unmap(r, (void *)block, GM_BLOCK_SIZE);
-	int e = store_check_stamp(
+	if (e < 0)
+		return e;
+	e = store_check_stamp(
 		&stamp, g->super.uuid, i, GM_STAMP_LAST, g->super.regions[i].blocks, why);
 	return e < 0 ? problem_prefix(why, e, "region %s", r->name) : 0;
 }
@@ -192,7 +196,9 @@ static int grow_regions(struct growth *g, struct problem *why)
 			g->pool, g->super.plan.meta_blocks * GM_BLOCK_SIZE, true, &area, why);
 	if (r < 0)
 		return r;
-	r = grow_store(g, &area, why);
+	r = pool_probe(first, &area, why);
+	if (r == 0)
+		r = grow_store(g, &area, why);
 	region_unmap(first, area.base, area.size);
 	return r;
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "pool/area.h"
 #include "pool/internal.h"
 #include "store/codec.h"
 
@@ -21,7 +23,8 @@ static const enum gm_stamp_position positions[] = {GM_STAMP_FIRST, GM_STAMP_LAST
 
 struct pool_repair {
 	struct pool *pool;
-	struct media area; /* mapped; read-only until it is written */
+	struct media area;     /* mapped; read-only until it is written */
+	struct pool_copy copy; /* of it, as far as it can be read */
 	struct store_super super;
 	struct salvage_input in;
 	struct store_region regions[GM_REGIONS_MAX];
@@ -29,6 +32,13 @@ struct pool_repair {
 	const struct gm_stamp *stamp_pointers[2 * GM_REGIONS_MAX];
 	bool stamp_bad[2 * GM_REGIONS_MAX];
 	struct salvage *salvage;
+};
+
+struct writing {
+	struct pool_repair *repair;
+	uint32_t region; /* where it is at work */
+	struct problem *why;
+	int r;
 };
 
 /* ---- what the regions are ---- */
@@ -71,7 +81,7 @@ static int describe(struct pool_repair *p, uint64_t max_files, struct problem *w
 		for (size_t k = 0; k < ARRAY_SIZE(positions); k++) {
 			int e = pool_read_stamp(r, positions[k], &p->stamps[2UL * i + k], why);
 
-			if (e < 0)
+			if (e < 0 && e != -EIO) /* then it is damaged like any other */
 				return e;
 			p->stamp_pointers[2UL * i + k] = &p->stamps[2UL * i + k];
 		}
@@ -122,9 +132,33 @@ static int map(struct pool_repair *p, uint64_t blocks, bool writable, struct pro
 	r = pool_reach(p->pool, blocks, why);
 	if (r == 0)
 		r = pool_map_area(p->pool, blocks * GM_BLOCK_SIZE, writable, &p->area, why);
-	p->in.area = p->area.base;
-	p->in.area_bytes = p->area.size;
 	return r;
+}
+
+/* step: as of pool_copy_area(). */
+static int copy(struct pool_repair *p, uint64_t blocks, uint64_t step, struct problem *why)
+{
+	int r = map(p, blocks, false, why);
+
+	pool_copy_deinit(&p->copy);
+	if (r == 0)
+		r = pool_copy_area(&p->copy, &p->area, step, SALVAGE_LOOK_BYTES, why);
+	p->in.area = p->copy.bytes;
+	p->in.area_bytes = p->copy.size;
+	return r;
+}
+
+static void tell_bad(const struct pool_repair *p, struct salvage_report *report)
+{
+	for (unsigned n = 0; n < p->copy.bad_count; n++) {
+		const struct pool_bad *bad = &p->copy.bad[n];
+
+		salvage_note(report, true, 0,
+			"%" PRIu64 " bytes at offset 0x%" PRIx64
+			" of region %s can't be read: the memory %s; they count as zero",
+			bad->length, bad->offset, p->pool->regions[0].name,
+			bad->poisoned ? "is bad" : "is not there any more");
+	}
 }
 
 /* ---- are these the regions? ---- */
@@ -187,14 +221,16 @@ static int check_regions(struct pool_repair *p, struct salvage_report *report, s
 static int look(struct pool_repair *p, struct salvage_report *report, struct problem *why)
 {
 	bool anew = false;
-	int r = map(p, blocks_to_look_at(p), false, why);
+	int r = copy(p, blocks_to_look_at(p), SALVAGE_LOOK_STEP, why);
 
 	if (r == 0)
 		r = salvage_find_super(&p->super, &anew, &p->in, report, why);
 	if (r == 0)
 		r = check_regions(p, report, why);
 	if (r == 0)
-		r = map(p, p->super.plan.meta_blocks, false, why);
+		r = copy(p, p->super.plan.meta_blocks, 0, why);
+	if (r == 0)
+		tell_bad(p, report);
 	if (r == 0)
 		r = salvage_new(&p->salvage, &p->in, &p->super, anew, report, why);
 	return r;
@@ -225,9 +261,15 @@ struct pool_repair *pool_repair_free(struct pool_repair *p)
 	if (!p)
 		return NULL;
 	salvage_free(p->salvage);
+	pool_copy_deinit(&p->copy);
 	unmap(p);
 	free(p);
 	return NULL;
+}
+
+uint64_t pool_repair_bad_bytes(const struct pool_repair *p)
+{
+	return p->copy.bad_bytes;
 }
 
 bool pool_repair_is_needed(const struct pool_repair *p)
@@ -287,7 +329,7 @@ int pool_repair_backup(const struct pool_repair *p, const char *path, struct pro
 	if (fd < 0)
 		return problem_errno(why, errno,
 			"keeping a copy of the metadata in %s; nothing was changed", path);
-	r = write_all(fd, p->area.base, p->area.size);
+	r = write_all(fd, p->copy.bytes, p->copy.size);
 	if (r == 0)
 		r = sync_directory(path);
 	if (r == 0)
@@ -299,17 +341,55 @@ int pool_repair_backup(const struct pool_repair *p, const char *path, struct pro
 
 /* ---- writing ---- */
 
+static void write_stamp(struct pool_repair *p, uint32_t n, struct writing *w)
+{
+	w->region = n / 2;
+	w->r = pool_write_stamp(
+		p->pool, n / 2, positions[n % 2], p->super.uuid, salvage_token(p->salvage), w->why);
+}
+
+static void do_write(void *data)
+{
+	struct writing *w = data;
+	struct pool_repair *p = w->repair;
+
+	for (uint32_t n = 0; n < 2 * p->pool->count && w->r == 0; n++)
+		if (p->stamp_bad[n])
+			write_stamp(p, n, w);
+	w->region = 0;
+	if (w->r == 0 && salvage_is_needed(p->salvage))
+		salvage_write(p->salvage, &p->area);
+}
+
+/* A block of a stamp that can't be written stays mapped, until the process ends. */
+static int say_unwritable(const struct pool_repair *p, const struct writing *w,
+	const struct sigbus *what, struct problem *why)
+{
+	uint64_t at = what->address - (uintptr_t)p->area.base;
+
+	if (at < p->area.size)
+		return problem(why, EIO,
+			"region %s can't be written at offset 0x%" PRIx64
+			": the memory %s; repair it again once it can be",
+			p->pool->regions[0].name, at & ~(uint64_t)4095,
+			what->poisoned ? "is bad" : "is not there any more");
+	return problem(why, EIO,
+		"a stamp of region %s can't be written: the memory %s; repair it again once it can "
+		"be",
+		p->pool->regions[w->region].name,
+		what->poisoned ? "is bad" : "is not there any more");
+}
+
 /* Whatever a crash leaves is refused as before, or is whole. */
 int pool_repair_write(struct pool_repair *p, struct problem *why)
 {
-	uint64_t blocks = p->super.plan.meta_blocks;
-	int r = map(p, blocks, true, why);
+	struct writing w = {.repair = p, .why = why};
+	struct sigbus what;
+	int r = map(p, p->super.plan.meta_blocks, true, why);
 
-	for (uint32_t n = 0; n < 2 * p->pool->count && r == 0; n++)
-		if (p->stamp_bad[n])
-			r = pool_write_stamp(p->pool, n / 2, positions[n % 2], p->super.uuid,
-				salvage_token(p->salvage), why);
-	if (r == 0 && salvage_is_needed(p->salvage))
-		salvage_write(p->salvage, &p->area);
-	return r;
+	if (r < 0)
+		return r;
+	if (sigbus_guard(do_write, &w, &what) < 0)
+		return say_unwritable(p, &w, &what, why);
+	return w.r;
 }

@@ -35,6 +35,11 @@ void salvage_report_deinit(struct salvage_report *r);
 
 /* ---- the pool ---- */
 
+/* Behind the first block checkpoints are looked for at the start of every STEP, and no more than
+ * BYTES of it are read. */
+#define SALVAGE_LOOK_STEP  (64ULL << 10)
+#define SALVAGE_LOOK_BYTES 4096U
+
 /*
  * area: region 0 from its start; for salvage_find_super() as much as may be looked through, for
  * salvage_new() the metadata area. stamps: as in struct fsck_input.

@@ -14,9 +14,11 @@
 #include "store/salvage_internal.h"
 #include "store/super.h"
 
-#define SLOT_ALIGN  (64ULL << 10) /* of journal and slots */
-#define WORDS_MIXED 16U           /* words in which the copies differ: 2^16 tries */
+#define SLOT_ALIGN  SALVAGE_LOOK_STEP /* of journal and slots */
+#define WORDS_MIXED 16U               /* words in which the copies differ: 2^16 tries */
 #define HEADERS_MAX 4U
+
+static_assert(sizeof(struct gm_checkpoint) <= SALVAGE_LOOK_BYTES, "is read whole");
 
 static const unsigned copy_offset[2] = {GM_SUPER_A_OFFSET, GM_SUPER_B_OFFSET};
 

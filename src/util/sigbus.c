@@ -51,8 +51,8 @@ static void on_sigbus(int number, siginfo_t *info, void *context)
 			.poisoned = info->si_code == BUS_MCEERR_AR};
 		siglongjmp(escape->to, 1);
 	}
-	/* Not ours. With the default action in force, the access raises it again and for good; where
-	 * there was no access, it has to be done here. */
+	/* Not ours. With the default action in force, the access raises it again and for good;
+	 * where there was no access, it has to be done here. */
 	(void)signal(number, SIG_DFL);
 	if (info->si_code <= 0)
 		(void)raise(number);

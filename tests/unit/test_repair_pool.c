@@ -6,6 +6,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include "pool/repair.h"
 #include "util/cleanup.h"
 #include "util/le.h"
+#include "util/sigbus.h"
 
 #define MIB   (1024ULL * 1024)
 #define SIZE  (32 * MIB)
@@ -63,6 +65,7 @@ static void make_both(void)
 	cr_assert_not_null(mkdtemp(dir));
 	make_pool("ab");
 	make_pool("xy");
+	cr_assert_eq(sigbus_init(), 0);
 }
 
 static void remove_dir(void)
@@ -235,4 +238,104 @@ Test(repair_pool, two_regions_keep_every_byte_of_memory)
 	cr_expect_eq(memcmp(a + meta, guests, SIZE - GM_BLOCK_SIZE - meta), 0);
 	cr_expect_eq(memcmp(b + GM_BLOCK_SIZE, guests, SIZE - 2 * GM_BLOCK_SIZE), 0);
 	cr_expect_eq(memcmp(copy + GM_SUPER_B_OFFSET + 300, "damage", 6), 0);
+}
+
+/* ---- memory that can't be read ---- */
+
+/* Region a, opened while it is whole and cut off at `offset` then: what lies behind it is a SIGBUS.
+ */
+static void open_cut(struct pool *ret, unsigned flags, uint64_t offset)
+{
+	struct problem why = PROBLEM_INIT;
+	char path[128];
+
+	path_of(path, "a");
+	cr_assert_eq(open_regions(ret, "ab", flags, &why), 0, "%s", why.text);
+	cr_assert_eq(truncate(path, (off_t)offset), 0);
+}
+
+static int truncate_to(uint64_t size)
+{
+	char path[128];
+
+	path_of(path, "a");
+	return truncate(path, (off_t)size);
+}
+
+static uint64_t slot_offset(unsigned slot)
+{
+	size_t size;
+	_cleanup_free_ uint8_t *bytes = read_all("a", &size);
+
+	return get_le64(((const struct gm_super *)(const void *)bytes)->slot_offset[slot]);
+}
+
+Test(repair_pool, what_can_not_be_read_is_a_sentence_with_its_place)
+{
+	_cleanup_(pool_close) struct pool pool = POOL_NULL;
+	struct fsck_report report = {.count = 0};
+	struct problem why = PROBLEM_INIT;
+	uint64_t slot = slot_offset(1);
+	char place[64];
+
+	(void)snprintf(
+		place, sizeof(place), "at offset 0x%" PRIx64 ": the memory is not there", slot);
+	open_cut(&pool, REGION_OPEN_READ_ONLY, slot);
+	cr_expect_eq(pool_check(&pool, &report, &why), -EIO);
+	cr_expect_not_null(strstr(why.text, place), "%s", why.text);
+	pool_close(&pool);
+}
+
+Test(repair_pool, the_first_block_and_the_stamps_too)
+{
+	_cleanup_(pool_close) struct pool pool = POOL_NULL;
+	struct fsck_report report = {.count = 0};
+	struct problem why = PROBLEM_INIT;
+
+	open_cut(&pool, 0, SIZE - GM_BLOCK_SIZE);
+	cr_expect_eq(pool_load(&pool, false, &why), -EIO);
+	cr_expect_not_null(
+		strstr(why.text, "at offset 0x1e03000: the memory is not"), "%s", why.text);
+	cr_expect_eq(pool_check(&pool, &report, &why), -EIO);
+	pool_close(&pool);
+	cr_assert_eq(truncate_to(SIZE), 0);
+	open_cut(&pool, 0, 0);
+	cr_expect_eq(pool_load(&pool, false, &why), -EIO);
+	cr_expect_not_null(strstr(why.text, "at offset 0x0: the memory is not"), "%s", why.text);
+	cr_expect_eq(pool_check(&pool, &report, &why), -EIO);
+	cr_expect_eq(pool_is_blank(&pool, FILES, &why), -EIO);
+	cr_expect_eq(pool_grow(&pool, &why), -EIO);
+}
+
+static bool says(const struct salvage_report *report, const char *text)
+{
+	for (size_t n = 0; n < report->count; n++)
+		if (report->notes[n].lost && strstr(report->notes[n].text, text))
+			return true;
+	return false;
+}
+
+/* What is read when the memory is gone, and written when it is there again, as zeros. */
+Test(repair_pool, pages_that_can_not_be_read_count_as_lost)
+{
+	_cleanup_(pool_close) struct pool pool = POOL_NULL;
+	_cleanup_(salvage_report_deinit) struct salvage_report report = {.count = 0};
+	struct problem why = PROBLEM_INIT;
+	struct pool_repair *p = NULL;
+	uint64_t slot = slot_offset(1);
+	char path[128];
+
+	open_cut(&pool, 0, slot);
+	cr_assert_eq(pool_repair_new(&p, &pool, 0, &report, &why), 0, "%s", why.text);
+	cr_expect(pool_repair_is_needed(p));
+	cr_expect_gt(pool_repair_bad_bytes(p), 0);
+	cr_expect(says(&report, "can't be read: the memory is not there any more"));
+	path_of(path, "copy");
+	cr_assert_eq(pool_repair_backup(p, path, &why), 0, "%s", why.text);
+	cr_expect_eq(pool_repair_write(p, &why), -EIO);
+	cr_expect_not_null(strstr(why.text, "can't be written"), "%s", why.text);
+	cr_assert_eq(truncate_to(SIZE), 0);
+	cr_expect_eq(pool_repair_write(p, &why), 0, "%s", why.text);
+	pool_repair_free(p);
+	cr_expect(is_clean("ab"));
 }
