@@ -43,10 +43,9 @@ static bool ask(void)
 	return strcmp(answer, "yes\n") == 0;
 }
 
-/* CLI_DONE if it may be written. */
-static int may_write(const struct fsck_repair *o)
+int fsck_may_write(bool yes)
 {
-	if (o->yes)
+	if (yes)
 		return CLI_DONE;
 	if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO)) {
 		(void)fflush(stdout);
@@ -76,7 +75,7 @@ static int check_again(struct pool *pool, struct problem *why)
 static int write_repair(
 	struct pool_repair *p, struct pool *pool, const struct fsck_repair *o, struct problem *why)
 {
-	char name[POOL_REPAIR_NAME];
+	char name[BACKUP_NAME];
 	const char *path = o->backup ? o->backup : pool_repair_name(p, name);
 	int r = pool_repair_backup(p, path, why);
 
@@ -115,7 +114,7 @@ int fsck_repair_pool(const struct cli_regions *regions, const struct fsck_repair
 			stderr);
 		return CLI_FAILED;
 	}
-	code = may_write(o);
+	code = fsck_may_write(o->yes);
 	if (code != CLI_DONE)
 		return code;
 	if (write_repair(repair, &pool, o, &why) < 0)

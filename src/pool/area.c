@@ -11,12 +11,31 @@
 #define PAGE_BYTES  4096U
 #define PROBE_BYTES (64U << 10)
 
+const char *pool_say_how(bool poisoned)
+{
+	return poisoned ? "is bad" : "is not there any more";
+}
+
 int pool_say_bad(
 	const struct region *r, uint64_t offset, const struct sigbus *what, struct problem *why)
 {
 	return problem(why, EIO, "region %s can't be read at offset 0x%" PRIx64 ": the memory %s",
-		r->name, offset & ~(uint64_t)(PAGE_BYTES - 1),
-		what->poisoned ? "is bad" : "is not there any more");
+		r->name, offset & ~(uint64_t)(PAGE_BYTES - 1), pool_say_how(what->poisoned));
+}
+
+int pool_say_unwritable(const struct region *r, const struct media *area, const struct sigbus *what,
+	struct problem *why)
+{
+	uint64_t at = what->address - (uintptr_t)area->base;
+
+	if (at < area->size)
+		return problem(why, EIO,
+			"region %s can't be written at offset 0x%" PRIx64
+			": the memory %s; do the same again once it can be",
+			r->name, at & ~(uint64_t)(PAGE_BYTES - 1), pool_say_how(what->poisoned));
+	return problem(why, EIO,
+		"a stamp can't be written: the memory %s; do the same again once it can be",
+		pool_say_how(what->poisoned));
 }
 
 int pool_read(const struct region *r, uint64_t offset, const void *mapped, void *to, size_t length,

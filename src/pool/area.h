@@ -10,9 +10,16 @@
 #include "pool/pool.h"
 #include "util/sigbus.h"
 
+/* "is bad", "is not there any more". */
+const char *pool_say_how(bool poisoned);
+
 /* The sentence for a place of a region that can't be reached. Returns -EIO. */
 int pool_say_bad(
 	const struct region *r, uint64_t offset, const struct sigbus *what, struct problem *why);
+
+/* The same for one that can't be written; what lies outside of the area is a stamp. */
+int pool_say_unwritable(const struct region *r, const struct media *area, const struct sigbus *what,
+	struct problem *why);
 
 /* memcpy() of what is mapped of the region at `offset`; -EIO with a sentence. */
 int pool_read(const struct region *r, uint64_t offset, const void *mapped, void *to, size_t length,

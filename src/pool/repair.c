@@ -4,11 +4,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 
 #include "pool/area.h"
@@ -36,7 +34,6 @@ struct pool_repair {
 
 struct writing {
 	struct pool_repair *repair;
-	uint32_t region; /* where it is at work */
 	struct problem *why;
 	int r;
 };
@@ -157,7 +154,7 @@ static void tell_bad(const struct pool_repair *p, struct salvage_report *report)
 			"%" PRIu64 " bytes at offset 0x%" PRIx64
 			" of region %s can't be read: the memory %s; they count as zero",
 			bad->length, bad->offset, p->pool->regions[0].name,
-			bad->poisoned ? "is bad" : "is not there any more");
+			pool_say_how(bad->poisoned));
 	}
 }
 
@@ -282,71 +279,18 @@ bool pool_repair_is_needed(const struct pool_repair *p)
 
 /* ---- the copy ---- */
 
-const char *pool_repair_name(const struct pool_repair *p, char buffer[POOL_REPAIR_NAME])
+const char *pool_repair_name(const struct pool_repair *p, char buffer[BACKUP_NAME])
 {
-	char uuid[POOL_UUID_TEXT], date[32] = "";
-	time_t now = (time_t)p->in.now;
-	struct tm tm;
-
-	if (gmtime_r(&now, &tm))
-		(void)strftime(date, sizeof(date), "%Y%m%dT%H%M%SZ", &tm);
-	(void)snprintf(buffer, POOL_REPAIR_NAME, "guestmemfs-%.8s-%s.metadata",
-		pool_format_uuid(uuid, p->super.uuid), date);
-	return buffer;
-}
-
-static int write_all(int fd, const uint8_t *from, uint64_t length)
-{
-	while (length > 0) {
-		ssize_t n = write(fd, from, length < 1U << 30 ? length : 1U << 30);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : -EIO;
-		from += n;
-		length -= (uint64_t)n;
-	}
-	return fsync(fd) < 0 ? -errno : 0;
-}
-
-/* The name is to be on the disk as well as the bytes. */
-static int sync_directory(const char *path)
-{
-	_cleanup_free_ char *copy = strdup(path);
-	_cleanup_fd_ int fd = copy ? open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-
-	if (!copy)
-		return -ENOMEM;
-	return fd < 0 || fsync(fd) < 0 ? -errno : 0;
+	return backup_name(buffer, p->super.uuid, p->in.now);
 }
 
 int pool_repair_backup(const struct pool_repair *p, const char *path, struct problem *why)
 {
-	_cleanup_fd_ int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	int r;
-
-	if (fd < 0)
-		return problem_errno(why, errno,
-			"keeping a copy of the metadata in %s; nothing was changed", path);
-	r = write_all(fd, p->copy.bytes, p->copy.size);
-	if (r == 0)
-		r = sync_directory(path);
-	if (r == 0)
-		return 0;
-	(void)unlink(path);
-	return problem_errno(
-		why, -r, "keeping a copy of the metadata in %s; nothing was changed", path);
+	return backup_write(p->pool, p->super.uuid, p->super.plan.meta_blocks * GM_BLOCK_SIZE, path,
+		p->in.now, why);
 }
 
 /* ---- writing ---- */
-
-static void write_stamp(struct pool_repair *p, uint32_t n, struct writing *w)
-{
-	w->region = n / 2;
-	w->r = pool_write_stamp(
-		p->pool, n / 2, positions[n % 2], p->super.uuid, salvage_token(p->salvage), w->why);
-}
 
 static void do_write(void *data)
 {
@@ -355,29 +299,10 @@ static void do_write(void *data)
 
 	for (uint32_t n = 0; n < 2 * p->pool->count && w->r == 0; n++)
 		if (p->stamp_bad[n])
-			write_stamp(p, n, w);
-	w->region = 0;
+			w->r = pool_write_stamp(p->pool, n / 2, positions[n % 2], p->super.uuid,
+				salvage_token(p->salvage), w->why);
 	if (w->r == 0 && salvage_is_needed(p->salvage))
 		salvage_write(p->salvage, &p->area);
-}
-
-/* A block of a stamp that can't be written stays mapped, until the process ends. */
-static int say_unwritable(const struct pool_repair *p, const struct writing *w,
-	const struct sigbus *what, struct problem *why)
-{
-	uint64_t at = what->address - (uintptr_t)p->area.base;
-
-	if (at < p->area.size)
-		return problem(why, EIO,
-			"region %s can't be written at offset 0x%" PRIx64
-			": the memory %s; repair it again once it can be",
-			p->pool->regions[0].name, at & ~(uint64_t)4095,
-			what->poisoned ? "is bad" : "is not there any more");
-	return problem(why, EIO,
-		"a stamp of region %s can't be written: the memory %s; repair it again once it can "
-		"be",
-		p->pool->regions[w->region].name,
-		what->poisoned ? "is bad" : "is not there any more");
 }
 
 /* Whatever a crash leaves is refused as before, or is whole. */
@@ -390,6 +315,6 @@ int pool_repair_write(struct pool_repair *p, struct problem *why)
 	if (r < 0)
 		return r;
 	if (sigbus_guard(do_write, &w, &what) < 0)
-		return say_unwritable(p, &w, &what, why);
+		return pool_say_unwritable(&p->pool->regions[0], &p->area, &what, why);
 	return w.r;
 }

@@ -7,7 +7,7 @@
 #ifndef GM_POOL_REPAIR_H
 #define GM_POOL_REPAIR_H
 
-#include "pool/pool.h"
+#include "pool/backup.h"
 #include "store/salvage.h"
 
 struct pool_repair;
@@ -28,14 +28,10 @@ uint64_t pool_repair_bad_bytes(const struct pool_repair *p);
 /* False: there is nothing to do. */
 bool pool_repair_is_needed(const struct pool_repair *p);
 
-/* "guestmemfs-UUID-DATE.metadata": where the copy goes if nothing is said. */
-#define POOL_REPAIR_NAME 96
-const char *pool_repair_name(const struct pool_repair *p, char buffer[POOL_REPAIR_NAME]);
+/* Where the copy goes if nothing is said. */
+const char *pool_repair_name(const struct pool_repair *p, char buffer[BACKUP_NAME]);
 
-/*
- * Writes the metadata area as it is into a new file, to the last byte and to the disk. Errors with
- * a sentence, and no file is left behind; -EEXIST there is one already.
- */
+/* backup_write() of the pool as it is. */
 int pool_repair_backup(const struct pool_repair *p, const char *path, struct problem *why);
 
 /* Writes what was found. After an error it may be done again from the beginning; -EIO with a

@@ -234,10 +234,12 @@ Test(repair_pool, two_regions_keep_every_byte_of_memory)
 	cr_expect(needed && is_clean("ab"));
 	_cleanup_free_ uint8_t *a = read_all("a", &size), *b = read_all("b", &size),
 			       *copy = read_all("copy", &size);
-	cr_expect_eq(size, meta);
+	cr_expect_eq(size, sizeof(struct backup_head) + meta);
 	cr_expect_eq(memcmp(a + meta, guests, SIZE - GM_BLOCK_SIZE - meta), 0);
 	cr_expect_eq(memcmp(b + GM_BLOCK_SIZE, guests, SIZE - 2 * GM_BLOCK_SIZE), 0);
-	cr_expect_eq(memcmp(copy + GM_SUPER_B_OFFSET + 300, "damage", 6), 0);
+	cr_expect_eq(
+		memcmp(copy + sizeof(struct backup_head) + GM_SUPER_B_OFFSET + 300, "damage", 6),
+		0);
 }
 
 /* ---- memory that can't be read ---- */
