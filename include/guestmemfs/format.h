@@ -117,7 +117,9 @@ struct gm_stamp {
 	gm_le32 position; /* enum gm_stamp_position */
 	gm_le64 blocks;	  /* of the region */
 	uint8_t token[16]; /* succession token; zero on GM_REGION_FILE */
-	uint8_t reserved[64];
+	gm_le64 slot_size; /* both as in the superblock, for when that is lost; 0: not told */
+	gm_le64 max_files;
+	uint8_t reserved[48];
 	gm_le64 checksum; /* XXH3-64 of all bytes before it */
 };
 static_assert(sizeof(struct gm_stamp) == 128, "format");

@@ -103,11 +103,11 @@ int fsck_repair_pool(const struct cli_regions *regions, const struct fsck_repair
 		r = pool_repair_new(&repair, &pool, o->max_files, &report, &why);
 	if (r < 0)
 		return cli_fail(&why);
+	print_report(&report);
 	if (!pool_repair_is_needed(repair) && pool_repair_bad_bytes(repair) == 0) {
 		puts("nothing to repair");
 		return CLI_DONE;
 	}
-	print_report(&report);
 	if (!pool_repair_is_needed(repair)) {
 		fputs("guestmemfs: nothing was changed: all that the pool needs can be read, and a "
 		      "repair can't mend memory; see docs/repair.md\n",

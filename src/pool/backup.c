@@ -229,12 +229,19 @@ static int check_stamp(const struct backup *b, const struct region *r, uint32_t 
 				   !codec_seal_holds(&stamp, sizeof(stamp)))))
 		return 0;
 	if (e == 0)
-		e = store_check_stamp(
-			&stamp, b->head.uuid, i, position, get_le64(b->head.region_blocks[i]), why);
+		e = store_check_stamp(&stamp, b->head.uuid, i, position,
+			get_le64(b->head.region_blocks[i]), NULL, why);
 	return e < 0 ? problem_prefix(why, e, "the copy is not of region %s", r->name) : 1;
 }
 
-static int check_sizes(const struct backup *b, const struct pool *pool, struct problem *why)
+/* What it has grown by is not the pool's yet: a stamp of another size would say so. */
+static bool is_other_size(const struct region *r, uint64_t blocks)
+{
+	return r->kind == GM_REGION_SOFT ? blocks != r->size / GM_BLOCK_SIZE
+					 : blocks == 0 || blocks > r->size / GM_BLOCK_SIZE;
+}
+
+static int check_sizes(const struct backup *b, struct pool *pool, struct problem *why)
 {
 	uint32_t count = get_le32(b->head.region_count);
 
@@ -246,11 +253,12 @@ static int check_sizes(const struct backup *b, const struct pool *pool, struct p
 	for (uint32_t i = 0; i < count; i++) {
 		uint64_t blocks = get_le64(b->head.region_blocks[i]);
 
-		if (blocks != pool->regions[i].size / GM_BLOCK_SIZE)
+		if (is_other_size(&pool->regions[i], blocks))
 			return problem(why, EUCLEAN,
 				"region %s has %" PRIu64 " MiB, and had %" PRIu64
 				" MiB when the copy was made; nothing was changed",
 				pool->regions[i].name, pool->regions[i].size >> 20, blocks * 2);
+		pool->regions[i].size = blocks * GM_BLOCK_SIZE;
 	}
 	if (get_le64(b->head.area_bytes) >= pool->regions[0].size)
 		return problem(
@@ -258,7 +266,7 @@ static int check_sizes(const struct backup *b, const struct pool *pool, struct p
 	return 0;
 }
 
-int backup_check(const struct backup *b, const struct pool *pool, struct problem *why)
+int backup_check(const struct backup *b, struct pool *pool, struct problem *why)
 {
 	struct store_super super;
 	unsigned shown = 0;

@@ -51,9 +51,10 @@ void backup_deinit(struct backup *b);
 
 /*
  * Is it this pool's? Something on the regions has to say so, and nothing may say otherwise: each
- * stamp that is whole, and the superblock if it can be read. -EINVAL or -EUCLEAN with a sentence.
+ * stamp that is whole, and the superblock if it can be read. A region that is larger than it was
+ * counts as it was from here on. -EINVAL or -EUCLEAN with a sentence.
  */
-int backup_check(const struct backup *b, const struct pool *pool, struct problem *why);
+int backup_check(const struct backup *b, struct pool *pool, struct problem *why);
 
 /*
  * Writes it back. The superblocks go first and come last, so that a crash leaves what every mount

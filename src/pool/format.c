@@ -221,7 +221,7 @@ static int format_make_uuid(uint8_t uuid[16], struct problem *why)
 /* The block is wholly ours, and what stood in it (the superblock of an older pool) must not be
  * found again. */
 static int format_stamp_block(const struct pool *pool, uint32_t i, enum gm_stamp_position position,
-	const uint8_t uuid[16], struct problem *why)
+	const struct store_format *format, struct problem *why)
 {
 	static const uint8_t no_token[16]; /* the first mount makes one */
 	const struct region *r = &pool->regions[i];
@@ -234,7 +234,8 @@ static int format_stamp_block(const struct pool *pool, uint32_t i, enum gm_stamp
 	int e = pool_map_block(r, position, true, &block, why);
 	if (e < 0)
 		return e;
-	store_make_stamp(&stamp, uuid, i, position, r->size / GM_BLOCK_SIZE, no_token);
+	store_make_stamp(
+		&stamp, format->uuid, i, position, r->size / GM_BLOCK_SIZE, format->plan, no_token);
 	memcpy(content + GM_STAMP_OFFSET, &stamp, sizeof(stamp));
 	struct media media = pool_media(r, block, GM_BLOCK_SIZE);
 	media_copy(&media, 0, content, GM_BLOCK_SIZE);
@@ -243,15 +244,16 @@ static int format_stamp_block(const struct pool *pool, uint32_t i, enum gm_stamp
 	return 0;
 }
 
-static int format_stamp(const struct pool *pool, const uint8_t uuid[16], struct problem *why)
+static int format_stamp(
+	const struct pool *pool, const struct store_format *format, struct problem *why)
 {
 	int r = 0;
 
 	for (uint32_t i = 0; i < pool->count && r == 0; i++) {
 		if (i > 0) /* the first block of region 0 is store_format()'s */
-			r = format_stamp_block(pool, i, GM_STAMP_FIRST, uuid, why);
+			r = format_stamp_block(pool, i, GM_STAMP_FIRST, format, why);
 		if (r == 0)
-			r = format_stamp_block(pool, i, GM_STAMP_LAST, uuid, why);
+			r = format_stamp_block(pool, i, GM_STAMP_LAST, format, why);
 	}
 	return r;
 }
@@ -265,7 +267,7 @@ static int format_write(struct pool *pool, const struct store_format *format, st
 		return r;
 	r = store_format(&media, format, why);
 	region_unmap(&pool->regions[0], media.base, media.size);
-	return r < 0 ? r : format_stamp(pool, format->uuid, why);
+	return r < 0 ? r : format_stamp(pool, format, why);
 }
 
 int pool_format(struct pool *pool, const struct pool_format *options, struct problem *why)

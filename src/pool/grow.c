@@ -64,8 +64,8 @@ static int check_last(const struct growth *g, uint32_t i, struct problem *why)
 	region_unmap(r, (void *)block, GM_BLOCK_SIZE);
 	if (e < 0)
 		return e;
-	e = store_check_stamp(
-		&stamp, g->super.uuid, i, GM_STAMP_LAST, g->super.regions[i].blocks, why);
+	e = store_check_stamp(&stamp, g->super.uuid, i, GM_STAMP_LAST, g->super.regions[i].blocks,
+		&g->super.plan, why);
 	return e < 0 ? problem_prefix(why, e, "region %s", r->name) : 0;
 }
 
@@ -81,7 +81,8 @@ static int check_first(const struct growth *g, uint32_t i, struct problem *why)
 	uint64_t blocks = get_le64(stamp.blocks);
 	if (blocks > g->super.regions[i].blocks)
 		blocks = g->super.regions[i].blocks;
-	e = store_check_stamp(&stamp, g->super.uuid, i, GM_STAMP_FIRST, blocks, why);
+	e = store_check_stamp(
+		&stamp, g->super.uuid, i, GM_STAMP_FIRST, blocks, &g->super.plan, why);
 	return e < 0 ? problem_prefix(why, e, "region %s", r->name) : 0;
 }
 
@@ -132,7 +133,7 @@ static int write_last(const struct growth *g, const uint8_t token[16], struct pr
 
 	for (uint32_t i = 0; i < g->pool->count && r == 0; i++)
 		if (has_grown(g, i))
-			r = pool_write_stamp(g->pool, i, GM_STAMP_LAST, g->super.uuid, token, why);
+			r = pool_write_stamp(g->pool, i, GM_STAMP_LAST, &g->super, token, why);
 	return r;
 }
 
@@ -141,7 +142,7 @@ static int write_first(const struct growth *g, const uint8_t token[16], struct p
 	int r = 0;
 
 	for (uint32_t i = 0; i < g->pool->count && r == 0; i++)
-		r = pool_write_stamp(g->pool, i, GM_STAMP_FIRST, g->super.uuid, token, why);
+		r = pool_write_stamp(g->pool, i, GM_STAMP_FIRST, &g->super, token, why);
 	return r;
 }
 

@@ -301,7 +301,8 @@ static int pool_check_stamp(const struct pool *pool, const struct store_super *s
 
 	if (e < 0)
 		return e;
-	e = store_check_stamp(&stamp, super->uuid, i, position, super->regions[i].blocks, why);
+	e = store_check_stamp(
+		&stamp, super->uuid, i, position, super->regions[i].blocks, &super->plan, why);
 	return e < 0 ? problem_prefix(why, e, "region %s", r->name) : 0;
 }
 

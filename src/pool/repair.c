@@ -13,8 +13,7 @@
 #include "pool/internal.h"
 #include "store/codec.h"
 
-/* Where no superblock says how long the metadata area is, it is looked for so far: room for more
- * than a million files. */
+/* Where nothing says how long the metadata area is, a sign of a pool is looked for so far. */
 #define LOOK_BLOCKS 512U
 
 static const enum gm_stamp_position positions[] = {GM_STAMP_FIRST, GM_STAMP_LAST};
@@ -62,6 +61,18 @@ static int read_boot_id(uint8_t ret[16], struct problem *why)
 		       : problem(why, EINVAL, "the kernel's boot id can't be understood: %s", text);
 }
 
+/* What can't be read is damaged like any other. */
+static int read_stamp(
+	struct pool_repair *p, uint32_t i, enum gm_stamp_position position, struct problem *why)
+{
+	struct gm_stamp *stamp = &p->stamps[2UL * i + (position == GM_STAMP_LAST)];
+	int r;
+
+	*stamp = (struct gm_stamp){.magic = ""};
+	r = pool_read_stamp(&p->pool->regions[i], position, stamp, why);
+	return r == -EIO ? 0 : r;
+}
+
 static int describe(struct pool_repair *p, uint64_t max_files, struct problem *why)
 {
 	const struct pool *pool = p->pool;
@@ -76,9 +87,9 @@ static int describe(struct pool_repair *p, uint64_t max_files, struct problem *w
 			.reserved_ram = r->reserved_ram,
 			.large_pages = r->align >= GM_GROUP_SIZE};
 		for (size_t k = 0; k < ARRAY_SIZE(positions); k++) {
-			int e = pool_read_stamp(r, positions[k], &p->stamps[2UL * i + k], why);
+			int e = read_stamp(p, i, positions[k], why);
 
-			if (e < 0 && e != -EIO) /* then it is damaged like any other */
+			if (e < 0)
 				return e;
 			p->stamp_pointers[2UL * i + k] = &p->stamps[2UL * i + k];
 		}
@@ -100,13 +111,11 @@ static uint64_t blocks_to_look_at(const struct pool_repair *p)
 	const struct region *r = &p->pool->regions[0];
 	uint64_t all = r->size / GM_BLOCK_SIZE - 1, blocks = LOOK_BLOCKS;
 	struct store_super super;
-	struct store_plan plan;
 
 	if (pool_read_super(r, &super, NULL) == 0)
 		blocks = super.plan.meta_blocks;
-	else if (p->in.max_files &&
-		 store_plan(&plan, p->regions, p->pool->count, p->in.max_files, NULL) == 0)
-		blocks = plan.meta_blocks;
+	else if (salvage_look_blocks(&p->in) > 0)
+		blocks = salvage_look_blocks(&p->in);
 	else if (r->kind == GM_REGION_SOFT)
 		blocks = r->reach / GM_BLOCK_SIZE;
 	if (blocks == 0)
@@ -166,6 +175,41 @@ static bool is_sealed(const struct gm_stamp *stamp)
 	       codec_seal_holds(stamp, sizeof(*stamp));
 }
 
+/*
+ * A region that is larger than the pool knows is repaired as the pool has it: growing is for a pool
+ * that can be read, and may have been cut short by what damaged this one. Of a soft region the last
+ * block is found by its size alone.
+ */
+static int cut_grown(
+	struct pool_repair *p, uint32_t i, struct salvage_report *report, struct problem *why)
+{
+	struct region *r = &p->pool->regions[i];
+	uint64_t blocks = p->super.regions[i].blocks;
+	char now[REGION_SIZE_TEXT], then[REGION_SIZE_TEXT];
+
+	if (r->size / GM_BLOCK_SIZE <= blocks || r->kind == GM_REGION_SOFT)
+		return 0;
+	salvage_note(report, false, 0,
+		"region %s is %s, and the pool has %s of it: that is what is repaired; --grow "
+		"takes "
+		"the rest into use afterwards",
+		r->name, region_format_size(now, r->size),
+		region_format_size(then, blocks * GM_BLOCK_SIZE));
+	r->size = blocks * GM_BLOCK_SIZE;
+	return read_stamp(p, i, GM_STAMP_LAST, why);
+}
+
+/* What a growth leaves that was cut short behind the superblocks. */
+static bool is_of_smaller(const struct pool_repair *p, uint32_t i, enum gm_stamp_position position)
+{
+	const struct gm_stamp *stamp = &p->stamps[2UL * i];
+	uint64_t blocks = get_le64(stamp->blocks);
+
+	return position == GM_STAMP_FIRST && blocks < p->super.regions[i].blocks &&
+	       store_check_stamp(
+		       stamp, p->super.uuid, i, GM_STAMP_FIRST, blocks, &p->super.plan, NULL) == 0;
+}
+
 /* What is damaged is made anew; what is whole and another's is not ours to write over. */
 static int check_stamps(
 	struct pool_repair *p, uint32_t i, struct salvage_report *report, struct problem *why)
@@ -175,15 +219,16 @@ static int check_stamps(
 
 	for (size_t k = 0; k < ARRAY_SIZE(positions); k++) {
 		const struct gm_stamp *stamp = &p->stamps[2UL * i + k];
-		int e = store_check_stamp(
-			stamp, p->super.uuid, i, positions[k], p->super.regions[i].blocks, why);
+		int e = store_check_stamp(stamp, p->super.uuid, i, positions[k],
+			p->super.regions[i].blocks, &p->super.plan, why);
 
 		if (e == 0 && is_sealed(stamp))
 			continue;
-		if (is_sealed(stamp))
+		if (is_sealed(stamp) && !is_of_smaller(p, i, positions[k]))
 			return problem_prefix(why, e, "region %s", r->name);
 		p->stamp_bad[2UL * i + k] = true;
-		bad += e < 0; /* one with half a token is the region's all the same */
+		/* One with half a token, or of a smaller size, is the region's all the same. */
+		bad += e < 0 && !is_sealed(stamp);
 	}
 	if (bad == 2 && i > 0)
 		return problem(why, EUCLEAN,
@@ -193,9 +238,11 @@ static int check_stamps(
 	for (size_t k = 0; k < ARRAY_SIZE(positions); k++)
 		if (p->stamp_bad[2UL * i + k])
 			salvage_note(report, false, 0,
-				"the stamp in the %s block of region %s is damaged and is made "
-				"anew",
-				k ? "last" : "first", r->name);
+				"the stamp in the %s block of region %s is %s and is made anew",
+				k ? "last" : "first", r->name,
+				is_sealed(&p->stamps[2UL * i + k])
+					? "from before a growth that was cut short"
+					: "damaged");
 	return 0;
 }
 
@@ -205,6 +252,8 @@ static int check_regions(struct pool_repair *p, struct salvage_report *report, s
 
 	for (uint32_t i = 0; i < p->pool->count && r == 0; i++) {
 		r = pool_check_identity(p->pool, &p->super, i, why);
+		if (r == 0)
+			r = cut_grown(p, i, report, why);
 		if (r == 0)
 			r = pool_check_size(p->pool, &p->super, i, why);
 		if (r == 0)
@@ -299,7 +348,7 @@ static void do_write(void *data)
 
 	for (uint32_t n = 0; n < 2 * p->pool->count && w->r == 0; n++)
 		if (p->stamp_bad[n])
-			w->r = pool_write_stamp(p->pool, n / 2, positions[n % 2], p->super.uuid,
+			w->r = pool_write_stamp(p->pool, n / 2, positions[n % 2], &p->super,
 				salvage_token(p->salvage), w->why);
 	if (w->r == 0 && salvage_is_needed(p->salvage))
 		salvage_write(p->salvage, &p->area);

@@ -56,6 +56,10 @@ struct salvage_input {
 	int64_t now; /* seconds since 1970 */
 };
 
+/* How long the metadata area is as whole stamps say, or max_files, if both superblocks are lost; 0:
+ * nothing says. Blocks; the area is not looked at. */
+uint64_t salvage_look_blocks(const struct salvage_input *in);
+
 /*
  * The superblock: one of the copies, one of them put right, or one made anew from what else is
  * there; *anew says that both copies must be written. Errors with a sentence: those of
