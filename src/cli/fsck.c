@@ -99,6 +99,8 @@ static int fsck_pool(const struct cli_regions *regions, bool json)
 	if (r == 0)
 		r = pool_lock(&pool, true, REGIONS_LOCK_MS, &why);
 	if (r == 0)
+		r = pool_check_memory(&pool, &why);
+	if (r == 0)
 		r = pool_check(&pool, &report, &why);
 	if (r < 0)
 		return cli_fail(&why);

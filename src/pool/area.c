@@ -11,6 +11,10 @@
 #define PAGE_BYTES  4096U
 #define PROBE_BYTES (64U << 10)
 
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
+
 const char *pool_say_how(bool poisoned)
 {
 	return poisoned ? "is bad" : "is not there any more";
@@ -53,6 +57,9 @@ int pool_probe(const struct region *r, const struct media *area, struct problem 
 	uint8_t bytes[PROBE_BYTES];
 	int e = 0;
 
+	/* The kernel knows, and says so at little cost; where it does not say so, or not where. */
+	if (madvise(area->base, area->size, MADV_POPULATE_READ) == 0)
+		return 0;
 	for (uint64_t at = 0; at < area->size && e == 0; at += sizeof(bytes))
 		e = pool_read(r, at, area->base + at, bytes,
 			area->size - at < sizeof(bytes) ? area->size - at : sizeof(bytes), why);

@@ -25,7 +25,8 @@ int pool_say_unwritable(const struct region *r, const struct media *area, const 
 int pool_read(const struct region *r, uint64_t offset, const void *mapped, void *to, size_t length,
 	struct problem *why);
 
-/* Can all of the area that is mapped be read? -EIO with a sentence. */
+/* Can all of the area that is mapped be read, as far as the kernel knows? -EIO with a sentence.
+ * What is found bad only when it is read is for a guard. */
 int pool_probe(const struct region *r, const struct media *area, struct problem *why);
 
 /* Pages that can't be read, one after the other. */

@@ -41,6 +41,19 @@ static uint64_t check_area_length(
 	       GM_BLOCK_SIZE;
 }
 
+struct check_work {
+	struct fsck_report *report;
+	const struct fsck_input *input;
+	int r;
+};
+
+static void do_check(void *data)
+{
+	struct check_work *work = data;
+
+	work->r = fsck_run(work->report, work->input);
+}
+
 static int check_run(const struct pool *pool, struct check_view *view, uint32_t region_count,
 	struct fsck_report *ret, struct problem *why)
 {
@@ -51,14 +64,18 @@ static int check_run(const struct pool *pool, struct check_view *view, uint32_t 
 		.region_bytes = view->region_bytes,
 		.stamps = view->stamp_pointers,
 	};
-	int r = pool_probe(&pool->regions[0], &view->area, why);
+	int r = check_read_regions(pool, view, why);
 
-	if (r == 0)
-		r = check_read_regions(pool, view, why);
 	if (r < 0)
 		return r;
-	r = fsck_run(ret, &input);
-	return r < 0 ? problem_errno(why, -r, "checking the pool") : 0;
+	struct check_work work = {.report = ret, .input = &input};
+	struct sigbus what;
+
+	/* What it has allocated stays, in a process that is about to say this and end. */
+	if (sigbus_guard(do_check, &work, &what) < 0)
+		return pool_say_bad(
+			&pool->regions[0], what.address - (uintptr_t)view->area.base, &what, why);
+	return work.r < 0 ? problem_errno(why, -work.r, "checking the pool") : 0;
 }
 
 int pool_check(struct pool *pool, struct fsck_report *ret, struct problem *why)
@@ -86,5 +103,24 @@ int pool_check(struct pool *pool, struct fsck_report *ret, struct problem *why)
 		readable && super.region_count > pool->count ? super.region_count : pool->count,
 		ret, why);
 	region_unmap(&pool->regions[0], view->area.base, view->area.size);
+	return r;
+}
+
+int pool_check_memory(struct pool *pool, struct problem *why)
+{
+	struct store_super super = {.region_count = 0};
+	struct media area;
+	int r = pool_read_super(&pool->regions[0], &super, why);
+
+	if (r == -EIO)
+		return r;
+	uint64_t length = check_area_length(pool, &super, r == 0);
+	r = pool_reach(pool, length / GM_BLOCK_SIZE, why);
+	if (r == 0)
+		r = pool_map_area(pool, length, false, &area, why);
+	if (r < 0)
+		return r;
+	r = pool_probe(&pool->regions[0], &area, why);
+	region_unmap(&pool->regions[0], area.base, area.size);
 	return r;
 }

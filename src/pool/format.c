@@ -100,6 +100,31 @@ static int what_is_there(const struct region *r, struct problem *what)
 	}
 }
 
+struct blank_work {
+	const struct media *media;
+	bool blank;
+};
+
+static void do_is_blank(void *data)
+{
+	struct blank_work *work = data;
+
+	work->blank = store_is_blank(work->media->base, work->media->size);
+}
+
+/* 1, 0, or -EIO with a sentence. offset: where it lies in the region. */
+static int media_is_blank(
+	const struct region *r, uint64_t offset, const struct media *media, struct problem *what)
+{
+	struct blank_work work = {.media = media};
+	struct sigbus where;
+
+	if (sigbus_guard(do_is_blank, &work, &where) < 0)
+		return pool_say_bad(
+			r, offset + (where.address - (uintptr_t)media->base), &where, what);
+	return work.blank;
+}
+
 static int block_is_blank(
 	const struct region *r, enum gm_stamp_position position, struct problem *what)
 {
@@ -110,9 +135,8 @@ static int block_is_blank(
 		return e;
 	const struct media media = pool_media(r, block, GM_BLOCK_SIZE);
 
-	e = pool_probe(r, &media, what);
-	if (e == 0)
-		e = store_is_blank(block, GM_BLOCK_SIZE);
+	e = media_is_blank(
+		r, position == GM_STAMP_FIRST ? 0 : r->size - GM_BLOCK_SIZE, &media, what);
 	region_unmap(r, block, GM_BLOCK_SIZE);
 	return e;
 }
@@ -124,9 +148,7 @@ static int area_is_blank(const struct pool *pool, uint64_t length, struct proble
 
 	if (e < 0)
 		return e;
-	e = pool_probe(&pool->regions[0], &media, what);
-	if (e == 0)
-		e = store_is_blank(media.base, media.size);
+	e = media_is_blank(&pool->regions[0], 0, &media, what);
 	region_unmap(&pool->regions[0], media.base, media.size);
 	return e;
 }

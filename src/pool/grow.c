@@ -183,6 +183,32 @@ static int grow_store(const struct growth *g, struct media *area, struct problem
 	return r;
 }
 
+struct grow_work {
+	const struct growth *growth;
+	struct media *area;
+	struct problem *why;
+	int r;
+};
+
+static void do_grow(void *data)
+{
+	struct grow_work *work = data;
+
+	work->r = grow_store(work->growth, work->area, work->why);
+}
+
+/* What it has allocated stays, in a process that is about to say this and end. */
+static int grow_guarded(const struct growth *g, struct media *area, struct problem *why)
+{
+	struct grow_work work = {.growth = g, .area = area, .why = why};
+	struct sigbus what;
+
+	if (sigbus_guard(do_grow, &work, &what) < 0)
+		return pool_say_bad(
+			&g->pool->regions[0], what.address - (uintptr_t)area->base, &what, why);
+	return work.r;
+}
+
 static int grow_regions(struct growth *g, struct problem *why)
 {
 	const struct region *first = &g->pool->regions[0];
@@ -197,9 +223,7 @@ static int grow_regions(struct growth *g, struct problem *why)
 			g->pool, g->super.plan.meta_blocks * GM_BLOCK_SIZE, true, &area, why);
 	if (r < 0)
 		return r;
-	r = pool_probe(first, &area, why);
-	if (r == 0)
-		r = grow_store(g, &area, why);
+	r = grow_guarded(g, &area, why);
 	region_unmap(first, area.base, area.size);
 	return r;
 }

@@ -104,6 +104,10 @@ int pool_is_blank(struct pool *pool, uint64_t max_files, struct problem *what);
  */
 int pool_check(struct pool *pool, struct fsck_report *ret, struct problem *why);
 
+/* Can all of the metadata area be read, as far as the kernel knows? -EIO with a sentence; others
+ * that keep from looking. The pool need not be loaded. */
+int pool_check_memory(struct pool *pool, struct problem *why);
+
 /*
  * Do all stamps bear this succession token (struct store_origin)? And: write it into all of them,
  * after the mount record has it. A crash between the two leaves stamps that are written anew at the

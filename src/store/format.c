@@ -16,11 +16,15 @@ void store_make_stamp(struct gm_stamp *ret, const uint8_t uuid[16], uint32_t reg
 	enum gm_stamp_position position, uint64_t blocks, const struct store_plan *plan,
 	const uint8_t token[16])
 {
+	uint64_t units = plan->slot_size / GM_STAMP_SLOT_UNIT;
+
 	*ret = (struct gm_stamp){.region = put_le32(region),
 		.position = put_le32(position),
-		.blocks = put_le64(blocks),
-		.slot_size = put_le64(plan->slot_size),
-		.max_files = put_le64(plan->max_files)};
+		.blocks = put_le64(blocks)};
+	if (units <= UINT32_MAX) {
+		ret->slot_units = put_le32((uint32_t)units);
+		ret->files_less_1 = put_le32((uint32_t)(plan->max_files - 1));
+	}
 	memcpy(ret->magic, GM_STAMP_MAGIC, sizeof(ret->magic));
 	memcpy(ret->uuid, uuid, sizeof(ret->uuid));
 	memcpy(ret->token, token, sizeof(ret->token));
@@ -30,9 +34,11 @@ void store_make_stamp(struct gm_stamp *ret, const uint8_t uuid[16], uint32_t reg
 /* It may tell nothing, as those of before did. */
 static bool tells_plan(const struct gm_stamp *stamp, const struct store_plan *plan)
 {
-	uint64_t slot = get_le64(stamp->slot_size), files = get_le64(stamp->max_files);
+	uint64_t units = get_le32(stamp->slot_units), files = get_le32(stamp->files_less_1);
 
-	return (slot == 0 && files == 0) || (slot == plan->slot_size && files == plan->max_files);
+	return units == 0 ? files == 0
+			  : units * GM_STAMP_SLOT_UNIT == plan->slot_size &&
+				    files == plan->max_files - 1;
 }
 
 int store_check_stamp(const struct gm_stamp *stamp, const uint8_t uuid[16], uint32_t region,

@@ -16,7 +16,8 @@
 /* ---- what is told ---- */
 
 struct salvage_note {
-	bool lost;      /* else: was kept, or put right */
+	bool lost;  /* else: was kept, or put right */
+	bool stays; /* it was done to the bytes: a try that is made again does not find it again */
 	uint64_t ino;   /* that it is about, for its path; 0: none */
 	char text[480]; /* one sentence */
 };

@@ -31,7 +31,8 @@ struct salvage {
 	bool base_whole; /* every section of it; after loading, also that nothing in it was refused
 			  */
 	bool loading;
-	uint64_t newest; /* the highest generation that was seen */
+	char contradiction[200]; /* of the record at which a first try has ended; "": none */
+	uint64_t newest;         /* the highest generation that was seen */
 	struct journal_position journal;
 	uint64_t journal_end; /* bytes */
 	bool journal_exact;   /* that is where it ends; else it is where it may end */
@@ -62,7 +63,11 @@ struct salvage {
 #define salvage_kept(s, ino, ...) salvage_note((s)->report, false, (ino), __VA_ARGS__)
 #define salvage_lost(s, ino, ...) salvage_note((s)->report, true, (ino), __VA_ARGS__)
 
-/* Forgets the notes behind these many, of a try that is made again. */
+/* What it tells was done to the copy, and is not done again. */
+void salvage_note_mended(struct salvage_report *r, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* Forgets the notes behind these many, of a try that is made again; but for those that stay. */
 void salvage_report_cut(struct salvage_report *r, const struct salvage_report *mark);
 
 /* Puts the path of its inode behind each sentence from `from` on. */

@@ -119,6 +119,16 @@ static bool is_whole_stamp(const struct gm_stamp *stamp)
 	       codec_seal_holds(stamp, sizeof(*stamp));
 }
 
+static uint64_t told_slot(const struct gm_stamp *stamp)
+{
+	return get_le32(stamp->slot_units) * GM_STAMP_SLOT_UNIT;
+}
+
+static uint64_t told_files(const struct gm_stamp *stamp)
+{
+	return get_le32(stamp->files_less_1) + 1ULL;
+}
+
 /* What the stamps say, which no guest can have written. False if they contradict each other. */
 static bool read_stamps(struct finder *f)
 {
@@ -131,13 +141,13 @@ static bool read_stamps(struct finder *f)
 			return false;
 		memcpy(f->uuid, stamp->uuid, sizeof(f->uuid));
 		f->has_uuid = true;
-		if (get_le64(stamp->slot_size) == 0)
+		if (get_le32(stamp->slot_units) == 0)
 			continue;
-		if (f->slot_size != 0 && (f->slot_size != get_le64(stamp->slot_size) ||
-						 f->max_files != get_le64(stamp->max_files)))
+		if (f->slot_size != 0 &&
+			(f->slot_size != told_slot(stamp) || f->max_files != told_files(stamp)))
 			return false;
-		f->slot_size = get_le64(stamp->slot_size);
-		f->max_files = get_le64(stamp->max_files);
+		f->slot_size = told_slot(stamp);
+		f->max_files = told_files(stamp);
 	}
 	return true;
 }
@@ -147,8 +157,7 @@ static bool plan_from_stamps(struct store_plan *p, const struct finder *f)
 {
 	uint64_t blocks = f->in->regions[0].blocks;
 
-	if (f->slot_size == 0 || f->slot_size % SLOT_ALIGN != 0 ||
-		f->slot_size / GM_BLOCK_SIZE >= blocks)
+	if (f->slot_size == 0 || f->slot_size / GM_BLOCK_SIZE >= blocks)
 		return false;
 	*p = (struct store_plan){.max_files = f->max_files};
 	super_plan_slots(p, f->slot_size);

@@ -267,8 +267,9 @@ static void test_reserved(struct test *t, const struct reserved *what)
 static void test_stamps(struct test *t)
 {
 	static const uint8_t uuid[16] = {1}, token[16] = {2};
-	static const struct store_plan plan = {.slot_size = 3, .max_files = 4},
-				       other = {.slot_size = 3, .max_files = 5};
+	static const struct store_plan plan = {.slot_size = 3 * GM_STAMP_SLOT_UNIT, .max_files = 4},
+				       other = {
+					       .slot_size = 3 * GM_STAMP_SLOT_UNIT, .max_files = 5};
 
 	for (size_t n = 0; n < sizeof(((struct gm_stamp *)NULL)->reserved); n++) {
 		struct problem why = PROBLEM_INIT;

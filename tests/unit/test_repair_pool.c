@@ -406,7 +406,6 @@ static int truncate_to(uint64_t size)
 Test(repair_pool, what_can_not_be_read_is_a_sentence_with_its_place)
 {
 	_cleanup_(pool_close) struct pool pool = POOL_NULL;
-	struct fsck_report report = {.count = 0};
 	struct problem why = PROBLEM_INIT;
 	uint64_t slot = slot_offset("a", 1);
 	char place[64];
@@ -414,7 +413,7 @@ Test(repair_pool, what_can_not_be_read_is_a_sentence_with_its_place)
 	(void)snprintf(
 		place, sizeof(place), "at offset 0x%" PRIx64 ": the memory is not there", slot);
 	open_cut(&pool, REGION_OPEN_READ_ONLY, slot);
-	cr_expect_eq(pool_check(&pool, &report, &why), -EIO);
+	cr_expect_eq(pool_check_memory(&pool, &why), -EIO);
 	cr_expect_not_null(strstr(why.text, place), "%s", why.text);
 	pool_close(&pool);
 }

@@ -140,7 +140,7 @@ Test(repair_super, both_are_made_anew_from_one_checkpoint)
 static void forget_plan(struct scene *s)
 {
 	for (unsigned n = 0; n < 2 * s->super.region_count; n++) {
-		s->stamps[n].slot_size = s->stamps[n].max_files = put_le64(0);
+		s->stamps[n].slot_units = s->stamps[n].files_less_1 = put_le32(0);
 		s->stamps[n].checksum = codec_seal(&s->stamps[n], sizeof(s->stamps[n]));
 	}
 }
@@ -216,7 +216,7 @@ Test(repair_super, what_is_another_pools_is_refused)
 		&s.stamps[2], other, 1, GM_STAMP_FIRST, s.regions[1].blocks, &s.super.plan, other);
 	expect_refused(&s, EUCLEAN, "different pools");
 	s.stamps[2] = s.stamps[1];
-	s.stamps[2].slot_size = put_le64(s.super.plan.slot_size * 2);
+	s.stamps[2].slot_units = put_le32(get_le32(s.stamps[2].slot_units) * 2);
 	s.stamps[2].checksum = codec_seal(&s.stamps[2], sizeof(s.stamps[2]));
 	expect_refused(&s, EUCLEAN, "different pools");
 
