@@ -345,7 +345,7 @@ static int keep_bytes(struct salvage *s, const struct inode *i, struct problem *
 {
 	struct txn t = TXN_INIT(GM_RECORD_GRANT, 0);
 
-	for (uint32_t n = 0; n < i->extent_count; n++)
+	for (uint32_t n = 0; n < i->extent_count && (s->moved || s->clean_lost); n++)
 		txn_set_blocks(&t,
 			&(struct alloc_extent){.block = i->extents[n].block,
 				.region = i->extents[n].region,
@@ -409,9 +409,12 @@ int salvage_be_careful(struct salvage *s, struct problem *why)
 	if (!s->unsure && !s->clean_lost)
 		return 0;
 	r = keep_all_bytes(s, why);
-	salvage_kept(s, 0,
-		"which blocks of files are still to be zeroed is not known: none is, so that no "
-		"guest's bytes are lost; new files may show bytes that others left");
+	if (r == 0)
+		r = salvage_close_files(s, why);
+	if (s->moved || s->clean_lost)
+		salvage_kept(s, 0,
+			"which blocks of files are still to be zeroed is not known: none is, so "
+			"that no guest's bytes are lost");
 	if (r < 0 || !s->unsure)
 		return r;
 	/* Memory that only the kernel's command line keeps needs the proof that it always needs. */

@@ -266,7 +266,7 @@ static void tell_sections(struct salvage *s)
 			"can still be read of it is as it was",
 			s->slot, checkpoint_section_name(t));
 		if (t == GM_SECTION_INODES || t == GM_SECTION_EXTENTS)
-			s->unsure = true;
+			s->unsure = s->moved = true;
 	}
 }
 

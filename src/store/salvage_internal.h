@@ -41,7 +41,8 @@ struct salvage {
 	uint64_t sequence; /* the highest that was seen */
 
 	/* what is lost */
-	bool unsure; /* blocks may have changed hands without anything that tells of it */
+	bool unsure; /* who may reach what is not known */
+	bool moved;  /* blocks may have changed hands without anything that tells of it */
 	bool clean_lost;
 	bool pieces_lost;
 	uint8_t *named[GM_REGIONS_MAX]; /* of each block: how many extents have it; see below */
@@ -155,5 +156,10 @@ int salvage_keep_units(struct salvage *s, struct problem *why);
 
 /* After all others: nothing that is in use is zeroed, nothing that may be is given out. */
 int salvage_be_careful(struct salvage *s, struct problem *why);
+
+/* ---- salvage_close.c ---- */
+
+/* Files that may show others' bytes become the root's owner's alone. */
+int salvage_close_files(struct salvage *s, struct problem *why);
 
 #endif

@@ -52,7 +52,7 @@ static int claim(struct salvage *s, bool units, const void *from)
 		return 0;
 	c.units = units;
 	s->pieces_lost |= units;
-	s->unsure = true;
+	s->unsure = s->moved = true;
 	if (s->claim_count == s->claim_capacity) {
 		s->claim_capacity = s->claim_capacity ? s->claim_capacity * 2 : 64;
 		bigger = reallocarray(s->claims, s->claim_capacity, sizeof(*bigger));
@@ -296,7 +296,7 @@ static int tear(struct salvage *s, const struct problem *reason, struct problem 
 {
 	uint64_t count, at = s->journal.tail;
 
-	s->unsure = true;
+	s->unsure = s->moved = true;
 	salvage_lost(s, 0,
 		"the journal is damaged at 0x%" PRIx64 " of the region (sequence %" PRIu64
 		": %.200s); what came before is kept",
