@@ -218,3 +218,20 @@ Test(repair_tenants, a_dirty_block_stays_dirty_or_its_file_is_closed)
 	cr_expect_eq(dirty, 2);
 	scene_deinit(&s);
 }
+
+/* The journal begins with the record of the only mount; what it promised is in the stamps. */
+Test(repair_tenants, the_token_of_a_mount_whose_record_is_lost_is_the_stamps)
+{
+	struct scene s;
+
+	scene_init(&s, WORLD_RESERVED, "create a; size a 1; clean a");
+	memset(s.before.view.token, 0x77, sizeof(s.before.view.token));
+	for (unsigned n = 0; n < 4; n++)
+		store_make_stamp(&s.stamps[n], s.super.uuid, n / 2,
+			n % 2 ? GM_STAMP_LAST : GM_STAMP_FIRST, s.regions[n / 2].blocks,
+			&s.super.plan, s.before.view.token);
+	repair_torn(&s);
+	cr_expect_eq(memcmp(s.after.view.token, s.before.view.token, 16), 0);
+	cr_expect(scene_says(&s, true, "the record of the last mount"));
+	scene_deinit(&s);
+}
