@@ -43,10 +43,9 @@ static bool ask(void)
 	return strcmp(answer, "yes\n") == 0;
 }
 
-/* CLI_DONE if it may be written. */
-static int may_write(const struct fsck_repair *o)
+int fsck_may_write(bool yes)
 {
-	if (o->yes)
+	if (yes)
 		return CLI_DONE;
 	if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO)) {
 		(void)fflush(stdout);
@@ -76,7 +75,7 @@ static int check_again(struct pool *pool, struct problem *why)
 static int write_repair(
 	struct pool_repair *p, struct pool *pool, const struct fsck_repair *o, struct problem *why)
 {
-	char name[POOL_REPAIR_NAME];
+	char name[BACKUP_NAME];
 	const char *path = o->backup ? o->backup : pool_repair_name(p, name);
 	int r = pool_repair_backup(p, path, why);
 
@@ -104,12 +103,18 @@ int fsck_repair_pool(const struct cli_regions *regions, const struct fsck_repair
 		r = pool_repair_new(&repair, &pool, o->max_files, &report, &why);
 	if (r < 0)
 		return cli_fail(&why);
-	if (!pool_repair_is_needed(repair)) {
+	print_report(&report);
+	if (!pool_repair_is_needed(repair) && pool_repair_bad_bytes(repair) == 0) {
 		puts("nothing to repair");
 		return CLI_DONE;
 	}
-	print_report(&report);
-	code = may_write(o);
+	if (!pool_repair_is_needed(repair)) {
+		fputs("guestmemfs: nothing was changed: all that the pool needs can be read, and a "
+		      "repair can't mend memory; see docs/repair.md\n",
+			stderr);
+		return CLI_FAILED;
+	}
+	code = fsck_may_write(o->yes);
 	if (code != CLI_DONE)
 		return code;
 	if (write_repair(repair, &pool, o, &why) < 0)

@@ -18,6 +18,7 @@
 #include "fuse/worker.h"
 #include "util/cleanup.h"
 #include "util/log.h"
+#include "util/sigbus.h"
 
 #define EXIT_USAGE 2
 
@@ -101,6 +102,7 @@ static int run_supervisor(int argc, char *argv[])
 	if (o.action == OPTIONS_VERSION)
 		return printf("guestmemfs-fuse %s\n", GM_VERSION) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 	log_init("guestmemfs-fuse", o.debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
+	(void)sigbus_init(); /* without it, memory that is bad ends the process without a word */
 	tell_children(&o);
 	if (o.foreground)
 		log_never_wait();

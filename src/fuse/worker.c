@@ -649,6 +649,31 @@ static int recover(struct worker *w, struct problem *why)
 	return r;
 }
 
+struct recovery {
+	struct worker *worker;
+	struct problem *why;
+	int r;
+};
+
+static void do_recover(void *data)
+{
+	struct recovery *recovery = data;
+
+	recovery->r = recover(recovery->worker, recovery->why);
+}
+
+/* What is half made when metadata can't be read is not to be taken apart: this process ends. */
+static int recover_guarded(struct worker *w, struct problem *why)
+{
+	struct recovery recovery = {.worker = w, .why = why};
+	struct sigbus what;
+
+	if (sigbus_guard(do_recover, &recovery, &what) == 0)
+		return recovery.r;
+	worker_link_send_failed(LINK_FD, pool_say_fault(&w->pool, &what, why), why);
+	_exit(EXIT_FAILURE);
+}
+
 static int run(struct worker *w, int argc, char *argv[], struct problem *why)
 {
 	int r = worker_options_parse(&w->options, argc, argv, why);
@@ -656,7 +681,7 @@ static int run(struct worker *w, int argc, char *argv[], struct problem *why)
 	if (r == 0)
 		r = prepare(w, argv[0], why);
 	if (r == 0)
-		r = recover(w, why);
+		r = recover_guarded(w, why);
 	if (r < 0)
 		return r;
 	w->status = (struct status){
