@@ -246,8 +246,7 @@ static int print_report(const struct doctor_run *d, bool json, struct problem *w
 	o = make_lists(d);
 	if (!o)
 		return problem_errno(why, ENOMEM, "printing the findings");
-	query_print(o);
-	return 0;
+	return query_print(o, why);
 }
 
 static int run_doctor(const struct cli_command *self, int argc, char **argv)

@@ -121,7 +121,7 @@ static int dump_file(const char *path, struct problem *why)
 		return problem(why, ENOTTY, "%s is not a file of a guestmemfs mount", path);
 	if (st.st_size == 0)
 		return 0;
-	int r = window_attach(&a, fd, path, why);
+	int r = window_attach(&a, fd, why);
 	if (r < 0)
 		return r;
 	struct dump d = {.attachment = a};

@@ -72,7 +72,7 @@ static struct json_object *fsck_json_findings(const struct fsck_report *report)
 	return list;
 }
 
-static int fsck_print_json(const struct fsck_report *report)
+static int fsck_print_json(const struct fsck_report *report, struct problem *why)
 {
 	_cleanup_(json_object_putp) struct json_object *o = json_object_new_object();
 
@@ -83,9 +83,8 @@ static int fsck_print_json(const struct fsck_report *report)
 		!json_put(o, "extents", json_object_new_uint64(report->extents)) ||
 		!json_put(o, "records", json_object_new_uint64(report->records)) ||
 		!json_put(o, "findings", fsck_json_findings(report)))
-		return -ENOMEM;
-	query_print(o);
-	return 0;
+		return problem_errno(why, ENOMEM, "printing the findings");
+	return query_print(o, why);
 }
 
 /* The exit code. */
@@ -106,8 +105,8 @@ static int fsck_pool(const struct cli_regions *regions, bool json)
 		return cli_fail(&why);
 	if (!json)
 		fsck_print(&report);
-	else if (fsck_print_json(&report) < 0)
-		return cli_fail(&(struct problem){.text = "no memory to print the findings"});
+	else if (fsck_print_json(&report, &why) < 0)
+		return cli_fail(&why);
 	return report.errors ? CLI_FAILED : CLI_DONE;
 }
 

@@ -23,9 +23,9 @@ static void print_report(const struct salvage_report *report)
 {
 	for (size_t n = 0; n < report->count; n++) {
 		/* Names are users', and must not pass for sentences of ours. */
-		_cleanup_free_ char *safe = text_escape(report->notes[n].text);
-
-		printf("%s: %s\n", report->notes[n].lost ? "lost" : "kept", safe ? safe : "?");
+		printf("%s: ", report->notes[n].lost ? "lost" : "kept");
+		text_write_escaped(stdout, report->notes[n].text);
+		putchar('\n');
 	}
 	if (report->kept + report->lost > report->count)
 		printf("and %" PRIu64 " more\n", report->kept + report->lost - report->count);

@@ -102,6 +102,10 @@ static ssize_t write_reply(int fd, struct iovec *iov, int count, void *userdata)
 	}
 	if (header.unique != 0)
 		slot = slots_find(&c->slots, header.unique);
+	/* Without memory libfuse says so to every request, also where the kernel waits for no
+	 * answer. */
+	if (slot != SLOTS_MAX && !is_answered(slots_request(&c->slots, slot)))
+		return (ssize_t)header.len;
 	if (slot != SLOTS_MAX)
 		opcode = slots_request(&c->slots, slot)->opcode;
 	if (opcode == FUSE_INIT)

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import threading
 
+import scarcity
 from binds import BindWatch
 from case import Case
 from dax import BLOCK, GIB, MIB, device_names, is_bound, ranges_of
@@ -146,7 +147,8 @@ def kill(lab, pool, names, what):
     old = [pool.process(PROCESSES[name]) for name in names]
     for sent in (signal.SIGSTOP, signal.SIGKILL):
         for pid in old:
-            os.kill(pid, sent)
+            with contextlib.suppress(ProcessLookupError):  # the supervisor's death is the others', too
+                os.kill(pid, sent)
     lab.wait_until(lambda: not any(os.path.exists(f'/proc/{pid}') for pid in old), HANGS, f'{what}: dead')
     if 'supervisor' in names:
         lab.run('guestmemfs-fuse', '--region', 'soft:auto', pool.mount)
@@ -179,6 +181,7 @@ def run(lab):
     watched.guest.quit()
     os.unlink(pool.path('vm0'))
     lab.wait_until(lambda: not watched.find_devices(), HANGS, 'when it has ended and its file is removed, its devices go')
+    scarcity.check(lab, pool)
     pool.unmount()
     lab.run('guestmemfs', 'fsck')
 
