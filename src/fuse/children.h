@@ -21,6 +21,7 @@ struct child {
 	int link;       /* owned */
 	bool recovered; /* these two it has said */
 	bool serving;
+	bool ended;            /* in order */
 	char words[256];       /* the last sentence that it could not go on for; "" */
 	int error;             /* and its errno, positive; 0: it has said none */
 	uint64_t retry_at;     /* it is started again then; 0: it need not be */

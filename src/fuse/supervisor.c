@@ -24,9 +24,11 @@
 #include <unistd.h>
 
 #include "config.h"
+#include "fuse/instance_record.h"
 #include "fuse/mountpoint.h"
 #include "fuse/runtime_table.h"
 #include "fuse/supervisor_internal.h"
+#include "fuse/takeover.h"
 #include "proto/link.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
@@ -79,6 +81,7 @@ static void become_daemon(struct supervisor *s)
 static void announce(struct supervisor *s)
 {
 	s->serving = true;
+	keeping_keep_all(s);
 	s->told = false;
 	if (s->notify >= 0)
 		become_daemon(s);
@@ -105,6 +108,12 @@ static int watch_child(struct supervisor *s, const struct child *c, struct probl
 	return r < 0 ? problem_errno(why, -r, "watching the %s", c->name) : 0;
 }
 
+void supervisor_tell_keeper(const struct supervisor *s, const struct child *c)
+{
+	if (c->link >= 0)
+		child_send(c, LINK_KEEPER, (uint64_t)s->keeper.process.pid, -1);
+}
+
 static int start_child(struct supervisor *s, struct child *c, const char *path, struct problem *why)
 {
 	int r = c == &s->worker ? child_start_worker(c, &s->instance, path, s->table, why)
@@ -112,8 +121,11 @@ static int start_child(struct supervisor *s, struct child *c, const char *path, 
 
 	if (r == 0)
 		r = watch_child(s, c, why);
-	if (r == 0)
+	if (r == 0) {
 		log_debug("the %s is process %d", c->name, (int)c->process.pid);
+		supervisor_tell_keeper(s, c);
+		keeping_keep_child(s, c);
+	}
 	return r;
 }
 
@@ -136,10 +148,14 @@ static void give_mount(struct supervisor *s)
 	if (!s->recovered || s->stopping || (!s->serving && !s->helper.serving))
 		return;
 	s->recovered = false;
-	if (s->mount.fd < 0 && mount_make(&s->mount, &o, &why) < 0)
-		supervisor_fail(s, &why);
-	else
-		child_send(&s->worker, LINK_FUSE_FD, (uint64_t)s->mount.device, s->mount.fd);
+	if (s->mount.fd < 0) {
+		if (mount_make(&s->mount, &o, &why) < 0) {
+			supervisor_fail(s, &why);
+			return;
+		}
+		keeping_keep_connection(s);
+	}
+	child_send(&s->worker, LINK_FUSE_FD, (uint64_t)s->mount.device, s->mount.fd);
 }
 
 static void tell_of_return(struct supervisor *s, const struct child *c, uint64_t requests)
@@ -157,6 +173,7 @@ static void tell_of_return(struct supervisor *s, const struct child *c, uint64_t
 static void take_serving(struct supervisor *s, struct child *c, uint64_t requests)
 {
 	child_has_served(c);
+	keeping_keep_child(s, c);
 	give_mount(s);
 	if (!s->serving && s->worker.serving && s->helper.serving)
 		announce(s);
@@ -242,6 +259,8 @@ static int take_message(
 		give_mount(s);
 	} else if (opcode == LINK_UNFIT && worker) {
 		s->unfit = true;
+	} else if (opcode == LINK_ENDED && worker) {
+		c->ended = true;
 	} else if (opcode == LINK_BROKEN && worker) {
 		take_broken(s, get_le64(m->header.id));
 	} else if (opcode == LINK_LOG && worker) {
@@ -286,7 +305,9 @@ static void serve_link(struct supervisor *s, struct child *c)
 
 static void describe_end(struct problem *p, const struct child *c, int status)
 {
-	if (WIFSIGNALED(status))
+	if (status == PROCESS_UNKNOWN)
+		(void)problem(p, ECHILD, "the %s has ended", c->name);
+	else if (WIFSIGNALED(status))
 		(void)problem(p, ECHILD, "the %s was ended by signal %d (%s)%s%s", c->name,
 			WTERMSIG(status), strsignal(WTERMSIG(status)),
 			WTERMSIG(status) == SIGSYS && *c->words ? ": " : "",
@@ -305,6 +326,7 @@ static void end_connection(struct supervisor *s)
 	s->unfit = false;
 	mount_end(&s->mount);
 	s->table = close_fd(s->table);
+	keeping_keep_connection(s);
 }
 
 static int prepare_connection(struct supervisor *s, struct problem *why)
@@ -391,7 +413,8 @@ static void start_due(struct supervisor *s, struct child *c)
  */
 static bool is_orderly(const struct supervisor *s, const struct child *c, int status)
 {
-	bool good = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+	bool good = status == PROCESS_UNKNOWN ? c->ended
+					      : WIFEXITED(status) && WEXITSTATUS(status) == 0;
 	struct problem why = PROBLEM_INIT;
 
 	if (c != &s->worker)
@@ -498,15 +521,20 @@ static void serve_event(struct supervisor *s, enum supervisor_source source)
 	case SOURCE_PROBE_END:
 		upgrade_take_probe(s);
 		break;
+	case SOURCE_KEEPER_END:
+		keeping_take_end(s);
+		break;
 	}
 }
 
 static int time_to_retry(const struct supervisor *s, uint64_t now)
 {
-	uint64_t at = s->worker.retry_at;
+	const uint64_t times[] = {s->worker.retry_at, s->helper.retry_at, s->keeper.retry_at};
+	uint64_t at = 0;
 
-	if (!at || (s->helper.retry_at && s->helper.retry_at < at))
-		at = s->helper.retry_at;
+	for (size_t i = 0; i < ARRAY_SIZE(times); i++)
+		if (times[i] && (!at || times[i] < at))
+			at = times[i];
 	if (!at)
 		return -1;
 	return at > now ? (int)(at - now) : 0;
@@ -544,6 +572,7 @@ static void loop(struct supervisor *s)
 			serve_event(s, (enum supervisor_source)event.data.u32);
 		start_due(s, &s->worker);
 		start_due(s, &s->helper);
+		keeping_start_due(s);
 	}
 }
 
@@ -577,29 +606,65 @@ static int find_own_path(struct supervisor *s, struct problem *why)
 	return n < 0 ? problem_errno(why, errno, "finding the path of this program") : 0;
 }
 
-static int start(struct supervisor *s, const struct options *options, struct problem *why)
+static int start_all(struct supervisor *s, struct problem *why)
 {
-	int r = open_signals(s, why);
+	int r = s->table = runtime_table_make(why);
 
-	if (r == 0)
-		r = find_own_path(s, why);
-	if (r == 0)
-		r = instance_open(&s->instance, options, why);
-	if (r == 0)
-		r = s->table = runtime_table_make(why);
+	if (r >= 0)
+		r = s->record = instance_record_make(&s->instance, why);
 	if (r >= 0)
 		r = start_child(s, &s->worker, "/proc/self/exe", why);
 	if (r == 0)
 		r = start_child(s, &s->helper, GM_HELPER_PATH, why);
 	if (r == 0)
 		r = children_connect(&s->worker, &s->helper, why);
+	if (r == 0)
+		r = keeping_start(s, why);
 	return r;
+}
+
+static void announce_takeover(struct supervisor *s)
+{
+	log_info("taken over from a supervisor that is gone: worker (process %d) and helper "
+		 "(process %d)",
+		(int)s->worker.process.pid, (int)s->helper.process.pid);
+	s->died_at = s->worker.serving ? 0 : clock_milliseconds();
+	announce(s);
+	child_send(&s->worker, LINK_SUPERVISOR, (uint64_t)getpid(), -1);
+	child_send(&s->helper, LINK_SUPERVISOR, (uint64_t)getpid(), -1);
+}
+
+/* What kept the start waiting may have lost its supervisor meanwhile. */
+static bool may_have_changed(int error)
+{
+	return error == -EWOULDBLOCK || error == -EBUSY || error == -EADDRINUSE;
+}
+
+static int start(struct supervisor *s, const struct options *options, struct problem *why)
+{
+	int r = open_signals(s, why), again;
+
+	if (r == 0)
+		r = find_own_path(s, why);
+	if (r == 0)
+		r = takeover_try(s, options, why);
+	if (r == 0) {
+		r = instance_open(&s->instance, options, why);
+		if (r == 0)
+			return start_all(s, why);
+		again = may_have_changed(r) ? takeover_try(s, options, why) : 0;
+		r = again ? again : r;
+	}
+	if (r > 0)
+		announce_takeover(s);
+	return r < 0 ? r : 0;
 }
 
 /* The worker first: it unmounts, and then nobody can ask the helper for anything any more. */
 static void finish(struct supervisor *s)
 {
 	upgrade_abandon(s);
+	keeping_end(s);
 	child_send(&s->worker, LINK_STOP, 0, -1);
 	child_end(&s->worker, STOP_WORKER_MS);
 	mount_end(&s->mount);
@@ -619,9 +684,11 @@ int supervisor_run(const struct options *options, int notify_fd)
 		.instance = INSTANCE_NULL,
 		.worker = CHILD_NULL("worker"),
 		.helper = CHILD_NULL("helper"),
+		.keeper = CHILD_NULL("keeper"),
 		.mount = MOUNT_NULL,
 		.upgrade = UPGRADE_NULL,
 		.table = -1,
+		.record = -1,
 		.epoll = -1,
 		.signals = -1,
 		.notify = notify_fd,
