@@ -41,7 +41,7 @@ struct keeper {
 	int socket;             /* where the next supervisor asks */
 	int supervisor;         /* -1: there is none */
 	pid_t pid;              /* of it */
-	int askers[ASKERS_MAX]; /* -1: a free place */
+	int askers[ASKERS_MAX]; /* the oldest first; -1: none */
 	uint64_t lonely_until;  /* in clock_milliseconds(); 0: somebody is there */
 	uint64_t deaf_until;    /* no connection is taken before; 0: they are */
 	bool end;
@@ -252,11 +252,10 @@ static void take_asker(struct keeper *k)
 		k->deaf_until = clock_milliseconds() + ACCEPT_PAUSE_MS;
 	if (sock < 0 || !is_of_our_user(sock, &pid))
 		return;
-	for (unsigned i = 0; i < ASKERS_MAX; i++)
-		if (k->askers[i] < 0) {
-			k->askers[i] = steal_fd(&sock);
-			return;
-		}
+	/* Where there is no room the oldest goes: who has a question asks it at once. */
+	(void)close_fd(k->askers[0]);
+	memmove(k->askers, k->askers + 1, (ASKERS_MAX - 1) * sizeof(*k->askers));
+	k->askers[ASKERS_MAX - 1] = steal_fd(&sock);
 }
 
 /* ---- alone ---- */

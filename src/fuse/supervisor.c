@@ -625,11 +625,11 @@ static int start_all(struct supervisor *s, struct problem *why)
 
 static void announce_takeover(struct supervisor *s)
 {
+	s->died_at = s->worker.serving ? 0 : clock_milliseconds();
+	announce(s);
 	log_info("taken over from a supervisor that is gone: worker (process %d) and helper "
 		 "(process %d)",
 		(int)s->worker.process.pid, (int)s->helper.process.pid);
-	s->died_at = s->worker.serving ? 0 : clock_milliseconds();
-	announce(s);
 	child_send(&s->worker, LINK_SUPERVISOR, (uint64_t)getpid(), -1);
 	child_send(&s->helper, LINK_SUPERVISOR, (uint64_t)getpid(), -1);
 }

@@ -30,7 +30,7 @@
 #include "util/packet.h"
 
 #define CONNECT_SECONDS 5
-#define ANSWER_MS       10000
+#define ANSWER_MS       30000
 #define FUSE_MAJOR      10U
 #define FUSE_MINOR      229U
 
