@@ -51,6 +51,16 @@ struct supervisor {
 /* The instance ends, with this sentence. */
 void supervisor_fail(struct supervisor *s, const struct problem *why);
 
+/* While the operator waits for the start, a sentence is for the terminal; later it is for the log.
+ */
+void supervisor_tell(struct supervisor *s, const char *sentence);
+
+/* It serves: the operator's command returns. */
+void supervisor_announce(struct supervisor *s);
+
+/* Hears what a child has said. */
+void supervisor_serve_link(struct supervisor *s, struct child *c);
+
 /* Which process is the keeper. */
 void supervisor_tell_keeper(const struct supervisor *s, const struct child *c);
 

@@ -195,10 +195,10 @@ class Instance:
     def wait_new(self, which, old, timeout=30):
         """Until the named daemon has been started anew and the instance serves: its new pid."""
         def is_new():
-            return self.is_serving() and self.pids()[which] not in (0, old)
+            return self.is_serving() and self.status()['pids'][which] not in (0, old)
 
         assert wait_until(is_new, timeout), f'no new {which} after {timeout} s; it says:\n{self.log()}'
-        return self.pids()[which]
+        return self.status()['pids'][which]
 
     def path(self, *names):
         return os.path.join(self.mount, *names)
