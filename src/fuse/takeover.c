@@ -107,7 +107,7 @@ static int get_parts(int sock, enum keeper_opcode opcode, struct parts *p)
 	return r == KEEPER_END ? 1 : r == KEEPER_REFUSED ? 0 : -EPROTO;
 }
 
-/* -ENOENT: nobody is there. */
+/* -ENOENT: nobody of ours is there; whatever else may be, the usual start says it. */
 static int connect_keeper(const char *path)
 {
 	_cleanup_fd_ int sock = packet_connect_within(path, CONNECT_SECONDS);
@@ -115,10 +115,10 @@ static int connect_keeper(const char *path)
 	socklen_t length = sizeof(peer);
 
 	if (sock < 0)
-		return sock == -EACCES || sock == -EAGAIN ? sock : -ENOENT;
+		return sock == -EAGAIN ? sock : -ENOENT;
 	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0)
 		return -errno;
-	return peer.uid == geteuid() ? steal_fd(&sock) : -EPERM;
+	return peer.uid == geteuid() ? steal_fd(&sock) : -ENOENT;
 }
 
 /* ---- is it what this start is for? ---- */
