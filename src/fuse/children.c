@@ -307,7 +307,6 @@ bool child_try_later(struct child *c, int error, uint64_t now, const struct prob
 			CHILD_SCARCE_MS / 1000);
 		c->scarce_since = now;
 	}
-	child_discard(c);
 	c->retry_at = now + CHILD_RETRY_MS;
 	return true;
 }

@@ -74,11 +74,12 @@ static int get_connection(const struct keeper *k)
 	return c->count ? c->fds[0] : -1;
 }
 
-static bool is_readable(int fd)
+/* Also while it was being started again. */
+static bool worker_has_ended(const struct keeper *k)
 {
-	struct pollfd p = {.fd = fd, .events = POLLIN};
+	struct pollfd p = {.fd = get_pidfd(&k->slots[KEEPER_WORKER]), .events = POLLIN};
 
-	return poll(&p, 1, 0) == 1;
+	return p.fd < 0 || poll(&p, 1, 0) == 1;
 }
 
 /* ---- messages ---- */
@@ -137,7 +138,7 @@ static void lose_supervisor(struct keeper *k)
 {
 	k->supervisor = close_fd(k->supervisor);
 	k->pid = 0;
-	if (get_pidfd(&k->slots[KEEPER_WORKER]) < 0)
+	if (k->slots[KEEPER_WORKER].count == 0)
 		k->end = true; /* nothing has served yet */
 	else
 		tell_children(k, 0);
@@ -273,8 +274,8 @@ static bool ended_in_order(const struct keeper *k)
 	int fd = -1;
 	size_t nfds = 1;
 
-	while (packet_receive(link, &m, sizeof(m), &fd, &nfds, false) >=
-		(ssize_t)sizeof(m.header)) {
+	while (link >= 0 && packet_receive(link, &m, sizeof(m), &fd, &nfds, false) >=
+				    (ssize_t)sizeof(m.header)) {
 		ended |= get_le16(m.header.opcode) == LINK_ENDED;
 		if (nfds == 1)
 			(void)close_fd(fd);
@@ -296,7 +297,7 @@ static void look_around(struct keeper *k, uint64_t now)
 		return;
 	if (k->lonely_until) {
 		k->end = now >= k->lonely_until || connection_has_ended(k);
-	} else if (is_readable(get_pidfd(&k->slots[KEEPER_WORKER]))) {
+	} else if (worker_has_ended(k)) {
 		k->lonely_until = now + KEEPER_LONELY_MS;
 		k->end = ended_in_order(k) || connection_has_ended(k);
 	}

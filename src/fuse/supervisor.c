@@ -93,6 +93,20 @@ int supervisor_watch(struct supervisor *s, int fd, enum supervisor_source source
 	return epoll_ctl(s->epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }
 
+/* Closing is not enough: of a descriptor that the keeper has too, events would go on to come. */
+void supervisor_unwatch(const struct supervisor *s, int fd)
+{
+	if (fd >= 0)
+		(void)epoll_ctl(s->epoll, EPOLL_CTL_DEL, fd, NULL); /* ENOENT: it was not watched */
+}
+
+void supervisor_discard(struct supervisor *s, struct child *c)
+{
+	supervisor_unwatch(s, c->link);
+	supervisor_unwatch(s, c->process.pidfd);
+	child_discard(c);
+}
+
 static int watch_child(struct supervisor *s, const struct child *c, struct problem *why)
 {
 	bool worker = c == &s->worker;
@@ -206,6 +220,14 @@ static void end_unmounted(struct supervisor *s)
 	s->done = true;
 }
 
+static bool try_later(struct supervisor *s, struct child *c, int error, const struct problem *why)
+{
+	if (!child_try_later(c, error, clock_milliseconds(), why))
+		return false;
+	supervisor_discard(s, c);
+	return true;
+}
+
 /* True if it runs, or will be tried again, or is not wanted any more. */
 bool supervisor_start_again(struct supervisor *s, struct child *c, struct problem *why)
 {
@@ -219,7 +241,7 @@ bool supervisor_start_again(struct supervisor *s, struct child *c, struct proble
 	}
 	if (r == 0)
 		r = supervisor_restart(s, c, NULL, why);
-	return r == 0 || child_try_later(c, -r, clock_milliseconds(), why);
+	return r == 0 || try_later(s, c, -r, why);
 }
 
 static void start_due(struct supervisor *s, struct child *c)
@@ -253,10 +275,14 @@ static void take_end(struct supervisor *s, struct child *c)
 	struct problem why = PROBLEM_INIT;
 	int status = 0;
 
-	supervisor_serve_link(s, c); /* its last words */
-	if (process_wait(&c->process, 0, &status) < 0)
+	if (c->process.pid == 0 || !process_has_ended(&c->process))
 		return;
+	supervisor_serve_link(s, c); /* its last words */
+	supervisor_unwatch(s, c->process.pidfd);
+	supervisor_unwatch(s, c->link);
+	(void)process_wait(&c->process, 0, &status);
 	c->link = close_fd(c->link);
+	keeping_keep_child(s, c);
 	if (c == &s->worker && s->died_at == 0)
 		s->died_at = clock_milliseconds();
 	if (is_orderly(s, c, status) && s->serving) {
@@ -274,7 +300,7 @@ static void take_end(struct supervisor *s, struct child *c)
 	}
 	if (upgrade_take_end(s, c, &why))
 		return;
-	if (c->error && child_try_later(c, c->error, clock_milliseconds(), &why))
+	if (c->error && try_later(s, c, c->error, &why))
 		return;
 	log_warning("%s; it is started again", why.text);
 	if (child_has_died_too_often(c, clock_milliseconds()))

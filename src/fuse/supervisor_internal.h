@@ -65,6 +65,10 @@ void supervisor_serve_link(struct supervisor *s, struct child *c);
 void supervisor_tell_keeper(const struct supervisor *s, const struct child *c);
 
 int supervisor_watch(struct supervisor *s, int fd, enum supervisor_source source);
+void supervisor_unwatch(const struct supervisor *s, int fd); /* before it is closed; -1 is fine */
+
+/* child_discard(), of one that may be watched. */
+void supervisor_discard(struct supervisor *s, struct child *c);
 
 /* The program that has served before. True if it runs, or will be tried again. */
 bool supervisor_start_again(struct supervisor *s, struct child *c, struct problem *why);

@@ -186,5 +186,6 @@ void supervisor_serve_link(struct supervisor *s, struct child *c)
 		log_error("the %s does not speak the protocol: it is killed", c->name);
 		process_kill(&c->process);
 	}
+	supervisor_unwatch(s, c->link);
 	c->link = close_fd(c->link);
 }
