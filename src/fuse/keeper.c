@@ -144,26 +144,26 @@ static void lose_supervisor(struct keeper *k)
 		tell_children(k, 0);
 }
 
+/* What can't be taken is no reason to believe that it died, and to let another one in beside it. */
 static void serve_supervisor(struct keeper *k)
 {
-	while (k->supervisor >= 0) {
+	while (k->supervisor >= 0 && !k->end) {
 		struct kept new = {.count = PACKET_FDS_MAX};
 		struct keeper_message m;
 		int r = receive_message(k->supervisor, &m, new.fds, &new.count);
 
 		if (r == 0)
 			return;
-		if (r < 0) {
+		if (r == -ECONNRESET) {
 			lose_supervisor(k);
-			return;
-		}
-		new.value = get_le64(m.value);
-		if (get_le16(m.opcode) == KEEPER_KEEP) {
+		} else if (r > 0 && get_le16(m.opcode) == KEEPER_KEEP) {
+			new.value = get_le64(m.value);
 			empty(&k->slots[get_le16(m.slot)]);
 			k->slots[get_le16(m.slot)] = new;
 		} else {
-			empty(&new);
-			lose_supervisor(k);
+			if (r > 0)
+				empty(&new);
+			k->end = true;
 		}
 	}
 }
