@@ -265,6 +265,20 @@ def test_end_without_one(instance, client, way):
     client.check()
 
 
+@pytest.mark.parametrize('way', END_IT)
+def test_end_after_it_was_taken_over(instance, client, way):
+    """Its worker is not its child: it says itself that it ends in order."""
+    before = die(instance)
+    take_over(instance, before)
+    client.close_all()
+    pids = instance.status()['pids']
+    END_IT[way](instance, pids)
+    assert instance.process.wait(30) == 0
+    wait_gone(pids)
+    assert not instance.is_mounted() and f'{instance.mount} was unmounted' in instance.log()
+    assert assert_clean(instance)['records'] == 0
+
+
 @pytest.mark.parametrize('after', [False, True], ids=['worker-has-ended', 'worker-runs'])
 def test_death_in_an_upgrade(instance, client, kill_at, after):
     """Between the old worker and the new one, who ask wait for the next start."""

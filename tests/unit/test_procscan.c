@@ -388,6 +388,7 @@ Test(procscan_real, a_number_alone_is_nobody)
 	_cleanup_fd_ int fd = open(path, O_RDWR | O_CLOEXEC);
 	struct scan_result result = SCAN_RESULT_NULL;
 
+	cr_assert_geq(fd, 0);
 	cr_assert_neq(noted, 0);
 	cr_assert_eq(procscan_run(&options, &result), 0);
 	cr_expect_geq(result.use_count, 1);
