@@ -23,6 +23,13 @@ static bool is_answered(const struct fuse_in_header *request)
 	       request->opcode != FUSE_NOTIFY_REPLY; /* from an enemy: we never ask for it */
 }
 
+/* Whoever made it goes on meanwhile, and mostly makes another one. */
+static bool is_waited_for(const struct fuse_in_header *request)
+{
+	return is_answered(request) && request->opcode != FUSE_RELEASE &&
+	       request->opcode != FUSE_RELEASEDIR;
+}
+
 /* ---- between libfuse and the kernel ---- */
 
 static ssize_t read_request(int fd, void *buf, size_t size, void *userdata)
@@ -65,12 +72,25 @@ static void note_init_reply(struct connection *c, const struct fuse_in_header *r
 	__atomic_store_n(&h->init_reply_size, (uint32_t)length, __ATOMIC_RELEASE);
 }
 
+/*
+ * The kernel pins each part of what is written by itself, so one part is cheaper than two. But what
+ * a read answers with is not touched here: it may be in memory that can't be reached, and the
+ * kernel says so where we would die of it.
+ */
+static ssize_t send_reply(
+	struct connection *c, int fd, const struct iovec *iov, int count, bool ours)
+{
+	size_t length = ours ? gather(c->reply, sizeof(c->reply), iov, count) : 0;
+
+	return length > 0 ? write(fd, c->reply, length) : writev(fd, iov, count);
+}
+
 /* Every reply comes through here, and so does what the kernel is told unasked (number 0). */
 static ssize_t write_reply(int fd, struct iovec *iov, int count, void *userdata)
 {
 	struct connection *c = ((struct ops *)userdata)->connection;
 	struct fuse_out_header header;
-	uint32_t slot = SLOTS_MAX;
+	uint32_t slot = SLOTS_MAX, opcode = FUSE_READ;
 	ssize_t n;
 
 	memcpy(&header, iov[0].iov_base, sizeof(header));
@@ -82,9 +102,11 @@ static ssize_t write_reply(int fd, struct iovec *iov, int count, void *userdata)
 	}
 	if (header.unique != 0)
 		slot = slots_find(&c->slots, header.unique);
-	if (slot != SLOTS_MAX && slots_request(&c->slots, slot)->opcode == FUSE_INIT)
+	if (slot != SLOTS_MAX)
+		opcode = slots_request(&c->slots, slot)->opcode;
+	if (opcode == FUSE_INIT)
 		note_init_reply(c, slots_request(&c->slots, slot), iov, count);
-	n = writev(fd, iov, count);
+	n = send_reply(c, fd, iov, count, opcode != FUSE_READ);
 	if (slot != SLOTS_MAX) {
 		int error = errno;
 
@@ -180,6 +202,7 @@ int connection_serve(struct connection *c)
 {
 	uint32_t slot = slots_next(&c->slots);
 	struct fuse_buf buf;
+	bool waited_for;
 	int n;
 
 	if (slot == SLOTS_MAX)
@@ -191,8 +214,9 @@ int connection_serve(struct connection *c)
 		return n;
 	}
 	slots_take(&c->slots, slot);
+	waited_for = is_waited_for(buf.mem);
 	serve_slot(c, slot);
-	return 1;
+	return waited_for ? CONNECTION_WAITED_FOR : CONNECTION_NOT_WAITED_FOR;
 }
 
 /* ---- what a predecessor has left ---- */
