@@ -47,8 +47,8 @@ struct server {
 	struct scan_target targets[GM_REGIONS_MAX];
 	struct scan_options scan;
 	struct scan_ours ours; /* read by the thread that scans */
-	bool soft;        /* the regions are cut into devices; all or none */
-	bool needs_trust; /* a descriptor of some region reaches more than one file */
+	bool soft;             /* the regions are cut into devices; all or none */
+	bool needs_trust;      /* a descriptor of some region reaches more than one file */
 	struct trust trust;
 	/* Two threads: a process can keep a look into /proc waiting for as long as it likes, and
 	 * whoever waits for a grant must not wait for that. */
