@@ -34,6 +34,17 @@ static void print_text(const char *head, const char *text)
 	putchar('\n');
 }
 
+static void print_processes(struct json_object *o)
+{
+	print_line("processes",
+		"supervisor %" PRIu64 ", worker %" PRIu64 ", helper %" PRIu64 ", keeper %" PRIu64,
+		query_number(o, "/pids/supervisor"), query_number(o, "/pids/worker"),
+		query_number(o, "/pids/helper"), query_number(o, "/pids/keeper"));
+	if (query_number(o, "/pids/supervisor") == 0)
+		print_line("", "no supervisor: who dies now is not replaced. Start guestmemfs-fuse "
+			       "again with the same arguments");
+}
+
 static void print_identity(struct json_object *o)
 {
 	print_text("name", query_text(o, "/name"));
@@ -44,9 +55,7 @@ static void print_identity(struct json_object *o)
 	print_text("boot id", query_text(o, "/boot_id"));
 	print_line("mount", "number %" PRIu64 "%s", query_number(o, "/mount_number"),
 		query_true(o, "/frozen") ? ", frozen: every change is refused" : "");
-	print_line("processes", "supervisor %" PRIu64 ", worker %" PRIu64 ", helper %" PRIu64,
-		query_number(o, "/pids/supervisor"), query_number(o, "/pids/worker"),
-		query_number(o, "/pids/helper"));
+	print_processes(o);
 }
 
 static unsigned percent(uint64_t part, uint64_t whole)

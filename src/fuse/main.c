@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * guestmemfs-fuse: the supervisor, which the operator starts; and, by another name in argv[0], the
- * worker, which the supervisor starts.
+ * worker and the keeper, which the supervisor starts.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "config.h"
+#include "fuse/keeper.h"
 #include "fuse/options.h"
 #include "fuse/supervisor.h"
 #include "fuse/worker.h"
@@ -115,5 +116,7 @@ int main(int argc, char *argv[])
 		return EXIT_FAILURE;
 	if (argc > 0 && strcmp(argv[0], "guestmemfs-worker") == 0)
 		return worker_main(argc, argv);
+	if (argc > 0 && strcmp(argv[0], KEEPER_NAME) == 0)
+		return keeper_main();
 	return run_supervisor(argc, argv);
 }

@@ -4,7 +4,6 @@ guestmemfs upgrade, and SIGHUP: worker and helper are replaced by the programs t
 fails. A program that does not come to serve gives its place back to the one from before.
 """
 
-import contextlib
 import json
 import os
 import shutil
@@ -18,7 +17,7 @@ from evidence import BLOCK, assert_clean, daemons_of, held_file
 from harness import OTHER, PLAIN, Tools
 from persona import as_user, make_file
 from processes import is_gone, wait_until
-from steady import SteadyClient
+from steady import SteadyClient, names_in_use
 
 SEED = 23
 AS_WORKER = '#!/bin/sh\n[ "$1" = --version ] && exit 0\n'  # it can be run, but then:
@@ -80,48 +79,6 @@ def refused(instance, *words, user=None):
 
 
 # -- nobody notices
-
-def use_names(mount, stop):
-    """Every call must succeed, and do what it says."""
-    count = 0
-    while not os.path.exists(stop) or count < 10:
-        path = f'{mount}/work{count % 7}'
-        fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
-        os.ftruncate(fd, BLOCK)
-        os.setxattr(fd, 'user.n', b'%d' % count)
-        os.rename(path, f'{path}-renamed')
-        os.link(f'{path}-renamed', f'{path}-link')
-        assert os.fstat(fd).st_nlink == 2 and f'work{count % 7}-link' in os.listdir(mount)
-        os.unlink(f'{path}-renamed')
-        os.unlink(f'{path}-link')
-        assert os.fstat(fd).st_nlink == 0 and os.getxattr(fd, 'user.n') == b'%d' % count
-        os.close(fd)
-        count += 1
-    return count
-
-
-@contextlib.contextmanager
-def names_in_use(instance, workdir):
-    """use_names() by the instance's user, for as long as the body runs."""
-    stop, results = os.path.join(workdir, 'stop'), []
-
-    def run():
-        try:
-            results.append(as_user(instance.user, use_names, instance.mount, stop, timeout=150))
-        except BaseException as e:  # pylint: disable=broad-except
-            results.append(repr(e))
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        with open(stop, 'w', encoding='ascii'):
-            pass
-        thread.join(100)
-    assert results and isinstance(results[0], int), results
-    print(f'{results[0]} rounds of calls meanwhile')
-
 
 @pytest.mark.limit(180)
 def test_under_load(mounted, workdir):

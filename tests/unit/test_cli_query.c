@@ -128,7 +128,7 @@ static uint64_t file_ino(void)
 static const char status_json[] =
 	"{\"name\":\"gm\",\"mount_point\":\"/mnt/gm\",\"uuid\":\"01234567-89ab\",\"label\":\"vms\","
 	"\"boot_id\":\"b00t\",\"frozen\":true,\"mount_number\":3,\"generation\":4,\"sequence\":812,"
-	"\"pids\":{\"supervisor\":100,\"worker\":101,\"helper\":102},"
+	"\"pids\":{\"supervisor\":100,\"worker\":101,\"helper\":102,\"keeper\":103},"
 	"\"regions\":[{\"index\":0,\"kind\":\"file\",\"name\":\"/dev/shm/"
 	"p\\u001b[2J\",\"size\":1073741824,"
 	"\"blocks\":512,\"data_blocks\":500}],"
@@ -146,10 +146,10 @@ static const char status_json[] =
 Test(cli_query, status_shows_everything_that_the_worker_says)
 {
 	static const char *const shown[] = {"01234567-89ab", "vms", "b00t", "number 3, frozen",
-		"supervisor 100, worker 101, helper 102", "record 812", "4K of 1M (0 %)",
-		"3 of at most 65536", "488M (244 blocks), 24M of it to be scrubbed",
-		"512M (256 blocks)\n", "2M (1 blocks)", "1G  1000M  /dev/shm/p\\033[2J", "4711",
-		"/vm0", "dead",
+		"supervisor 100, worker 101, helper 102, keeper 103", "record 812",
+		"4K of 1M (0 %)", "3 of at most 65536",
+		"488M (244 blocks), 24M of it to be scrubbed", "512M (256 blocks)\n",
+		"2M (1 blocks)", "1G  1000M  /dev/shm/p\\033[2J", "4711", "/vm0", "dead",
 		"24M to go, 1M a second at the moment, at most 2G in the background"};
 	struct reply r = reply_with(status_json);
 	struct cli_result result;
@@ -161,6 +161,22 @@ Test(cli_query, status_shows_everything_that_the_worker_says)
 		cr_expect_not_null(
 			strstr(result.out, shown[i]), "no '%s' in:\n%s", shown[i], result.out);
 	cr_expect_null(strchr(result.out, '\x1b'), "a name got through to the terminal");
+}
+
+Test(cli_query, status_says_what_to_do_without_a_supervisor)
+{
+	static const char with[] = "{\"pids\":{\"supervisor\":7}}";
+	static const char without[] = "{\"pids\":{\"supervisor\":0,\"keeper\":5,\"worker\":6}}";
+	static const char sentence[] = "Start guestmemfs-fuse again with the same arguments";
+	struct reply r = reply_with(with);
+	struct cli_result result;
+
+	ask(&result, "status", &r, CONTROL_STATUS, 0);
+	cr_expect_null(strstr(result.out, sentence), "%s", result.out);
+	r = reply_with(without);
+	ask(&result, "status", &r, CONTROL_STATUS, 0);
+	cr_expect_eq(result.code, 0, "%s", result.err);
+	cr_expect_not_null(strstr(result.out, sentence), "%s", result.out);
 }
 
 Test(cli_query, json_is_passed_on)

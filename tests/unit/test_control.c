@@ -73,6 +73,7 @@ static void setup(void)
 		.ns = &ns,
 		.grants = grants,
 		.supervisor_pid = 11,
+		.keeper_pid = 13,
 		.helper_pid = 12};
 	int listener = packet_listen(path, 0600);
 	cr_assert_geq(listener, 0, "%s", why.text);
@@ -186,6 +187,7 @@ Test(control, status_has_the_stores_numbers)
 	cr_assert_eq(number(o, "/pids/supervisor"), 11);
 	cr_assert_eq(number(o, "/pids/worker"), (uint64_t)getpid());
 	cr_assert_eq(number(o, "/pids/helper"), 12);
+	cr_assert_eq(number(o, "/pids/keeper"), 13);
 	cr_assert_eq(number(o, "/blocks/size"), GM_BLOCK_SIZE);
 	cr_assert_eq(number(o, "/blocks/used"), 5);
 	cr_assert_eq(number(o, "/blocks/free"), stats.free);
