@@ -96,7 +96,7 @@ def test_open_files_go_on(mounted):
     killer = threading.Thread(target=lambda: [os.kill(daemons_of(supervisor)['worker'], signal.SIGKILL)
                                               for _ in iter(lambda: os.read(read_end, 1), b'')], daemon=True)
     killer.start()
-    persona.as_user(mounted.user, use, mounted.mount, kill)
+    persona.as_user(mounted.user, use, mounted.mount, kill, pipes=[write_end])
     os.close(write_end)
     killer.join(10)
     # What was open without a name has gone with its last user, whom another worker had let in.
