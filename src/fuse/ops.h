@@ -38,6 +38,7 @@ struct ops { /* the session's userdata; everything that it points to is the work
 	/* An earlier worker has carried it out: only its answer is due. */
 	bool applied;
 	bool again;        /* an earlier worker may have answered it */
+	bool unwanted;     /* it has tried, and the kernel did not take the answer */
 	uint64_t *serving; /* where its number stands while it is served; NULL: nowhere */
 	struct connection *connection; /* whose session this is; for that alone */
 	struct parked_list parked;
