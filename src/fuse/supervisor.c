@@ -558,6 +558,7 @@ static int open_signals(struct supervisor *s, struct problem *why)
 	sigaddset(&set, SIGHUP);
 	(void)signal(SIGHUP, SIG_DFL); /* an ignored one would not come to the descriptor */
 	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGXFSZ, SIG_IGN); /* EFBIG has a sentence */
 	s->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (s->epoll < 0 || sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		r = -errno;
