@@ -270,6 +270,17 @@ def test_commands_and_clients_wait_for_the_next_worker(instance, make_agent):
     assert str(agent.pid) in done.stdout, done
 
 
+def test_a_worker_that_dies_over_a_ticket_is_asked_with_a_new_one(instance, make_agent, kill_at):
+    """It has used the ticket up, so no other takes that; the file is what its memory is asked for with."""
+    agent = make_agent()
+    must(instance, 'truncate', '-s', BLOCK, instance.path('vm0'))
+    instance.wait_status(lambda s: s['scrub']['pending_blocks'] == 0)
+    ident = agent('open', instance.path('vm0'), 'rw')[0]
+    trap = kill_at(worker_of(instance), 'ns_hold')
+    assert int(agent('attach', ident)[0]) == BLOCK
+    trap.wait()
+
+
 # -- at any time
 
 class Load(threading.Thread):
