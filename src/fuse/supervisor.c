@@ -37,6 +37,7 @@
 #define STOP_WORKER_MS   10000U /* for its checkpoint and the unmounting */
 #define STOP_HELPER_MS   5000
 #define MESSAGES_AT_ONCE 16U
+#define MESSAGES_AT_END  1024U /* more than a socket's buffer has room for */
 
 /* ---- telling ---- */
 
@@ -258,13 +259,13 @@ static int take_message(
 
 /* What is there, up to a bound: who talks without end keeps nobody else waiting. An end is no news
  * here: the pidfd tells. */
-static void serve_link(struct supervisor *s, struct child *c)
+static void take_messages(struct supervisor *s, struct child *c, unsigned max)
 {
 	union link_from_child m;
 	ssize_t n = -EAGAIN;
 	int r = 0;
 
-	for (unsigned i = 0; i < MESSAGES_AT_ONCE && r == 0 && c->link >= 0 && !s->done; i++) {
+	for (unsigned i = 0; i < max && r == 0 && c->link >= 0 && !s->done; i++) {
 		int fd = -1;
 		size_t nfds = 1;
 
@@ -280,6 +281,11 @@ static void serve_link(struct supervisor *s, struct child *c)
 		process_kill(&c->process);
 	}
 	c->link = close_fd(c->link);
+}
+
+static void serve_link(struct supervisor *s, struct child *c)
+{
+	take_messages(s, c, MESSAGES_AT_ONCE);
 }
 
 /* ---- their ends ---- */
@@ -406,7 +412,7 @@ static void take_end(struct supervisor *s, struct child *c)
 	struct problem why = PROBLEM_INIT;
 	int status = 0;
 
-	serve_link(s, c); /* its last words */
+	take_messages(s, c, MESSAGES_AT_END); /* its last words */
 	if (process_wait(&c->process, 0, &status) < 0)
 		return;
 	c->link = close_fd(c->link);

@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 
 import pytest
@@ -21,6 +22,18 @@ from processes import is_gone, wait_until
 from steady import SteadyClient
 
 SEED = 23
+UNFIT_WORKER = f'''#!{sys.executable}
+import os, signal, socket, struct, sys
+if sys.argv[1] == '--version':
+    sys.exit(0)
+link = socket.socket(fileno=3)
+os.kill(os.getppid(), signal.SIGSTOP)
+for n in range(50):
+    link.send(struct.pack('<IHHQII1024s', 1048, 110, 0, 0, 6, 0, b'line %d.' % n))  # LINK_LOG
+link.send(struct.pack('<IHHQ', 16, 112, 0, 0))  # LINK_UNFIT
+link.send(struct.pack('<IHHQII1024s', 1048, 106, 0, 0, 71, 0, b'these are its last words'))  # LINK_FAILED
+os._exit(1)
+'''
 AS_WORKER = '#!/bin/sh\n[ "$1" = --version ] && exit 0\n'  # it can be run, but then:
 
 
@@ -193,6 +206,16 @@ def test_strangers_may_not(make_instance):
 
 # -- programs that do not come to serve
 
+def state_of(pid):
+    with open(f'/proc/{pid}/stat', encoding='utf-8') as stat:
+        return stat.read().rpartition(') ')[2][0]
+
+
+def children_of(pid):
+    with open(f'/proc/{pid}/task/{pid}/children', encoding='ascii') as pids:
+        return pids.read().split()
+
+
 def test_one_that_can_not_be_run(own):
     pids = own.pids()
     for text in ('#!/bin/sh\nexit 1\n', '#!/none/such\n', 'no program\n', ''):
@@ -252,6 +275,28 @@ def test_a_worker_that_hangs(own):
     refused(own, 'the new worker did not come to serve: it did not serve within')
     thread.join(60)
     assert made == [True] and os.path.isdir(own.path('d')), own.log()
+
+
+def test_a_worker_that_says_it_is_unfit(own):
+    """The connection stays with the program that can serve it; and nothing of what a dead one has said is lost."""
+    fd = os.open(own.path('file'), os.O_CREAT | os.O_RDWR)
+    device, start = os.stat(own.mount).st_dev, len(own.log())
+    own.tools.install(UNFIT_WORKER)
+    with subprocess.Popen([own.tools.path('guestmemfs'), 'upgrade', own.mount], stderr=subprocess.PIPE,
+                          text=True) as command:
+        # It has stopped the supervisor, so that all of its words are there at once, with its end.
+        assert wait_until(lambda: state_of(own.process.pid) == 'T', 30)
+        assert wait_until(lambda: 'Z' in map(state_of, children_of(own.process.pid)), 30)
+        own.process.send_signal(signal.SIGCONT)
+        assert command.wait(60) == 1
+        assert 'the new worker did not come to serve' in command.stderr.read()
+    said = own.log(start)
+    assert [n for n in range(50) if f'line {n}.' not in said] == [] and 'these are its last words' in said
+    assert 'is made anew' not in said and os.stat(own.mount).st_dev == device
+    os.ftruncate(fd, BLOCK)
+    os.close(fd)
+    assert own.stop() == 0
+    assert_clean(own)
 
 
 def test_a_helper_that_ends_at_once(tools, workdir):
