@@ -7,6 +7,7 @@ fails. A program that does not come to serve gives its place back to the one fro
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -45,16 +46,26 @@ class OwnTools(Tools):
         self.fuse = os.path.join(directory, 'guestmemfs-fuse')
         self.good = tools.path('guestmemfs-fuse')
         self.install_good()
+        self.version = self.version_of(self.fuse)
+
+    def version_of(self, program):
+        return self.run(program, '--version').stdout.split()[1]
 
     def path(self, name):
         return self.fuse if name == 'guestmemfs-fuse' else super().path(name)
 
-    def install(self, text):
+    def install(self, program):
         """As package managers do it: the running file stays what it is."""
-        with open(self.fuse + '.new', 'w', encoding='ascii') as new:
-            new.write(text)
+        with open(self.fuse + '.new', 'wb') as new:
+            new.write(program if isinstance(program, bytes) else program.encode())
         os.chmod(self.fuse + '.new', 0o755)
         os.rename(self.fuse + '.new', self.fuse)
+
+    def install_version(self, version):
+        """Another build: it says another version, which must be as long."""
+        with open(self.good, 'rb') as good:
+            program = good.read().replace(self.version.encode() + b'\0', version.encode() + b'\0')
+        self.install(program)
 
     def install_good(self):
         shutil.copy(self.good, self.fuse + '.new')
@@ -173,6 +184,29 @@ def test_what_is_open_and_held_stays(instance, make_agent):
     os.close(gone)
     grants = instance.wait_status(lambda s: s['grants_complete'])['grants']
     assert [os.path.basename(g['path']) for g in grants] == ['vm0']
+
+
+def test_from_one_version_to_another_and_back(own):
+    """Each goes on with what the other has left; who dies is replaced by what it ran, whatever is installed by then."""
+    def version_of_worker():
+        return own.tools.version_of(f"/proc/{own.pids()['worker']}/exe")
+
+    gone = os.open(own.path('gone'), os.O_CREAT | os.O_RDWR)
+    os.unlink(own.path('gone'))
+    device, another = os.stat(own.mount).st_dev, re.sub('[0-9]', '9', own.tools.version)
+    versions = another, own.tools.version
+    for version, other in zip(versions, reversed(versions)):
+        own.tools.install_version(version)
+        upgraded(own)
+        assert version_of_worker() == version
+        os.ftruncate(gone, BLOCK if version == another else 0)
+        own.tools.install_version(other)
+        own.kill('worker')
+        own.wait_status(lambda s: s['pids']['worker'] != 0)
+        assert version_of_worker() == version
+        assert os.fstat(gone).st_nlink == 0 and os.stat(own.mount).st_dev == device
+    os.close(gone)
+    assert 'is made anew' not in own.log()
 
 
 def test_sighup(mounted):
