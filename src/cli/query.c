@@ -9,9 +9,11 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/xattr.h>
+#include <time.h>
 
 #include "cli/text.h"
 #include "util/cleanup.h"
+#include "util/clock.h"
 #include "util/le.h"
 #include "util/packet.h"
 
@@ -20,6 +22,7 @@
 #define UNEXPORT_SECONDS 90  /* the worker waits less long for the helper */
 #define UPGRADE_SECONDS  120 /* the supervisor waits less long for each of its steps */
 #define QUERY_TRIES      3U
+#define STARTING_MS      10000U /* for a worker or a helper to be there again */
 #define ANSWER_SIZE_MAX  (1U << 30)
 
 static int query_path_problem(const char *path, int err, struct problem *why)
@@ -198,16 +201,19 @@ static int query_parse(
 	return 0;
 }
 
+/* *refused: the errno that the worker has answered with; 0: none. */
 static int query_once(const char *socket_path, enum control_opcode opcode, uint64_t ino,
-	struct json_object **ret, struct problem *why)
+	struct json_object **ret, uint32_t *refused, struct problem *why)
 {
 	_cleanup_fd_ int sock = query_connect(socket_path, seconds_for(opcode), why);
 	_cleanup_free_ char *text = NULL;
-	struct control_answer answer;
+	struct control_answer answer = {.error = put_le32(0)};
 
+	*refused = 0;
 	if (sock < 0)
 		return sock;
 	_cleanup_fd_ int fd = query_exchange(sock, opcode, ino, &answer, why);
+	*refused = get_le32(answer.error);
 	if (fd < 0)
 		return fd;
 	uint64_t length = get_le64(answer.length);
@@ -222,14 +228,47 @@ static bool query_may_repeat(enum control_opcode opcode)
 	       opcode == CONTROL_TOKEN;
 }
 
+static bool is_being_started(int r, uint32_t refused)
+{
+	return (r == -EAGAIN && refused == EAGAIN) || (r == -ECONNRESET && refused == 0);
+}
+
+/*
+ * An export begins once and ends once, however often that is asked for; there may be no helper for
+ * it at the moment, or that or the worker may have ended over it.
+ */
+static int query_export(const char *socket_path, enum control_opcode opcode, uint64_t ino,
+	struct json_object **ret, struct problem *why)
+{
+	const struct timespec pause = {.tv_nsec = 100L * 1000 * 1000};
+	uint64_t until = clock_milliseconds() + STARTING_MS;
+	uint32_t refused;
+	bool again = false;
+	int r = query_once(socket_path, opcode, ino, ret, &refused, why);
+
+	while (is_being_started(r, refused) && clock_milliseconds() < until) {
+		again = true;
+		(void)nanosleep(&pause, NULL);
+		r = query_once(socket_path, opcode, ino, ret, &refused, why);
+	}
+	if (!again || opcode != CONTROL_UNEXPORT || r != -ENOENT || refused != ENOENT)
+		return r;
+	*ret = json_object_new_object(); /* the first question has brought it about */
+	return 0;
+}
+
 int query_socket(const char *socket_path, enum control_opcode opcode, uint64_t ino,
 	struct json_object **ret, struct problem *why)
 {
-	int r = query_once(socket_path, opcode, ino, ret, why);
+	uint32_t refused;
+	int r;
 
+	if (opcode == CONTROL_EXPORT || opcode == CONTROL_UNEXPORT)
+		return query_export(socket_path, opcode, ino, ret, why);
+	r = query_once(socket_path, opcode, ino, ret, &refused, why);
 	for (unsigned tries = 1;
 		r == -ECONNRESET && query_may_repeat(opcode) && tries < QUERY_TRIES; tries++)
-		r = query_once(socket_path, opcode, ino, ret, why);
+		r = query_once(socket_path, opcode, ino, ret, &refused, why);
 	return r;
 }
 
