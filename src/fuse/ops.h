@@ -60,7 +60,7 @@ void ops_deinit(struct ops *o);
 /*
  * Serves one request that fuse_session_receive_buf() has read: fuse_session_process_buf() for a
  * session whose userdata is o. It is here that the request's number is taken from the header, which
- * libfuse keeps to itself.
+ * libfuse keeps to itself. The request's bytes stay where they are until it is answered.
  */
 void ops_process(struct ops *o, struct fuse_session *se, const struct fuse_buf *buf);
 
