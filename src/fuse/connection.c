@@ -26,6 +26,13 @@ static bool is_answered(const struct fuse_in_header *request)
 	       request->opcode != FUSE_NOTIFY_REPLY; /* from an enemy: we never ask for it */
 }
 
+/* Whoever made it goes on meanwhile, and mostly makes another one. */
+static bool is_waited_for(const struct fuse_in_header *request)
+{
+	return is_answered(request) && request->opcode != FUSE_RELEASE &&
+	       request->opcode != FUSE_RELEASEDIR;
+}
+
 /* ---- between libfuse and the kernel ---- */
 
 static ssize_t read_request(int fd, void *buf, size_t size, void *userdata)
@@ -89,12 +96,25 @@ static bool is_unwanted(const struct connection *c, uint32_t slot)
 	return is_open(c, slot) && c->slots.shared->states[slot].unwanted;
 }
 
+/*
+ * The kernel pins each part of what is written by itself, so one part is cheaper than two. But what
+ * a read answers with is not touched here: it may be in memory that can't be reached, and the
+ * kernel says so where we would die of it.
+ */
+static ssize_t send_reply(
+	struct connection *c, int fd, const struct iovec *iov, int count, bool ours)
+{
+	size_t length = ours ? gather(c->reply, sizeof(c->reply), iov, count) : 0;
+
+	return length > 0 ? write(fd, c->reply, length) : writev(fd, iov, count);
+}
+
 /* Every reply comes through here, and so does what the kernel is told unasked (number 0). */
 static ssize_t write_reply(int fd, struct iovec *iov, int count, void *userdata)
 {
 	struct connection *c = ((struct ops *)userdata)->connection;
 	struct fuse_out_header header;
-	uint32_t slot = SLOTS_MAX;
+	uint32_t slot = SLOTS_MAX, opcode = FUSE_READ;
 	ssize_t n;
 
 	memcpy(&header, iov[0].iov_base, sizeof(header));
@@ -106,15 +126,17 @@ static ssize_t write_reply(int fd, struct iovec *iov, int count, void *userdata)
 	}
 	if (header.unique != 0)
 		slot = slots_find(&c->slots, header.unique);
-	if (slot != SLOTS_MAX && slots_request(&c->slots, slot)->opcode == FUSE_INIT)
+	if (slot != SLOTS_MAX)
+		opcode = slots_request(&c->slots, slot)->opcode;
+	if (opcode == FUSE_INIT)
 		note_init_reply(c, slots_request(&c->slots, slot), iov, count);
 	if (slot != SLOTS_MAX)
 		note_refusal(c, slot, -header.error);
-	n = writev(fd, iov, count);
+	n = send_reply(c, fd, iov, count, opcode != FUSE_READ);
 	if (slot != SLOTS_MAX) {
 		int error = errno;
 
-		if (n < 0 && error == ENOENT && is_open(c, slot))
+		if (n < 0 && error == ENOENT && header.error == 0 && is_open(c, slot))
 			c->slots.shared->states[slot].unwanted = 1; /* it is to be undone first */
 		else
 			slots_free(&c->slots, slot);
@@ -213,6 +235,7 @@ int connection_serve(struct connection *c)
 {
 	uint32_t slot = slots_next(&c->slots);
 	struct fuse_buf buf;
+	bool waited_for;
 	int n;
 
 	if (slot == SLOTS_MAX)
@@ -224,8 +247,9 @@ int connection_serve(struct connection *c)
 		return n;
 	}
 	slots_take(&c->slots, slot);
+	waited_for = is_waited_for(buf.mem);
 	serve_slot(c, slot);
-	return 1;
+	return waited_for ? CONNECTION_WAITED_FOR : CONNECTION_NOT_WAITED_FOR;
 }
 
 /* ---- what a predecessor has left ---- */

@@ -20,10 +20,11 @@ struct connection {
 	struct runtime_table table; /* mapped by the caller; unmapped by connection_close() */
 	struct slots slots;
 	struct fuse_session *session;
-	struct ops *ops;     /* not owned */
-	bool replaying_init; /* its answer is not for the kernel */
-	bool mute;           /* what is said reaches nobody */
-	bool unfit;          /* that answer is not the one that the kernel has */
+	struct ops *ops;                    /* not owned */
+	bool replaying_init;                /* its answer is not for the kernel */
+	bool mute;                          /* what is said reaches nobody */
+	bool unfit;                         /* that answer is not the one that the kernel has */
+	_Alignas(1024) uint8_t reply[1024]; /* room for a small one; never in two pages */
 };
 
 /* Makes a session of ops over it. Takes fd over. table is there, and of this version. */
@@ -41,8 +42,13 @@ int connection_resume(struct connection *c, const struct store_result *last, uns
 /* True once the kernel's first request has been answered: it asks for nothing before. */
 bool connection_has_begun(const struct connection *c);
 
-/* Reads and serves one request: 1; -EAGAIN, -EINTR there is none; 0 or another negative errno: the
- * connection has ended. */
+enum { /* a request was served, */
+	CONNECTION_WAITED_FOR = 1,
+	CONNECTION_NOT_WAITED_FOR, /* whoever made it went on meanwhile */
+};
+
+/* Reads and serves one request: one of these; -EAGAIN, -EINTR there is none; 0 or another negative
+ * errno: the connection has ended. */
 int connection_serve(struct connection *c);
 
 /* From now on nothing is answered, whoever tries to: what has no answer is the next worker's. */

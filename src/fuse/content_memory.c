@@ -290,8 +290,9 @@ static void do_access(void *data)
 		media_copy(&a->media, a->offset, a->from, a->size);
 	else if (a->media.base)
 		store_zeros(a);
-	for (size_t n = 0; !a->media.base && n < a->size; n++)
-		(void)from[n];
+	else
+		for (size_t n = 0; from && n < a->size; n++)
+			(void)from[n];
 }
 
 static int guard(struct content_memory *cm, struct access *a)

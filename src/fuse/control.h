@@ -45,10 +45,10 @@ void control_take_exported(
 void control_take_unexported(struct control *k, uint64_t ino, int error);
 
 /* The connection of who has asked for an upgrade, for the supervisor; the caller's. -1: nobody. */
-int control_take_upgrade(struct control *c);
+int control_take_upgrade(struct control *k);
 
 /* True while somebody's answer waits for the helper. */
-bool control_is_busy(const struct control *c);
+bool control_is_busy(const struct control *k);
 
 /* Ends what has had its time; and when there will be more of that. False: nothing is waited for. */
 void control_expire(struct control *k, uint64_t now);

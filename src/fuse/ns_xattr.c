@@ -105,6 +105,17 @@ static int check_name(const char *name, size_t name_len)
 	return xattr_check_name(name, name_len) ? -EOPNOTSUPP : 0;
 }
 
+/* Why nothing is there by that name: which names there can be the kernel leaves to us. */
+static int why_absent(const char *name)
+{
+	if (is_empty_name(name))
+		return -EINVAL;
+	if (begins(name, "user.") || begins(name, "trusted.") || begins(name, "security.") ||
+		strcmp(name, ACL_ACCESS_NAME) == 0 || strcmp(name, ACL_DEFAULT_NAME) == 0)
+		return -ENODATA;
+	return -EOPNOTSUPP;
+}
+
 int ns_setxattr(
 	struct namespace *ns, const struct ns_request *rq, uint64_t ino, const struct ns_xattr *x)
 {
@@ -151,8 +162,8 @@ int ns_removexattr(
 	if (r < 0)
 		return r == -ENOTDIR ? -ENODATA : r;
 	if (!xattrs_find(ns_meta(ns), ino, name, strlen(name)))
-		return begins(name, "system.posix_acl_") ? 0
-							 : -ENODATA; /* as on other filesystems */
+		return begins(name, "system.posix_acl_") ? 0 /* as on other filesystems */
+							 : why_absent(name);
 	if (strcmp(name, XATTR_QUOTA) == 0 && !ns_may_set_quota(ns, rq))
 		return -EPERM;
 	ns_take_xattr(ns, &t, ino, name);
@@ -181,7 +192,7 @@ int ns_getxattr(const struct namespace *ns, uint64_t ino, const char *name, cons
 		return 0;
 	}
 	if (!x)
-		return -ENODATA;
+		return why_absent(name);
 	*ret = xattr_value(x);
 	*length = x->value_len;
 	return 0;

@@ -35,6 +35,7 @@
 #include "fuse/status.h"
 #include "fuse/tickets.h"
 #include "fuse/unmounter.h"
+#include "fuse/wakeup.h"
 #include "fuse/worker_confine.h"
 #include "fuse/worker_contents.h"
 #include "fuse/worker_link.h"
@@ -61,6 +62,7 @@ enum source { /* what an event of the epoll set is about */
 	SOURCE_HELPER,
 	SOURCE_CONTROL,
 	SOURCE_FUSE,
+	SOURCE_WAKEUP,
 };
 
 struct worker {
@@ -84,6 +86,7 @@ struct worker {
 
 	int epoll;
 	int signals;
+	struct wakeup wakeup;
 	int peer;        /* link to the helper that came before the mount was begun; -1 */
 	int watched;     /* the helper's link as it is in the epoll set; -1 */
 	uint32_t events; /* what it is watched for */
@@ -355,19 +358,20 @@ static int take_end_of_mount(struct worker *w, struct problem *why)
 /*
  * Only reading tells whether another request waits. A client that waits for its answers has none,
  * and reading in vain costs a few hundredths of a request: so it is left to the next wait to tell,
- * while wakeups bring one request each.
+ * while wakeups bring one request each. One that nobody waits for does not count: another follows.
  */
 static int serve_fuse(struct worker *w, struct problem *why)
 {
 	unsigned most = w->lonely % LONELY_WAKEUPS ? 1 : REQUESTS_PER_WAKEUP, served = 0;
 
-	for (; served < most; served++) {
-		int n = connection_serve(&w->connection);
+	for (unsigned n = 0; n < REQUESTS_PER_WAKEUP && served < most; n++) {
+		int r = connection_serve(&w->connection);
 
-		if (n == -EAGAIN || n == -EINTR)
+		if (r == -EAGAIN || r == -EINTR)
 			break;
-		if (n <= 0)
+		if (r <= 0)
 			return take_end_of_mount(w, why);
+		served += r == CONNECTION_WAITED_FOR;
 	}
 	w->lonely = served > 1 ? 0 : w->lonely + 1;
 	return 0;
@@ -470,6 +474,9 @@ static int serve_event(struct worker *w, const struct epoll_event *event, struct
 		break;
 	case SOURCE_FUSE:
 		return serve_fuse(w, why);
+	case SOURCE_WAKEUP:
+		wakeup_take(&w->wakeup);
+		break;
 	}
 	return 0;
 }
@@ -495,7 +502,8 @@ static void settle(struct worker *w, uint64_t now)
 	}
 }
 
-static int next_timeout(const struct worker *w, uint64_t now)
+/* How long the next wait may last. */
+static int next_timeout(struct worker *w, uint64_t now)
 {
 	uint64_t due = now + TICK_MS, deadline;
 
@@ -511,7 +519,7 @@ static int next_timeout(const struct worker *w, uint64_t now)
 		due = deadline;
 	if (grants_next_deadline(w->grants, now, &deadline) && deadline < due)
 		due = deadline;
-	return due > now ? (int)(due - now) : 0;
+	return wakeup_by(&w->wakeup, now, due);
 }
 
 static int loop(struct worker *w, struct problem *why)
@@ -558,6 +566,10 @@ static int open_signals(struct worker *w, struct problem *why)
 	r = watch(w, w->signals, SOURCE_SIGNAL);
 	if (r == 0)
 		r = watch(w, LINK_FD, SOURCE_SUPERVISOR);
+	if (r == 0)
+		r = wakeup_open(&w->wakeup);
+	if (r == 0)
+		r = watch(w, w->wakeup.fd, SOURCE_WAKEUP);
 	return r < 0 ? problem_errno(why, -r, "preparing for events") : 0;
 }
 
@@ -691,6 +703,7 @@ static void close_all(struct worker *w)
 	unmounter_deinit(&w->unmounter);
 	w->options.control = close_fd(w->options.control);
 	w->peer = close_fd(w->peer);
+	wakeup_close(&w->wakeup);
 	w->signals = close_fd(w->signals);
 	w->epoll = close_fd(w->epoll);
 }
@@ -709,6 +722,7 @@ int worker_main(int argc, char *argv[])
 		.options = {.control = -1, .table = -1},
 		.epoll = -1,
 		.signals = -1,
+		.wakeup = WAKEUP_NULL,
 		.peer = -1,
 		.watched = -1,
 	};

@@ -68,6 +68,7 @@ static const struct confine_rule rules[] = {
 	CONFINE_ALLOW("poll"),
 	CONFINE_ALLOW("ppoll"),
 	CONFINE_ALLOW("time"),
+	CONFINE_ALLOW("timerfd_settime"),
 
 	/* who is connected, and with whom */
 	CONFINE_ALLOW("accept4"),

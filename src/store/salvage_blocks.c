@@ -151,10 +151,11 @@ static int settle_region(struct salvage *s, uint32_t region, struct problem *why
 	/* NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers */
 	_cleanup_free_ const struct inode **owners = calloc(blocks, sizeof(*owners));
 	uint32_t granule = (uint32_t)alloc_granule(s->meta.alloc);
-	int r = owners ? 0 : problem(why, ENOMEM, "out of memory");
+	int r = 0;
 
-	if (r == 0)
-		fill_owners(s, owners, region);
+	if (!owners)
+		return problem(why, ENOMEM, "out of memory");
+	fill_owners(s, owners, region);
 	for (size_t n = 0; n < s->claim_count && r == 0; n++) {
 		const struct salvage_claim *c = &s->claims[n];
 		struct alloc_extent e = {

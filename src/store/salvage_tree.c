@@ -207,8 +207,10 @@ static int remove_symlinks(struct salvage *s, struct problem *why)
 {
 	size_t count;
 	_cleanup_free_ struct inode **inodes = list_table(&s->meta.inodes, &count);
-	int r = inodes ? 0 : problem(why, ENOMEM, "out of memory");
+	int r = 0;
 
+	if (!inodes)
+		return problem(why, ENOMEM, "out of memory");
 	for (size_t n = 0; n < count && r == 0; n++) {
 		struct txn t = TXN_INIT(GM_RECORD_ORPHAN, 0);
 		const struct inode *i = inodes[n];
@@ -238,8 +240,10 @@ static int cut_rings(struct salvage *s, struct problem *why)
 {
 	size_t count;
 	_cleanup_free_ struct dirent **entries = list_table(&s->meta.dirents, &count);
-	int r = entries ? 0 : problem(why, ENOMEM, "out of memory");
+	int r = 0;
 
+	if (!entries)
+		return problem(why, ENOMEM, "out of memory");
 	for (size_t n = 0; n < count && r == 0; n++) {
 		struct inode *i = meta_inode(&s->meta, entries[n]->ino);
 		struct inode_attr a;
@@ -281,8 +285,10 @@ static int find_names(struct salvage *s, struct problem *why)
 {
 	size_t count;
 	_cleanup_free_ struct inode **inodes = list_table(&s->meta.inodes, &count);
-	int r = inodes ? 0 : problem(why, ENOMEM, "out of memory");
+	int r = 0;
 
+	if (!inodes)
+		return problem(why, ENOMEM, "out of memory");
 	count_names(s);
 	for (size_t n = 0; n < count && r == 0; n++) {
 		uint64_t ino = inodes[n]->attr.ino;
@@ -315,8 +321,10 @@ static int mend_links(struct salvage *s, struct problem *why)
 {
 	size_t count;
 	_cleanup_free_ struct inode **inodes = list_table(&s->meta.inodes, &count);
-	int r = inodes ? 0 : problem(why, ENOMEM, "out of memory");
+	int r = 0;
 
+	if (!inodes)
+		return problem(why, ENOMEM, "out of memory");
 	count_names(s);
 	for (size_t n = 0; n < count && r == 0; n++) {
 		struct inode_attr a = inodes[n]->attr;

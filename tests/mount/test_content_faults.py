@@ -34,6 +34,7 @@ def test_memory_that_is_gone_is_an_error_of_its_own_file(instance):
     os.ftruncate(fd, 5)
     assert errno_of(os.ftruncate, fd, UNIT) == errno.EIO, 'the rest of its last unit can not be zeroed'
     assert (os.fstat(fd).st_size, units(directory + '/gone')) == (5, 1)
+    assert errno_of(os.pread, fd, 5, 0) == errno.EIO, 'however short the answer is'
     assert get(directory + '/whole') == b'here' * (BLOCK // 4)
     log = instance.log()
     assert 'where files have their content, can\'t be reached' in log

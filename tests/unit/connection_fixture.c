@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <sys/wait.h>
 
 #include "fuse/connection.h"
@@ -23,8 +22,8 @@ uint64_t unwanted;
 
 int __real_store_commit(struct store *s, struct txn *t);
 int __wrap_store_commit(struct store *s, struct txn *t);
-ssize_t __real_writev(int fd, const struct iovec *iov, int count);
-ssize_t __wrap_writev(int fd, const struct iovec *iov, int count);
+ssize_t __real_write(int fd, const void *data, size_t size);
+ssize_t __wrap_write(int fd, const void *data, size_t size);
 void __real_open_table_drop(struct open_table *t, struct inode *i, uint64_t unique);
 void __wrap_open_table_drop(struct open_table *t, struct inode *i, uint64_t unique);
 
@@ -35,19 +34,21 @@ int __wrap_store_commit(struct store *s, struct txn *t)
 	return __real_store_commit(s, t);
 }
 
-ssize_t __wrap_writev(int fd, const struct iovec *iov, int count)
+/* Small replies, as all of these are, go out in one part. */
+ssize_t __wrap_write(int fd, const void *data, size_t size)
 {
-	const struct fuse_out_header *header = iov[0].iov_base;
-	bool is_it = iov[0].iov_len == sizeof(*header) && header->unique == dies.unique;
+	const struct fuse_out_header *header = data;
+	bool is_reply = size >= sizeof(*header) && header->len == size;
+	bool is_it = is_reply && header->unique == dies.unique;
 	ssize_t n;
 
 	if (is_it && dies.at == BEFORE_REPLY)
 		_exit(9);
-	if (unwanted && header->unique == unwanted) {
+	if (is_reply && unwanted && header->unique == unwanted) {
 		errno = ENOENT;
 		return -1;
 	}
-	n = __real_writev(fd, iov, count);
+	n = __real_write(fd, data, size);
 	if (is_it && dies.at == AFTER_REPLY)
 		_exit(9);
 	return n;

@@ -101,6 +101,33 @@ Test(connection_answers, an_errno_that_the_kernel_would_not_take_is_none)
 	}
 }
 
+static bool is_taken(uint64_t unique)
+{
+	for (uint32_t n = 0; n < table.header->slots.used; n++) {
+		const struct fuse_in_header *h =
+			(const void *)(table.slots + (size_t)n * SLOT_BYTES);
+
+		if (h->len != 0 && h->unique == unique)
+			return true;
+	}
+	return false;
+}
+
+Test(connection_answers, a_refusal_that_the_kernel_has_had_is_done_with)
+{
+	static const struct request create_file = {.what = "create",
+		.opcode = FUSE_CREATE,
+		.node = ROOT,
+		FIXED(create_in),
+		REST("file")};
+
+	refuse_with_death(&create_file, AFTER_REPLY);
+	unwanted = number;
+	start_worker(NEVER);
+	cr_expect_eq(stat_inode(2), 0);
+	cr_expect_not(is_taken(unwanted), "its slot is free");
+}
+
 /* ---- opens whose caller has gone ---- */
 
 /* The kernel does not take the answer; a worker dies before or after it has counted that. */

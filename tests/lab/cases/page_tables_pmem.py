@@ -70,6 +70,25 @@ def check_commands(lab, pool):
     lab.run('sh', '-c', f'guestmemfs dump {pool.path("vm1")} | head -c 3000000 | cmp - /run/data')
 
 
+def check_content(lab, pool):
+    """The blocks of files with content are whole GiBs here, too; all such files share them, and the last one gives them back."""
+    os.unlink(pool.path('vm1'))
+    lab.wait_until(lambda: os.statvfs(pool.mount).f_bavail > 0, HANGS, 'what was loaded and dumped is free again')
+    os.mkdir(pool.path('state'))
+    os.setxattr(pool.path('state'), 'user.guestmemfs.io', b'1')
+    for name, text in (('a', b'of a'), ('b', b'of b')):
+        with open(pool.path(f'state/{name}'), 'wb') as f:
+            f.write(text)
+    lab.check(os.statvfs(pool.mount).f_bavail == 0, 'the first byte of content takes a GiB')
+    lab.run('sh', '-c', 'echo 3 >/proc/sys/vm/drop_caches')
+    lab.check(read_text(pool.path('state/a')) + read_text(pool.path('state/b')) == 'of aof b', 'the second file shares it')
+    lab.check(os.stat(pool.path('state/a')).st_blocks * 512 == 4096, 'and each has a unit of it')
+    for name in 'ab':
+        os.unlink(pool.path(f'state/{name}'))
+    lab.wait_until(lambda: os.statvfs(pool.mount).f_bavail * os.statvfs(pool.mount).f_frsize == GIB, HANGS,
+                   'it is free again with the last of them')
+
+
 def whole_units(lab):
     lab.run('guestmemfs', 'format', '--region', REGION)
     lab.claim(device_number('dax0.0', 'align') == GIB, 'format makes a namespace with pages of 1G')
@@ -78,6 +97,7 @@ def whole_units(lab):
     pool = Pool(lab, REGION)
     in_child(lab, check_mapping, check_space(lab, pool))
     check_commands(lab, pool)
+    check_content(lab, pool)
     pool.unmount()
     lab.run('guestmemfs', 'fsck', '--region', REGION)
     lab.check('100000000-1ffffffff' in read_text('/proc/iomem'), 'the region begins and ends at GiB borders')

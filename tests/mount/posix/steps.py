@@ -15,12 +15,15 @@ import resource
 import socket
 import stat
 
+import acls
+
 AT_FDCWD = -100
 SEEK = {'SET': os.SEEK_SET, 'CUR': os.SEEK_CUR, 'END': os.SEEK_END, 'DATA': os.SEEK_DATA, 'HOLE': os.SEEK_HOLE}
 ACCESS = {'F': os.F_OK, 'R': os.R_OK, 'W': os.W_OK, 'X': os.X_OK}
 RENAME = {'NOREPLACE': 1, 'EXCHANGE': 2, 'WHITEOUT': 4, 'BOTH': 3}
 FALLOCATE = {'0': 0, 'KEEP': 1, 'PUNCH': 2, 'PUNCH+KEEP': 3, 'COLLAPSE': 8, 'ZERO': 16, 'INSERT': 32, 'UNSHARE': 64}
 XATTR = {'0': 0, 'CREATE': os.XATTR_CREATE, 'REPLACE': os.XATTR_REPLACE}
+XATTRS = {'QUOTA': 'user.guestmemfs.quota', 'PAGES': 'user.guestmemfs.pagesize', 'IO': 'user.guestmemfs.io'}
 TYPES = {'file': stat.S_IFREG, 'fifo': stat.S_IFIFO, 'socket': stat.S_IFSOCK, 'char': stat.S_IFCHR, 'block': stat.S_IFBLK,
          'dir': stat.S_IFDIR}
 NAMES = {**errno.errorcode, errno.EOPNOTSUPP: 'EOPNOTSUPP'}  # Linux has another name for the same
@@ -229,6 +232,11 @@ class Steps:
     def do_fnlink(self):
         return os.fstat(self.last).st_nlink
 
+    def do_room(self, name):
+        """What df says of the place: bytes in all, bytes free."""
+        st = os.statvfs(self.at(name))
+        return f'{st.f_blocks * st.f_frsize},{st.f_bavail * st.f_frsize}'
+
     # -- what is in files
 
     def do_read(self, size='1'):
@@ -316,17 +324,23 @@ class Steps:
     def do_close(self):
         os.close(self.files.pop())
 
-    # -- extended attributes
+    # -- extended attributes: QUOTA, PAGES and IO are those that set policies
 
     def do_setxattr(self, name, key, value, flags='0'):
-        os.setxattr(self.at(name), key, b'' if value == 'EMPTY' else b'v' * int(value[1:]) if value[0] == '*' else value.encode(),
-                    XATTR[flags], follow_symlinks=False)
+        data = b'' if value == 'EMPTY' else b'v' * int(value[1:]) if value[0] == '*' else value.encode()
+        os.setxattr(self.at(name), XATTRS.get(key, key), data, XATTR[flags], follow_symlinks=False)
 
     def do_getxattr(self, name, key):
-        return os.getxattr(self.at(name), key, follow_symlinks=False).decode()
+        return os.getxattr(self.at(name), XATTRS.get(key, key), follow_symlinks=False).decode()
 
     def do_removexattr(self, name, key):
-        os.removexattr(self.at(name), key, follow_symlinks=False)
+        os.removexattr(self.at(name), XATTRS.get(key, key), follow_symlinks=False)
+
+    def do_setacl(self, name, words, which='access'):
+        os.setxattr(self.at(name), acls.ATTRIBUTE[which], acls.pack(words), follow_symlinks=False)
+
+    def do_getacl(self, name, which='access'):
+        return acls.unpack(os.getxattr(self.at(name), acls.ATTRIBUTE[which], follow_symlinks=False))
 
     def do_listxattr(self, name):
         return '+'.join(sorted(os.listxattr(self.at(name), follow_symlinks=False)))

@@ -93,6 +93,15 @@ getxattr a user.k                   | file a; setxattr a user.k v; setxattr a us
 getxattr a user.k                   | file a; setxattr a user.k EMPTY | ok =
 getxattr a user.k                   | file a                       | ENODATA
 getxattr a user.k                   |                              | ENOENT
+getxattr a user.                    | file a                       | EINVAL
+getxattr a nonsense                 | file a                       | EOPNOTSUPP
+getxattr a nonsense.k               | file a                       | EOPNOTSUPP
+getxattr a system.nonsense          | file a                       | EOPNOTSUPP
+getxattr a security.capability      | file a                       | ENODATA
+getxattr a trusted.k                | file a; setxattr a trusted.k v | ok =v
+getxattr a trusted.k                | file a; setxattr a trusted.k v | ENODATA | as plain
+setxattr a trusted.k v              | file a                       | EPERM | as plain
+listxattr a                         | file a; setxattr a trusted.k v; setxattr a user.k v | ok =user.k | as plain
 getxattr a user.k                   | file a 200; setxattr a user.k v | EACCES | as plain
 getxattr f user.k                   | mknod f fifo                 | ENODATA
 listxattr a                         | file a; setxattr a user.b v; setxattr a user.a v | ok =user.a+user.b
@@ -100,6 +109,11 @@ listxattr a                         | file a                       | ok =
 listxattr a                         | file a 0; setxattr a user.a v | ok =user.a | as plain
 removexattr a user.k                | file a; setxattr a user.k v  | ok a:times=c
 removexattr a user.k                | file a                       | ENODATA
+removexattr a user.                 | file a                       | EINVAL
+removexattr a nonsense              | file a                       | EOPNOTSUPP
+removexattr a system.nonsense       | file a                       | EOPNOTSUPP
+removexattr a trusted.k             | file a                       | ENODATA
+removexattr a trusted.k             | file a; setxattr a trusted.k v | EPERM | as plain
 removexattr a user.k; listxattr a   | file a; setxattr a user.k v; setxattr a user.l w | ok =user.l
 removexattr a user.k                | file a 444; setxattr a user.k v | EACCES | as plain
 link a b; getxattr b user.k         | file a; setxattr a user.k v  | ok =v
