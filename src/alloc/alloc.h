@@ -109,9 +109,9 @@ bool alloc_any_poisoned(const struct alloc *a, const struct alloc_extent *e);
  * checked; they can't fail.
  */
 void alloc_claim(struct alloc *a, const struct alloc_extent *e); /* free and sound -> used */
-void alloc_claim_any(struct alloc *a,
-	const struct alloc_extent *e); /* free, sound or not -> used; for loading */
-void alloc_release(struct alloc *a, const struct alloc_extent *e);    /* used -> free and dirty */
+void alloc_claim_any(
+	struct alloc *a, const struct alloc_extent *e);            /* free, sound or not -> used */
+void alloc_release(struct alloc *a, const struct alloc_extent *e); /* used -> free and dirty */
 void alloc_quarantine(struct alloc *a, const struct alloc_extent *e); /* free -> quarantined */
 void alloc_unquarantine(
 	struct alloc *a, const struct alloc_extent *e); /* quarantined -> free and dirty */

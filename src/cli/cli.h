@@ -58,8 +58,8 @@ int cli_fail(const struct problem *why);
 
 /*
  * For commands that take one operand (called so in complaints) and no option but --help and, with
- * json not NULL,
- * --json. True if the command is to go on with argv[optind]; else *ret is its exit code.
+ * json not NULL, --json. True if the command is to go on with argv[optind]; else *ret is its exit
+ * code.
  */
 bool cli_parse_simple(const struct cli_command *self, int argc, char **argv, bool *json,
 	const char *operand, int *ret);

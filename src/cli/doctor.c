@@ -14,7 +14,7 @@
 #include "doctor/facts.h"
 #include "doctor/regions.h"
 #include "region/region.h"
-#include "util/cleanup.h"
+#include "util/cleanup_file.h"
 
 #define CMDLINE_FILE_MAX 65536U /* no kernel takes more than a few KiB */
 
@@ -35,16 +35,10 @@ static void doctor_run_deinit(struct doctor_run *d)
 
 /* ---- the command line ---- */
 
-static void close_filep(FILE **f)
-{
-	if (*f)
-		(void)fclose(*f);
-}
-
 /* FILE may be /proc/cmdline of another host, or a boot loader's file that holds the one line. */
 static int read_cmdline(char **ret, const char *path, struct problem *why)
 {
-	_cleanup_(close_filep) FILE *opened = strcmp(path, "-") == 0 ? NULL : fopen(path, "re");
+	_cleanup_file_ FILE *opened = strcmp(path, "-") == 0 ? NULL : fopen(path, "re");
 	FILE *f = strcmp(path, "-") == 0 ? stdin : opened;
 	_cleanup_free_ char *text = malloc(CMDLINE_FILE_MAX + 1);
 

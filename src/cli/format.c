@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
 /* guestmemfs format: makes an empty pool. */
-#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/max_files.h"
 #include "cli/regions.h"
 #include "cli/text.h"
 #include "pool/pool.h"
@@ -25,18 +24,6 @@ static void format_options_deinit(struct format_options *o)
 	cli_regions_deinit(&o->regions);
 }
 
-static int format_parse_count(const struct cli_command *self, const char *text, uint64_t *ret)
-{
-	char *end = NULL;
-
-	errno = 0;
-	unsigned long long value = strtoull(text, &end, 10);
-	if (*text < '0' || *text > '9' || *end || errno || value == 0)
-		return cli_usage_error(self, "--max-files: '%s' is not a number of files", text);
-	*ret = value;
-	return CLI_DONE;
-}
-
 static int format_take_option(const struct cli_command *self, struct format_options *o, int c)
 {
 	switch (c) {
@@ -44,7 +31,7 @@ static int format_take_option(const struct cli_command *self, struct format_opti
 		return cli_regions_add(&o->regions, self, optarg);
 	case 'm':
 		o->asked_for_new = true;
-		return format_parse_count(self, optarg, &o->pool.max_files);
+		return cli_parse_max_files(self, optarg, &o->pool.max_files);
 	case 'l':
 		o->pool.label = optarg;
 		o->asked_for_new = true;

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: MIT
 /* guestmemfs fsck: checks a pool that is not mounted; what it finds --repair puts right. */
-#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <json-c/json.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "cli/cli.h"
 #include "cli/fsck_repair.h"
+#include "cli/max_files.h"
 #include "cli/query.h"
 #include "cli/regions.h"
 #include "pool/pool.h"
@@ -117,18 +116,6 @@ static void fsck_options_deinit(struct fsck_options *o)
 	cli_regions_deinit(&o->regions);
 }
 
-static int fsck_parse_files(const struct cli_command *self, const char *text, uint64_t *ret)
-{
-	char *end = NULL;
-
-	errno = 0;
-	unsigned long long value = strtoull(text, &end, 10);
-	if (*text < '0' || *text > '9' || *end || errno || value == 0)
-		return cli_usage_error(self, "--max-files: '%s' is not a number of files", text);
-	*ret = value;
-	return CLI_DONE;
-}
-
 static int fsck_take_option(const struct cli_command *self, struct fsck_options *o, int c)
 {
 	o->of_repair |= c == 'y' || c == 'b' || c == 'm';
@@ -148,7 +135,7 @@ static int fsck_take_option(const struct cli_command *self, struct fsck_options 
 		o->how.backup = optarg;
 		return CLI_DONE;
 	case 'm':
-		return fsck_parse_files(self, optarg, &o->how.max_files);
+		return cli_parse_max_files(self, optarg, &o->how.max_files);
 	default:
 		return cli_usage_hint(self);
 	}

@@ -7,15 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "util/cleanup.h"
+#include "util/cleanup_file.h"
 
 #define RUNTIME "/run/guestmemfs"
-
-static void closedirp(DIR **d)
-{
-	if (*d)
-		(void)closedir(*d);
-}
 
 int instance_ask(struct instance *i, struct problem *why)
 {
@@ -70,7 +64,7 @@ static int add_instance(struct instances *all, const char *name, struct problem 
 
 int instances_find(struct instances *ret, struct problem *why)
 {
-	_cleanup_(closedirp) DIR *d = opendir(RUNTIME);
+	_cleanup_dir_ DIR *d = opendir(RUNTIME);
 	struct instances all = INSTANCES_NULL;
 	struct dirent *e;
 	int r = 0;

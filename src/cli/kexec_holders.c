@@ -15,17 +15,11 @@
 
 #include "cli/kexec.h"
 #include "region/procscan.h"
-#include "util/cleanup.h"
+#include "util/cleanup_file.h"
 #include "util/clock.h"
 
 #define DEVICES     "/sys/bus/dax/devices"
 #define COMPLETE_MS 20000U /* for a helper that is just being started anew */
-
-static void closedirp(DIR **d)
-{
-	if (*d)
-		(void)closedir(*d);
-}
 
 /* ---- the sentence ---- */
 
@@ -103,7 +97,7 @@ static int add_device(struct devices *d, const char *name)
 
 static int find_devices(struct devices *d)
 {
-	_cleanup_(closedirp) DIR *directory = opendir(DEVICES);
+	_cleanup_dir_ DIR *directory = opendir(DEVICES);
 	struct dirent *e;
 	int r = 0;
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* guestmemfs freeze, thaw, token, export and unexport: one question to the worker each. */
 #include <stdio.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 #include "cli/flush.h"
@@ -16,7 +17,7 @@ static struct json_object *ask(const struct cli_command *self, int argc, char **
 
 	if (!cli_parse_simple(self, argc, argv, NULL, operand, ret))
 		return NULL;
-	if (query_path(argv[1], opcode, &o, NULL, &why) < 0)
+	if (query_path(argv[optind], opcode, &o, NULL, &why) < 0)
 		*ret = cli_fail(&why);
 	return o;
 }

@@ -2,20 +2,12 @@
 #include "cli/progress.h"
 
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cli/text.h"
+#include "util/clock.h"
 
 #define PROGRESS_STEP_MS 200
-
-static int64_t progress_now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 const char *progress_format(
 	char buffer[PROGRESS_TEXT], uint64_t done, uint64_t total, int64_t elapsed_ms)
@@ -53,14 +45,14 @@ void progress_begin(struct progress *p, uint64_t total)
 	*p = (struct progress){
 		.shown = isatty(STDERR_FILENO),
 		.total = total,
-		.start_ms = progress_now_ms(),
+		.start_ms = (int64_t)clock_milliseconds(),
 	};
 	p->last_ms = p->start_ms;
 }
 
 void progress_update(struct progress *p, uint64_t done)
 {
-	int64_t now = p->shown ? progress_now_ms() : 0;
+	int64_t now = p->shown ? (int64_t)clock_milliseconds() : 0;
 
 	if (p->shown && now - p->last_ms >= PROGRESS_STEP_MS)
 		progress_write(p, done, now, "");
@@ -69,5 +61,5 @@ void progress_update(struct progress *p, uint64_t done)
 void progress_end(struct progress *p, uint64_t done)
 {
 	if (p->shown)
-		progress_write(p, done, progress_now_ms(), "\n");
+		progress_write(p, done, (int64_t)clock_milliseconds(), "\n");
 }

@@ -142,19 +142,13 @@ static int query_exchange(int sock, enum control_opcode opcode, uint64_t ino,
 	if (r < 0 && r != -EPIPE && r != -ECONNRESET)
 		return problem_errno(why, -r, "asking the worker");
 	ssize_t n = packet_receive(sock, answer, sizeof(*answer), &fd, &nfds, true);
-	if (n == -ECONNRESET) {
-		/* Where a request was left unread, the kernel tells of that before it gives out
-		 * what was sent. */
-		nfds = 1;
-		n = packet_receive(sock, answer, sizeof(*answer), &fd, &nfds, true);
-	}
 	if (n == -EAGAIN)
 		return problem(why, ETIMEDOUT, "the worker did not answer within %d seconds",
 			seconds_for(opcode));
+	if (n == 0 || n == -ECONNRESET)
+		return problem(why, ECONNRESET, "the worker ended before it answered: ask again");
 	if (n < 0)
 		return problem_errno(why, (int)-n, "waiting for the worker's answer");
-	if (n == 0)
-		return problem(why, ECONNRESET, "the worker ended before it answered: ask again");
 	if (!query_answer_is_sound(answer, n, nfds))
 		return problem(why, EPROTO,
 			"the worker's answer is not what this version understands: guestmemfs and "

@@ -3,11 +3,12 @@
 #ifndef GM_CLI_REGIONS_H
 #define GM_CLI_REGIONS_H
 
-/* How long an offline command waits for the lock: umount(8) returns before the instance has ended. */
-#define REGIONS_LOCK_MS 3000U
-
 #include "cli/cli.h"
 #include "region/region.h"
+
+/* How long an offline command waits for the lock: umount(8) returns before the instance has ended.
+ */
+#define REGIONS_LOCK_MS 3000U
 
 struct cli_regions {
 	struct region_spec specs[GM_REGIONS_MAX];

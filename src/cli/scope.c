@@ -105,7 +105,7 @@ static int make_own(int parent, const char *path, const char *name, struct probl
 
 /* ---- systemd ---- */
 
-/* Asks for a scope with this process in it; what busctl says against it goes into said. */
+/* Asks for a scope with the parent process in it; what busctl says against it goes to out. */
 static _Noreturn void exec_busctl(const char *name, int out)
 {
 	char unit[NAME_ROOM + 8], pid[16];

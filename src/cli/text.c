@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "util/cleanup.h"
+
 const char *text_size(char buffer[TEXT_SIZE], uint64_t bytes)
 {
 	static const char units[] = " KMGTPE";
@@ -72,7 +74,7 @@ const char *text_mode(char buffer[TEXT_MODE], uint32_t mode)
 	buffer[0] = text_type(mode);
 	for (unsigned i = 0; i < 9; i++)
 		buffer[1 + i] = mode & (0400U >> i) ? letters[i] : '-';
-	for (size_t i = 0; i < sizeof(special) / sizeof(special[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(special); i++)
 		if (mode & special[i].bit)
 			buffer[special[i].at] =
 				mode & special[i].below ? special[i].with : special[i].without;
@@ -119,7 +121,7 @@ static size_t text_sequence(const unsigned char *text, size_t left)
 		{0xf4, 0xf4, 0x80, 0x8f, 4},
 	};
 
-	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
 		if (text[0] < forms[i].from || text[0] > forms[i].to)
 			continue;
 		if (forms[i].length > left ||

@@ -72,12 +72,6 @@ static int receive(int sock, struct answer *a, struct problem *why)
 	size_t nfds = ARRAY_SIZE(a->fds);
 	ssize_t n = packet_receive(sock, &a->grant, sizeof(a->grant), a->fds, &nfds, true);
 
-	if (n == -ECONNRESET) {
-		/* Where a request was left unread, the kernel tells of that before it gives out
-		 * what was sent. */
-		nfds = ARRAY_SIZE(a->fds);
-		n = packet_receive(sock, &a->grant, sizeof(a->grant), a->fds, &nfds, true);
-	}
 	if (n <= 0)
 		return lost((int)-n, why);
 	a->nfds = nfds;

@@ -10,7 +10,7 @@
 
 #include "doctor/facts_internal.h"
 #include "doctor/read.h"
-#include "util/cleanup.h"
+#include "util/cleanup_file.h"
 
 #define CAP_SYS_ADMIN_BIT 21
 
@@ -24,15 +24,9 @@ const char *const fact_module_names[FACT_MODULES] = {
 	"dax_pmem",
 };
 
-static void close_filep(FILE **f)
-{
-	if (*f)
-		(void)fclose(*f);
-}
-
 static int read_cmdline(struct doctor_facts *f, const char *root)
 {
-	_cleanup_(close_filep) FILE *file = read_open(root, "/proc/cmdline");
+	_cleanup_file_ FILE *file = read_open(root, "/proc/cmdline");
 	char *line = NULL;
 	size_t size = 0;
 
@@ -93,7 +87,7 @@ static bool is_loaded(const char *root, const char *name)
 
 static bool is_in_proc(const char *root, const char *name)
 {
-	_cleanup_(close_filep) FILE *f = read_open(root, "/proc/modules");
+	_cleanup_file_ FILE *f = read_open(root, "/proc/modules");
 	_cleanup_free_ char *line = NULL;
 	size_t length = strlen(name);
 	size_t size = 0;
@@ -121,7 +115,7 @@ static enum module_state find_module(const char *root, const char *release, cons
 /* "blacklist kmem", in whatever white space. */
 static bool file_blacklists(const char *root, const char *path, const char *module)
 {
-	_cleanup_(close_filep) FILE *f = read_open(root, "%s", path);
+	_cleanup_file_ FILE *f = read_open(root, "%s", path);
 	_cleanup_free_ char *line = NULL;
 	size_t size = 0;
 	bool found = false;
@@ -169,7 +163,7 @@ static void read_modules(struct doctor_facts *f, const char *root)
 
 static void read_rights(struct doctor_facts *f, const char *root)
 {
-	_cleanup_(close_filep) FILE *file = read_open(root, "/proc/self/status");
+	_cleanup_file_ FILE *file = read_open(root, "/proc/self/status");
 	_cleanup_free_ char *line = NULL;
 	unsigned long long caps = 0;
 	unsigned uid = 1;

@@ -16,19 +16,7 @@
 #include "doctor/read.h"
 #include "guestmemfs/format.h"
 #include "region/soft_record.h"
-#include "util/cleanup.h"
-
-static void close_filep(FILE **f)
-{
-	if (*f)
-		(void)fclose(*f);
-}
-
-static void close_dirp(DIR **d)
-{
-	if (*d)
-		(void)closedir(*d);
-}
+#include "util/cleanup_file.h"
 
 /* ---- the firmware's map ---- */
 
@@ -68,7 +56,7 @@ static bool parse_iomem(const char *line, struct fact_iomem *ret)
 
 int facts_read_iomem(struct doctor_facts *f, const char *root)
 {
-	_cleanup_(close_filep) FILE *file = read_open(root, "/proc/iomem");
+	_cleanup_file_ FILE *file = read_open(root, "/proc/iomem");
 	_cleanup_free_ char *line = NULL;
 	struct fact_iomem entry;
 	size_t size = 0;
@@ -261,7 +249,7 @@ static void find_pools(struct doctor_facts *f, const char *root)
 int facts_read_devices(struct doctor_facts *f, const char *root)
 {
 	char path[PATH_MAX];
-	_cleanup_(close_dirp) DIR *d = opendir(read_path(path, root, "/sys/bus/dax/devices"));
+	_cleanup_dir_ DIR *d = opendir(read_path(path, root, "/sys/bus/dax/devices"));
 	struct dirent *e;
 
 	while (d && (e = readdir(d))) {

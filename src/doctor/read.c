@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "util/cleanup.h"
+#include "util/cleanup_file.h"
 
 static void make_path(char buffer[PATH_MAX], const char *root, const char *format, va_list ap)
 {
@@ -18,12 +18,6 @@ static void make_path(char buffer[PATH_MAX], const char *root, const char *forma
 		length = PATH_MAX - 1;
 	memcpy(buffer, root, length);
 	(void)vsnprintf(buffer + length, PATH_MAX - length, format, ap);
-}
-
-static void close_filep(FILE **f)
-{
-	if (*f)
-		(void)fclose(*f);
 }
 
 const char *read_path(char buffer[PATH_MAX], const char *root, const char *format, ...)
@@ -49,7 +43,7 @@ FILE *read_open(const char *root, const char *format, ...)
 
 static bool first_line(const char *path, char *text, size_t size)
 {
-	_cleanup_(close_filep) FILE *f = fopen(path, "re");
+	_cleanup_file_ FILE *f = fopen(path, "re");
 
 	if (!f || !fgets(text, (int)size, f)) {
 		*text = '\0';
@@ -100,7 +94,7 @@ bool read_finds(const char *text, const char *root, const char *format, ...)
 	va_start(ap, format);
 	make_path(path, root, format, ap);
 	va_end(ap);
-	_cleanup_(close_filep) FILE *f = fopen(path, "re");
+	_cleanup_file_ FILE *f = fopen(path, "re");
 	while (f && !found && getline(&line, &size, f) >= 0)
 		found = strstr(line, text) != NULL;
 	return found;

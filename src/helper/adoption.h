@@ -6,12 +6,12 @@
  * A device of ours lies over memory of a file, is a window for scrubbing that a crashed helper left
  * behind, or has the metadata. What a crash has left half made is gone already: one that is not
  * bound was unbound by somebody, who may have its pages pinned, and is nobody's to touch, nor is it
- * ours any more, whether or not it is bound anew. Held
- * blocks tell the first kind: a grant is journalled before its device is made, so the worker names
- * every one of them as HELD. A window is noted as one when it is made (soft_device_note_window()):
- * its descriptor never left the helper, so that taking it away harms nobody and needs no proof that
- * nobody has its pages pinned. Its blocks must be nobody's all the same, and the caller must find
- * no process that has it open or maps it.
+ * ours any more, whether or not it is bound anew. Held blocks tell the first kind: a grant is
+ * journalled before its device is made, so the worker names every one of them as HELD. A window is
+ * noted as one when it is made (soft_device_note_window()): its descriptor never left the helper,
+ * so that taking it away harms nobody and needs no proof that nobody has its pages pinned. Its
+ * blocks must be nobody's all the same, and the caller must find no process that has it open or
+ * maps it.
  *
  * Any other bound device over nobody's blocks was made for a file that is gone, in a pool that was
  * here before, say; or the worker has forgotten a held inode. Whoever had the file may reach its

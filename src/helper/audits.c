@@ -6,6 +6,7 @@
 
 #include "helper/server.h"
 #include "util/cgroup.h"
+#include "util/clock.h"
 #include "util/log.h"
 
 static const char *reason_name(enum gm_reason reason)
@@ -56,7 +57,7 @@ static void own_up_grants(unsigned left_out, const struct user *u)
 static bool may_log_grant(struct server *s, struct process *p)
 {
 	struct user *u = p->user;
-	uint64_t now = server_now();
+	uint64_t now = clock_milliseconds();
 	unsigned left_out, none;
 
 	own_up_grants(limiter_own_up(&u->grant_noise, now), u);
@@ -115,7 +116,7 @@ void audits_own_up(struct user *u, uint64_t now)
 
 bool audits_may_log(struct server *s, struct user *u)
 {
-	uint64_t now = server_now();
+	uint64_t now = clock_milliseconds();
 	unsigned left_out, none;
 	bool allowed = limiter_allow(&u->noise, AUDITS_USER_LINES, now, &left_out);
 
@@ -157,7 +158,8 @@ void audits_worker_refused(
 	struct server *s, uint16_t opcode, uint64_t ino, int error, const char *what)
 {
 	unsigned left_out;
-	bool allowed = limiter_allow(&s->worker_noise, AUDITS_USER_LINES, server_now(), &left_out);
+	bool allowed =
+		limiter_allow(&s->worker_noise, AUDITS_USER_LINES, clock_milliseconds(), &left_out);
 	struct audit a;
 
 	own_up_worker(left_out);
@@ -195,7 +197,7 @@ uint64_t audits_check_time(struct server *s, uint64_t now)
 
 static bool may_log_export(struct server *s, const struct record_inode *inode)
 {
-	uint64_t now = server_now();
+	uint64_t now = clock_milliseconds();
 	unsigned left_out, none;
 
 	own_up_exports(limiter_own_up(&s->export_noise, now));

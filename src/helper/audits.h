@@ -65,11 +65,15 @@ bool audits_may_log(struct server *s, struct user *u);
 /* Owns up to what of the user's was left out, if its time has come. */
 void audits_own_up(struct user *u, uint64_t now);
 
+/* Likewise of what was left out about the worker and about exports. Returns when to be called next,
+ * ms. */
+uint64_t audits_check_time(struct server *s, uint64_t now);
+
 /* An order or message of the worker is refused. Limited likewise, but apart from clients. */
 void audits_worker_refused(
 	struct server *s, uint16_t opcode, uint64_t ino, int error, const char *what);
 
-/* A node was given to an owner; closed: taken back. asker: whom the worker names as the one who
+/* A node was given to an owner; an export has ended. asker: whom the worker names as the one who
  * asked. Limited. */
 void audits_export(struct server *s, const struct record_inode *inode, const char *node,
 	const struct audits_owner *owner, const struct audits_asker *asker);
@@ -85,8 +89,5 @@ void audits_revocation(
 
 /* The inode's blocks are kept out of use; why: a sentence of ours. */
 void audits_quarantine(const struct record_inode *inode, const char *why);
-
-/* Likewise of the worker's. Returns when to be called next, ms. */
-uint64_t audits_check_time(struct server *s, uint64_t now);
 
 #endif

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 
 #include "helper/server.h"
+#include "util/clock.h"
 #include "util/le.h"
 #include "util/log.h"
 #include "util/packet.h"
@@ -252,7 +253,7 @@ void client_receive(struct server *s, struct client *c)
 		client_close(s, c);
 		return;
 	}
-	if (!user_may_send(s, c->user, server_now())) {
+	if (!user_may_send(s, c->user, clock_milliseconds())) {
 		client_dismiss(s, c, 0, EAGAIN, GM_REASON_RATE, too_fast);
 		return;
 	}
@@ -313,7 +314,7 @@ static int client_new(struct server *s, int *sock, const struct ucred *peer, str
 	user->connections++;
 	c->peer = *peer;
 	c->trusted = trusted;
-	c->hello_due = server_now() + CLIENT_HELLO_MS;
+	c->hello_due = clock_milliseconds() + CLIENT_HELLO_MS;
 	*ret = steal_pointer(c);
 	return 0;
 }
@@ -321,7 +322,7 @@ static int client_new(struct server *s, int *sock, const struct ucred *peer, str
 static void clients_pause(struct server *s, int error)
 {
 	log_warning("no more connections for %u ms: %s", ACCEPT_PAUSE_MS, strerror(error));
-	s->clients.paused_until = server_now() + ACCEPT_PAUSE_MS;
+	s->clients.paused_until = clock_milliseconds() + ACCEPT_PAUSE_MS;
 	source_set_events(&s->listener, s->epoll, 0);
 }
 
@@ -338,7 +339,7 @@ static void clients_admit(
 {
 	struct client *c = NULL;
 
-	if (!user_may_send(s, u, server_now())) {
+	if (!user_may_send(s, u, clock_milliseconds())) {
 		turn_away(s, u, *sock, peer->pid, EAGAIN, GM_REASON_RATE, too_fast);
 		return;
 	}

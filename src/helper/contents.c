@@ -100,7 +100,7 @@ static int hold(struct server *s, const struct grant_order *o, const struct reco
 		return r;
 	inode->told_by = s->link.serial;
 	contents_adopt(s, inode);
-	return holders_watch(s, inode) ? 0 : -ENOMEM;
+	return holders_watch(inode) ? 0 : -ENOMEM;
 }
 
 static void refuse(struct server *s, uint64_t id, int error)

@@ -283,9 +283,7 @@ static void keep_made(struct server *s, struct inode_devices *devices, struct wo
 	for (size_t i = 0; i < job->devices.count; i++) {
 		struct device *d = &job->devices.at[i];
 		log_made(s, job->ino, d);
-		const struct soft_user user = d->user;
-		device_list_add(&devices->list, d->region, &d->soft);
-		devices->list.at[devices->list.count - 1].user = user;
+		device_list_add(&devices->list, d->region, &d->soft)->user = d->user;
 	}
 }
 

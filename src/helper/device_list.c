@@ -28,11 +28,15 @@ int device_list_reserve(struct device_list *l, size_t more)
 	return 0;
 }
 
-void device_list_add(struct device_list *l, unsigned region, struct soft_device *soft)
+struct device *device_list_add(struct device_list *l, unsigned region, struct soft_device *soft)
 {
+	struct device *added = &l->at[l->count];
+
 	assert(l->count < l->room);
-	l->at[l->count++] = (struct device){.region = region, .soft = *soft};
+	l->count++;
+	*added = (struct device){.region = region, .soft = *soft};
 	*soft = SOFT_DEVICE_NULL;
+	return added;
 }
 
 void device_list_remove(struct device_list *l, size_t i)
@@ -57,8 +61,7 @@ int device_list_copy(struct device_list *ret, const struct device_list *from)
 		if (soft.range_count > 0)
 			memcpy(soft.ranges, from->at[i].soft.ranges,
 				soft.range_count * sizeof(*soft.ranges));
-		device_list_add(ret, from->at[i].region, &soft);
-		ret->at[i].user = from->at[i].user;
+		device_list_add(ret, from->at[i].region, &soft)->user = from->at[i].user;
 	}
 	return 0;
 }

@@ -30,9 +30,9 @@ void device_list_deinit(struct device_list *l);
 /* Makes room, so that the next `more` device_list_add() can't fail. -ENOMEM. */
 int device_list_reserve(struct device_list *l, size_t more);
 
-/* Takes what *soft owns; *soft is null afterwards. There must be room. Whose it was is not known.
- */
-void device_list_add(struct device_list *l, unsigned region, struct soft_device *soft);
+/* Takes what *soft owns; *soft is null afterwards. There must be room. Returns it as it is in the
+ * list; whose it was is not known. */
+struct device *device_list_add(struct device_list *l, unsigned region, struct soft_device *soft);
 
 /* The order of the others stays. */
 void device_list_remove(struct device_list *l, size_t i);

@@ -33,9 +33,10 @@ static void note_new(
 	const struct soft_user nobody = {.users = SOFT_USERS_NONE};
 	int r = soft_user_note(&nobody, start, device->id);
 
-	device_list_add(made, region, device);
+	struct device *added = device_list_add(made, region, device);
+
 	if (r == 0)
-		made->at[made->count - 1].user = nobody;
+		added->user = nobody;
 	else
 		log_warning("whose a new device will be can't be noted: %s", strerror(-r));
 }
@@ -88,7 +89,7 @@ static int list_region(
 	if (r < 0)
 		(void)problem_errno(why, ENOMEM, "listing %zu devices", count);
 	for (size_t i = 0; r >= 0 && i < count; i++)
-		device_list_add(ret, region, &found[i]);
+		(void)device_list_add(ret, region, &found[i]);
 	soft_device_list_free(found, count);
 	return r;
 }

@@ -67,8 +67,7 @@ static int take_over(struct server *s, struct record_inode *inode, struct device
 		return -ENOMEM;
 	log_info("%s is a device of inode %" PRIu64, soft_device_node(node, &d->soft), inode->ino);
 	const unsigned id = d->soft.id;
-	device_list_add(&devices->list, d->region, &d->soft);
-	struct device *added = &devices->list.at[devices->list.count - 1];
+	struct device *added = device_list_add(&devices->list, d->region, &d->soft);
 	int r = soft_user_load(&added->user, s->regions[added->region].physical_start, id);
 	if (r < 0)
 		log_warning("whose %s was can't be read, so that it is never given on: %s", node,
@@ -111,10 +110,10 @@ static int judge(struct server *s, struct device *d, struct doomed *doomed)
 	case ADOPTION_INODE:
 		return take_over(s, inode, d);
 	case ADOPTION_WINDOW:
-		device_list_add(&doomed->windows, d->region, &d->soft);
+		(void)device_list_add(&doomed->windows, d->region, &d->soft);
 		return 0;
 	case ADOPTION_ORPHAN:
-		device_list_add(&doomed->orphans, d->region, &d->soft);
+		(void)device_list_add(&doomed->orphans, d->region, &d->soft);
 		return 0;
 	case ADOPTION_SYSTEM:
 		s->takeback.reuse.retired += d->soft.retired;

@@ -121,7 +121,7 @@ static int hold(struct server *s, const struct link_export *m, const struct reco
 	if (r < 0)
 		return r;
 	inode->told_by = s->link.serial;
-	struct watch *w = holders_watch(s, inode);
+	struct watch *w = holders_watch(inode);
 	if (!w)
 		return -ENOMEM;
 	w->closed = false;

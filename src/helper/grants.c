@@ -9,6 +9,7 @@
 
 #include "helper/handout.h"
 #include "helper/server.h"
+#include "util/clock.h"
 #include "util/le.h"
 #include "util/log.h"
 
@@ -61,7 +62,7 @@ int grants_begin(
 	r->id = ++s->grants.last_id;
 	r->client = c;
 	r->ticket = *ticket;
-	r->due = server_now() + GRANT_START_MS;
+	r->due = clock_milliseconds() + GRANT_START_MS;
 	*ret = r;
 	if (link_is_up(&s->link))
 		redeem_send(s, r);
@@ -113,7 +114,7 @@ void grants_link_lost(struct server *s)
 			continue;
 		}
 		r->again = true;
-		r->due = server_now() + GRANT_START_MS;
+		r->due = clock_milliseconds() + GRANT_START_MS;
 		TAILQ_INSERT_TAIL(&s->grants.waiting, r, entry);
 	}
 }
@@ -301,7 +302,7 @@ void grants_take_grant(struct server *s, const struct grant_order *o,
 		k = contents_check_other(s, o->ino, &why);
 	if (k >= 0)
 		k = record_hold(&s->record, o->ino, o->epoch, true, extents, count, &inode, &why);
-	if (k < 0 || !holders_watch(s, inode)) {
+	if (k < 0 || !holders_watch(inode)) {
 		grants_reject(s, r, o, count, k == -EUCLEAN ? &why : NULL);
 		return;
 	}

@@ -21,7 +21,7 @@ struct helper_options {
 	int link_fd; /* to the supervisor */
 	struct helper_region regions[GM_REGIONS_MAX];
 	unsigned region_count;
-	int listen_fd; /* where clients connect */
+	int listen_fd;               /* where clients connect */
 	const char *notes_directory; /* region/ledger.h */
 	bool has_trusted_group;
 	gid_t trusted_group;
@@ -30,10 +30,10 @@ struct helper_options {
 };
 
 /*
- * Serves until the supervisor closes its link. Takes over link_fd, listen_fd and the regions' descriptors.
- * Returns the exit status: 0 when the supervisor is gone, 1 when it could not start or go on (then
- * the next helper does); the
- * sentence is on stderr and, before it served, has also been sent to the supervisor (LINK_FAILED).
+ * Serves until the supervisor closes its link. Takes over link_fd, listen_fd and the regions'
+ * descriptors. Returns the exit status: 0 when the supervisor is gone, 1 when it could not start or
+ * go on (then the next helper does); the sentence is on stderr and, before it served, has also been
+ * sent to the supervisor (LINK_FAILED).
  */
 int helper_run(const struct helper_options *options);
 

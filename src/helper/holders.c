@@ -12,6 +12,7 @@
 
 #include "helper/server.h"
 #include "util/cgroup.h"
+#include "util/clock.h"
 #include "util/le.h"
 #include "util/log.h"
 
@@ -56,9 +57,8 @@ static uint64_t boottime_now(void)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-struct watch *holders_watch(struct server *s, struct record_inode *inode)
+struct watch *holders_watch(struct record_inode *inode)
 {
-	(void)s;
 	if (inode->watch)
 		return inode->watch;
 	struct watch *w = calloc(1, sizeof(*w));
@@ -96,13 +96,13 @@ void watch_look_soon(struct server *s, struct watch *w)
 	w->scanning = false; /* a scan that has begun may have passed by already */
 	w->clean = 0;
 	w->delay = HOLDERS_DELAY_MIN;
-	w->due = server_now();
+	w->due = clock_milliseconds();
 }
 
 /* Brings the next look forward, but not more often than that. */
 static void watch_hurry(struct server *s, struct watch *w)
 {
-	uint64_t due = server_now();
+	uint64_t due = clock_milliseconds();
 	unsigned delay = w->pending ? w->delay : HOLDERS_DELAY_MIN;
 
 	if (w->hurried + HOLDERS_HURRY_MS > due)
@@ -240,7 +240,7 @@ void holders_process_ended(struct server *s, struct process *p)
 
 /* ---- answers ---- */
 
-static void send_check_answer(struct server *s, enum link_helper_opcode opcode, uint64_t id,
+void holders_answer_check(struct server *s, enum link_helper_opcode opcode, uint64_t id,
 	uint64_t ino, uint64_t epoch, pid_t pid)
 {
 	const struct link_check m = {.header = link_header_make(sizeof(m), (uint16_t)opcode, id),
@@ -256,7 +256,7 @@ void watch_answer_busy(struct server *s, struct watch *w, pid_t pid)
 	if (!w->checked)
 		return;
 	w->checked = false;
-	send_check_answer(s, LINK_BUSY, w->check_id, w->inode->ino, w->inode->epoch, pid);
+	holders_answer_check(s, LINK_BUSY, w->check_id, w->inode->ino, w->inode->epoch, pid);
 }
 
 void watch_release(struct server *s, struct watch *w)
@@ -265,7 +265,8 @@ void watch_release(struct server *s, struct watch *w)
 
 	log_info("free ino=%" PRIu64 " epoch=%" PRIu64, inode->ino, inode->epoch);
 	record_release(&s->record, inode);
-	send_check_answer(s, LINK_FREE, w->checked ? w->check_id : 0, inode->ino, inode->epoch, 0);
+	holders_answer_check(
+		s, LINK_FREE, w->checked ? w->check_id : 0, inode->ino, inode->epoch, 0);
 	watch_free(s, w);
 	record_drop(&s->record, inode);
 }
@@ -295,7 +296,7 @@ void holders_check(struct server *s, uint64_t id, uint64_t ino, uint64_t epoch, 
 	if (!inode) {
 		/* Shown free before, while the question was under way: said again. With the
 		 * worker's own number, since a grant after its question makes this void too. */
-		send_check_answer(s, LINK_FREE, id, ino, epoch, 0);
+		holders_answer_check(s, LINK_FREE, id, ino, epoch, 0);
 		return;
 	}
 	struct watch *w = inode->watch;
@@ -309,7 +310,7 @@ void holders_check(struct server *s, uint64_t id, uint64_t ino, uint64_t epoch, 
 	/* The question before is answered when the scan is done; one answer is enough to act upon.
 	 */
 	if (!w || inode->contradicted || h || w->checked) {
-		send_check_answer(s, LINK_BUSY, id, ino, inode->epoch, h ? h->process->pid : 0);
+		holders_answer_check(s, LINK_BUSY, id, ino, inode->epoch, h ? h->process->pid : 0);
 		return;
 	}
 	watch_hurry(s, w);
@@ -410,7 +411,7 @@ static void note_untold(struct server *s, const struct record_inode *inode)
 
 void holders_link_up(struct server *s)
 {
-	uint64_t now = server_now();
+	uint64_t now = clock_milliseconds();
 	struct record_inode *inode;
 	struct watch *w;
 

@@ -19,12 +19,13 @@
 #include <sys/types.h>
 
 #include "helper/record.h"
+#include "proto/link.h"
 
 #define HOLDERS_DELAY_MIN 50U /* ms between two looks at an idle inode that is not free */
 #define HOLDERS_DELAY_MAX 1000U
-#define HOLDERS_HURRY_MS                                                                           \
-	250U /* between two that the worker has asked for: who tries to shrink a                   \
-		file in a loop must not keep the helper in /proc */
+/* ms between two that the worker has asked for: who tries to shrink a file in a loop must not keep
+ * the helper in /proc. */
+#define HOLDERS_HURRY_MS 250U
 
 struct server;
 struct process;
@@ -62,7 +63,7 @@ struct watch {
 	bool adopting;  /* told by the worker after a restart of ours: who holds it is still to be
 			   found */
 	/* while idle or to be looked at; on soft regions: while it is to be taken back */
-	unsigned take;    /* soft regions: LINK_CHECK_* */
+	unsigned take;    /* soft regions: LINK_CHECK_*, and see takeback.c */
 	uint64_t offered; /* the link that was told that it may be handed over; 0: none */
 	bool quarantined; /* and the audit has a line of it */
 	bool never;       /* soft regions: what it has does not come back in this boot */
@@ -93,7 +94,7 @@ void holders_init(struct holders *h);
 void holders_free_all(struct server *s);
 
 /* The inode's watch, made if there is none yet. NULL for lack of memory. */
-struct watch *holders_watch(struct server *s, struct record_inode *inode);
+struct watch *holders_watch(struct record_inode *inode);
 
 /* Room for one more holder, to be had before a descriptor leaves; NULL for lack of memory. free()
  * it if not used. */
@@ -124,6 +125,10 @@ void holders_link_lost(struct server *s);
 /* Starts a scan if one is due. Returns when to be called next, ms. */
 uint64_t holders_check_time(struct server *s, uint64_t now);
 void holders_take_scan(struct server *s, const struct work_job *job);
+
+/* FREE or BUSY, to the CHECK with this id; 0: unasked. pid: who holds it; 0: nobody is known. */
+void holders_answer_check(struct server *s, enum link_helper_opcode opcode, uint64_t id,
+	uint64_t ino, uint64_t epoch, pid_t pid);
 
 /* Answers HOLDERS if it waits and need not any more. */
 void holders_answer_waiting(struct server *s);

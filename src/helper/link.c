@@ -238,13 +238,10 @@ static int check_message(const struct link_header *header, size_t size, struct p
 
 static void link_receive(struct server *s)
 {
-	union order_message m;
+	union link_from_worker m;
 	struct problem why = PROBLEM_INIT;
 	ssize_t n = packet_receive(s->link.source.fd, &m, sizeof(m), NULL, NULL, false);
 
-	/* A worker that left something unread: of that the kernel tells before what it has said. */
-	if (n == -ECONNRESET)
-		n = packet_receive(s->link.source.fd, &m, sizeof(m), NULL, NULL, false);
 	if (n == -EAGAIN)
 		return;
 	if (n == 0 || n == -ECONNRESET) {

@@ -24,7 +24,6 @@
 #define LINK_QUEUE_MAX  (16U << 20)
 
 struct server;
-struct work_job;
 
 enum link_state {
 	LINK_STATE_DOWN,
@@ -95,8 +94,5 @@ void link_flush(struct server *s);
 /* After RESUMED: what the worker sends is left where it is, until it is taken. */
 void link_adopting(struct server *s);
 void link_bring_up(struct server *s);
-
-/* A SCRUB or ZERO has been done. */
-void link_take_done(struct server *s, const struct work_job *job);
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "helper/server.h"
+#include "util/clock.h"
 #include "util/log.h"
 
 void lookout_want(struct server *s)
@@ -196,7 +197,7 @@ static void look_again(struct lookout *l)
 		l->next_lists[l->next_count++] = l->lists[i];
 	l->count = 0;
 	l->wanted = true;
-	l->due = server_now() + HOLDERS_DELAY_MAX;
+	l->due = clock_milliseconds() + HOLDERS_DELAY_MAX;
 }
 
 void lookout_take_scan(struct server *s, const struct work_job *job)

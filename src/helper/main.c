@@ -14,6 +14,7 @@
 #include "helper/helper.h"
 #include "region/region.h"
 #include "util/audit.h"
+#include "util/cleanup.h"
 #include "util/log.h"
 
 enum option_number {
@@ -88,7 +89,7 @@ static bool parse_kind(const char *text, size_t length, enum gm_region_kind *ret
 {
 	static const enum gm_region_kind kinds[] = {GM_REGION_FILE, GM_REGION_PMEM, GM_REGION_SOFT};
 
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
 		const char *name = region_kind_name(kinds[i]);
 		if (strlen(name) == length && strncmp(name, text, length) == 0) {
 			*ret = kinds[i];
@@ -116,23 +117,27 @@ static int parse_region(struct helper_options *o, const char *text)
 	return 0;
 }
 
+static int parse_descriptor(int *ret, const char *option, const char *text)
+{
+	unsigned long n;
+
+	if (parse_number(text, text + strlen(text), INT_MAX, &n) < 0)
+		return usage_error("%s %s is not a descriptor", option, text);
+	*ret = (int)n;
+	return 0;
+}
+
 static int parse_option(struct helper_options *o, int option, const char *text)
 {
 	unsigned long n = 0;
 
 	switch (option) {
 	case OPTION_LINK_FD:
-		if (parse_number(text, text + strlen(text), INT_MAX, &n) < 0)
-			return usage_error("--link-fd %s is not a descriptor", text);
-		o->link_fd = (int)n;
-		return 0;
+		return parse_descriptor(&o->link_fd, "--link-fd", text);
 	case OPTION_REGION:
 		return parse_region(o, text);
 	case OPTION_LISTEN_FD:
-		if (parse_number(text, text + strlen(text), INT_MAX, &n) < 0)
-			return usage_error("--listen-fd %s is not a descriptor", text);
-		o->listen_fd = (int)n;
-		return 0;
+		return parse_descriptor(&o->listen_fd, "--listen-fd", text);
 	case OPTION_NOTES:
 		o->notes_directory = text;
 		return 0;
@@ -154,13 +159,13 @@ static int parse_option(struct helper_options *o, int option, const char *text)
 static int check_options(const struct helper_options *o)
 {
 	if (o->link_fd < 0)
-		return usage_error("%s is missing", "--link-fd");
+		return usage_error("--link-fd is missing");
 	if (o->region_count == 0)
-		return usage_error("%s is missing", "--region");
+		return usage_error("--region is missing");
 	if (o->listen_fd < 0)
-		return usage_error("%s is missing", "--listen-fd");
+		return usage_error("--listen-fd is missing");
 	if (!o->notes_directory)
-		return usage_error("%s is missing", "--notes");
+		return usage_error("--notes is missing");
 	return 0;
 }
 

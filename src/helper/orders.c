@@ -51,7 +51,7 @@ static int restore_noted(struct server *s, struct problem *why)
 	if (r < 0)
 		return r;
 	LIST_FOREACH (inode, &s->record.inodes, by_record) {
-		struct watch *w = holders_watch(s, inode);
+		struct watch *w = holders_watch(inode);
 		if (!w)
 			return problem_errno(why, ENOMEM, "adopting inode %" PRIu64, inode->ino);
 		holders_adopt(s, w);
@@ -139,7 +139,7 @@ static int finish_held(struct server *s, const struct link_pending *p, struct pr
 		inode->spare = true;
 	if (inode->watch) /* from before a loss of the link, or noted */
 		return 0;
-	struct watch *w = holders_watch(s, inode);
+	struct watch *w = holders_watch(inode);
 	if (!w) {
 		record_drop(&s->record, inode);
 		return problem_errno(why, ENOMEM, "adopting inode %" PRIu64, p->order.ino);
@@ -429,7 +429,7 @@ static int take_zero(struct server *s, const struct link_zero *m, struct problem
 		s, WORK_ZERO, get_le64(m->header.id), get_le32(m->region), offset, length);
 }
 
-void link_take_done(struct server *s, const struct work_job *job)
+void orders_take_done(struct server *s, const struct work_job *job)
 {
 	uint64_t block;
 	uint32_t count;
@@ -488,7 +488,7 @@ static bool has_needless_id(const struct link_header *h)
 		       opcode == LINK_NODE || opcode == LINK_HAND_OVER);
 }
 
-int orders_take(struct server *s, const union order_message *m, struct problem *why)
+int orders_take(struct server *s, const union link_from_worker *m, struct problem *why)
 {
 	uint16_t opcode = get_le16(m->header.opcode);
 

@@ -10,24 +10,12 @@
 #include "util/problem.h"
 
 struct server;
-
-union order_message {
-	struct link_header header;
-	struct link_config config;
-	struct link_held held;
-	struct link_grant grant;
-	struct link_refuse refuse;
-	struct link_extents extents;
-	struct link_scrub scrub;
-	struct link_zero zero;
-	struct link_check check;
-	struct link_export export;
-	struct link_revoke revoke;
-	struct link_hand_over hand_over;
-	struct link_contents contents;
-};
+struct work_job;
 
 /* Negative errno with a sentence: the worker does not keep to the protocol, its link must end. */
-int orders_take(struct server *s, const union order_message *m, struct problem *why);
+int orders_take(struct server *s, const union link_from_worker *m, struct problem *why);
+
+/* A SCRUB or ZERO has been done, or has failed: the worker is told, if it is the one that asked. */
+void orders_take_done(struct server *s, const struct work_job *job);
 
 #endif

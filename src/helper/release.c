@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "helper/server.h"
+#include "util/clock.h"
 #include "util/log.h"
 
 #define SHUT_MARGIN_MS 50U /* the kernel tells when a process began in hundredths of a second */
@@ -113,7 +114,7 @@ static void keep_waiting(struct server *s, struct watch *w, pid_t pid, const cha
 	w->told = why;
 	watch_answer_busy(s, w, pid);
 	w->clean = 0;
-	w->due = server_now() + w->delay;
+	w->due = clock_milliseconds() + w->delay;
 	w->delay = w->delay * 2 < HOLDERS_DELAY_MAX ? w->delay * 2 : HOLDERS_DELAY_MAX;
 }
 
@@ -141,7 +142,7 @@ static void judge(struct server *s, struct watch *w, const struct findings *foun
 		keep_waiting(
 			s, w, found->shut, "is not dumpable, so that nobody can see what it maps");
 	else if (++w->clean < 2)
-		w->due = server_now();
+		w->due = clock_milliseconds();
 	else
 		watch_release(s, w);
 }
@@ -206,7 +207,7 @@ void holders_take_scan(struct server *s, const struct work_job *job)
 	TAILQ_FOREACH (w, &s->holders.pending, entry)
 		if (w->scanning) {
 			w->scanning = false;
-			w->due = server_now() + HOLDERS_DELAY_MAX;
+			w->due = clock_milliseconds() + HOLDERS_DELAY_MAX;
 		}
 }
 

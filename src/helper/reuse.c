@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "util/cleanup.h"
+#include "util/clock.h"
 #include "util/log.h"
 
 /* So many alike are enough: a new device is not kept from its client for more. */
@@ -309,14 +310,6 @@ static int gate_init(struct gate *g, const struct device_list *devices, struct p
 	return r;
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 static int gate_close(struct reuse *u, const struct gate *g, struct problem *why)
 {
 	int r = counts_close(u->counts, g->numbers, g->count, why);
@@ -329,7 +322,7 @@ static int gate_close(struct reuse *u, const struct gate *g, struct problem *why
 	}
 	if (r == -EAGAIN) {
 		/* Who has himself waited for keeps this thread from other work for less. */
-		u->gate_rest = now_ms() + GATE_REST_MS;
+		u->gate_rest = clock_milliseconds() + GATE_REST_MS;
 		return -EBUSY;
 	}
 	return r;
@@ -347,7 +340,7 @@ static int check_gate(const struct reuse *u, const struct device_list *devices, 
 			return problem(why, EPERM,
 				"%s was exported in this boot: a copy of its node can't be closed",
 				node);
-		if (now_ms() < u->gate_rest)
+		if (clock_milliseconds() < u->gate_rest)
 			return problem(why, EBUSY,
 				"%s was exported in this boot, and a process that has been kept "
 				"from running for long may be about to open it",

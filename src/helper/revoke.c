@@ -2,11 +2,13 @@
 #include "helper/revoke.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "helper/kill.h"
 #include "helper/server.h"
+#include "util/clock.h"
 #include "util/log.h"
 
 #define STEP_MS 50U
@@ -77,8 +79,8 @@ static void kill_holder(struct server *s, const struct revocation *r, struct hol
 	int k = kill_process_or_cgroup(&killer, h);
 
 	if (k < 0 && k != -ESRCH) {
-		log_error("process %d, which holds inode %llu, can't be killed: %s",
-			(int)h->process->pid, (unsigned long long)r->ino, strerror(-k));
+		log_error("process %d, which holds inode %" PRIu64 ", can't be killed: %s",
+			(int)h->process->pid, r->ino, strerror(-k));
 		return;
 	}
 	h->killed = true;
@@ -159,7 +161,7 @@ uint64_t revocations_check_time(struct server *s, uint64_t now)
 
 int revocations_begin(struct server *s, const struct link_revoke *m, struct problem *why)
 {
-	uint64_t now = server_now();
+	uint64_t now = clock_milliseconds();
 	uint32_t flags = get_le32(m->flags);
 	struct revocation *r;
 
@@ -170,7 +172,6 @@ int revocations_begin(struct server *s, const struct link_revoke *m, struct prob
 	if (!r)
 		return problem_errno(why, ENOMEM, "beginning a revocation");
 	*r = (struct revocation){.id = get_le64(m->header.id),
-		.link_serial = s->link.serial,
 		.ino = get_le64(m->ino),
 		.kill = flags & LINK_REVOKE_KILL,
 		.uid = get_le32(m->uid),

@@ -21,7 +21,6 @@ struct server;
 
 struct revocation {
 	uint64_t id;
-	uint64_t link_serial;
 	uint64_t ino;
 	bool kill;
 	uid_t uid;         /* of who asks */

@@ -12,21 +12,15 @@
 #include <time.h>
 
 #include "helper/confine.h"
+#include "helper/orders.h"
 #include "helper/supervisor.h"
+#include "util/clock.h"
 #include "util/log.h"
 #include "util/packet.h"
 #include "util/sigbus.h"
 
 #define YIELD_MS      10000U /* for who is in the middle of a request, until another helper comes */
 #define YIELD_IDLE_MS 1000U  /* for who has its answer and stays connected */
-
-uint64_t server_now(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 static void server_init(struct server *s)
 {
@@ -255,7 +249,7 @@ static int take_result(struct server *s, struct work_job *job, struct problem *w
 	switch (job->kind) {
 	case WORK_SCRUB:
 	case WORK_ZERO:
-		link_take_done(s, job);
+		orders_take_done(s, job);
 		break;
 	case WORK_SCAN:
 		holders_take_scan(s, job);
@@ -320,7 +314,7 @@ static int dispatch(struct server *s, struct source *source, uint32_t events, st
 
 void server_yield(struct server *s)
 {
-	s->yield_since = server_now();
+	s->yield_since = clock_milliseconds();
 	s->clients.paused_until = 0;
 	source_set_events(&s->listener, s->epoll, 0); /* who comes now is the next one's */
 }
@@ -339,7 +333,7 @@ static bool is_in_the_middle(const struct server *s)
  * src/client/attach.c. */
 static bool may_yield(const struct server *s)
 {
-	uint64_t waited = server_now() - s->yield_since;
+	uint64_t waited = clock_milliseconds() - s->yield_since;
 
 	if (s->yield_since == 0 || waited >= YIELD_MS)
 		return s->yield_since != 0;
@@ -356,7 +350,7 @@ static uint64_t yield_check_time(const struct server *s, uint64_t now)
 /* Does what is due, and says how long nothing will be. */
 static int check_time(struct server *s)
 {
-	uint64_t now = server_now(), next = SERVER_NEVER;
+	uint64_t now = clock_milliseconds(), next = SERVER_NEVER;
 	const uint64_t times[] = {clients_check_time(s, now), grants_check_time(s, now),
 		holders_check_time(s, now), audits_check_time(s, now), users_check_time(s, now),
 		revocations_check_time(s, now), yield_check_time(s, now)};

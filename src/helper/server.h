@@ -76,12 +76,11 @@ struct server {
 	struct limiter export_noise; /* or who changes the owner or mode of an exported file */
 };
 
-/* Milliseconds of CLOCK_MONOTONIC. */
-uint64_t server_now(void);
-
 /* Another helper takes over: as soon as nobody waits for an answer, this one ends. */
 void server_yield(struct server *s);
 
+/* What a check of the time returns when nothing will be due: later than any clock_milliseconds().
+ */
 #define SERVER_NEVER UINT64_MAX
 
 #endif

@@ -258,7 +258,7 @@ void spare_offer(struct server *s, struct watch *w)
 /* The devices are the heir's. A job that has to do with them ends under their old number. */
 static int move_devices(struct server *s, struct record_inode *from, struct record_inode *heir)
 {
-	struct watch *w = holders_watch(s, heir);
+	struct watch *w = holders_watch(heir);
 
 	if (!w)
 		return -ENOMEM;

@@ -7,7 +7,11 @@
 
 #include "helper/exports.h"
 #include "helper/server.h"
+#include "util/clock.h"
 #include "util/log.h"
+
+/* Of watch.take, besides LINK_CHECK_*: a revocation wants it back. */
+#define TAKE_REVOKED 0x100U
 
 void takeback_init(struct takeback *t)
 {
@@ -64,15 +68,9 @@ void takeback_start(struct server *s, const struct helper_options *o)
 
 /* ---- answers ---- */
 
-static void answer_check(struct server *s, enum link_helper_opcode opcode, uint64_t id,
-	const struct record_inode *inode, pid_t pid)
+static void answer_busy(struct server *s, uint64_t id, const struct record_inode *inode, pid_t pid)
 {
-	const struct link_check m = {.header = link_header_make(sizeof(m), (uint16_t)opcode, id),
-		.ino = put_le64(inode->ino),
-		.epoch = put_le64(inode->epoch),
-		.pid = put_le32((uint32_t)pid)};
-
-	link_send(s, &m.header);
+	holders_answer_check(s, LINK_BUSY, id, inode->ino, inode->epoch, pid);
 }
 
 static bool is_waited_for(const struct server *s, const struct record_inode *inode)
@@ -109,9 +107,6 @@ static void want(struct server *s, struct watch *w, unsigned flags)
 	takeback_look_soon(w);
 }
 
-/* Of watch.take, besides LINK_CHECK_*. */
-#define TAKE_REVOKED 0x100U
-
 static void want_no_more(struct server *s, struct watch *w)
 {
 	w->take = 0;
@@ -134,7 +129,7 @@ void takeback_untold(struct server *s, struct watch *w)
 void takeback_look_soon(struct watch *w)
 {
 	w->delay = HOLDERS_DELAY_MIN;
-	w->due = server_now();
+	w->due = clock_milliseconds();
 }
 
 /* Not yet: later again, or, for whoever asked but once, no. */
@@ -145,7 +140,7 @@ static void put_off(struct server *s, struct watch *w, pid_t pid)
 		want_no_more(s, w);
 		return;
 	}
-	w->due = server_now() + w->delay;
+	w->due = clock_milliseconds() + w->delay;
 	w->delay = w->delay * 2 < HOLDERS_DELAY_MAX ? w->delay * 2 : HOLDERS_DELAY_MAX;
 }
 
@@ -164,7 +159,7 @@ void takeback_check(struct server *s, uint64_t id, struct record_inode *inode, u
 	if (flags & LINK_CHECK_KEEP)
 		exports_close(s, inode);
 	if (!w || inode->contradicted || inode->contents) {
-		answer_check(s, LINK_BUSY, id, inode, 0);
+		answer_busy(s, id, inode, 0);
 		return;
 	}
 	if (!live && is_without_devices(inode) && !is_waited_for(s, inode)) {
@@ -177,7 +172,7 @@ void takeback_check(struct server *s, uint64_t id, struct record_inode *inode, u
 		want(s, w, flags);
 	if (live || !w->pending || w->never || !(flags & LINK_CHECK_TAKE)) {
 		live = live ? live : watch_find_live(w, true);
-		answer_check(s, LINK_BUSY, id, inode, live ? live->process->pid : 0);
+		answer_busy(s, id, inode, live ? live->process->pid : 0);
 		if (live)
 			takeback_granted(s, w);
 		return;

@@ -17,8 +17,8 @@
 
 #include "helper/helper.h"
 #include "helper/reuse.h"
-#include "proto/reuse.h"
 #include "helper/source.h"
+#include "proto/reuse.h"
 #include "util/problem.h"
 
 struct server;

@@ -17,11 +17,12 @@
 #include "util/limiter.h"
 
 /* Connections. */
-#define CLIENTS_MAX 1024U /* in all */
-#define CLIENTS_UNTRUSTED_MAX                                                                      \
-	512U                 /* of users who are not trusted: they can't keep the others out */
-#define CLIENTS_UID_MAX 64U  /* of one user */
-#define CLIENTS_OWN_MAX 512U /* of root, and of our own user */
+#define CLIENTS_MAX     1024U /* in all */
+#define CLIENTS_UID_MAX 64U   /* of one user */
+#define CLIENTS_OWN_MAX 512U  /* of root, and of our own user */
+
+/* Connections of users who are not trusted: they can't keep the others out. */
+#define CLIENTS_UNTRUSTED_MAX 512U
 
 /* Grants: pairs of a living process and an inode that it holds. */
 #define GRANTS_MAX        65536U /* in all */

@@ -200,6 +200,24 @@ struct link_contents {
 };
 static_assert(sizeof(struct link_contents) == 48, "link");
 
+/* Any of them, as large as the largest. */
+union link_from_worker {
+	struct link_header header;
+	struct link_plain plain;
+	struct link_config config;
+	struct link_held held;
+	struct link_grant grant;
+	struct link_refuse refuse;
+	struct link_extents extents;
+	struct link_scrub scrub;
+	struct link_zero zero;
+	struct link_check check;
+	struct link_export export;
+	struct link_revoke revoke;
+	struct link_hand_over hand_over;
+	struct link_contents contents;
+};
+
 /* ---- helper -> worker ---- */
 
 enum link_helper_opcode {

@@ -27,7 +27,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "util/cleanup.h"
+#include "util/cleanup_file.h"
 
 struct scan {
 	const struct scan_options *options;
@@ -42,14 +42,6 @@ struct scan {
 };
 
 #define SCAN_BUFFER 65536U
-
-static void closedirp(DIR **d)
-{
-	if (*d)
-		(void)closedir(*d);
-}
-
-#define _cleanup_dir_ _cleanup_(closedirp)
 
 void scan_result_deinit(struct scan_result *r)
 {

@@ -12,8 +12,8 @@
 #include <stdint.h>
 
 #define ACL_ACCESS_NAME "system.posix_acl_access"
-#define ACL_DEFAULT_NAME                                                                           \
-	"system.posix_acl_default" /* of directories: what comes into them gets it */
+/* Of directories: what comes into them gets it. */
+#define ACL_DEFAULT_NAME "system.posix_acl_default"
 
 /* Version, order, tags, permissions and qualifiers, as the kernel checks them. The functions below
  * take valid ones only. */

@@ -39,8 +39,7 @@ int checkpoint_load(struct meta *m, const struct media *media, const struct stor
 	struct checkpoint_info *info, struct problem *why);
 
 /*
- * A section's bytes, after header and section table have been checked. type is enum
- * gm_section_type. For loading and for fsck.
+ * A section's bytes, after header and section table have been checked. For loading and for fsck.
  */
 struct checkpoint_section {
 	const uint8_t *bytes;
@@ -51,6 +50,7 @@ struct checkpoint_section {
 /* Indexed by type; [0] is unused, and one that is not there (bytes NULL) has no records. */
 #define CHECKPOINT_SECTIONS (GM_SECTION_PIECES + 1)
 
+/* -EUCLEAN with a sentence: it is not whole, or not of this generation. */
 int checkpoint_open(struct checkpoint_section sections[CHECKPOINT_SECTIONS],
 	struct gm_checkpoint *header, const uint8_t *image, const struct store_super *super,
 	uint64_t generation, struct problem *why);

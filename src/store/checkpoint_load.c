@@ -25,21 +25,11 @@ static int load_item(struct loader *l, enum gm_item_type type, const void *paylo
 {
 	struct gm_item item = {.type = put_le16((uint16_t)type),
 		.length = put_le32((uint32_t)(sizeof(item) + length))};
-	const struct gm_item *p = (const struct gm_item *)(const void *)bytes;
-	struct meta_reserve reserve;
-	int r;
 
 	memcpy(bytes, &item, sizeof(item));
 	memcpy(bytes + sizeof(item), payload, length);
-	r = meta_check(l->meta, p, sizeof(item) + length, l->why);
-	if (r < 0)
-		return r;
-	meta_reserve_init(&reserve);
-	r = meta_reserve_item(l->meta, &reserve, p);
-	if (r == 0)
-		meta_apply(l->meta, &reserve, p);
-	meta_reserve_deinit(&reserve);
-	return r == -ENOMEM ? problem(l->why, ENOMEM, "out of memory") : r;
+	return meta_take_item(l->meta, (const struct gm_item *)(const void *)bytes,
+		sizeof(item) + length, l->why);
 }
 
 static int load_object(struct loader *l, enum gm_item_type type, const void *payload, size_t length)

@@ -48,6 +48,23 @@ void fsck_report_deinit(struct fsck_report *r)
 	*r = (struct fsck_report){.findings = NULL};
 }
 
+bool fsck_find_inode(const struct checkpoint_section *inodes, uint64_t ino, struct inode_attr *ret)
+{
+	const struct gm_inode *list = (const void *)inodes->bytes;
+	uint64_t low = 0, high = inodes->count;
+
+	while (low < high) {
+		uint64_t middle = low + (high - low) / 2;
+
+		if (get_le64(list[middle].ino) < ino)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < inodes->count && get_le64(list[low].ino) == ino &&
+	       codec_decode_inode(ret, &list[low]) == NULL;
+}
+
 static int check_supers(
 	struct fsck_report *r, const struct fsck_input *in, struct store_super *super)
 {

@@ -14,6 +14,10 @@
 void fsck_report(struct fsck_report *r, enum fsck_severity severity, const char *code,
 	const char *format, ...) __attribute__((format(printf, 4, 5)));
 
+/* The inode of this number in an image's section. False: it is not there, or is not one. They stand
+ * by ascending number; where they don't, that is a finding of its own. */
+bool fsck_find_inode(const struct checkpoint_section *inodes, uint64_t ino, struct inode_attr *ret);
+
 /* 0 when the check could be made; -ENOMEM. */
 int fsck_check_image(struct fsck_report *r, const struct store_super *super,
 	const struct gm_checkpoint *header,

@@ -26,24 +26,6 @@ struct checker {
 	size_t taken_count;
 };
 
-static bool find_inode(const struct checker *c, uint64_t ino, struct inode_attr *ret)
-{
-	const struct checkpoint_section *s = &c->sections[GM_SECTION_INODES];
-	const struct gm_inode *list = (const void *)s->bytes;
-
-	for (uint64_t low = 0, high = s->count; low < high;) {
-		uint64_t middle = low + (high - low) / 2;
-
-		if (get_le64(list[middle].ino) == ino)
-			return codec_decode_inode(ret, &list[middle]) == NULL;
-		if (get_le64(list[middle].ino) < ino)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return false;
-}
-
 static void find_store(struct checker *c)
 {
 	const struct checkpoint_section *s = &c->sections[GM_SECTION_INODES];
@@ -85,7 +67,8 @@ static int read_extents(struct checker *c)
 				.unit = e.file_block * GM_UNITS_PER_BLOCK,
 				.count = (uint64_t)e.count * GM_UNITS_PER_BLOCK,
 			};
-		else if (find_inode(c, ino, &a) && (a.flags & GM_INODE_IO))
+		else if (fsck_find_inode(&c->sections[GM_SECTION_INODES], ino, &a) &&
+			 (a.flags & GM_INODE_IO))
 			error(c, "extent-of-content",
 				"inode %" PRIu64
 				" is a file with content and has an extent at file block %" PRIu64,
@@ -133,7 +116,8 @@ static void check_piece(struct checker *c, uint64_t ino, const struct file_exten
 {
 	struct inode_attr a;
 
-	if (!find_inode(c, ino, &a) || !S_ISREG(a.mode) || !(a.flags & GM_INODE_IO))
+	if (!fsck_find_inode(&c->sections[GM_SECTION_INODES], ino, &a) || !S_ISREG(a.mode) ||
+		!(a.flags & GM_INODE_IO))
 		error(c, "piece-dangling",
 			"a piece at file unit %" PRIu64 " names inode %" PRIu64
 			", which is no file with content",

@@ -10,25 +10,6 @@
 
 #define error(r, ...) fsck_report((r), FSCK_ERROR, __VA_ARGS__)
 
-/* By ascending number, or that is told as an error of the inodes. False: there is none. */
-static bool find_inode(
-	const struct checkpoint_section *inodes, uint64_t ino, struct inode_attr *ret)
-{
-	const struct gm_inode *list = (const void *)inodes->bytes;
-	uint64_t low = 0, high = inodes->count;
-
-	while (low < high) {
-		uint64_t middle = low + (high - low) / 2;
-
-		if (get_le64(list[middle].ino) < ino)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < inodes->count && get_le64(list[low].ino) == ino &&
-	       codec_decode_inode(ret, &list[low]) == NULL;
-}
-
 static bool is_access_list(const struct codec_xattr *x)
 {
 	return x->name_len == sizeof(ACL_ACCESS_NAME) - 1 &&
@@ -40,7 +21,7 @@ static void check_inode(
 {
 	struct inode_attr i;
 
-	if (!find_inode(inodes, x->ino, &i)) {
+	if (!fsck_find_inode(inodes, x->ino, &i)) {
 		error(r, "attribute-dangling",
 			"attribute \"%.*s\" names inode %" PRIu64 ", which is not there",
 			x->name_len, x->name, x->ino);

@@ -116,28 +116,12 @@ const char *journal_check_record(
 	return NULL;
 }
 
-static int replay_item(
-	struct meta *meta, const struct gm_item *item, size_t room, struct problem *why)
-{
-	struct meta_reserve reserve;
-	int r = meta_check(meta, item, room, why);
-
-	if (r < 0)
-		return r;
-	meta_reserve_init(&reserve);
-	r = meta_reserve_item(meta, &reserve, item);
-	if (r == 0)
-		meta_apply(meta, &reserve, item);
-	meta_reserve_deinit(&reserve);
-	return r == -ENOMEM ? problem(why, ENOMEM, "out of memory") : r;
-}
-
 static int replay_items(
 	struct meta *meta, const uint8_t *items, uint64_t bytes, struct problem *why)
 {
 	for (uint64_t at = 0, n = 0; at < bytes; n++) {
 		const struct gm_item *item = (const struct gm_item *)(const void *)(items + at);
-		int r = replay_item(meta, item, bytes - at, why);
+		int r = meta_take_item(meta, item, bytes - at, why);
 
 		if (r < 0)
 			return problem_prefix(why, r, "item %" PRIu64, n);

@@ -241,6 +241,13 @@ int meta_reserve_item(struct meta *m, struct meta_reserve *r, const struct gm_it
 /* The item passed meta_check() and was reserved. */
 void meta_apply(struct meta *m, struct meta_reserve *r, const struct gm_item *item);
 
+/* The three steps for one item that stands by itself, as recovery goes through them. 0; -EUCLEAN or
+ * -ENOMEM with a sentence, then nothing has changed. */
+int meta_take_item(struct meta *m, const struct gm_item *item, size_t room, struct problem *why);
+
+/* With what it has of slots, extents or target. For meta.c and meta_apply.c. */
+void inode_free(struct inode *i);
+
 /* The size of the checkpoint image that meta would make, in bytes. */
 uint64_t meta_image_bytes(const struct meta *m);
 

@@ -158,11 +158,10 @@ int store_check_numbers(const struct store *s, struct problem *why);
 /*
  * Begins a mount under this kernel's boot id: heals a bad superblock copy, then commits one MOUNT
  * record that sets boot id and mount number, removes inodes without links that nobody holds or has
- * open (their `opens`, which the caller may set before), and,
- * if the boot id is another than before, forgets held marks and releases the quarantine. Call once,
- * before anything is granted. The first mount under a boot id gives a pool on reserved RAM a fresh
- * succession token (store_meta()->token), which the caller then writes into the stamps; another
- * boot id also thaws.
+ * open (their `opens`, which the caller may set before), and, if the boot id is another than
+ * before, forgets held marks and releases the quarantine. Call once, before anything is granted.
+ * The first mount under a boot id gives a pool on reserved RAM a fresh succession token
+ * (store_meta()->token), which the caller then writes into the stamps; another boot id also thaws.
  */
 int store_begin_mount(struct store *s, const uint8_t boot_id[16], struct problem *why);
 
@@ -184,8 +183,8 @@ const struct store_super *store_get_super(const struct store *s);
  * Commits a transaction: on the media and in meta before it returns. May write a checkpoint (the
  * journal is half full, or the record is too large for it). On error nothing has changed: -ENOSPC
  * the metadata area is full or max_files is reached (logged); -EDQUOT, -EXDEV as quotas_check()
- * says; -ENOMEM. A transaction that
- * contradicts meta aborts the process: nothing of it has reached the media.
+ * says; -ENOMEM. A transaction that contradicts meta aborts the process: nothing of it has reached
+ * the media.
  */
 int store_commit(struct store *s, struct txn *t);
 

@@ -11,15 +11,15 @@
 
 /* ---- how much room ---- */
 
-#define PLACE_ALIGN (64ULL << 10) /* of journal and slots */
-#define JOURNAL_MIN (1ULL << 20)
-#define JOURNAL_MAX (256ULL << 20)
-#define BYTES_PER_FILE                                                                             \
-	(sizeof(struct gm_inode) + 64 + 64) /* inode; entry; names, attributes, links beyond that  \
-					     */
+#define PLACE_ALIGN       (64ULL << 10) /* of journal and slots */
+#define JOURNAL_MIN       (1ULL << 20)
+#define JOURNAL_MAX       (256ULL << 20)
 #define MAX_FILES_MIN     16ULL
 #define MAX_FILES_MAX     (1ULL << 32)
 #define REGION_BLOCKS_MAX (1ULL << 40)
+
+/* Inode; entry; names, attributes, links beyond that. */
+#define BYTES_PER_FILE (sizeof(struct gm_inode) + 64 + 64)
 
 static uint64_t round_up(uint64_t n, uint64_t to)
 {
@@ -388,8 +388,7 @@ static int refuse(const struct copy c[2], struct problem *why)
 			"the region holds something else than a guestmemfs filesystem");
 	return problem(why, EUCLEAN,
 		"both superblocks are damaged (first, at 0x%x: %s; second, at 0x%x: %s); nothing "
-		"was "
-		"changed, see guestmemfs fsck",
+		"was changed, see guestmemfs fsck",
 		GM_SUPER_A_OFFSET, c[0].text, GM_SUPER_B_OFFSET, c[1].text);
 }
 

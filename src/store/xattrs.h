@@ -55,7 +55,7 @@ bool xattr_is_for(const char *name, size_t name_len, uint32_t mode);
 /* A quota as it lies on the media. The value was checked. */
 uint64_t xattr_quota_bytes(const void *value, size_t value_len);
 
-/* ---- changing: for meta.c ---- */
+/* ---- changing: for meta_apply.c ---- */
 
 /* x is owned from here on; one of the same name is replaced. The table has room. */
 void xattrs_put(struct meta *m, struct xattr *x);

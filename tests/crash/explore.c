@@ -11,6 +11,24 @@
 #include "subset.h"
 #include "util/cleanup.h"
 
+static struct explore_work *work_new(void)
+{
+	struct explore_work *w = calloc(1, sizeof(*w));
+
+	if (!w) {
+		perror("out of memory");
+		exit(1);
+	}
+	return w;
+}
+
+static void work_free(struct explore_work *w)
+{
+	for (unsigned n = 0; n < EXPLORE_DEPTH; n++)
+		trace_deinit(&w->traces[n]);
+	free(w);
+}
+
 void explorer_init(struct explorer *e, struct image *image, uint64_t seed)
 {
 	*e = (struct explorer){.image = image,
@@ -18,13 +36,13 @@ void explorer_init(struct explorer *e, struct image *image, uint64_t seed)
 		.samples = 40,
 		.deeper = 1000,
 		.persistent = true,
-		.work = judge_work_new()};
+		.work = work_new()};
 }
 
 void explorer_deinit(struct explorer *e)
 {
 	free(e->seen.slots);
-	judge_work_free(e->work);
+	work_free(e->work);
 }
 
 void explorer_reset(struct explorer *e)

@@ -4,43 +4,14 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "explore.h"
 #include "go_on.h"
 #include "random_bytes.h"
-#include "reader.h"
 #include "store/fsck.h"
 #include "util/cleanup.h"
 #include "util/le.h"
 #include "world.h"
-
-struct explore_work {
-	struct reading reading;
-	struct view view;
-	struct trace
-		traces[EXPLORE_DEPTH]; /* of the mount after a crash, and of the one after that */
-};
-
-struct explore_work *judge_work_new(void)
-{
-	struct explore_work *w = calloc(1, sizeof(*w));
-
-	if (!w) {
-		perror("out of memory");
-		exit(1);
-	}
-	return w;
-}
-
-void judge_work_free(struct explore_work *w)
-{
-	for (unsigned n = 0; n < EXPLORE_DEPTH; n++)
-		trace_deinit(&w->traces[n]);
-	free(w);
-}
 
 static int open_store(struct recorder *r, struct store **ret, struct problem *why)
 {

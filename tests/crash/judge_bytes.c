@@ -8,7 +8,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "explore.h"
 #include "util/le.h"
 #include "world.h"
 

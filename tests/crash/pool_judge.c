@@ -8,42 +8,13 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
 
 #include "judge.h"
 #include "random_bytes.h"
-#include "reader.h"
 #include "util/cleanup.h"
 #include "util/le.h"
-
-struct explore_work {
-	struct pool_world *world;
-	const struct pool_scenario *scenario;
-	struct reading reading;
-	struct view view;
-	struct trace traces[EXPLORE_DEPTH];
-};
-
-struct explore_work *judge_work_new(void)
-{
-	struct explore_work *w = calloc(1, sizeof(*w));
-
-	if (!w) {
-		perror("out of memory");
-		exit(1);
-	}
-	return w;
-}
-
-void judge_work_free(struct explore_work *w)
-{
-	for (unsigned n = 0; n < EXPLORE_DEPTH; n++)
-		trace_deinit(&w->traces[n]);
-	free(w);
-}
 
 void pool_judge_begin(
 	struct explorer *e, struct pool_world *world, const struct pool_scenario *scenario)

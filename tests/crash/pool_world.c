@@ -238,18 +238,25 @@ int pool_world_format(struct pool_world *w, struct problem *why)
 	return pool_format(&pool, &f, why);
 }
 
+/* The pool is the caller's to close also where it fails. */
+static int load_store(
+	struct pool_world *w, struct pool *pool, struct store **ret, struct problem *why)
+{
+	int r;
+
+	pool_world_open(w, pool);
+	r = pool_load(pool, true, why);
+	return r < 0 ? r : store_open(ret, &pool->media, &pool->super, why);
+}
+
 typedef int store_fn(struct pool_world *w, struct pool *pool, struct store *s, struct problem *why);
 
 static int with_store(struct pool_world *w, store_fn *run, struct problem *why)
 {
 	_cleanup_(pool_close) struct pool pool;
 	struct store *s = NULL;
-	int r;
+	int r = load_store(w, &pool, &s, why);
 
-	pool_world_open(w, &pool);
-	r = pool_load(&pool, true, why);
-	if (r == 0)
-		r = store_open(&s, &pool.media, &pool.super, why);
 	if (r == 0)
 		r = run(w, &pool, s, why);
 	store_close(s);
@@ -293,12 +300,8 @@ int pool_world_read(struct pool_world *w, struct view *ret, struct problem *why)
 {
 	_cleanup_(pool_close) struct pool pool;
 	struct store *s = NULL;
-	int r;
+	int r = load_store(w, &pool, &s, why);
 
-	pool_world_open(w, &pool);
-	r = pool_load(&pool, true, why);
-	if (r == 0)
-		r = store_open(&s, &pool.media, &pool.super, why);
 	if (r == 0)
 		view_of_store(ret, s);
 	store_close(s);

@@ -29,21 +29,13 @@ static void step(struct bytes *b)
 	case 5:
 		worker_step(b);
 		break;
-	case 6:
-		(void)scene_work(what / 8, what >= 240);
-		break;
 	default:
-		scene_pass(10U << bytes_take(b) % 12);
+		scene_step(what, b);
 	}
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct scene_actor actor = {.step = step, .answer = worker_answer};
-	struct bytes b = {data, size};
-	uint8_t how = bytes_take(&b);
-
-	scene.strict = true;
-	scene_run(&actor, &b, how & 1, (enum reuse_policy)(how / 2 % (REUSE_NEVER + 1)));
+	scene_run_input(data, size, step, true);
 	return 0;
 }

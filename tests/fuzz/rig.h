@@ -79,7 +79,7 @@ void rig_answer_everything(void);
  */
 void rig_end(void);
 
-/* ---- the kernel (rig_kernel.c) ---- */
+/* ---- the kernel (rig_kernel.c, rig_requests.c) ---- */
 
 /* Sends what a few bytes stand for. */
 void rig_kernel_ask(struct bytes *b);
@@ -91,7 +91,7 @@ void rig_kernel_disconnect(void);
 /* Has libfuse answer the interrupts that were for nothing: it does so with the next requests. */
 void rig_kernel_quieten(void);
 
-/* ---- the helper (rig_helper.c) ---- */
+/* ---- the helper (rig_helper.c, rig_helper_say.c) ---- */
 
 /* Makes a new link; the one before is gone. */
 void rig_helper_connect(void);

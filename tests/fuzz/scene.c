@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../unit/soft_wraps.h"
 #include "helper/confine.h"
 #include "helper/device_work.h"
 #include "helper/trust.h"
@@ -29,7 +30,7 @@
 
 struct scene scene;
 
-static const struct scene_actor *actor;
+static scene_step_fn *take_step;
 static uint64_t idle_until;
 
 void scene_die(const char *what, const char *why)
@@ -149,8 +150,6 @@ long __wrap_syscall(long number, ...)
 	errno = -fd;
 	return -1;
 }
-
-int __wrap_procscan_run(const struct scan_options *options, struct scan_result *ret);
 
 int __wrap_procscan_run(const struct scan_options *options, struct scan_result *ret)
 {
@@ -309,6 +308,14 @@ bool scene_work(unsigned thread, bool fails)
 	return true;
 }
 
+void scene_step(uint8_t what, struct bytes *b)
+{
+	if (what % 8 == 6)
+		(void)scene_work(what / 8, what >= 240);
+	else
+		scene_pass(10U << bytes_take(b) % 12);
+}
+
 /* ---- the loop ---- */
 
 int __real_epoll_wait(int epoll, struct epoll_event *events, int count, int timeout);
@@ -316,7 +323,7 @@ int __wrap_epoll_wait(int epoll, struct epoll_event *events, int count, int time
 
 static bool end_step(void)
 {
-	bool any = actor->answer();
+	bool any = worker_answer();
 
 	any = scene_work(0, false) || any;
 	any = scene_work(1, false) || any;
@@ -343,7 +350,7 @@ static void go_on(int timeout)
 	clients_read(scene.ending);
 	worker_read();
 	if (scene.input.left > 0) {
-		actor->step(&scene.input);
+		take_step(&scene.input);
 	} else if (!scene.ending) {
 		scene.ending = true;
 		idle_until = scene.now + IDLE_MS;
@@ -429,7 +436,7 @@ static void run_helper(bool soft, enum reuse_policy reuse)
 	(void)helper_run(&o);
 }
 
-void scene_run(const struct scene_actor *who, struct bytes *b, bool soft, enum reuse_policy reuse)
+static void prepare_once(void)
 {
 	if (!scene.directory) {
 		make_directory();
@@ -441,10 +448,21 @@ void scene_run(const struct scene_actor *who, struct bytes *b, bool soft, enum r
 			ftruncate(scene.memory[n], (off_t)(SCENE_BLOCKS * GM_BLOCK_SIZE)) < 0)
 			scene_die("memory for a region", strerror(errno));
 	}
-	actor = who;
+}
+
+void scene_run_input(const uint8_t *data, size_t size, scene_step_fn *step, bool strict)
+{
+	struct bytes b = {data, size};
+	uint8_t how = bytes_take(&b);
+	bool soft = how & 1;
+	enum reuse_policy reuse = (enum reuse_policy)(how / 2 % (REUSE_NEVER + 1));
+
+	prepare_once();
+	take_step = step;
+	scene.strict = strict;
 	scene.soft = soft;
 	scene.hands_on = soft && (reuse == REUSE_SAME_OWNER || reuse == REUSE_TRUSTING);
-	scene.input = *b;
+	scene.input = b;
 	scene.ending = false;
 	forget_notes();
 	persons_init();

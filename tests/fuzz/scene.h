@@ -59,13 +59,13 @@ struct scene {
 
 extern struct scene scene;
 
-/* One input: the next byte that is not there ends it. step() takes what it wants; answer() answers
- * what is open, and says whether there was anything. */
-struct scene_actor {
-	void (*step)(struct bytes *b);
-	bool (*answer)(void);
-};
-void scene_run(const struct scene_actor *who, struct bytes *b, bool soft, enum reuse_policy reuse);
+/* One input: its first byte chooses the regions and --reuse; step() takes what it wants of the
+ * others, until there are none. strict: the worker keeps to the protocol. */
+typedef void scene_step_fn(struct bytes *b);
+void scene_run_input(const uint8_t *data, size_t size, scene_step_fn *step, bool strict);
+
+/* What a step may be whatever the input is for: a job is done, or time goes by. */
+void scene_step(uint8_t what, struct bytes *b);
 
 _Noreturn void scene_die(const char *what, const char *why);
 
@@ -137,7 +137,7 @@ void scene_devices_end(void);
 bool scene_devices_find(int fd, unsigned *id);
 bool scene_devices_block(unsigned id, uint64_t offset, unsigned *region, uint64_t *block);
 
-/* ---- supervisor and worker (scene_worker.c) ---- */
+/* ---- supervisor and worker (scene_worker*.c) ---- */
 
 void worker_begin(void);
 void worker_end(void);

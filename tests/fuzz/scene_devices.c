@@ -12,11 +12,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "counts/counts.h"
-#include "region/procscan.h"
-#include "region/soft_device.h"
-#include "region/soft_idle.h"
-#include "region/soft_user.h"
+#include "../unit/soft_wraps.h"
 #include "scene.h"
 #include "util/cleanup.h"
 
@@ -107,11 +103,6 @@ bool scene_devices_block(unsigned id, uint64_t offset, unsigned *region, uint64_
 
 /* ---- in place of src/region ---- */
 
-int __real_region_adopt(struct region *ret, enum gm_region_kind kind, int fd, const char *name,
-	struct problem *why);
-int __wrap_region_adopt(struct region *ret, enum gm_region_kind kind, int fd, const char *name,
-	struct problem *why);
-
 int __wrap_region_adopt(
 	struct region *ret, enum gm_region_kind kind, int fd, const char *name, struct problem *why)
 {
@@ -139,26 +130,6 @@ static void describe(struct soft_device *ret, const struct fake *f)
 		scene_die("no memory", "");
 	memcpy(ret->ranges, f->ranges, f->device.range_count * sizeof(*ret->ranges));
 }
-
-int __wrap_soft_device_list(
-	uint64_t region_start, struct soft_device **ret, size_t *count, struct problem *why);
-int __wrap_soft_device_create(uint64_t region_start, const struct soft_range *ranges,
-	size_t range_count, uint64_t align, struct soft_device *ret, struct problem *why);
-int __wrap_soft_device_remove(
-	uint64_t region_start, const struct soft_device *d, struct problem *why);
-int __wrap_soft_device_retire(
-	uint64_t region_start, const struct soft_device *d, struct problem *why);
-int __wrap_soft_device_has_lost(uint64_t region_start, struct problem *why);
-int __wrap_soft_device_check(const struct soft_device *d, struct problem *why);
-int __wrap_soft_device_open(const struct soft_device *d, int access);
-int __wrap_soft_device_set_owner(const struct soft_device *d, uid_t uid, gid_t gid, mode_t mode);
-int __wrap_soft_device_note_exported(uint64_t region_start, struct soft_device *d);
-int __wrap_soft_device_note_window(uint64_t region_start, struct soft_device *d);
-void __wrap_procscan_identify_device(struct scan_target *ret, dev_t rdev, const char *node);
-int __wrap_soft_user_load(struct soft_user *ret, uint64_t region_start, unsigned id);
-int __wrap_soft_user_note(const struct soft_user *u, uint64_t region_start, unsigned id);
-int __wrap_soft_idle_load(struct soft_idle *ret, uint64_t region_start, struct problem *why);
-int __wrap_soft_idle_store(const struct soft_idle *i, uint64_t region_start, struct problem *why);
 
 int __wrap_soft_device_list(
 	uint64_t region_start, struct soft_device **ret, size_t *count, struct problem *why)
@@ -358,14 +329,7 @@ struct counts {
 	int ends[2];
 };
 
-int __wrap_counts_start(struct counts **ret, const char *program, struct problem *why);
-struct counts *__wrap_counts_stop(struct counts *c);
-int __wrap_counts_get_fd(const struct counts *c);
 pid_t __wrap_counts_get_pid(const struct counts *c);
-int __wrap_counts_read(struct counts *c, int device_fd, const struct counts_range *ranges,
-	size_t count, uint64_t align, const struct counts_idle *known, struct counts_reading *ret,
-	struct problem *why);
-int __wrap_counts_close(struct counts *c, const dev_t *devices, size_t count, struct problem *why);
 
 int __wrap_counts_start(struct counts **ret, const char *program, struct problem *why)
 {

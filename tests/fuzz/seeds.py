@@ -14,8 +14,7 @@ MARK, PAGESIZE, QUOTA, SOCKET, ACL, DEFAULT_ACL = 2, 3, 4, 5, 6, 7  # attributes
 ONE, ONE_G, EIGHT_M = 0, 6, 15  # values
 FILE, RESERVED, GROUPS = range(3)  # pools
 
-
-# ---- requests of the kernel (rig_kernel.c)
+# ---- requests of the kernel (rig_requests.c)
 
 def create(name, dir=ROOT): return [0, 0o600 & 255, 1, dir, name]
 def size(ino, to): return [1, 3, 0, ino, 0, 0, to]
@@ -47,7 +46,6 @@ def readlink(ino): return [22, ino]
 def statfs(ino=ROOT): return [23, ino]
 def forget(ino): return [24, ino, 1, ino]
 def interrupt(n): return [25, n]
-
 
 # ---- steps of fuzz_ops.c; the others have the same with other numbers
 
@@ -102,7 +100,6 @@ OPS = {
     'should-fail-ticket-of-content': ops(FILE, k(create(A)), k(setxattr(FIRST, MARK, ONE)), k(ticket(FIRST))),
 }
 
-
 # ---- steps of fuzz_link.c
 
 def lk(request): return [1] + request
@@ -126,7 +123,6 @@ LINK = {
     'should-fail-unknown-opcode': ops(FILE, LCONNECT, [5, 31 + 128, 3, 3, 3, 3, 16, 99, 0]),
     'should-fail-short': ops(FILE, LCONNECT, [5, 31 + 128, 3, 3, 3, 3, 7, 4, 0]),
 }
-
 
 # ---- steps of fuzz_wire.c and fuzz_helper.c
 
@@ -176,7 +172,6 @@ WIRE = {
     'should-fail-no-hello': scene(PLAIN, SHOWN, MEET, odd(0x31, 0, 0), later(10)),
 }
 
-
 # In fuzz_helper.c 2 is the worker, and 4 its lies.
 def hworker(*what): return [2] + list(what)
 HMEET = hworker(0)
@@ -201,7 +196,6 @@ HELPER = {
     'should-fail-unknown-opcode': scene(PLAIN, SHOWN, HMEET, [4, 241, 0, 16, 0] + 40 * [99]),
 }
 
-
 # ---- steps of fuzz_control.c
 
 def asks(opcode, which=0, client=0): return [2, opcode - 1 + 9 * client, which]
@@ -225,12 +219,10 @@ CONTROL = {
     'should-fail-too-many': ops(FILE, *[[1 + 8 * n] for n in range(20)]),
 }
 
-
 def write_all(directory, inputs):
     directory.mkdir(parents=True, exist_ok=True)
     for name, content in inputs.items():
         (directory / name).write_bytes(bytes(content))
-
 
 if __name__ == '__main__':
     if len(sys.argv) != 2:

@@ -183,7 +183,7 @@ def test_worker_killed_in_a_first_grant(instance, bystander, make_agent, kill_at
 CHECKPOINT_POINTS = {
     'begun': ('write_checkpoint', 1),
     'image-half-written': ('write_header', 1),
-    'image-written': ('publish_slot_words', 1),
+    'image-written': ('store_publish_slot_words', 1),
     'between-the-slot-words': ('memory_publish', 2),
     'before-the-tail': ('memory_publish', 3),
 }
@@ -391,7 +391,7 @@ SCRUB_POINTS = {  # who dies, in which function, at which of its calls, before o
     'taken': ('helper', 'record_begin_order', 1, True),
     'before-zeroing': ('helper', 'scrub_stream', 3, False),
     'zeroed': ('helper', 'scrub_stream', 3, True),
-    'not-answered': ('helper', 'link_take_done', 1, False),
+    'not-answered': ('helper', 'orders_take_done', 1, False),
     'not-taken': ('worker', 'scrub_done', 1, False),
     'not-journalled': ('worker', 'journal_done', 1, False),
     'journalled': ('worker', 'journal_done', 1, True),

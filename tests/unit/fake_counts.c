@@ -10,20 +10,9 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "counts/counts.h"
 #include "fake_soft.h"
+#include "soft_wraps.h"
 #include "util/cleanup.h"
-
-int __wrap_counts_start(struct counts **ret, const char *program, struct problem *why);
-struct counts *__wrap_counts_stop(struct counts *c);
-int __wrap_counts_get_fd(const struct counts *c);
-int __wrap_counts_read(struct counts *c, int device_fd, const struct counts_range *ranges,
-	size_t count, uint64_t align, const struct counts_idle *idle, struct counts_reading *ret,
-	struct problem *why);
-int __wrap_counts_close(struct counts *c, const dev_t *devices, size_t count, struct problem *why);
-int __wrap_soft_idle_load(struct soft_idle *ret, uint64_t region_start, struct problem *why);
-int __wrap_soft_idle_store(
-	const struct soft_idle *idle, uint64_t region_start, struct problem *why);
 
 struct counts {
 	int pair[2]; /* the other end is the process's */

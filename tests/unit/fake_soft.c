@@ -15,8 +15,7 @@
 
 #include "confine/confine.h"
 #include "proto/link.h"
-#include "region/procscan.h"
-#include "region/region.h"
+#include "soft_wraps.h"
 #include "util/cleanup.h"
 
 struct fake_soft *fake_soft;
@@ -45,30 +44,6 @@ int __wrap_confine_syscalls(const struct confine_rules *tables, size_t count, co
 	all[count] = (struct confine_rules){for_files, ARRAY_SIZE(for_files)};
 	return __real_confine_syscalls(all, count + 1, name, tell, why);
 }
-
-int __real_region_adopt(struct region *ret, enum gm_region_kind kind, int fd, const char *name,
-	struct problem *why);
-int __wrap_region_adopt(struct region *ret, enum gm_region_kind kind, int fd, const char *name,
-	struct problem *why);
-int __wrap_soft_device_list(
-	uint64_t region_start, struct soft_device **ret, size_t *count, struct problem *why);
-int __wrap_soft_device_create(uint64_t region_start, const struct soft_range *ranges,
-	size_t range_count, uint64_t align, struct soft_device *ret, struct problem *why);
-int __wrap_soft_device_remove(
-	uint64_t region_start, const struct soft_device *d, struct problem *why);
-int __real_procscan_run(const struct scan_options *options, struct scan_result *ret);
-int __wrap_procscan_run(const struct scan_options *options, struct scan_result *ret);
-int __wrap_soft_device_has_lost(uint64_t region_start, struct problem *why);
-int __wrap_soft_device_check(const struct soft_device *d, struct problem *why);
-int __wrap_soft_device_open(const struct soft_device *d, int access);
-void __wrap_procscan_identify_device(struct scan_target *ret, dev_t rdev, const char *node);
-int __wrap_soft_user_load(struct soft_user *ret, uint64_t region_start, unsigned id);
-int __wrap_soft_user_note(const struct soft_user *u, uint64_t region_start, unsigned id);
-int __wrap_soft_device_set_owner(const struct soft_device *d, uid_t uid, gid_t gid, mode_t mode);
-int __wrap_soft_device_retire(
-	uint64_t region_start, const struct soft_device *d, struct problem *why);
-int __wrap_soft_device_note_exported(uint64_t region_start, struct soft_device *d);
-int __wrap_soft_device_note_window(uint64_t region_start, struct soft_device *d);
 
 /* ---- the files ---- */
 

@@ -25,7 +25,7 @@ struct revoked revoked;
 struct zeroed zeroed;
 
 struct came came;
-union message got;
+union link_from_worker got;
 uint64_t free_epoch;
 const struct ns_request nobody = {.unique = 0};
 const struct asker root = {.pid = 1, .uid = 0};

@@ -15,7 +15,7 @@
 #include "fuse/grants.h"
 #include "fuse/namespace.h"
 #include "fuse/tickets.h"
-#include "link_message.h"
+#include "proto/link.h"
 #include "store_fixture.h"
 #include "util/le.h"
 
@@ -88,7 +88,7 @@ void on_holder(void *data, const struct link_holder *h);
 /* Lets the worker's side do what there is to do; false when the link has ended. */
 bool pump(void);
 
-extern union message got; /* what the helper received last */
+extern union link_from_worker got; /* what the helper received last */
 
 /* The opcode of the next message, which is in `got`; 0 if there is none. */
 unsigned next(void);

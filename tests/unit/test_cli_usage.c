@@ -140,6 +140,7 @@ Test(cli_usage, failures_end_with_1_and_a_sentence)
 		{"fsck --repair --region file:/nowhere/a", "region /nowhere/a does not exist"},
 		{"status /nowhere", "/nowhere: No such file or directory"},
 		{"status /proc", "/proc is not on a guestmemfs mount"},
+		{"freeze -- /nowhere", "/nowhere: No such file or directory"},
 		{"ls /proc", "/proc is not on a guestmemfs mount"},
 		{"extents /proc/version", "/proc/version is not on a guestmemfs mount"},
 		{"load /nowhere/a", "the directory of /nowhere/a: No such file or directory"},

@@ -9,36 +9,25 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "fake_soft.h"
+#include "soft_helper.h"
 #include "util/cleanup.h"
 #include "util/le.h"
 
-#define RW      (GM_ACCESS_READ | GM_ACCESS_WRITE)
-#define REMOVED (LINK_CHECK_TAKE | LINK_CHECK_KEEP)
-#define OTHER   700U /* a block of no file */
-
-static struct rig rig;
+#define OTHER 700U /* a block of no file */
 
 static void set_up(void)
 {
-	fake_soft_set_up(&rig);
+	soft_helper_set_up();
 	rig_fill(&rig, OTHER, 0xaa);
 }
 
-static void tear_down(void)
-{
-	fake_soft_tear_down(&rig);
-}
-
-TestSuite(helper_lost, .init = set_up, .fini = tear_down);
-
-static const struct rig_extent small[] = {{0, 10, 3}, {3, 100, 2}};
+TestSuite(helper_lost, .init = set_up, .fini = soft_helper_tear_down);
 
 /* ---- what happens to a device, and to what stands in its place ---- */
 
 /* Grants to a process that ends at once, and is known to have ended: a look tells. The id of the
  * device. */
-static unsigned grant_and_end(void)
+static unsigned grant_and_look(void)
 {
 	struct rig_child c = rig_child_start(&rig, false);
 
@@ -75,19 +64,6 @@ static void expect_alone(unsigned id)
 	cr_expect(!d->ours && d->bound && !d->exported && !d->window);
 	cr_expect(d->uid == 0 && d->gid == 0 && d->mode == 0, "nobody has changed its node");
 	cr_expect(rig_is_filled(&rig, OTHER, 0xaa), "nor its bytes");
-}
-
-/* Devices from which is learned what an idle one is like. */
-static void learn(void)
-{
-	cr_assert_eq(rig_scrub(&rig, 300, 1), 0);
-	cr_assert_eq(rig_scrub(&rig, 300, 1), 0);
-}
-
-static void restart(const struct rig_extent *held, size_t count)
-{
-	rig_restart(&rig);
-	rig_resume(&rig, 11, held, count);
 }
 
 /* ---- grants ---- */
@@ -140,9 +116,9 @@ Test(helper_lost, a_file_gets_a_device_anew_when_nobody_is_left_who_had_it)
 	unsigned id;
 
 	learn();
-	id = grant_and_end();
+	id = grant_and_look();
 	fake_soft_replace(id, OTHER, 1);
-	unsigned made = grant_and_end();
+	unsigned made = grant_and_look();
 	cr_assert_neq(made, id);
 	cr_assert_not_null(fake_soft_find(made));
 	cr_expect_eq(fake_soft_find(made)->range_count, 2);
@@ -154,7 +130,7 @@ Test(helper_lost, a_file_gets_a_device_anew_when_nobody_is_left_who_had_it)
 
 Test(helper_lost, a_device_that_is_gone_is_made_anew)
 {
-	unsigned id = grant_and_end();
+	unsigned id = grant_and_look();
 
 	fake_soft_take_away(id);
 	cr_expect_neq(fake_soft_attach(&rig, 11, small, 2), id);
@@ -162,7 +138,7 @@ Test(helper_lost, a_device_that_is_gone_is_made_anew)
 
 Test(helper_lost, no_grant_reaches_what_another_device_is_over)
 {
-	unsigned id = grant_and_end();
+	unsigned id = grant_and_look();
 
 	fake_soft_replace(id, 10, 3);
 	unsigned made = fake_soft->made;
@@ -174,11 +150,11 @@ Test(helper_lost, no_grant_reaches_what_another_device_is_over)
 
 Test(helper_lost, a_device_without_a_driver_is_never_bound_again)
 {
-	unsigned id = grant_and_end();
+	unsigned id = grant_and_look();
 
 	fake_soft_unbind(id);
 	expect_no_grant(EIO);
-	restart(small, 2);
+	restart(11, small, 2);
 	expect_no_grant(EBUSY);
 	cr_assert_not_null(fake_soft_find(id));
 	cr_expect_not(fake_soft_find(id)->bound);
@@ -193,7 +169,7 @@ Test(helper_lost, another_device_with_the_id_is_not_removed)
 	unsigned id;
 
 	learn();
-	id = grant_and_end();
+	id = grant_and_look();
 	fake_soft_replace(id, OTHER, 1);
 	expect_check(LINK_BUSY);
 	cr_expect_eq(rig_scrub(&rig, 10, 1), EUCLEAN, "its blocks stay the file's");
@@ -202,10 +178,10 @@ Test(helper_lost, another_device_with_the_id_is_not_removed)
 
 Test(helper_lost, another_device_with_the_id_is_left_alone_by_the_next_helper)
 {
-	unsigned id = grant_and_end();
+	unsigned id = grant_and_look();
 
 	fake_soft_replace(id, OTHER, 1);
-	restart(small, 2);
+	restart(11, small, 2);
 	cr_expect_neq(fake_soft_attach(&rig, 11, small, 2), id);
 	cr_expect_eq(rig_scrub(&rig, OTHER, 1), EBUSY);
 	expect_alone(id);
@@ -213,8 +189,8 @@ Test(helper_lost, another_device_with_the_id_is_left_alone_by_the_next_helper)
 
 Test(helper_lost, what_root_took_away_is_not_free_for_the_next_helper)
 {
-	fake_soft_take_away(grant_and_end());
-	restart(small, 2);
+	fake_soft_take_away(grant_and_look());
+	restart(11, small, 2);
 	expect_check(LINK_BUSY); /* without any device it would be free, if none had been lost */
 	cr_expect_eq(rig_scrub(&rig, 10, 1), EUCLEAN);
 }
@@ -224,14 +200,14 @@ Test(helper_lost, what_is_bound_anew_tells_nothing_by_its_counts)
 	unsigned id;
 
 	learn();
-	id = grant_and_end();
+	id = grant_and_look();
 	struct fake_device *d = (struct fake_device *)fake_soft_find(id);
 	atomic_store(&d->pinned, 10);
 	expect_check(LINK_BUSY);
 	fake_soft_bind_anew(id);
 	expect_check(LINK_BUSY);
 	expect_no_grant(EBUSY); /* it is over the blocks */
-	restart(small, 2);
+	restart(11, small, 2);
 	expect_check(LINK_BUSY);
 	cr_expect_eq(rig_scrub(&rig, 10, 1), EUCLEAN, "its blocks stay the file's");
 	cr_expect(fake_soft_find(id) && fake_soft_find(id)->bound);
@@ -241,27 +217,11 @@ Test(helper_lost, what_is_bound_anew_tells_nothing_by_its_counts)
 
 static struct link_exported export_file(void)
 {
-	struct link_export m = {.ino = put_le64(11),
-		.epoch = put_le64(++rig.epoch),
-		.extent_count = put_le64(2),
-		.uid = put_le32(1000),
-		.gid = put_le32(100),
-		.mode = put_le32(0640)};
 	struct link_exported answer;
 
-	rig_send(&rig, &m, sizeof(m), LINK_EXPORT, 5);
-	rig_send_extents(&rig, 5, 11, small, 2);
+	send_export(11, small, 2);
 	rig_expect(&rig, &answer, sizeof(answer), LINK_EXPORTED);
 	return answer;
-}
-
-static unsigned exported_id(const struct link_exported *answer)
-{
-	unsigned id = 0;
-
-	cr_assert_eq(get_le32(answer->error), 0, "%u", get_le32(answer->error));
-	cr_assert_eq(sscanf(answer->node, "/dev/dax900.%u", &id), 1, "%s", answer->node);
-	return id;
 }
 
 Test(helper_lost, the_node_of_another_device_with_the_id_keeps_its_owner)
@@ -300,7 +260,7 @@ Test(helper_lost, nobody_waits_for_the_look_for_who_has_a_window)
 	struct link_done done;
 
 	atomic_store(&fake_soft->hold_scan, true);
-	restart(NULL, 0);
+	restart(11, NULL, 0);
 	send_scrub(310); /* this alone waits: the window is over it */
 	cr_expect_neq(fake_soft_attach(&rig, 11, small, 2), window);
 	cr_expect_eq(rig_scrub(&rig, 500, 2), 0);
@@ -317,7 +277,7 @@ Test(helper_lost, the_helper_ends_while_it_looks_for_who_has_a_window)
 	unsigned window = fake_soft_add_window(300, LINK_SCRUB_MAX);
 
 	atomic_store(&fake_soft->hold_scan, true);
-	restart(NULL, 0);
+	restart(11, NULL, 0);
 	send_scrub(310);
 	cr_expect_neq(fake_soft_attach(&rig, 11, small, 2), window);
 	rig.control = close_fd(rig.control);

@@ -3,82 +3,16 @@
  * are the test's. */
 #include <criterion/criterion.h>
 #include <errno.h>
-#include <signal.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "fake_soft.h"
+#include "soft_helper.h"
 #include "util/cleanup.h"
 #include "util/le.h"
 
-#define RW      (GM_ACCESS_READ | GM_ACCESS_WRITE)
-#define REMOVED (LINK_CHECK_TAKE | LINK_CHECK_KEEP)
+TestSuite(helper_reuse, .init = soft_helper_set_up, .fini = soft_helper_tear_down);
 
-static struct rig rig;
-
-static void set_up(void)
-{
-	fake_soft_set_up(&rig);
-}
-
-static void tear_down(void)
-{
-	fake_soft_tear_down(&rig);
-}
-
-TestSuite(helper_reuse, .init = set_up, .fini = tear_down);
-
-static const struct rig_extent small[] = {{0, 10, 3}, {3, 100, 2}};
 static const struct rig_extent both[] = {{0, 1024, 512}, {512, 20, 4}};
-
-/* Grants to a process that ends at once. Returns the ids of the devices. */
-static void grant_and_end(
-	uint64_t ino, const struct rig_extent *extents, size_t count, unsigned *ids, size_t n)
-{
-	struct rig_child c = rig_child_start(&rig, false);
-
-	(void)rig_grant(&rig, ino, RW, extents, count);
-	rig_child_wait(&c);
-	for (unsigned id = fake_soft->last_id; n > 0; id--)
-		if (fake_soft_find(id))
-			ids[--n] = id;
-	rig_child_end(&c);
-}
-
-/* Scrubbing makes devices from which is learned what an idle one is like. */
-static void learn(void)
-{
-	cr_assert_eq(rig_scrub(&rig, 300, 1), 0);
-	cr_assert_eq(rig_scrub(&rig, 300, 1), 0);
-}
-
-static void expect_answer(uint64_t ino, unsigned flags, unsigned opcode)
-{
-	const struct link_check m = rig_check_flags(&rig, ino, flags);
-
-	cr_expect_eq(get_le16(m.header.opcode), opcode, "%u", get_le16(m.header.opcode));
-	if (opcode == LINK_FREE)
-		cr_expect_eq(get_le64(m.epoch), rig.epoch);
-}
-
-static void wait_for_readings(unsigned more)
-{
-	const struct timespec step = {.tv_nsec = 2000000};
-	unsigned wanted = fake_soft->readings + more;
-
-	for (int i = 0; i < 10000 && fake_soft->readings < wanted; i++)
-		(void)nanosleep(&step, NULL);
-	cr_assert_geq(fake_soft->readings, wanted);
-}
-
-static void restart(uint64_t ino, const struct rig_extent *held, size_t count)
-{
-	rig_restart(&rig);
-	rig_resume(&rig, ino, held, count);
-}
 
 /* ---- shown ---- */
 
@@ -384,24 +318,6 @@ Test(helper_reuse, fewer_references_than_an_idle_one_show_nothing)
 
 /* ---- where it is not possible ---- */
 
-static void set_up_without(void)
-{
-	rig_init(&rig);
-	fake_soft_init(&rig);
-	fake_soft->no_counts = true;
-	rig_start(&rig);
-	rig_bring_up(&rig);
-}
-
-static void set_up_never(void)
-{
-	rig_init(&rig);
-	fake_soft_init(&rig);
-	rig.reuse = REUSE_NEVER;
-	rig_start(&rig);
-	rig_bring_up(&rig);
-}
-
 static void expect_quarantine(void)
 {
 	unsigned id;
@@ -415,12 +331,12 @@ static void expect_quarantine(void)
 	cr_expect_eq(rig_scrub(&rig, 10, 1), EUCLEAN);
 }
 
-Test(helper_reuse, without_counts_it_stays_until_the_next_boot, .init = set_up_without)
+Test(helper_reuse, without_counts_it_stays_until_the_next_boot, .init = soft_helper_set_up_without)
 {
 	expect_quarantine();
 }
 
-Test(helper_reuse, by_never_it_stays_until_the_next_boot, .init = set_up_never)
+Test(helper_reuse, by_never_it_stays_until_the_next_boot, .init = soft_helper_set_up_never)
 {
 	expect_quarantine();
 }
@@ -464,7 +380,7 @@ Test(helper_reuse, a_held_inode_without_devices_is_free)
 	cr_expect_eq(rig_scrub(&rig, 10, 3), 0);
 }
 
-Test(helper_reuse, by_never_too, .init = set_up_never)
+Test(helper_reuse, by_never_too, .init = soft_helper_set_up_never)
 {
 	restart(11, small, 2);
 	expect_answer(11, REMOVED, LINK_FREE);
@@ -519,7 +435,8 @@ Test(helper_reuse, what_a_former_pool_has_left_is_taken_back_if_it_is_idle)
 	cr_expect_null(fake_soft_find(pinned_id));
 }
 
-Test(helper_reuse, what_a_former_pool_has_left_stays_without_counts, .init = set_up_without)
+Test(helper_reuse, what_a_former_pool_has_left_stays_without_counts,
+	.init = soft_helper_set_up_without)
 {
 	unsigned idle = leave_behind(10, 3)->id, window = fake_soft_add_window(20, 1);
 
@@ -528,261 +445,6 @@ Test(helper_reuse, what_a_former_pool_has_left_stays_without_counts, .init = set
 	cr_expect_not_null(fake_soft_find(idle));
 	cr_expect_eq(rig_scrub(&rig, 20, 1), 0);
 	cr_expect_null(fake_soft_find(window));
-}
-
-/* ---- exports ---- */
-
-static void send_export(uint64_t ino, const struct rig_extent *extents, size_t count)
-{
-	struct link_export m = {.ino = put_le64(ino),
-		.epoch = put_le64(++rig.epoch),
-		.extent_count = put_le64(count),
-		.uid = put_le32(1000),
-		.gid = put_le32(100),
-		.mode = put_le32(0640)};
-
-	rig_send(&rig, &m, sizeof(m), LINK_EXPORT, 5);
-	rig_send_extents(&rig, 5, ino, extents, count);
-}
-
-/* Exports the file and returns its device. */
-static struct fake_device *export(uint64_t ino, const struct rig_extent *extents, size_t count)
-{
-	struct link_exported answer;
-
-	send_export(ino, extents, count);
-	rig_expect(&rig, &answer, sizeof(answer), LINK_EXPORTED);
-	cr_assert_eq(get_le32(answer.error), 0);
-	return (struct fake_device *)fake_soft_find(fake_soft->last_id);
-}
-
-static void expect_retired(const struct fake_device *d, unsigned id)
-{
-	cr_expect(d == fake_soft_find(id), "it is there, so that its name and number are taken");
-	cr_expect(d->retired && !d->bound && d->range_count == 0);
-	cr_expect_eq(fake_soft->closed, 0, "nothing stays closed");
-}
-
-static unsigned count_retired(void)
-{
-	struct link_holders_end end;
-
-	rig_send_plain(&rig, LINK_HOLDERS, 42);
-	rig_expect(&rig, &end, sizeof(end), LINK_HOLDERS_END);
-	cr_expect_eq(get_le32(end.reserved), 0);
-	return get_le32(end.retired);
-}
-
-Test(helper_reuse, what_was_exported_is_closed_shown_and_retired)
-{
-	learn();
-	cr_expect_eq(count_retired(), 0);
-	struct fake_device *d = export(11, small, 2);
-	unsigned id = d->id;
-	cr_expect_eq(d->mode, 0640);
-	expect_answer(11, REMOVED, LINK_FREE);
-	cr_expect_eq(fake_soft->closings, 1);
-	expect_retired(d, id);
-	cr_expect_eq(count_retired(), 1);
-	cr_expect_eq(rig_scrub(&rig, 10, 3), 0);
-	cr_expect_eq(rig_scrub(&rig, 100, 2), 0);
-	restart(0, NULL, 0);
-	cr_expect_eq(count_retired(), 1, "the next helper finds it");
-	cr_expect_eq(rig_scrub(&rig, 10, 3), 0);
-	expect_retired(d, id);
-	cr_expect_neq(export(12, small, 2)->id, id);
-}
-
-/* Its owner has no file any more, and has no leave to open the memory of one. */
-static void expect_closed_when_removed(void)
-{
-	struct fake_device *d = export(11, small, 2);
-	struct link_export node = {.ino = put_le64(11), .mode = put_le32(0666)};
-
-	cr_expect_eq(d->mode, 0640);
-	expect_answer(11, REMOVED, LINK_BUSY);
-	cr_expect_eq(d->mode, 0);
-	cr_expect_eq(d->uid, 0);
-	rig_send(&rig, &node, sizeof(node), LINK_NODE, 0);
-	expect_answer(11, REMOVED, LINK_BUSY);
-	cr_expect_eq(d->mode, 0, "changed through a descriptor of before");
-	if (!getenv("GM_VERBOSE")) /* the log is kept */
-		cr_expect_eq(rig_count_log(&rig, "export ino=11 ended=yes"), 1);
-}
-
-Test(helper_reuse, a_removed_file_has_no_node_by_never, .init = set_up_never)
-{
-	expect_closed_when_removed();
-}
-
-Test(helper_reuse, nor_without_counts, .init = set_up_without)
-{
-	expect_closed_when_removed();
-}
-
-Test(helper_reuse, nor_while_somebody_has_it)
-{
-	learn();
-	struct rig_child c = rig_child_start(&rig, true);
-	(void)rig_grant(&rig, 11, RW, small, 2);
-	rig_child_wait(&c);
-	expect_closed_when_removed();
-	rig_child_end(&c);
-}
-
-Test(helper_reuse, what_is_removed_while_it_is_exported_gets_no_node, .init = set_up_never)
-{
-	const struct timespec step = {.tv_nsec = 2000000};
-	struct link_exported answer;
-
-	atomic_store(&fake_soft->hold, true);
-	send_export(11, small, 2);
-	while (!atomic_load(&fake_soft->waits))
-		(void)nanosleep(&step, NULL);
-	expect_answer(11, REMOVED, LINK_BUSY);
-	atomic_store(&fake_soft->hold, false);
-	rig_expect(&rig, &answer, sizeof(answer), LINK_EXPORTED);
-	cr_expect_eq(get_le32(answer.error), ENOENT);
-	cr_expect_neq(fake_soft_find(fake_soft->last_id)->mode, 0640);
-}
-
-Test(helper_reuse, an_exported_one_that_somebody_reaches_is_not_even_closed)
-{
-	learn();
-	struct fake_device *d = export(11, small, 2);
-	unsigned id = d->id;
-	atomic_store(&d->pinned, 11);
-	expect_answer(11, REMOVED, LINK_BUSY);
-	wait_for_readings(3);
-	cr_expect_eq(fake_soft->closings, 0);
-	restart(11, small, 2);
-	expect_answer(11, REMOVED, LINK_BUSY);
-	cr_expect(d == fake_soft_find(id) && d->bound, "by the next helper neither");
-	cr_expect_eq(rig_scrub(&rig, 10, 3), EUCLEAN);
-	atomic_store(&d->pinned, 0);
-	rig_expect_free(&rig, 11, rig.epoch);
-	expect_retired(d, id);
-}
-
-Test(helper_reuse, who_was_about_to_open_it_is_counted)
-{
-	const struct timespec step = {.tv_nsec = 2000000};
-
-	learn();
-	struct fake_device *d = export(11, small, 2);
-	atomic_store(&fake_soft->arrivals, 1);
-	expect_answer(11, REMOVED, LINK_BUSY);
-	for (int i = 0; i < 10000 && (atomic_load(&fake_soft->arrivals) || fake_soft->closed); i++)
-		(void)nanosleep(&step, NULL);
-	cr_expect(d->bound);
-	cr_expect_eq(fake_soft->closed, 0, "it is open again");
-	atomic_store(&d->open_elsewhere, 0);
-	rig_expect_free(&rig, 11, rig.epoch);
-	expect_retired(d, d->id);
-}
-
-Test(helper_reuse, who_has_himself_waited_for_is_not_waited_for_again_soon)
-{
-	unsigned id;
-
-	learn();
-	struct fake_device *d = export(11, small, 2);
-	atomic_store(&fake_soft->late, 1);
-	expect_answer(11, REMOVED, LINK_BUSY);
-	rig_expect_nothing(&rig, 500);
-	cr_expect_eq(fake_soft->closings, 1);
-	cr_expect(d->bound);
-	grant_and_end(12, (const struct rig_extent[]){{0, 30, 2}}, 1, &id, 1);
-	expect_answer(12, REMOVED, LINK_FREE);
-	cr_expect_null(fake_soft_find(id), "others are not kept waiting");
-}
-
-static void set_up_ungated(void)
-{
-	set_up();
-	fake_soft->no_gate = true;
-}
-
-Test(helper_reuse, what_can_not_be_closed_stays_until_the_next_boot, .init = set_up_ungated)
-{
-	unsigned id;
-
-	learn();
-	const struct fake_device *d = export(11, small, 2);
-	expect_answer(11, REMOVED, LINK_BUSY);
-	cr_expect_eq(d->mode, 0, "nobody opens it any more, but by a copy of its node");
-	unsigned readings = fake_soft->readings;
-	rig_expect_nothing(&rig, 300);
-	cr_expect_eq(fake_soft->readings, readings, "and it is not looked at again in vain");
-	cr_expect(d->bound);
-	cr_expect_eq(rig_scrub(&rig, 10, 3), EUCLEAN);
-	expect_answer(11, REMOVED, LINK_BUSY);
-	grant_and_end(12, (const struct rig_extent[]){{0, 30, 2}}, 1, &id, 1);
-	expect_answer(12, REMOVED, LINK_FREE);
-	cr_expect_eq(fake_soft->closings, 1, "it was tried once");
-}
-
-Test(helper_reuse, an_export_of_a_file_that_has_grown_retires_the_one_before)
-{
-	static const struct rig_extent grown[] = {{0, 10, 3}, {3, 100, 2}, {5, 200, 4}};
-	struct link_exported answer;
-
-	learn();
-	struct fake_device *d = export(11, small, 2);
-	unsigned id = d->id;
-	atomic_store(&d->open_elsewhere, 1);
-	send_export(11, grown, 3);
-	rig_expect(&rig, &answer, sizeof(answer), LINK_EXPORTED);
-	cr_expect_eq(get_le32(answer.error), EBUSY);
-	atomic_store(&d->open_elsewhere, 0);
-	cr_expect_neq(export(11, grown, 3)->id, id);
-	expect_retired(d, id);
-}
-
-Test(helper_reuse, an_exported_device_that_somebody_has_unbound_shows_nothing)
-{
-	unsigned id = fake_soft_add(true, false, 10, 3);
-
-	((struct fake_device *)fake_soft_find(id))->exported = true;
-	restart(11, small, 2);
-	expect_answer(11, REMOVED, LINK_BUSY);
-	cr_expect_not_null(fake_soft_find(id));
-}
-
-Test(helper_reuse, a_node_is_opened_only_by_an_export)
-{
-	struct link_export m = {.ino = put_le64(11),
-		.uid = put_le32(1000),
-		.gid = put_le32(100),
-		.mode = put_le32(0600)};
-	unsigned id;
-
-	grant_and_end(11, small, 2, &id, 1);
-	rig_send(&rig, &m, sizeof(m), LINK_NODE, 0);
-	expect_answer(11, 0, LINK_BUSY); /* answered in order, so that the other one is done */
-	cr_expect_eq(fake_soft_find(id)->uid, 0);
-	cr_expect_eq(fake_soft_find(id)->mode & 0077, 0);
-}
-
-Test(helper_reuse, a_file_whose_devices_are_in_the_way_of_an_export_gets_a_new_one)
-{
-	static const struct rig_extent large[] = {{0, 1024, 512}};
-	struct link_exported answer;
-	unsigned id;
-
-	learn();
-	grant_and_end(11, large, 1, &id, 1);
-	struct fake_device *d = (struct fake_device *)fake_soft_find(id);
-	atomic_store(&d->pinned, 1025);
-	send_export(11, large, 1);
-	rig_expect(&rig, &answer, sizeof(answer), LINK_EXPORTED);
-	cr_expect_eq(get_le32(answer.error), EBUSY);
-	atomic_store(&d->pinned, 0);
-	send_export(11, large, 1);
-	rig_expect(&rig, &answer, sizeof(answer), LINK_EXPORTED);
-	cr_expect_eq(get_le32(answer.error), 0);
-	cr_expect_null(fake_soft_find(id));
-	cr_expect_eq(fake_soft_find(fake_soft->last_id)->align, GM_BLOCK_SIZE);
 }
 
 /* ---- orders ---- */
@@ -797,129 +459,4 @@ Test(helper_reuse, flags_that_make_no_sense_end_the_link)
 		rig_expect_link_closed(&rig);
 		rig_bring_up(&rig);
 	}
-}
-
-/* ---- revocations ---- */
-
-static void send_revoke_of(uid_t uid, uint64_t ino, uint64_t id, uint32_t flags)
-{
-	struct link_revoke m = {
-		.ino = put_le64(ino), .flags = put_le32(flags), .uid = put_le32(uid)};
-
-	rig_send(&rig, &m, sizeof(m), LINK_REVOKE, id);
-}
-
-static void send_revoke(uint64_t ino, uint64_t id, uint32_t flags)
-{
-	send_revoke_of(0, ino, id, flags);
-}
-
-static void expect_holder(uint64_t id, uint64_t ino, pid_t pid, uint32_t flags)
-{
-	struct link_holder h;
-
-	rig_expect(&rig, &h, sizeof(h), LINK_HOLDER);
-	cr_expect_eq(get_le64(h.header.id), id);
-	cr_expect_eq(get_le64(h.ino), ino);
-	if (pid)
-		cr_expect_eq((pid_t)get_le32(h.pid), pid);
-	cr_expect_eq(get_le32(h.flags), flags);
-}
-
-static void expect_revoked(uint64_t id, enum link_revoked_state state)
-{
-	struct link_revoked m;
-
-	rig_expect(&rig, &m, sizeof(m), LINK_REVOKED);
-	cr_expect_eq(get_le64(m.header.id), id);
-	cr_expect_eq(get_le32(m.state), state);
-}
-
-Test(helper_reuse, a_revocation_tells_who_holds_it)
-{
-	struct rig_child c = rig_child_start(&rig, false);
-	struct link_holder h;
-
-	(void)rig_grant(&rig, 11, GM_ACCESS_READ, small, 2);
-	rig_child_wait(&c);
-	send_revoke(11, 6, 0);
-	rig_expect(&rig, &h, sizeof(h), LINK_HOLDER);
-	cr_expect_eq((pid_t)get_le32(h.pid), c.pid);
-	cr_expect_neq(h.command[0], '\0');
-	expect_revoked(6, LINK_REVOKED_HELD);
-	cr_expect_eq(kill(c.pid, 0), 0);
-	rig_child_end(&c);
-	send_revoke(11, 7, 0);
-	expect_revoked(7, LINK_REVOKED_HELD);
-	send_revoke(12, 8, 0);
-	expect_revoked(8, LINK_REVOKED_FREE);
-}
-
-Test(helper_reuse, those_who_hold_it_are_killed_and_it_is_taken_back)
-{
-	learn();
-	struct rig_child c = rig_child_start(&rig, false);
-	(void)rig_grant(&rig, 11, RW, small, 2);
-	rig_child_wait(&c);
-	send_revoke(11, 6, LINK_REVOKE_KILL);
-	expect_holder(6, 11, c.pid, LINK_HOLDER_KILLED);
-	rig_expect_free(&rig, 11, rig.epoch);
-	expect_revoked(6, LINK_REVOKED_FREE);
-	cr_expect_eq(waitpid(c.pid, NULL, 0), c.pid, "it has ended");
-	c.pid = -1;
-	close(c.pipe);
-	close(c.sock);
-}
-
-/* A descriptor that was handed to somebody makes him nobody's to kill but his own. */
-Test(helper_reuse, who_is_somebody_elses_is_told_but_not_killed)
-{
-	unsigned id;
-
-	learn();
-	struct rig_child c = rig_child_start(&rig, false);
-	(void)rig_grant(&rig, 11, RW, small, 2);
-	rig_child_wait(&c);
-	id = fake_soft->last_id;
-	send_revoke_of(geteuid() + 1, 11, 6, LINK_REVOKE_KILL);
-	expect_holder(6, 11, c.pid, 0);
-	expect_revoked(6, LINK_REVOKED_HELD);
-	cr_expect_eq(waitpid(c.pid, NULL, WNOHANG), 0, "it lives");
-	cr_expect_not_null(fake_soft_find(id));
-	send_revoke_of(geteuid(), 11, 7, LINK_REVOKE_KILL);
-	expect_holder(7, 11, c.pid, LINK_HOLDER_KILLED);
-	rig_expect_free(&rig, 11, rig.epoch);
-	expect_revoked(7, LINK_REVOKED_FREE);
-	rig_child_end(&c);
-}
-
-Test(helper_reuse, what_was_revoked_in_vain_is_wanted_no_more)
-{
-	unsigned id;
-
-	learn();
-	grant_and_end(11, small, 2, &id, 1);
-	struct fake_device *d = (struct fake_device *)fake_soft_find(id);
-	atomic_store(&d->pinned, 11);
-	send_revoke(11, 6, LINK_REVOKE_KILL);
-	expect_revoked(6, LINK_REVOKED_HELD);
-	atomic_store(&d->pinned, 0);
-	rig_expect_nothing(&rig, 200);
-	cr_expect_not_null(fake_soft_find(id), "it was not removed");
-}
-
-Test(helper_reuse, a_grant_that_waits_is_refused_by_a_revocation)
-{
-	int client = rig_client(&rig);
-
-	learn();
-	atomic_store(&fake_soft->hold, true);
-	rig_send_attach(client, 8);
-	(void)rig_grant(&rig, 11, RW, small, 2);
-	send_revoke(11, 6, LINK_REVOKE_KILL);
-	rig_expect_refused(client, 8, EKEYREJECTED, GM_REASON_TICKET);
-	atomic_store(&fake_soft->hold, false);
-	rig_expect_free(&rig, 11, rig.epoch);
-	expect_revoked(6, LINK_REVOKED_FREE);
-	close(client);
 }

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of an open store share: store.c, store_room.c, store_mount.c, store_grow.c. */
+#ifndef GM_STORE_STORE_INTERNAL_H
+#define GM_STORE_STORE_INTERNAL_H
+
+#include "store/checkpoint.h"
+#include "store/journal.h"
+#include "store/store.h"
+
+struct store {
+	struct media *media; /* the caller's */
+	struct store_super super;
+	struct meta meta;
+	struct journal_position journal;
+	struct checkpoint_order order;
+	struct gm_result result; /* of the last change that a request asked for */
+	unsigned slot;
+	uint64_t replayed;
+	bool keeps_held;         /* store_continue_mount() */
+	bool words_differ;       /* the two slot words do not say the same: to be mended at mount */
+	uint64_t full_logged_at; /* clock_milliseconds() of the last line about it; 0: none yet */
+};
+
+/*
+ * Both slot words as they should be: A, then B; after a checkpoint the journal's new tail follows.
+ * A crash after A: the new slot is in force, the tail is of the generation before, so the journal
+ * is empty; the same after B. Nothing is journalled in the new generation until all three are
+ * there.
+ */
+void store_publish_slot_words(struct store *s);
+
+/* store_commit(), also where the pool is frozen. */
+int store_commit_always(struct store *s, struct txn *t);
+
+/* ---- room (store_room.c) ---- */
+
+struct store_growth { /* by how much a change can make the image grow at the most */
+	uint64_t bytes;
+	uint64_t inodes;
+	uint64_t xattr_bytes; /* these two are counted in bytes as well */
+	uint64_t piece_bytes;
+};
+
+void store_measure_growth(const struct store *s, const struct txn *t, struct store_growth *ret);
+
+/* -ENOSPC: there is no room for it (logged). */
+int store_check_room(struct store *s, const struct store_growth *g);
+
+#endif

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/* What both halves of the helper's side share: rig_helper.c hears, rig_helper_say.c says. */
+#ifndef GM_TESTS_FUZZ_RIG_HELPER_H
+#define GM_TESTS_FUZZ_RIG_HELPER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "guestmemfs/protocol.h"
+#include "proto/link.h"
+
+#define ASKS_MAX 256U
+#define TICKETS  8U
+
+struct ask {             /* a question of the worker's, or a ticket of ours that it has */
+	unsigned opcode; /* 0: the place is free; LINK_REDEEM: ours */
+	uint64_t id;
+	uint64_t ino;
+	uint64_t epoch;
+	uint64_t block;
+	uint64_t count;
+	uint32_t region;
+	uint32_t flags;
+};
+
+/* What is open between the two. */
+struct rig_side {
+	int fd; /* -1: there is no link */
+	bool owes_ready;
+	uint64_t last_id;
+	struct ask asks[ASKS_MAX];
+	struct ask pending; /* its extents are coming */
+	uint64_t extents_left;
+	struct gm_extent contents[LINK_EXTENTS_MAX]; /* of the last CONTENTS */
+	unsigned contents_count;
+	struct gm_ticket tickets[TICKETS];
+	unsigned ticket_count;
+};
+
+extern struct rig_side side;
+
+void note_ask(const struct ask *a);
+
+/* NULL: it is not open. */
+struct ask *find_ask(unsigned opcode, uint64_t id);
+
+#endif
