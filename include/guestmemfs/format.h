@@ -109,6 +109,8 @@ enum gm_stamp_position {
 	GM_STAMP_LAST = 1,
 };
 
+#define GM_STAMP_SLOT_UNIT 65536ULL /* slot sizes are multiples of it */
+
 /* At GM_STAMP_OFFSET of the first and the last block of every region. */
 struct gm_stamp {
 	uint8_t magic[8];
@@ -117,7 +119,10 @@ struct gm_stamp {
 	gm_le32 position; /* enum gm_stamp_position */
 	gm_le64 blocks;	  /* of the region */
 	uint8_t token[16]; /* succession token; zero on GM_REGION_FILE */
-	uint8_t reserved[64];
+	/* As in the superblock, for when that is lost; not told if slot_units is 0. */
+	gm_le32 slot_units; /* slot_size / 64 KiB */
+	gm_le32 files_less_1; /* max_files - 1 */
+	uint8_t reserved[56];
 	gm_le64 checksum; /* XXH3-64 of all bytes before it */
 };
 static_assert(sizeof(struct gm_stamp) == 128, "format");

@@ -37,7 +37,7 @@ TICKS_AFTER = 5
 CONTROL_SECONDS = 20
 WHOLE_LIMIT = 600  # seconds; the whole takes one minute
 RUN = ('guestmemfs', 'run', '--')
-DAEMONS = ('supervisor', 'worker', 'helper')
+DAEMONS = ('supervisor', 'keeper', 'worker', 'helper')
 
 
 class ClaimFailed(Exception):

@@ -75,6 +75,20 @@ static void check_kind(struct doctor_report *report, const struct instance *i)
 		f, "have guests that are to live through one on a soft or pmem region");
 }
 
+static void check_supervisor(struct doctor_report *report, const struct instance *i)
+{
+	struct doctor_finding *f = NULL;
+
+	if (query_number(i->status, "/pids/supervisor") != 0)
+		return;
+	f = doctor_report_add(report, "pool", DOCTOR_WARNING,
+		"nobody watches over the processes of the pool mounted at %.300s: its supervisor "
+		"has died",
+		query_text(i->status, "/mount_point"));
+	doctor_finding_remedy(f, "start guestmemfs-fuse again with the same arguments: it takes "
+				 "over, and nobody notices");
+}
+
 /* Each pool asks for its own token. */
 static int check_token(struct doctor_report *report, const struct instance *i,
 	const struct cmdline *next, struct problem *why)
@@ -106,6 +120,7 @@ static void check_pools(struct doctor_run *d, const struct cmdline *next)
 
 	for (size_t n = 0; n < all.count; n++) {
 		check_kind(&d->report, &all.list[n]);
+		check_supervisor(&d->report, &all.list[n]);
 		if (next && r == 0)
 			r = check_token(&d->report, &all.list[n], next, &why);
 	}
@@ -246,8 +261,7 @@ static int print_report(const struct doctor_run *d, bool json, struct problem *w
 	o = make_lists(d);
 	if (!o)
 		return problem_errno(why, ENOMEM, "printing the findings");
-	query_print(o);
-	return 0;
+	return query_print(o, why);
 }
 
 static int run_doctor(const struct cli_command *self, int argc, char **argv)

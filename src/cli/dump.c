@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +22,9 @@ struct dump {
 	struct progress progress;
 };
 
-static int dump_write(const char *data, uint64_t length, struct problem *why)
+/* offset: of the data in the file. Memory that can't be read is an error of write(2): the kernel
+ * reads it. */
+static int dump_write(const char *data, uint64_t offset, uint64_t length, struct problem *why)
 {
 	while (length > 0) {
 		ssize_t n = write(STDOUT_FILENO, data, length);
@@ -29,11 +32,17 @@ static int dump_write(const char *data, uint64_t length, struct problem *why)
 			return problem(why, EINTR, "interrupted");
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n < 0 && (errno == EFAULT || errno == EHWPOISON))
+			return problem(why, EIO,
+				"the file can't be read at offset %" PRIu64
+				": the memory there is bad, or not there any more",
+				offset);
 		if (n < 0 && errno == EPIPE)
 			return problem(why, EPIPE, "nobody reads standard output any more");
 		if (n < 0)
 			return problem_errno(why, errno, "writing to standard output");
 		data += n;
+		offset += (uint64_t)n;
 		length -= (uint64_t)n;
 	}
 	return 0;
@@ -47,7 +56,7 @@ static int dump_hole(struct dump *d, uint64_t end, struct problem *why)
 		return problem_errno(why, ENOMEM, "writing a hole");
 	while (d->done < end) {
 		uint64_t length = end - d->done < GM_BLOCK_SIZE ? end - d->done : GM_BLOCK_SIZE;
-		int r = dump_write(zeros, length, why);
+		int r = dump_write(zeros, d->done, length, why);
 		if (r < 0)
 			return r;
 		d->done += length;
@@ -64,7 +73,7 @@ static int dump_memory(struct dump *d, uint64_t end, struct problem *why)
 		int r = window_open(&w, d->attachment, d->done, length, PROT_READ, why);
 
 		if (r == 0)
-			r = dump_write(w.data, length, why);
+			r = dump_write(w.data, d->done, length, why);
 		if (r < 0)
 			return r;
 		d->done += length;
@@ -112,7 +121,7 @@ static int dump_file(const char *path, struct problem *why)
 		return problem(why, ENOTTY, "%s is not a file of a guestmemfs mount", path);
 	if (st.st_size == 0)
 		return 0;
-	int r = window_attach(&a, fd, path, why);
+	int r = window_attach(&a, fd, why);
 	if (r < 0)
 		return r;
 	struct dump d = {.attachment = a};

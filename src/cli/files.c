@@ -89,35 +89,43 @@ int files_select(struct json_object *all, uint64_t ino, bool is_dir, struct json
 
 /* ---- ls ---- */
 
+/* Who has no name has a number; and it is not said of somebody that he has none for want of memory. */
+static void add_name(struct grid *g, const char *name, uint64_t number)
+{
+	if (name)
+		grid_add(g, "%s", name);
+	else if (errno == ENOMEM)
+		g->failed = true;
+	else
+		grid_add(g, "%" PRIu64, number);
+}
+
 static void add_owner(struct grid *g, struct json_object *file)
 {
 	uint64_t uid = query_number(file, "/uid");
 	uint64_t gid = query_number(file, "/gid");
-	const struct passwd *user = getpwuid((uid_t)uid);
-	const struct group *group = NULL;
 
-	if (user)
-		grid_add(g, "%s", user->pw_name);
-	else
-		grid_add(g, "%" PRIu64, uid);
-	group = getgrgid((gid_t)gid);
-	if (group)
-		grid_add(g, "%s", group->gr_name);
-	else
-		grid_add(g, "%" PRIu64, gid);
+	errno = 0;
+	const struct passwd *user = getpwuid((uid_t)uid);
+	add_name(g, user ? user->pw_name : NULL, uid);
+	errno = 0;
+	const struct group *group = getgrgid((gid_t)gid);
+	add_name(g, group ? group->gr_name : NULL, gid);
 }
 
 static void add_symlink(struct grid *g, const char *path, const char *target)
 {
-	_cleanup_free_ char *safe = text_escape(target);
+	_cleanup_free_ char *from = text_escape(path), *to = text_escape(target);
 
-	grid_add(g, "%s -> %s", path ? path : "?", safe ? safe : "?");
+	if (from && to)
+		grid_add(g, "%s -> %s", from, to);
+	else
+		g->failed = true;
 }
 
 static void add_file(struct grid *g, struct json_object *file)
 {
 	const char *path = files_path(file);
-	_cleanup_free_ char *safe = text_escape(path ? path : "");
 	char mode[TEXT_MODE];
 
 	grid_add(g, "%s", text_mode(mode, (uint32_t)query_number(file, "/mode")));
@@ -127,9 +135,9 @@ static void add_file(struct grid *g, struct json_object *file)
 	grid_add(g, "%" PRIu64, query_number(file, "/extents"));
 	grid_add(g, "%s", query_true(file, "/held") ? "held" : "-");
 	if (path && json_object_object_get_ex(file, "target", NULL))
-		add_symlink(g, safe, query_text(file, "/target"));
+		add_symlink(g, path, query_text(file, "/target"));
 	else if (path)
-		grid_add(g, "%s", safe ? safe : "?");
+		grid_add_text(g, path);
 	else
 		grid_add(g, "(removed, inode %" PRIu64 ")", query_number(file, "/ino"));
 }
@@ -166,11 +174,13 @@ static int list_files(const char *path, bool json, struct problem *why)
 	if (!files)
 		return problem(why, EPROTO, "the worker's answer has no list of files");
 	r = files_select(files, st.st_ino, S_ISDIR(st.st_mode), &selected);
-	if (r == 0 && json_object_object_add(o, "files", selected) < 0)
+	if (r == 0 && json_object_object_add(o, "files", selected) < 0) {
+		json_object_put(selected);
 		r = -ENOMEM;
+	}
 	if (r == 0 && json)
-		query_print(o);
-	else if (r == 0)
+		return query_print(o, why);
+	if (r == 0)
 		r = print_files(selected);
 	return r < 0 ? problem_errno(why, -r, "listing the files") : 0;
 }
@@ -237,7 +247,7 @@ static int run_extents(const struct cli_command *self, int argc, char **argv)
 		return code;
 	int r = query_path(argv[optind], CONTROL_EXTENTS, &o, NULL, &why);
 	if (r == 0 && json)
-		query_print(o);
+		r = query_print(o, &why);
 	else if (r == 0 && (r = print_extents(o)) < 0)
 		(void)problem_errno(&why, -r, "printing the extents");
 	return r < 0 ? cli_fail(&why) : CLI_DONE;

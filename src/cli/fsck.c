@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
-/* guestmemfs fsck: checks a pool that is not mounted; what it finds --repair puts right. */
+/* guestmemfs fsck: checks a pool that is not mounted; what it finds --repair puts right, and
+ * --restore takes that back. */
+#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <json-c/json.h>
@@ -11,6 +13,7 @@
 #include "cli/max_files.h"
 #include "cli/query.h"
 #include "cli/regions.h"
+#include "cli/text.h"
 #include "pool/pool.h"
 #include "util/cleanup.h"
 
@@ -23,7 +26,10 @@ static void fsck_print(const struct fsck_report *report)
 {
 	for (size_t i = 0; i < report->count; i++) {
 		const struct fsck_finding *f = &report->findings[i];
-		printf("%s: %s: %s\n", fsck_severity_name(f->severity), f->code, f->text);
+		/* There are names of users in it, which must not steer a terminal. */
+		_cleanup_free_ char *safe = text_escape(f->text);
+
+		printf("%s: %s: %s\n", fsck_severity_name(f->severity), f->code, safe ? safe : "?");
 	}
 	printf("looked at %" PRIu64 " files and directories, %" PRIu64 " entries, %" PRIu64
 	       " extents, %" PRIu64 " journal records: ",
@@ -66,7 +72,7 @@ static struct json_object *fsck_json_findings(const struct fsck_report *report)
 	return list;
 }
 
-static int fsck_print_json(const struct fsck_report *report)
+static int fsck_print_json(const struct fsck_report *report, struct problem *why)
 {
 	_cleanup_(json_object_putp) struct json_object *o = json_object_new_object();
 
@@ -77,9 +83,8 @@ static int fsck_print_json(const struct fsck_report *report)
 		!json_put(o, "extents", json_object_new_uint64(report->extents)) ||
 		!json_put(o, "records", json_object_new_uint64(report->records)) ||
 		!json_put(o, "findings", fsck_json_findings(report)))
-		return -ENOMEM;
-	query_print(o);
-	return 0;
+		return problem_errno(why, ENOMEM, "printing the findings");
+	return query_print(o, why);
 }
 
 /* The exit code. */
@@ -93,13 +98,15 @@ static int fsck_pool(const struct cli_regions *regions, bool json)
 	if (r == 0)
 		r = pool_lock(&pool, true, REGIONS_LOCK_MS, &why);
 	if (r == 0)
+		r = pool_check_memory(&pool, &why);
+	if (r == 0)
 		r = pool_check(&pool, &report, &why);
 	if (r < 0)
 		return cli_fail(&why);
 	if (!json)
 		fsck_print(&report);
-	else if (fsck_print_json(&report) < 0)
-		return cli_fail(&(struct problem){.text = "no memory to print the findings"});
+	else if (fsck_print_json(&report, &why) < 0)
+		return cli_fail(&why);
 	return report.errors ? CLI_FAILED : CLI_DONE;
 }
 
@@ -107,7 +114,7 @@ struct fsck_options {
 	struct cli_regions regions;
 	struct fsck_repair how;
 	bool repair;
-	bool of_repair; /* an option was given that is for a repair only */
+	bool of_write; /* an option was given that is for what writes only */
 	bool json;
 };
 
@@ -118,7 +125,7 @@ static void fsck_options_deinit(struct fsck_options *o)
 
 static int fsck_take_option(const struct cli_command *self, struct fsck_options *o, int c)
 {
-	o->of_repair |= c == 'y' || c == 'b' || c == 'm';
+	o->of_write |= c == 'y' || c == 'b';
 	switch (c) {
 	case 'r':
 		return cli_regions_add(&o->regions, self, optarg);
@@ -127,6 +134,9 @@ static int fsck_take_option(const struct cli_command *self, struct fsck_options 
 		return CLI_DONE;
 	case 'R':
 		o->repair = true;
+		return CLI_DONE;
+	case 'S':
+		o->how.restore = optarg;
 		return CLI_DONE;
 	case 'y':
 		o->how.yes = true;
@@ -144,11 +154,18 @@ static int fsck_take_option(const struct cli_command *self, struct fsck_options 
 static int fsck_check_options(
 	const struct cli_command *self, struct fsck_options *o, int argc, char **argv)
 {
-	if (o->of_repair && !o->repair)
-		return cli_usage_error(self, "--yes, --backup and --max-files are for --repair");
-	if (o->json && o->repair)
-		return cli_usage_error(
-			self, "--json is for looking, --repair for changing: one after the other");
+	bool writes = o->repair || o->how.restore;
+
+	if (o->how.max_files && !o->repair)
+		return cli_usage_error(self, "--max-files is for --repair");
+	if (o->of_write && !writes)
+		return cli_usage_error(self, "--yes and --backup are for --repair and --restore");
+	if (o->repair && o->how.restore)
+		return cli_usage_error(self, "--repair and --restore: one after the other");
+	if (o->json && writes)
+		return cli_usage_error(self,
+			"--json is for looking, --repair and --restore for changing: one after the "
+			"other");
 	return cli_regions_check(&o->regions, self, argc, argv);
 }
 
@@ -158,6 +175,7 @@ static int run_fsck(const struct cli_command *self, int argc, char **argv)
 		{"region", required_argument, NULL, 'r'},
 		{"json", no_argument, NULL, 'j'},
 		{"repair", no_argument, NULL, 'R'},
+		{"restore", required_argument, NULL, 'S'},
 		{"yes", no_argument, NULL, 'y'},
 		{"backup", required_argument, NULL, 'b'},
 		{"max-files", required_argument, NULL, 'm'},
@@ -178,12 +196,16 @@ static int run_fsck(const struct cli_command *self, int argc, char **argv)
 	code = fsck_check_options(self, &o, argc, argv);
 	if (code != CLI_DONE)
 		return code;
+	if (o.how.restore)
+		return fsck_restore_pool(&o.regions, &o.how);
 	return o.repair ? fsck_repair_pool(&o.regions, &o.how) : fsck_pool(&o.regions, o.json);
 }
 
 const struct cli_command cli_fsck = {
 	.name = "fsck",
-	.usage = "[--region SPEC ...] [--json | --repair [--yes] [--backup FILE] [--max-files N]]",
+	.usage =
+		"[--region SPEC ...] [--json | --repair [--max-files N] [--yes] [--backup FILE] |\n"
+		"                       --restore FILE [--yes] [--backup FILE]]",
 	.summary = "check a pool that is not mounted, or repair it",
 	.help = "Looks at every structure and cross-reference of the metadata and reports all that "
 		"is wrong. Nothing is\n"
@@ -195,12 +217,16 @@ const struct cli_command cli_fsck = {
 		"metadata, and writes them anew. Guests' memory is never written. Exit code 0: "
 		"repaired, or nothing to\n"
 		"repair; 1: it can't be repaired, or the answer was no; 2: neither a terminal to "
-		"ask at nor --yes.\n\n"
+		"ask at nor --yes.\n"
+		"With --restore it puts the copy of a repair back, and keeps what it writes over "
+		"in the same way.\n\n"
 		"  --region SPEC       the regions of the pool, in the order of the format; see "
 		"guestmemfs format --help\n"
 		"  --json              print JSON: clean, errors, findings (severity, code, text), "
 		"and what was looked at\n"
 		"  --repair            repair it; a pool that is clean is left as it is\n"
+		"  --restore FILE      put back the metadata that are in FILE, damage included; it "
+		"has to be this pool's\n"
 		"  --yes               without asking\n"
 		"  --backup FILE       where the copy of the metadata goes, a new file; without it "
 		"one in the working\n"

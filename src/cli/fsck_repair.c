@@ -23,9 +23,9 @@ static void print_report(const struct salvage_report *report)
 {
 	for (size_t n = 0; n < report->count; n++) {
 		/* Names are users', and must not pass for sentences of ours. */
-		_cleanup_free_ char *safe = text_escape(report->notes[n].text);
-
-		printf("%s: %s\n", report->notes[n].lost ? "lost" : "kept", safe ? safe : "?");
+		printf("%s: ", report->notes[n].lost ? "lost" : "kept");
+		text_write_escaped(stdout, report->notes[n].text);
+		putchar('\n');
 	}
 	if (report->kept + report->lost > report->count)
 		printf("and %" PRIu64 " more\n", report->kept + report->lost - report->count);
@@ -43,10 +43,9 @@ static bool ask(void)
 	return strcmp(answer, "yes\n") == 0;
 }
 
-/* CLI_DONE if it may be written. */
-static int may_write(const struct fsck_repair *o)
+int fsck_may_write(bool yes)
 {
-	if (o->yes)
+	if (yes)
 		return CLI_DONE;
 	if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO)) {
 		(void)fflush(stdout);
@@ -76,7 +75,7 @@ static int check_again(struct pool *pool, struct problem *why)
 static int write_repair(
 	struct pool_repair *p, struct pool *pool, const struct fsck_repair *o, struct problem *why)
 {
-	char name[POOL_REPAIR_NAME];
+	char name[BACKUP_NAME];
 	const char *path = o->backup ? o->backup : pool_repair_name(p, name);
 	int r = pool_repair_backup(p, path, why);
 
@@ -104,12 +103,18 @@ int fsck_repair_pool(const struct cli_regions *regions, const struct fsck_repair
 		r = pool_repair_new(&repair, &pool, o->max_files, &report, &why);
 	if (r < 0)
 		return cli_fail(&why);
-	if (!pool_repair_is_needed(repair)) {
+	print_report(&report);
+	if (!pool_repair_is_needed(repair) && pool_repair_bad_bytes(repair) == 0) {
 		puts("nothing to repair");
 		return CLI_DONE;
 	}
-	print_report(&report);
-	code = may_write(o);
+	if (!pool_repair_is_needed(repair)) {
+		fputs("guestmemfs: nothing was changed: all that the pool needs can be read, and a "
+		      "repair can't mend memory; see docs/repair.md\n",
+			stderr);
+		return CLI_FAILED;
+	}
+	code = fsck_may_write(o->yes);
 	if (code != CLI_DONE)
 		return code;
 	if (write_repair(repair, &pool, o, &why) < 0)

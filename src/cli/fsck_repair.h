@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* guestmemfs fsck --repair. */
+/* guestmemfs fsck --repair and --restore. */
 #ifndef GM_CLI_FSCK_REPAIR_H
 #define GM_CLI_FSCK_REPAIR_H
 
@@ -7,12 +7,17 @@
 #include "cli/regions.h"
 
 struct fsck_repair {
-	bool yes;           /* write without asking */
-	const char *backup; /* where the copy goes; NULL: a name in the working directory */
-	uint64_t max_files; /* 0: not given */
+	bool yes;            /* write without asking */
+	const char *backup;  /* where the copy goes; NULL: a name in the working directory */
+	uint64_t max_files;  /* 0: not given */
+	const char *restore; /* the copy that is put back; NULL: it is a repair */
 };
 
-/* The exit code. */
+/* Both: the exit code. */
 int fsck_repair_pool(const struct cli_regions *regions, const struct fsck_repair *options);
+int fsck_restore_pool(const struct cli_regions *regions, const struct fsck_repair *options);
+
+/* Asks if nobody has said yes. CLI_DONE if it may be written. */
+int fsck_may_write(bool yes);
 
 #endif

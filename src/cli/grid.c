@@ -38,6 +38,17 @@ void grid_add(struct grid *g, const char *format, ...)
 	}
 }
 
+void grid_add_text(struct grid *g, const char *text)
+{
+	char *safe = text_escape(text);
+
+	if (safe)
+		grid_add(g, "%s", safe);
+	else
+		g->failed = true;
+	free(safe);
+}
+
 static size_t grid_column_width(const struct grid *g, size_t column)
 {
 	size_t width = text_width(g->columns[column].head);

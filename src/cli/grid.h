@@ -28,6 +28,9 @@ struct grid {
 
 void grid_add(struct grid *g, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* What others have chosen: made safe to print. */
+void grid_add_text(struct grid *g, const char *text);
+
 /* The heads and every full row. 0 or -ENOMEM. */
 int grid_print(const struct grid *g, FILE *out);
 

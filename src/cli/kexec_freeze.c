@@ -16,9 +16,7 @@
 
 static int ask(const struct instance *i, enum control_opcode opcode, struct problem *why)
 {
-	_cleanup_(json_object_putp) struct json_object *o = NULL;
-
-	return query_socket(i->socket, opcode, 0, &o, why);
+	return query_socket(i->socket, opcode, 0, NULL, why);
 }
 
 static bool is_being_started(int r)

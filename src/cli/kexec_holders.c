@@ -109,7 +109,8 @@ static int find_devices(struct devices *d)
 
 static bool is_ours(const struct instances *all, long pid)
 {
-	static const char *const keys[] = {"/pids/supervisor", "/pids/worker", "/pids/helper"};
+	static const char *const keys[] = {
+		"/pids/supervisor", "/pids/keeper", "/pids/worker", "/pids/helper"};
 
 	for (size_t n = 0; n < all->count; n++)
 		for (size_t k = 0; k < ARRAY_SIZE(keys); k++)

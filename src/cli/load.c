@@ -147,8 +147,7 @@ static int load_step(struct load *l, size_t length, struct problem *why)
 	int r = load_grow(l, l->size + length, why);
 
 	if (r == 0)
-		r = window_attach(
-			&a, l->fd, l->path, why); /* anew: the last one ends where the file did */
+		r = window_attach(&a, l->fd, why); /* anew: the last one ends where the file did */
 	if (r == 0)
 		r = window_open(&w, a, l->size, length, PROT_READ | PROT_WRITE, why);
 	if (r < 0)

@@ -8,6 +8,7 @@
 #include "config.h"
 #include "util/cleanup.h"
 #include "util/log.h"
+#include "util/sigbus.h"
 
 static const struct cli_command *const commands[] = {
 	&cli_format,
@@ -75,6 +76,7 @@ static int run_command(int argc, char **argv)
 int main(int argc, char **argv)
 {
 	log_init("guestmemfs", LOG_LEVEL_INFO);
+	(void)sigbus_init(); /* without it, memory that is bad ends the process without a word */
 	if (argc < 2) {
 		print_commands(stderr);
 		return CLI_USAGE;

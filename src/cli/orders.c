@@ -25,11 +25,12 @@ static struct json_object *ask(const struct cli_command *self, int argc, char **
 static int order(const struct cli_command *self, int argc, char **argv, const char *operand,
 	enum control_opcode opcode)
 {
+	struct problem why = PROBLEM_INIT;
 	int r = CLI_DONE;
 
-	json_object_put(ask(
-		self, argc, argv, operand, opcode, &r)); /* nothing in it but that it was done */
-	return r;
+	if (!cli_parse_simple(self, argc, argv, NULL, operand, &r))
+		return r;
+	return query_path(argv[optind], opcode, NULL, NULL, &why) < 0 ? cli_fail(&why) : CLI_DONE;
 }
 
 static int run_freeze(const struct cli_command *self, int argc, char **argv)

@@ -9,9 +9,13 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/xattr.h>
+#include <time.h>
 
+#include "cli/json_read.h"
 #include "cli/text.h"
 #include "util/cleanup.h"
+#include "util/clock.h"
+#include "util/json_text.h"
 #include "util/le.h"
 #include "util/packet.h"
 
@@ -20,7 +24,9 @@
 #define UNEXPORT_SECONDS 90  /* the worker waits less long for the helper */
 #define UPGRADE_SECONDS  120 /* the supervisor waits less long for each of its steps */
 #define QUERY_TRIES      3U
+#define STARTING_MS      10000U /* for a worker or a helper to be there again */
 #define ANSWER_SIZE_MAX  (1U << 30)
+#define QUERY_KEY_ROOM   64 /* no key of ours is longer */
 
 static int query_path_problem(const char *path, int err, struct problem *why)
 {
@@ -174,38 +180,29 @@ static int query_read(int fd, uint64_t length, char **ret, struct problem *why)
 	return 0;
 }
 
-static int query_parse(
-	const char *text, uint64_t length, struct json_object **ret, struct problem *why)
+static int query_parse(char *text, uint64_t length, struct json_object **ret, struct problem *why)
 {
-	struct json_tokener *tokener = json_tokener_new();
+	struct json_object *o;
+	int r = json_read(&o, text, length);
 
-	if (!tokener)
+	if (r == -ENOMEM)
 		return problem_errno(why, ENOMEM, "reading the worker's answer");
-	struct json_object *o = json_tokener_parse_ex(tokener, text, (int)length);
-	bool complete = json_tokener_get_error(tokener) == json_tokener_success;
-	json_tokener_free(tokener);
-	if (!complete || !json_object_is_type(o, json_type_object)) {
-		json_object_put(o);
-		return problem(why, EPROTO, "the worker's answer is not a JSON object");
+	if (r == 0 && json_object_is_type(o, json_type_object)) {
+		*ret = o;
+		return 0;
 	}
-	*ret = o;
-	return 0;
+	if (r == 0)
+		json_object_put(o);
+	return problem(why, EPROTO, "the worker's answer is not a JSON object");
 }
 
-static int query_once(const char *socket_path, enum control_opcode opcode, uint64_t ino,
-	struct json_object **ret, struct problem *why)
+static int query_take(
+	int fd, const struct control_answer *answer, struct json_object **ret, struct problem *why)
 {
-	_cleanup_fd_ int sock = query_connect(socket_path, seconds_for(opcode), why);
 	_cleanup_free_ char *text = NULL;
-	struct control_answer answer;
-
-	if (sock < 0)
-		return sock;
-	_cleanup_fd_ int fd = query_exchange(sock, opcode, ino, &answer, why);
-	if (fd < 0)
-		return fd;
-	uint64_t length = get_le64(answer.length);
+	uint64_t length = get_le64(answer->length);
 	int r = query_read(fd, length, &text, why);
+
 	return r < 0 ? r : query_parse(text, length, ret, why);
 }
 
@@ -216,14 +213,66 @@ static bool query_may_repeat(enum control_opcode opcode)
 	       opcode == CONTROL_TOKEN;
 }
 
+/* *refused: the errno that the worker has answered with; 0: none. */
+static int query_once(const char *socket_path, enum control_opcode opcode, uint64_t ino,
+	struct json_object **ret, uint32_t *refused, struct problem *why)
+{
+	_cleanup_fd_ int sock = query_connect(socket_path, seconds_for(opcode), why);
+	struct control_answer answer = {.error = put_le32(0)};
+
+	*refused = 0;
+	if (sock < 0)
+		return sock;
+	_cleanup_fd_ int fd = query_exchange(sock, opcode, ino, &answer, why);
+	*refused = get_le32(answer.error);
+	if (fd < 0 || !ret)
+		return fd < 0 ? fd : 0;
+	int r = query_take(fd, &answer, ret, why);
+	if (r < 0 && !query_may_repeat(opcode))
+		(void)problem_prefix(why, r, "it is done, but there is more to say of it");
+	return r;
+}
+
+static bool is_being_started(int r, uint32_t refused)
+{
+	return (r == -EAGAIN && refused == EAGAIN) || (r == -ECONNRESET && refused == 0);
+}
+
+/*
+ * An export begins once and ends once, however often that is asked for; there may be no helper for
+ * it at the moment, or that or the worker may have ended over it.
+ */
+static int query_export(const char *socket_path, enum control_opcode opcode, uint64_t ino,
+	struct json_object **ret, struct problem *why)
+{
+	const struct timespec pause = {.tv_nsec = 100L * 1000 * 1000};
+	uint64_t until = clock_milliseconds() + STARTING_MS;
+	uint32_t refused;
+	bool again = false;
+	int r = query_once(socket_path, opcode, ino, ret, &refused, why);
+
+	while (is_being_started(r, refused) && clock_milliseconds() < until) {
+		again = true;
+		(void)nanosleep(&pause, NULL);
+		r = query_once(socket_path, opcode, ino, ret, &refused, why);
+	}
+	if (!again || opcode != CONTROL_UNEXPORT || r != -ENOENT || refused != ENOENT)
+		return r;
+	return 0; /* the first question has brought it about */
+}
+
 int query_socket(const char *socket_path, enum control_opcode opcode, uint64_t ino,
 	struct json_object **ret, struct problem *why)
 {
-	int r = query_once(socket_path, opcode, ino, ret, why);
+	uint32_t refused;
+	int r;
 
+	if (opcode == CONTROL_EXPORT || opcode == CONTROL_UNEXPORT)
+		return query_export(socket_path, opcode, ino, ret, why);
+	r = query_once(socket_path, opcode, ino, ret, &refused, why);
 	for (unsigned tries = 1;
 		r == -ECONNRESET && query_may_repeat(opcode) && tries < QUERY_TRIES; tries++)
-		r = query_once(socket_path, opcode, ino, ret, why);
+		r = query_once(socket_path, opcode, ino, ret, &refused, why);
 	return r;
 }
 
@@ -248,25 +297,48 @@ int query_path(const char *path, enum control_opcode opcode, struct json_object 
 	return query_socket(socket_path, opcode, of_file ? here.st_ino : 0, ret, why);
 }
 
-void query_print(struct json_object *o)
+int query_print(struct json_object *o, struct problem *why)
 {
 	size_t length = 0;
-	const char *text = json_object_to_json_string_length(o,
+	const char *text = json_text(o,
 		JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE,
 		&length);
 
+	if (!text)
+		return problem_errno(why, ENOMEM, "writing JSON");
 	text_write_utf8(stdout, text, length);
 	putchar('\n');
+	return 0;
 }
 
+/* The member or element of that name; NULL if there is none. */
+static struct json_object *query_step(struct json_object *o, const char *name, size_t length)
+{
+	struct json_object *found = NULL;
+	char key[QUERY_KEY_ROOM];
+
+	if (length >= sizeof(key))
+		return NULL;
+	memcpy(key, name, length);
+	key[length] = '\0';
+	if (json_object_is_type(o, json_type_array))
+		return json_object_array_get_idx(o, strtoul(key, NULL, 10));
+	return json_object_is_type(o, json_type_object) && json_object_object_get_ex(o, key, &found)
+		       ? found
+		       : NULL;
+}
+
+/* As json_pointer_get(3), which needs memory: without it, what is there would seem not to be. */
 static struct json_object *query_get(
 	struct json_object *o, const char *pointer, enum json_type type)
 {
-	struct json_object *found = NULL;
+	while (o && *pointer == '/') {
+		size_t length = strcspn(++pointer, "/");
 
-	if (json_pointer_get(o, pointer, &found) < 0 || !json_object_is_type(found, type))
-		return NULL;
-	return found;
+		o = query_step(o, pointer, length);
+		pointer += length;
+	}
+	return json_object_is_type(o, type) ? o : NULL;
 }
 
 uint64_t query_number(struct json_object *o, const char *pointer)

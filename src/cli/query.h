@@ -16,7 +16,8 @@
 
 /*
  * path is anything on the mount. *st (may be NULL) gets what stat(2) says of it. The object is the
- * caller's: json_object_put(). Sentences: no such file, not on a guestmemfs mount (-ENOTTY), nobody
+ * caller's: json_object_put(); ret may be NULL for an order, whose answer has nothing to
+ * say but that it is done. Sentences: no such file, not on a guestmemfs mount (-ENOTTY), nobody
  * serves it, no permission, the worker's own.
  */
 int query_path(const char *path, enum control_opcode opcode, struct json_object **ret,
@@ -27,11 +28,11 @@ int query_path(const char *path, enum control_opcode opcode, struct json_object 
 int query_socket(const char *socket_path, enum control_opcode opcode, uint64_t ino,
 	struct json_object **ret, struct problem *why);
 
-/* Prints o to stdout, indented, always valid UTF-8. */
-void query_print(struct json_object *o);
+/* Prints o to stdout, indented, always valid UTF-8: all of it or, for want of memory, nothing. */
+int query_print(struct json_object *o, struct problem *why);
 
 /* What pointer ("/blocks/free") leads to; 0, "-", false or NULL if it is not there or of another
- * type. */
+ * type. None of them needs memory. */
 uint64_t query_number(struct json_object *o, const char *pointer);
 const char *query_text(struct json_object *o, const char *pointer);
 bool query_true(struct json_object *o, const char *pointer);

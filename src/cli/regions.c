@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cli/regions.h"
 
+#include <errno.h>
 #include <getopt.h>
 
 void cli_regions_deinit(struct cli_regions *r)
@@ -15,7 +16,10 @@ int cli_regions_add(struct cli_regions *r, const struct cli_command *self, const
 
 	if (r->count == GM_REGIONS_MAX)
 		return cli_usage_error(self, "a pool has at most %u regions", GM_REGIONS_MAX);
-	if (region_spec_parse(&r->specs[r->count], text, &why) < 0)
+	int error = region_spec_parse(&r->specs[r->count], text, &why);
+	if (error == -ENOMEM)
+		return cli_fail(&why);
+	if (error < 0)
 		return cli_usage_error(self, "%s", why.text);
 	r->count++;
 	return CLI_DONE;

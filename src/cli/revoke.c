@@ -52,11 +52,14 @@ static int ask(const char *path, struct gm_revoke *m, struct problem *why)
 }
 
 /* Of bytes that must be ended by a zero and may not be. */
-static char *escape(const char *text, size_t size)
+static void add_bytes(struct grid *g, const char *text, size_t size)
 {
 	_cleanup_free_ char *copy = strndup(text, size);
 
-	return copy ? text_escape(copy) : NULL;
+	if (copy)
+		grid_add_text(g, copy);
+	else
+		g->failed = true;
 }
 
 static const char *state_of(uint32_t flags)
@@ -69,15 +72,12 @@ static const char *state_of(uint32_t flags)
 
 static void add_holder(struct grid *g, const struct gm_holder *h)
 {
-	_cleanup_free_ char *command = escape(h->command, sizeof(h->command));
-	_cleanup_free_ char *cgroup = escape(h->cgroup, sizeof(h->cgroup));
-
 	grid_add(g, "%" PRIu32, get_le32(h->pid));
 	grid_add(g, "%" PRIu32, get_le32(h->uid));
 	grid_add(g, "%s", get_le32(h->access) & GM_ACCESS_WRITE ? "rw" : "r");
 	grid_add(g, "%s", state_of(get_le32(h->flags)));
-	grid_add(g, "%s", command ? command : "?");
-	grid_add(g, "%s", cgroup ? cgroup : "?");
+	add_bytes(g, h->command, sizeof(h->command));
+	add_bytes(g, h->cgroup, sizeof(h->cgroup));
 }
 
 static int print_holders(const struct gm_revoke *m)

@@ -29,9 +29,20 @@ static void print_line(const char *head, const char *format, ...)
 /* text as it stands in the JSON, safe for a terminal. */
 static void print_text(const char *head, const char *text)
 {
-	_cleanup_free_ char *safe = text_escape(text);
+	printf("%-12s ", head);
+	text_write_escaped(stdout, text);
+	putchar('\n');
+}
 
-	print_line(head, "%s", safe ? safe : "?");
+static void print_processes(struct json_object *o)
+{
+	print_line("processes",
+		"supervisor %" PRIu64 ", worker %" PRIu64 ", helper %" PRIu64 ", keeper %" PRIu64,
+		query_number(o, "/pids/supervisor"), query_number(o, "/pids/worker"),
+		query_number(o, "/pids/helper"), query_number(o, "/pids/keeper"));
+	if (query_number(o, "/pids/supervisor") == 0)
+		print_line("", "no supervisor: who dies now is not replaced. Start guestmemfs-fuse "
+			       "again with the same arguments");
 }
 
 static void print_identity(struct json_object *o)
@@ -44,9 +55,7 @@ static void print_identity(struct json_object *o)
 	print_text("boot id", query_text(o, "/boot_id"));
 	print_line("mount", "number %" PRIu64 "%s", query_number(o, "/mount_number"),
 		query_true(o, "/frozen") ? ", frozen: every change is refused" : "");
-	print_line("processes", "supervisor %" PRIu64 ", worker %" PRIu64 ", helper %" PRIu64,
-		query_number(o, "/pids/supervisor"), query_number(o, "/pids/worker"),
-		query_number(o, "/pids/helper"));
+	print_processes(o);
 }
 
 static unsigned percent(uint64_t part, uint64_t whole)
@@ -163,13 +172,12 @@ static int print_regions(struct json_object *o)
 
 	for (size_t i = 0; regions && i < json_object_array_length(regions); i++) {
 		struct json_object *r = json_object_array_get_idx(regions, i);
-		_cleanup_free_ char *name = text_escape(query_text(r, "/name"));
 
 		grid_add(&g, "%" PRIu64, query_number(r, "/index"));
 		grid_add(&g, "%s", query_text(r, "/kind"));
 		grid_add(&g, "%s", text_size(text, query_number(r, "/size")));
 		grid_add(&g, "%s", text_size(text, query_number(r, "/data_blocks") * block));
-		grid_add(&g, "%s", name ? name : "?");
+		grid_add_text(&g, query_text(r, "/name"));
 	}
 	putchar('\n');
 	return grid_print(&g, stdout);
@@ -199,18 +207,15 @@ static int print_grants(struct json_object *o)
 	}
 	for (size_t i = 0; i < json_object_array_length(grants); i++) {
 		struct json_object *grant = json_object_array_get_idx(grants, i);
-		_cleanup_free_ char *path = text_escape(query_text(grant, "/path"));
-		_cleanup_free_ char *command = text_escape(query_text(grant, "/command"));
-		_cleanup_free_ char *cgroup = text_escape(query_text(grant, "/cgroup"));
 
 		grid_add(&g, "%" PRIu64, query_number(grant, "/pid"));
 		grid_add(&g, "%" PRIu64, query_number(grant, "/uid"));
 		grid_add(&g, "%s", query_text(grant, "/access"));
 		grid_add(&g, "%s", query_text(grant, "/state"));
-		grid_add(&g, "%s", command ? command : "?");
-		grid_add(&g, "%s", cgroup ? cgroup : "?");
+		grid_add_text(&g, query_text(grant, "/command"));
+		grid_add_text(&g, query_text(grant, "/cgroup"));
 		grid_add(&g, "%" PRIu64, query_number(grant, "/ino"));
-		grid_add(&g, "%s", path ? path : "?");
+		grid_add_text(&g, query_text(grant, "/path"));
 	}
 	putchar('\n');
 	return grid_print(&g, stdout);
@@ -238,7 +243,7 @@ static int run_status(const struct cli_command *self, int argc, char **argv)
 		return code;
 	int r = query_path(argv[optind], CONTROL_STATUS, &o, NULL, &why);
 	if (r == 0 && json)
-		query_print(o);
+		r = query_print(o, &why);
 	else if (r == 0)
 		r = print_status(o, &why);
 	return r < 0 ? cli_fail(&why) : CLI_DONE;

@@ -2,6 +2,7 @@
 #include "cli/text.h"
 
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -82,6 +83,23 @@ const char *text_mode(char buffer[TEXT_MODE], uint32_t mode)
 	return buffer;
 }
 
+static bool text_is_unsafe(unsigned char c)
+{
+	return c < 0x20 || c == 0x7f || c == '\\';
+}
+
+void text_write_escaped(FILE *out, const char *name)
+{
+	for (; *name; name++) {
+		unsigned char c = (unsigned char)*name;
+
+		if (text_is_unsafe(c))
+			fprintf(out, "\\%03o", c);
+		else
+			fputc(c, out);
+	}
+}
+
 char *text_escape(const char *name)
 {
 	char *copy = malloc(strlen(name) * 4 + 1);
@@ -89,7 +107,7 @@ char *text_escape(const char *name)
 
 	for (; copy && *name; name++) {
 		unsigned char c = (unsigned char)*name;
-		if (c < 0x20 || c == 0x7f || c == '\\')
+		if (text_is_unsafe(c))
 			at += sprintf(at, "\\%03o", c);
 		else
 			*at++ = (char)c;

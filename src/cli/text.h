@@ -21,6 +21,9 @@ const char *text_mode(char buffer[TEXT_MODE], uint32_t mode);
  */
 char *text_escape(const char *name);
 
+/* The same, written to out: that needs no memory. */
+void text_write_escaped(FILE *out, const char *name);
+
 /*
  * Writes length bytes to out, each byte that is not part of valid UTF-8 as
  * U+FFFD, so that JSON is JSON.

@@ -25,10 +25,8 @@ static int run_upgrade(const struct cli_command *self, int argc, char **argv)
 		return r;
 	if (query_path(argv[optind], CONTROL_UPGRADE, &o, NULL, &why) < 0)
 		return cli_fail(&why);
-	if (json) {
-		query_print(o);
-		return CLI_DONE;
-	}
+	if (json)
+		return query_print(o, &why) < 0 ? cli_fail(&why) : CLI_DONE;
 	print_part("worker", o, "/worker/pid", "/worker/outage_ms");
 	print_part("helper", o, "/helper/pid", "/helper/outage_ms");
 	return CLI_DONE;

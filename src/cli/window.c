@@ -34,9 +34,9 @@ void window_close(struct window *w)
 	*w = (struct window){.data = NULL};
 }
 
-int window_attach(struct gm_attachment **ret, int fd, const char *path, struct problem *why)
+int window_attach(struct gm_attachment **ret, int fd, struct problem *why)
 {
 	int r = gm_attach(fd, ret);
 
-	return r < 0 ? problem(why, -r, "%s: %s", path, gm_last_problem()) : 0;
+	return r < 0 ? problem(why, -r, "%s", gm_last_problem()) : 0;
 }

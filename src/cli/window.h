@@ -24,8 +24,8 @@ int window_open(struct window *ret, struct gm_attachment *a, uint64_t offset, ui
 	int prot, struct problem *why);
 void window_close(struct window *w);
 
-/* gm_attach() with the library's sentence and the file's name. */
-int window_attach(struct gm_attachment **ret, int fd, const char *path, struct problem *why);
+/* gm_attach() with the library's sentence, which names the file. */
+int window_attach(struct gm_attachment **ret, int fd, struct problem *why);
 
 static inline void gm_detachp(struct gm_attachment **a)
 {

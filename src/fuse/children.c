@@ -134,7 +134,7 @@ static int run(struct child *c, const char *path, const struct words *w, const s
 			      : spawn_process(&c->process, &spawn, why);
 	if (r < 0)
 		c->link = close_fd(c->link);
-	c->recovered = c->serving = false;
+	c->recovered = c->serving = c->ended = false;
 	c->words[0] = '\0';
 	c->error = 0;
 	return r;
@@ -307,7 +307,6 @@ bool child_try_later(struct child *c, int error, uint64_t now, const struct prob
 			CHILD_SCARCE_MS / 1000);
 		c->scarce_since = now;
 	}
-	child_discard(c);
 	c->retry_at = now + CHILD_RETRY_MS;
 	return true;
 }

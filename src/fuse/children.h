@@ -21,6 +21,7 @@ struct child {
 	int link;       /* owned */
 	bool recovered; /* these two it has said */
 	bool serving;
+	bool ended;            /* in order */
 	char words[256];       /* the last sentence that it could not go on for; "" */
 	int error;             /* and its errno, positive; 0: it has said none */
 	uint64_t retry_at;     /* it is started again then; 0: it need not be */
@@ -62,9 +63,9 @@ bool child_has_died_too_often(struct child *c, uint64_t now);
 
 /*
  * It could not be started, or has ended at once, for an errno (positive). If that is of what others
- * may give back (processes, descriptors, memory, room in the runtime directory), what there is of
- * it is ended and retry_at is set: true. It is said once (why). False for other errors, or when it
- * has been so for CHILD_SCARCE_MS.
+ * may give back (processes, descriptors, memory, room in the runtime directory), retry_at is set:
+ * true, and what there is of it is to be discarded. It is said once (why). False for other errors,
+ * or when it has been so for CHILD_SCARCE_MS.
  */
 #define CHILD_RETRY_MS  500U
 #define CHILD_SCARCE_MS 60000U

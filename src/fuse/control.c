@@ -17,6 +17,7 @@
 #include "proto/control.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
+#include "util/json_text.h"
 #include "util/le.h"
 #include "util/log.h"
 #include "util/packet.h"
@@ -83,8 +84,7 @@ static void refuse(struct control *k, const struct client *c, int error, const c
 static int send_json(int fd, struct json_object *o)
 {
 	size_t length = 0;
-	const char *text =
-		o ? json_object_to_json_string_length(o, JSON_C_TO_STRING_PLAIN, &length) : NULL;
+	const char *text = json_text(o, JSON_C_TO_STRING_PLAIN, &length);
 
 	return text ? control_answer_send(fd, text, length) : -ENOMEM;
 }

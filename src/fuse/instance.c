@@ -87,17 +87,41 @@ static int format_where_asked(struct instance *i, struct problem *why)
 	return pool_format(&i->pool, &format, why);
 }
 
-static int open_all(struct instance *i, struct problem *why)
+static int name_it(struct instance *i, struct problem *why)
 {
 	const struct options *o = i->options;
 	int r;
 
+	i->privileged = geteuid() == 0;
 	r = mountpoint_resolve(&i->mount_path, o->mount_point, why);
 	if (r < 0)
 		return r;
 	i->name = o->name;
-	if (!i->name)
-		r = options_default_name(&i->name, i->mount_path, why);
+	return i->name ? 0 : options_default_name(&i->name, i->mount_path, why);
+}
+
+int instance_name(struct instance *ret, const struct options *options, struct problem *why)
+{
+	struct instance i = INSTANCE_NULL;
+	int r;
+
+	i.options = options;
+	r = name_it(&i, why);
+	if (r == 0)
+		r = runtime_name(&i.runtime, i.name, options->socket, why);
+	if (r < 0) {
+		instance_forget(&i);
+		return r;
+	}
+	*ret = i;
+	return 0;
+}
+
+static int open_all(struct instance *i, struct problem *why)
+{
+	const struct options *o = i->options;
+	int r = name_it(i, why);
+
 	if (r == 0)
 		r = mount_check_machine(i->privileged, why);
 	if (r == 0)
@@ -127,7 +151,6 @@ int instance_open(struct instance *ret, const struct options *options, struct pr
 	int r;
 
 	i.options = options;
-	i.privileged = geteuid() == 0;
 	r = open_all(&i, why);
 	if (r < 0) {
 		instance_discard(&i);
@@ -148,6 +171,11 @@ void instance_close(struct instance *i)
 	for (uint32_t n = 0; i->runtime.base && n < i->pool.count; n++)
 		ledger_tidy(&i->pool.regions[n], i->runtime.base);
 	runtime_remove(&i->runtime);
+	instance_forget(i);
+}
+
+void instance_forget(struct instance *i)
+{
 	runtime_deinit(&i->runtime);
 	/* Last: with it goes the lock, for which a successor may be waiting. */
 	pool_close(&i->pool);

@@ -30,9 +30,15 @@ struct instance {
  * there before. */
 int instance_open(struct instance *ret, const struct options *options, struct problem *why);
 
+/* Mount point, name and paths alone: nothing is opened or made. For instance_forget(). */
+int instance_name(struct instance *ret, const struct options *options, struct problem *why);
+
 /* A start that fails after instance_open(): takes away what it has made. */
 void instance_discard(struct instance *i);
 
 void instance_close(struct instance *i);
+
+/* Closes what is open here, and leaves all that others find. */
+void instance_forget(struct instance *i);
 
 #endif

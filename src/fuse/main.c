@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * guestmemfs-fuse: the supervisor, which the operator starts; and, by another name in argv[0], the
- * worker, which the supervisor starts.
+ * worker and the keeper, which the supervisor starts.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,11 +13,13 @@
 #include <unistd.h>
 
 #include "config.h"
+#include "fuse/keeper.h"
 #include "fuse/options.h"
 #include "fuse/supervisor.h"
 #include "fuse/worker.h"
 #include "util/cleanup.h"
 #include "util/log.h"
+#include "util/sigbus.h"
 
 #define EXIT_USAGE 2
 
@@ -101,6 +103,7 @@ static int run_supervisor(int argc, char *argv[])
 	if (o.action == OPTIONS_VERSION)
 		return printf("guestmemfs-fuse %s\n", GM_VERSION) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 	log_init("guestmemfs-fuse", o.debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
+	(void)sigbus_init(); /* without it, memory that is bad ends the process without a word */
 	tell_children(&o);
 	if (o.foreground)
 		log_never_wait();
@@ -113,5 +116,7 @@ int main(int argc, char *argv[])
 		return EXIT_FAILURE;
 	if (argc > 0 && strcmp(argv[0], "guestmemfs-worker") == 0)
 		return worker_main(argc, argv);
+	if (argc > 0 && strcmp(argv[0], KEEPER_NAME) == 0)
+		return keeper_main();
 	return run_supervisor(argc, argv);
 }

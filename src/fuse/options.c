@@ -119,7 +119,9 @@ void options_print_help(void)
 		    "order; the memory and\n"
 		    "its files stay for the next start. SIGHUP is guestmemfs upgrade: worker and "
 		    "helper are replaced by\n"
-		    "the programs that are installed now.\n"
+		    "the programs that are installed now. If this process is killed, mount and "
+		    "grants go on, and a start\n"
+		    "with the same arguments takes over from it.\n"
 		    "\n"
 		    "  guestmemfs-fuse --region file:/dev/shm/gm,size=1G /mnt/gm\n",
 		stdout);

@@ -76,11 +76,13 @@ static int name_sockets(struct runtime *r, const char *socket, struct problem *w
 	r->grant_socket = NULL;
 	if (asprintf(&r->control_socket, "%s/control.sock", r->directory) < 0)
 		r->control_socket = NULL;
+	if (asprintf(&r->keeper_socket, "%s/keeper.sock", r->directory) < 0)
+		r->keeper_socket = NULL;
 	if (socket)
 		r->grant_socket = absolute(socket);
 	else if (asprintf(&r->grant_socket, "%s/grant.sock", r->directory) < 0)
 		r->grant_socket = NULL;
-	if (!r->control_socket || !r->grant_socket)
+	if (!r->control_socket || !r->keeper_socket || !r->grant_socket)
 		return problem_errno(why, ENOMEM, "naming the sockets");
 	e = check_socket_path(r->control_socket, why);
 	return e < 0 ? e : check_socket_path(r->grant_socket, why);
@@ -119,12 +121,9 @@ static int lock_directory(struct runtime *r, const char *name, mode_t mode, stru
 		name, r->directory);
 }
 
-int runtime_make(struct runtime *ret, const char *name, const char *socket, struct problem *why)
+int runtime_name(struct runtime *ret, const char *name, const char *socket, struct problem *why)
 {
 	_cleanup_(runtime_deinit) struct runtime r = RUNTIME_NULL;
-	_cleanup_fd_ int base_fd = -1;
-	/* Others' clients connect to root's instances; a plain user's are his alone. */
-	mode_t mode = geteuid() == 0 ? 0755 : 0700;
 	int e;
 
 	r.base = run_directory();
@@ -133,6 +132,21 @@ int runtime_make(struct runtime *ret, const char *name, const char *socket, stru
 		return problem_errno(why, ENOMEM, "naming the runtime directory");
 	}
 	e = name_sockets(&r, socket, why);
+	if (e < 0)
+		return e;
+	*ret = r;
+	r = RUNTIME_NULL;
+	return 0;
+}
+
+int runtime_make(struct runtime *ret, const char *name, const char *socket, struct problem *why)
+{
+	_cleanup_(runtime_deinit) struct runtime r = RUNTIME_NULL;
+	_cleanup_fd_ int base_fd = -1;
+	/* Others' clients connect to root's instances; a plain user's are his alone. */
+	mode_t mode = geteuid() == 0 ? 0755 : 0700;
+	int e = runtime_name(&r, name, socket, why);
+
 	if (e == 0)
 		e = take_directory(r.base, mode, &base_fd, why);
 	if (e == 0)
@@ -169,6 +183,10 @@ int runtime_listen(struct runtime *r, struct problem *why)
 	if (fd < 0)
 		return problem_errno(why, -fd, "making the control socket %s", r->control_socket);
 	r->control = fd;
+	fd = packet_listen(r->keeper_socket, 0600);
+	if (fd < 0)
+		return problem_errno(why, -fd, "making the socket %s", r->keeper_socket);
+	r->keeper = fd;
 	return listen_for_clients(r, why);
 }
 
@@ -188,6 +206,7 @@ void runtime_remove(struct runtime *r)
 	/* Whoever made a socket takes it away, unless it was killed. Anything else in there keeps
 	 * the directory. */
 	remove_socket(r->control_socket);
+	remove_socket(r->keeper_socket);
 	remove_socket(r->grant_socket);
 	(void)rmdir(r->directory);
 }
@@ -198,7 +217,9 @@ void runtime_deinit(struct runtime *r)
 	free(r->directory);
 	free(r->grant_socket);
 	free(r->control_socket);
+	free(r->keeper_socket);
 	(void)close_fd(r->control);
+	(void)close_fd(r->keeper);
 	(void)close_fd(r->grants);
 	(void)close_fd(r->lock);
 	*r = RUNTIME_NULL;

@@ -14,12 +14,17 @@ struct runtime {
 	char *directory;      /* owned, as are the others */
 	char *grant_socket;   /* where clients find the helper */
 	char *control_socket; /* where the operator's command finds the worker */
+	char *keeper_socket;  /* where the next supervisor finds the keeper */
 	int lock;             /* the directory, opened and locked */
 	int control;          /* that socket, listening; -1 */
-	int grants;           /* the other one, likewise */
+	int grants;           /* the other ones, likewise */
+	int keeper;
 };
 
-#define RUNTIME_NULL ((struct runtime){.lock = -1, .control = -1, .grants = -1})
+#define RUNTIME_NULL ((struct runtime){.lock = -1, .control = -1, .grants = -1, .keeper = -1})
+
+/* Names it, and makes nothing. -ENAMETOOLONG with a sentence. */
+int runtime_name(struct runtime *ret, const char *name, const char *socket, struct problem *why);
 
 /*
  * Makes what is not there. socket: in place of NAME/grant.sock, or NULL. Sentences: another
@@ -30,7 +35,7 @@ struct runtime {
 int runtime_make(struct runtime *ret, const char *name, const char *socket, struct problem *why);
 
 /*
- * Makes both sockets. They outlive the worker and the helper that serve them, so that who connects
+ * Makes the sockets. They outlive the worker and the helper that serve them, so that who connects
  * while there is none waits. Sentences: a path is taken (-EADDRINUSE, -EEXIST) or can't be made.
  */
 int runtime_listen(struct runtime *r, struct problem *why);

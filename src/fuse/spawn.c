@@ -147,7 +147,8 @@ int process_wait(struct process *p, int timeout_ms, int *status)
 	while (n < 0 && errno == EINTR);
 	if (n == 0)
 		return -ETIMEDOUT;
-	while (waitpid(p->pid, status, 0) < 0 && errno == EINTR)
+	*status = PROCESS_UNKNOWN;
+	while (!p->adopted && waitpid(p->pid, status, 0) < 0 && errno == EINTR)
 		;
 	(void)close_fd(p->pidfd);
 	*p = PROCESS_NULL;

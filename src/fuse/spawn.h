@@ -16,9 +16,12 @@
 #define SPAWN_FDS_MAX  40U
 
 struct process {
-	pid_t pid; /* 0: none */
-	int pidfd; /* owned; readable once the process has ended */
+	pid_t pid;    /* 0: none */
+	int pidfd;    /* owned; readable once the process has ended */
+	bool adopted; /* not our child: nobody tells us with which status it ends */
 };
+
+#define PROCESS_UNKNOWN (-1) /* no status of waitpid(2) is that */
 
 #define PROCESS_NULL ((struct process){.pid = 0, .pidfd = -1})
 
@@ -42,8 +45,9 @@ int spawn_process(struct process *ret, const struct spawn *s, struct problem *wh
 int spawn_copy_fd(int fd, int first);
 
 /*
- * Waits until the process has ended and takes its status, as of waitpid(2). timeout_ms < 0: for
- * ever. -ETIMEDOUT it is still there; else 0, and *p is PROCESS_NULL.
+ * Waits until the process has ended and takes its status, as of waitpid(2); PROCESS_UNKNOWN of one
+ * that was adopted. timeout_ms < 0: for ever. -ETIMEDOUT it is still there; else 0, and *p is
+ * PROCESS_NULL.
  */
 int process_wait(struct process *p, int timeout_ms, int *status);
 

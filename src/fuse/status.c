@@ -96,6 +96,7 @@ static struct json_object *make_pids(const struct status *s)
 	struct maker m = make_object();
 
 	put_number(&m, "supervisor", (uint64_t)s->supervisor_pid);
+	put_number(&m, "keeper", (uint64_t)s->keeper_pid);
 	put_number(&m, "worker", (uint64_t)getpid());
 	put_number(&m, "helper", (uint64_t)s->helper_pid);
 	return finish(&m);

@@ -21,8 +21,9 @@ struct status { /* what it is all about; nothing is owned */
 	const struct pool *pool;
 	const struct namespace *ns;
 	const struct grants *grants;
-	pid_t supervisor_pid;
-	pid_t helper_pid; /* 0: none at the moment */
+	pid_t supervisor_pid; /* 0: none at the moment; these too */
+	pid_t keeper_pid;
+	pid_t helper_pid;
 };
 
 /* These give NULL when out of memory; else json_object_put() takes what they give. */

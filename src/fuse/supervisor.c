@@ -10,7 +10,6 @@
  */
 #include "fuse/supervisor.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -24,25 +23,24 @@
 #include <unistd.h>
 
 #include "config.h"
+#include "fuse/instance_record.h"
 #include "fuse/mountpoint.h"
 #include "fuse/runtime_table.h"
 #include "fuse/supervisor_internal.h"
+#include "fuse/takeover.h"
 #include "proto/link.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
-#include "util/le.h"
 #include "util/log.h"
-#include "util/packet.h"
 
-#define STOP_WORKER_MS   10000U /* for its checkpoint and the unmounting */
-#define STOP_HELPER_MS   5000
-#define MESSAGES_AT_ONCE 16U
+#define STOP_WORKER_MS 10000U /* for its checkpoint and the unmounting */
+#define STOP_HELPER_MS 5000
 
 /* ---- telling ---- */
 
 /* While the operator waits for the start, a sentence is for the terminal; later it is for the log.
  */
-static void tell(struct supervisor *s, const char *sentence)
+void supervisor_tell(struct supervisor *s, const char *sentence)
 {
 	if (s->serving)
 		log_error("%s", sentence);
@@ -53,7 +51,7 @@ static void tell(struct supervisor *s, const char *sentence)
 
 void supervisor_fail(struct supervisor *s, const struct problem *why)
 {
-	tell(s, why->text);
+	supervisor_tell(s, why->text);
 	s->exit_code = 1;
 	s->done = true;
 }
@@ -76,9 +74,10 @@ static void become_daemon(struct supervisor *s)
 	s->notify = close_fd(s->notify);
 }
 
-static void announce(struct supervisor *s)
+void supervisor_announce(struct supervisor *s)
 {
 	s->serving = true;
+	keeping_keep_all(s);
 	s->told = false;
 	if (s->notify >= 0)
 		become_daemon(s);
@@ -94,6 +93,20 @@ int supervisor_watch(struct supervisor *s, int fd, enum supervisor_source source
 	return epoll_ctl(s->epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }
 
+/* Closing is not enough: of a descriptor that the keeper has too, events would go on to come. */
+void supervisor_unwatch(const struct supervisor *s, int fd)
+{
+	if (fd >= 0)
+		(void)epoll_ctl(s->epoll, EPOLL_CTL_DEL, fd, NULL); /* ENOENT: it was not watched */
+}
+
+void supervisor_discard(struct supervisor *s, struct child *c)
+{
+	supervisor_unwatch(s, c->link);
+	supervisor_unwatch(s, c->process.pidfd);
+	child_discard(c);
+}
+
 static int watch_child(struct supervisor *s, const struct child *c, struct problem *why)
 {
 	bool worker = c == &s->worker;
@@ -105,6 +118,12 @@ static int watch_child(struct supervisor *s, const struct child *c, struct probl
 	return r < 0 ? problem_errno(why, -r, "watching the %s", c->name) : 0;
 }
 
+void supervisor_tell_keeper(const struct supervisor *s, const struct child *c)
+{
+	if (c->link >= 0)
+		child_send(c, LINK_KEEPER, (uint64_t)s->keeper.process.pid, -1);
+}
+
 static int start_child(struct supervisor *s, struct child *c, const char *path, struct problem *why)
 {
 	int r = c == &s->worker ? child_start_worker(c, &s->instance, path, s->table, why)
@@ -112,181 +131,21 @@ static int start_child(struct supervisor *s, struct child *c, const char *path, 
 
 	if (r == 0)
 		r = watch_child(s, c, why);
-	if (r == 0)
+	if (r == 0) {
 		log_debug("the %s is process %d", c->name, (int)c->process.pid);
+		supervisor_tell_keeper(s, c);
+		keeping_keep_child(s, c);
+	}
 	return r;
-}
-
-/* ---- what the children say ---- */
-
-/*
- * With the mount the worker begins to store. The first one waits for the helper: a start that fails
- * because of it has changed nothing. A later worker gets the connection that is there.
- */
-static void give_mount(struct supervisor *s)
-{
-	struct mount_options o = {
-		.path = s->instance.mount_path,
-		.name = s->instance.name,
-		.options = s->instance.options->mount_options,
-		.privileged = s->instance.privileged,
-	};
-	struct problem why = PROBLEM_INIT;
-
-	if (!s->recovered || s->stopping || (!s->serving && !s->helper.serving))
-		return;
-	s->recovered = false;
-	if (s->mount.fd < 0 && mount_make(&s->mount, &o, &why) < 0)
-		supervisor_fail(s, &why);
-	else
-		child_send(&s->worker, LINK_FUSE_FD, (uint64_t)s->mount.device, s->mount.fd);
-}
-
-static void tell_of_return(struct supervisor *s, const struct child *c, uint64_t requests)
-{
-	if (c == &s->worker && s->died_at)
-		log_info("the worker serves again (process %d) after %" PRIu64 " ms; %" PRIu64
-			 " requests that were left were answered",
-			(int)c->process.pid, clock_milliseconds() - s->died_at, requests);
-	else
-		log_info("the %s serves again (process %d)", c->name, (int)c->process.pid);
-	if (c == &s->worker)
-		s->died_at = 0;
-}
-
-static void take_serving(struct supervisor *s, struct child *c, uint64_t requests)
-{
-	child_has_served(c);
-	give_mount(s);
-	if (!s->serving && s->worker.serving && s->helper.serving)
-		announce(s);
-	else if (s->serving)
-		tell_of_return(s, c, requests);
-	upgrade_take_serving(s, c);
-}
-
-/* A child's words may be anybody's: they stay one line. */
-static void make_line(char *text, size_t size)
-{
-	text[size - 1] = '\0';
-	for (char *at = text; *at; at++)
-		if (iscntrl((unsigned char)*at))
-			*at = '?';
-}
-
-/* It will end now; its end is what counts. */
-static void take_failed(struct supervisor *s, struct child *c, struct link_failed *m)
-{
-	make_line(m->text, sizeof(m->text));
-	(void)snprintf(c->words, sizeof(c->words), "%.255s", m->text);
-	c->error = (int)get_le32(m->error);
-	if (!c->scarce_since)
-		tell(s, m->text);
-}
-
-/* The worker is confined and can't connect to a log daemon that was started anew. */
-static void take_line(const struct child *c, struct link_log *m)
-{
-	uint32_t level = get_le32(m->level);
-
-	make_line(m->text, sizeof(m->text));
-	log_message(level < LOG_LEVEL_ERROR || level > LOG_LEVEL_DEBUG ? LOG_LEVEL_INFO
-								       : (enum log_level)level,
-		"%s %d: %s", c->name, (int)c->process.pid, m->text);
-}
-
-static void take_broken(struct supervisor *s, uint64_t pid)
-{
-	if (pid != (uint64_t)s->helper.process.pid)
-		return; /* an earlier one: it is replaced already */
-	if (process_has_ended(&s->helper.process))
-		return; /* that is why; it is replaced in a moment */
-	log_debug("the helper has lost its link to the worker: it is killed");
-	process_kill(&s->helper.process);
-}
-
-union link_from_child {
-	struct link_header header;
-	struct link_failed failed;
-	struct link_log log;
-};
-
-static size_t size_of(unsigned opcode)
-{
-	switch (opcode) {
-	case LINK_FAILED:
-		return sizeof(struct link_failed);
-	case LINK_LOG:
-		return sizeof(struct link_log);
-	default:
-		return sizeof(struct link_plain);
-	}
-}
-
-/* fd: what came with it; -1: nothing. */
-static int take_message(
-	struct supervisor *s, struct child *c, union link_from_child *m, size_t size, int fd)
-{
-	_cleanup_fd_ int descriptor = fd;
-	unsigned opcode = get_le16(m->header.opcode);
-	bool worker = c == &s->worker;
-
-	if (size < sizeof(m->header) || size != size_of(opcode) ||
-		get_le32(m->header.size) != size ||
-		(descriptor >= 0) != (opcode == LINK_UPGRADE && worker))
-		return -EPROTO;
-	if (opcode == LINK_UPGRADE) {
-		upgrade_begin(s, steal_fd(&descriptor));
-	} else if (opcode == LINK_RECOVERED && worker && !c->recovered) {
-		c->recovered = s->recovered = true;
-		give_mount(s);
-	} else if (opcode == LINK_UNFIT && worker) {
-		s->unfit = true;
-	} else if (opcode == LINK_BROKEN && worker) {
-		take_broken(s, get_le64(m->header.id));
-	} else if (opcode == LINK_LOG && worker) {
-		take_line(c, &m->log);
-	} else if (opcode == LINK_SERVING && !c->serving) {
-		take_serving(s, c, get_le64(m->header.id));
-	} else if (opcode == LINK_FAILED && !*c->words) {
-		take_failed(s, c, &m->failed);
-	} else {
-		return -EPROTO;
-	}
-	return 0;
-}
-
-/* What is there, up to a bound: who talks without end keeps nobody else waiting. An end is no news
- * here: the pidfd tells. */
-static void serve_link(struct supervisor *s, struct child *c)
-{
-	union link_from_child m;
-	ssize_t n = -EAGAIN;
-	int r = 0;
-
-	for (unsigned i = 0; i < MESSAGES_AT_ONCE && r == 0 && c->link >= 0 && !s->done; i++) {
-		int fd = -1;
-		size_t nfds = 1;
-
-		n = packet_receive(c->link, &m, sizeof(m), &fd, &nfds, false);
-		if (n <= 0)
-			break;
-		r = take_message(s, c, &m, (size_t)n, nfds == 1 ? fd : -1);
-	}
-	if (r == 0 && (n == -EAGAIN || n > 0))
-		return;
-	if (r < 0 || (n < 0 && n != -ECONNRESET)) {
-		log_error("the %s does not speak the protocol: it is killed", c->name);
-		process_kill(&c->process);
-	}
-	c->link = close_fd(c->link);
 }
 
 /* ---- their ends ---- */
 
 static void describe_end(struct problem *p, const struct child *c, int status)
 {
-	if (WIFSIGNALED(status))
+	if (status == PROCESS_UNKNOWN)
+		(void)problem(p, ECHILD, "the %s has ended", c->name);
+	else if (WIFSIGNALED(status))
 		(void)problem(p, ECHILD, "the %s was ended by signal %d (%s)%s%s", c->name,
 			WTERMSIG(status), strsignal(WTERMSIG(status)),
 			WTERMSIG(status) == SIGSYS && *c->words ? ": " : "",
@@ -305,6 +164,7 @@ static void end_connection(struct supervisor *s)
 	s->unfit = false;
 	mount_end(&s->mount);
 	s->table = close_fd(s->table);
+	keeping_keep_connection(s);
 }
 
 static int prepare_connection(struct supervisor *s, struct problem *why)
@@ -360,6 +220,14 @@ static void end_unmounted(struct supervisor *s)
 	s->done = true;
 }
 
+static bool try_later(struct supervisor *s, struct child *c, int error, const struct problem *why)
+{
+	if (!child_try_later(c, error, clock_milliseconds(), why))
+		return false;
+	supervisor_discard(s, c);
+	return true;
+}
+
 /* True if it runs, or will be tried again, or is not wanted any more. */
 bool supervisor_start_again(struct supervisor *s, struct child *c, struct problem *why)
 {
@@ -373,7 +241,7 @@ bool supervisor_start_again(struct supervisor *s, struct child *c, struct proble
 	}
 	if (r == 0)
 		r = supervisor_restart(s, c, NULL, why);
-	return r == 0 || child_try_later(c, -r, clock_milliseconds(), why);
+	return r == 0 || try_later(s, c, -r, why);
 }
 
 static void start_due(struct supervisor *s, struct child *c)
@@ -391,7 +259,8 @@ static void start_due(struct supervisor *s, struct child *c)
  */
 static bool is_orderly(const struct supervisor *s, const struct child *c, int status)
 {
-	bool good = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+	bool good = status == PROCESS_UNKNOWN ? c->ended
+					      : WIFEXITED(status) && WEXITSTATUS(status) == 0;
 	struct problem why = PROBLEM_INIT;
 
 	if (c != &s->worker)
@@ -406,10 +275,14 @@ static void take_end(struct supervisor *s, struct child *c)
 	struct problem why = PROBLEM_INIT;
 	int status = 0;
 
-	serve_link(s, c); /* its last words */
-	if (process_wait(&c->process, 0, &status) < 0)
+	if (c->process.pid == 0 || !process_has_ended(&c->process))
 		return;
+	supervisor_take_words(s, c);
+	supervisor_unwatch(s, c->process.pidfd);
+	supervisor_unwatch(s, c->link);
+	(void)process_wait(&c->process, 0, &status);
 	c->link = close_fd(c->link);
+	keeping_keep_child(s, c);
 	if (c == &s->worker && s->died_at == 0)
 		s->died_at = clock_milliseconds();
 	if (is_orderly(s, c, status) && s->serving) {
@@ -427,7 +300,7 @@ static void take_end(struct supervisor *s, struct child *c)
 	}
 	if (upgrade_take_end(s, c, &why))
 		return;
-	if (c->error && child_try_later(c, c->error, clock_milliseconds(), &why))
+	if (c->error && try_later(s, c, c->error, &why))
 		return;
 	log_warning("%s; it is started again", why.text);
 	if (child_has_died_too_often(c, clock_milliseconds()))
@@ -448,15 +321,15 @@ static void stop(struct supervisor *s, uint32_t signal)
 	if (s->stopping)
 		return;
 	/* They may serve, and users may know it, before we have heard of it. */
-	serve_link(s, &s->worker);
-	serve_link(s, &s->helper);
+	supervisor_serve_link(s, &s->worker);
+	supervisor_serve_link(s, &s->helper);
 	log_info("ending, by signal %u", signal);
 	s->stopping = true;
 	upgrade_abandon(s);
 	s->stop_by = clock_milliseconds() + STOP_WORKER_MS;
 	if (!s->serving) {
 		s->exit_code = 1;
-		tell(s, "ended by a signal before it served");
+		supervisor_tell(s, "ended by a signal before it served");
 		s->done = true;
 		return;
 	}
@@ -487,26 +360,31 @@ static void serve_event(struct supervisor *s, enum supervisor_source source)
 		take_end(s, &s->worker);
 		break;
 	case SOURCE_WORKER_LINK:
-		serve_link(s, &s->worker);
+		supervisor_serve_link(s, &s->worker);
 		break;
 	case SOURCE_HELPER_END:
 		take_end(s, &s->helper);
 		break;
 	case SOURCE_HELPER_LINK:
-		serve_link(s, &s->helper);
+		supervisor_serve_link(s, &s->helper);
 		break;
 	case SOURCE_PROBE_END:
 		upgrade_take_probe(s);
+		break;
+	case SOURCE_KEEPER_END:
+		keeping_take_end(s);
 		break;
 	}
 }
 
 static int time_to_retry(const struct supervisor *s, uint64_t now)
 {
-	uint64_t at = s->worker.retry_at;
+	const uint64_t times[] = {s->worker.retry_at, s->helper.retry_at, s->keeper.retry_at};
+	uint64_t at = 0;
 
-	if (!at || (s->helper.retry_at && s->helper.retry_at < at))
-		at = s->helper.retry_at;
+	for (size_t i = 0; i < ARRAY_SIZE(times); i++)
+		if (times[i] && (!at || times[i] < at))
+			at = times[i];
 	if (!at)
 		return -1;
 	return at > now ? (int)(at - now) : 0;
@@ -544,6 +422,7 @@ static void loop(struct supervisor *s)
 			serve_event(s, (enum supervisor_source)event.data.u32);
 		start_due(s, &s->worker);
 		start_due(s, &s->helper);
+		keeping_start_due(s);
 	}
 }
 
@@ -558,6 +437,7 @@ static int open_signals(struct supervisor *s, struct problem *why)
 	sigaddset(&set, SIGHUP);
 	(void)signal(SIGHUP, SIG_DFL); /* an ignored one would not come to the descriptor */
 	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGXFSZ, SIG_IGN); /* EFBIG has a sentence */
 	s->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (s->epoll < 0 || sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		r = -errno;
@@ -577,29 +457,65 @@ static int find_own_path(struct supervisor *s, struct problem *why)
 	return n < 0 ? problem_errno(why, errno, "finding the path of this program") : 0;
 }
 
-static int start(struct supervisor *s, const struct options *options, struct problem *why)
+static int start_all(struct supervisor *s, struct problem *why)
 {
-	int r = open_signals(s, why);
+	int r = s->table = runtime_table_make(why);
 
-	if (r == 0)
-		r = find_own_path(s, why);
-	if (r == 0)
-		r = instance_open(&s->instance, options, why);
-	if (r == 0)
-		r = s->table = runtime_table_make(why);
+	if (r >= 0)
+		r = s->record = instance_record_make(&s->instance, why);
 	if (r >= 0)
 		r = start_child(s, &s->worker, "/proc/self/exe", why);
 	if (r == 0)
 		r = start_child(s, &s->helper, GM_HELPER_PATH, why);
 	if (r == 0)
 		r = children_connect(&s->worker, &s->helper, why);
+	if (r == 0)
+		r = keeping_start(s, why);
 	return r;
+}
+
+static void announce_takeover(struct supervisor *s)
+{
+	s->died_at = s->worker.serving ? 0 : clock_milliseconds();
+	supervisor_announce(s);
+	log_info("taken over from a supervisor that is gone: worker (process %d) and helper "
+		 "(process %d)",
+		(int)s->worker.process.pid, (int)s->helper.process.pid);
+	child_send(&s->worker, LINK_SUPERVISOR, (uint64_t)getpid(), -1);
+	child_send(&s->helper, LINK_SUPERVISOR, (uint64_t)getpid(), -1);
+}
+
+/* What kept the start waiting may have lost its supervisor meanwhile. */
+static bool may_have_changed(int error)
+{
+	return error == -EWOULDBLOCK || error == -EBUSY || error == -EADDRINUSE;
+}
+
+static int start(struct supervisor *s, const struct options *options, struct problem *why)
+{
+	int r = open_signals(s, why), again;
+
+	if (r == 0)
+		r = find_own_path(s, why);
+	if (r == 0)
+		r = takeover_try(s, options, why);
+	if (r == 0) {
+		r = instance_open(&s->instance, options, why);
+		if (r == 0)
+			return start_all(s, why);
+		again = may_have_changed(r) ? takeover_try(s, options, why) : 0;
+		r = again ? again : r;
+	}
+	if (r > 0)
+		announce_takeover(s);
+	return r < 0 ? r : 0;
 }
 
 /* The worker first: it unmounts, and then nobody can ask the helper for anything any more. */
 static void finish(struct supervisor *s)
 {
 	upgrade_abandon(s);
+	keeping_end(s);
 	child_send(&s->worker, LINK_STOP, 0, -1);
 	child_end(&s->worker, STOP_WORKER_MS);
 	mount_end(&s->mount);
@@ -619,9 +535,11 @@ int supervisor_run(const struct options *options, int notify_fd)
 		.instance = INSTANCE_NULL,
 		.worker = CHILD_NULL("worker"),
 		.helper = CHILD_NULL("helper"),
+		.keeper = CHILD_NULL("keeper"),
 		.mount = MOUNT_NULL,
 		.upgrade = UPGRADE_NULL,
 		.table = -1,
+		.record = -1,
 		.epoll = -1,
 		.signals = -1,
 		.notify = notify_fd,

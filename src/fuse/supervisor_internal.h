@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What supervisor.c and upgrade.c share, and nobody else sees. */
+/* What supervisor.c and the files beside it share, and nobody else sees. */
 #ifndef GM_FUSE_SUPERVISOR_INTERNAL_H
 #define GM_FUSE_SUPERVISOR_INTERNAL_H
 
@@ -9,6 +9,7 @@
 
 #include "fuse/children.h"
 #include "fuse/instance.h"
+#include "fuse/keeping.h"
 #include "fuse/mount.h"
 #include "fuse/upgrade.h"
 #include "util/problem.h"
@@ -20,16 +21,19 @@ enum supervisor_source { /* what an event of the epoll set is about */
 	SOURCE_HELPER_END,
 	SOURCE_HELPER_LINK,
 	SOURCE_PROBE_END,
+	SOURCE_KEEPER_END,
 };
 
 struct supervisor {
 	struct instance instance;
 	struct child worker;
 	struct child helper;
+	struct child keeper; /* of what it has, process and link count alone */
 	struct mount mount;
 	struct upgrade upgrade;
 	char own_path[PATH_MAX]; /* of the program that was started */
 	int table;               /* the runtime table of the mount's connection; owned */
+	int record;              /* of the instance (instance_record.h); owned */
 	int epoll;
 	int signals;
 	int notify;       /* owned; -1 once the start is over */
@@ -47,7 +51,25 @@ struct supervisor {
 /* The instance ends, with this sentence. */
 void supervisor_fail(struct supervisor *s, const struct problem *why);
 
+/* While the operator waits for the start, a sentence is for the terminal; later it is for the log.
+ */
+void supervisor_tell(struct supervisor *s, const char *sentence);
+
+/* It serves: the operator's command returns. */
+void supervisor_announce(struct supervisor *s);
+
+/* Hears what a child has said; the other, all that one has said that has ended. */
+void supervisor_serve_link(struct supervisor *s, struct child *c);
+void supervisor_take_words(struct supervisor *s, struct child *c);
+
+/* Which process is the keeper. */
+void supervisor_tell_keeper(const struct supervisor *s, const struct child *c);
+
 int supervisor_watch(struct supervisor *s, int fd, enum supervisor_source source);
+void supervisor_unwatch(const struct supervisor *s, int fd); /* before it is closed; -1 is fine */
+
+/* child_discard(), of one that may be watched. */
+void supervisor_discard(struct supervisor *s, struct child *c);
 
 /* The program that has served before. True if it runs, or will be tried again. */
 bool supervisor_start_again(struct supervisor *s, struct child *c, struct problem *why);

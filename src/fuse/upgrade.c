@@ -169,7 +169,7 @@ static void fall_back(struct supervisor *s, struct child *c, const struct proble
 	s->unfit = false;
 	log_error("upgrade: %s; the %s that served before is started again", s->upgrade.reason.text,
 		c->name);
-	child_discard(c);
+	supervisor_discard(s, c);
 	if (!supervisor_start_again(s, c, &why))
 		supervisor_fail(s, &why);
 }

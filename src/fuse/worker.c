@@ -5,8 +5,8 @@
  * and only then is the first request read.
  *
  * The worker ends in order (checkpoint, lazy unmount) when it is told to, when the mount is gone,
- * and when the supervisor is: nobody else would do it. It never maps a guest's block: of the data
- * blocks only those of the content store.
+ * and when both supervisor and keeper are: nobody else would do it. It never maps a guest's block:
+ * of the data blocks only those of the content store.
  *
  * What needs a privilege or a path comes first, in prepare(). Everything after it is done by a
  * process that can do next to nothing else, since metadata and requests may be an enemy's.
@@ -404,9 +404,26 @@ static void hand_on_upgrade(struct worker *w)
 {
 	_cleanup_fd_ int fd = control_take_upgrade(w->control);
 
-	if (fd >= 0 && worker_link_send_fd(LINK_FD, LINK_UPGRADE, fd) < 0)
+	if (fd >= 0 && w->status.supervisor_pid == 0)
+		(void)control_answer_refuse(fd, EAGAIN,
+			"no supervisor watches over worker and helper: start guestmemfs-fuse again "
+			"with the same arguments");
+	else if (fd >= 0 && worker_link_send_fd(LINK_FD, LINK_UPGRADE, fd) < 0)
 		(void)control_answer_refuse(
 			fd, EAGAIN, "the supervisor does not listen at the moment: try again");
+}
+
+static void take_supervisor(struct worker *w, pid_t pid)
+{
+	if (pid == w->status.supervisor_pid)
+		return;
+	if (pid == 0)
+		log_warning(
+			"the supervisor is gone: all goes on, but who dies now is not replaced. "
+			"Start guestmemfs-fuse again with the same arguments");
+	else
+		log_info("process %d is the supervisor now", (int)pid);
+	w->status.supervisor_pid = pid;
 }
 
 static int obey(struct worker *w, struct worker_order *order, struct problem *why)
@@ -426,6 +443,12 @@ static int obey(struct worker *w, struct worker_order *order, struct problem *wh
 	case LINK_YIELD:
 		yield(w, clock_milliseconds());
 		return 0;
+	case LINK_SUPERVISOR:
+		take_supervisor(w, (pid_t)order->id);
+		return 0;
+	case LINK_KEEPER:
+		w->status.keeper_pid = (pid_t)order->id;
+		return 0;
 	default: /* LINK_STOP */
 		w->yield_by = 0;
 		w->end = true;
@@ -442,7 +465,7 @@ static int serve_supervisor(struct worker *w, struct problem *why)
 		if (r == -EAGAIN)
 			return 0;
 		if (r == -ECONNRESET) {
-			log_warning("the supervisor is gone: ending");
+			log_warning("the supervisor and the keeper are gone: ending");
 			w->end = true;
 			return 0;
 		}
@@ -649,6 +672,31 @@ static int recover(struct worker *w, struct problem *why)
 	return r;
 }
 
+struct recovery {
+	struct worker *worker;
+	struct problem *why;
+	int r;
+};
+
+static void do_recover(void *data)
+{
+	struct recovery *recovery = data;
+
+	recovery->r = recover(recovery->worker, recovery->why);
+}
+
+/* What is half made when metadata can't be read is not to be taken apart: this process ends. */
+static int recover_guarded(struct worker *w, struct problem *why)
+{
+	struct recovery recovery = {.worker = w, .why = why};
+	struct sigbus what;
+
+	if (sigbus_guard(do_recover, &recovery, &what) == 0)
+		return recovery.r;
+	worker_link_send_failed(LINK_FD, pool_say_fault(&w->pool, &what, why), why);
+	_exit(EXIT_FAILURE);
+}
+
 static int run(struct worker *w, int argc, char *argv[], struct problem *why)
 {
 	int r = worker_options_parse(&w->options, argc, argv, why);
@@ -656,7 +704,7 @@ static int run(struct worker *w, int argc, char *argv[], struct problem *why)
 	if (r == 0)
 		r = prepare(w, argv[0], why);
 	if (r == 0)
-		r = recover(w, why);
+		r = recover_guarded(w, why);
 	if (r < 0)
 		return r;
 	w->status = (struct status){
@@ -743,6 +791,8 @@ int worker_main(int argc, char *argv[])
 		connection_mute(&w.connection);
 	else
 		end_mount(&w);
+	if (r == 0 && !w.yield_by)
+		worker_link_send(LINK_FD, LINK_ENDED, 0);
 	close_all(&w);
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

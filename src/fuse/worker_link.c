@@ -68,6 +68,8 @@ static bool is_order(unsigned opcode, size_t nfds)
 		return nfds == 1;
 	case LINK_STOP:
 	case LINK_YIELD:
+	case LINK_SUPERVISOR:
+	case LINK_KEEPER:
 		return nfds == 0;
 	default:
 		return false;

@@ -225,10 +225,11 @@ static int server_start(struct server *s, const struct helper_options *o, struct
 	takeback_start(s, o);
 	s->trust = (struct trust){
 		.own_uid = geteuid(), .has_group = o->has_trusted_group, .group = o->trusted_group};
+	s->ours.supervisor = procscan_note(find_supervisor(s));
 	s->scan = (struct scan_options){.targets = s->targets,
 		.target_count =
 			s->soft ? 0 : s->region_count, /* a scan of devices brings its own */
-		.supervisor = find_supervisor(s),
+		.ours = &s->ours,
 		.reader = s->takeback.reader};
 	s->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (s->epoll < 0)

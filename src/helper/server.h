@@ -46,8 +46,9 @@ struct server {
 				  anything; 0: not known */
 	struct scan_target targets[GM_REGIONS_MAX];
 	struct scan_options scan;
-	bool soft;        /* the regions are cut into devices; all or none */
-	bool needs_trust; /* a descriptor of some region reaches more than one file */
+	struct scan_ours ours; /* read by the thread that scans */
+	bool soft;             /* the regions are cut into devices; all or none */
+	bool needs_trust;      /* a descriptor of some region reaches more than one file */
 	struct trust trust;
 	/* Two threads: a process can keep a look into /proc waiting for as long as it likes, and
 	 * whoever waits for a grant must not wait for that. */

@@ -24,6 +24,31 @@ void supervisor_send_failed(const struct server *s, int error, const struct prob
 	(void)packet_send(s->supervisor.fd, &m, sizeof(m), NULL, 0, false);
 }
 
+static void note_process(scan_mark *which, const struct link_plain *m)
+{
+	scan_mark p = procscan_note((pid_t)get_le64(m->header.id));
+
+	__atomic_store_n(which, p, __ATOMIC_RELEASE);
+}
+
+/* 1: done; 0: it is none of these. */
+static int take_plain(struct server *s, const struct link_plain *m)
+{
+	switch (get_le16(m->header.opcode)) {
+	case LINK_YIELD:
+		server_yield(s);
+		return 1;
+	case LINK_SUPERVISOR:
+		note_process(&s->ours.supervisor, m);
+		return 1;
+	case LINK_KEEPER:
+		note_process(&s->ours.keeper, m);
+		return 1;
+	default:
+		return 0;
+	}
+}
+
 int supervisor_receive(struct server *s, struct problem *why)
 {
 	struct link_plain m;
@@ -43,15 +68,14 @@ int supervisor_receive(struct server *s, struct problem *why)
 		return problem(why, EPROTO,
 			"a message of %zd bytes from the supervisor, where %zu are expected", n,
 			sizeof(m));
-	if (get_le16(m.header.opcode) == LINK_YIELD && nfds == 0) {
-		server_yield(s);
+	if (nfds == 0 && take_plain(s, &m))
 		return 1;
-	}
 	if (get_le16(m.header.opcode) != LINK_PEER || peer < 0)
 		return problem(why, EPROTO,
 			"message %u with %zu descriptors from the supervisor, which is none for "
 			"the helper",
 			get_le16(m.header.opcode), nfds);
+	note_process(&s->ours.worker, &m);
 	link_connect(s, steal_fd(&peer));
 	return 1;
 }

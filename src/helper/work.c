@@ -103,7 +103,7 @@ static int work_scan(struct work *w, struct work_job *job)
 {
 	const struct scan_options devices = {.targets = job->targets.at,
 		.target_count = (unsigned)job->targets.count,
-		.supervisor = w->scan->supervisor};
+		.ours = w->scan->ours};
 
 	return procscan_run(job->targets.at ? &devices : w->scan, &job->scan);
 }

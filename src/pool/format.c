@@ -11,6 +11,7 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "pool/area.h"
 #include "pool/internal.h"
 #include "region/ledger.h"
 
@@ -99,6 +100,31 @@ static int what_is_there(const struct region *r, struct problem *what)
 	}
 }
 
+struct blank_work {
+	const struct media *media;
+	bool blank;
+};
+
+static void do_is_blank(void *data)
+{
+	struct blank_work *work = data;
+
+	work->blank = store_is_blank(work->media->base, work->media->size);
+}
+
+/* 1, 0, or -EIO with a sentence. offset: where it lies in the region. */
+static int media_is_blank(
+	const struct region *r, uint64_t offset, const struct media *media, struct problem *what)
+{
+	struct blank_work work = {.media = media};
+	struct sigbus where;
+
+	if (sigbus_guard(do_is_blank, &work, &where) < 0)
+		return pool_say_bad(
+			r, offset + (where.address - (uintptr_t)media->base), &where, what);
+	return work.blank;
+}
+
 static int block_is_blank(
 	const struct region *r, enum gm_stamp_position position, struct problem *what)
 {
@@ -107,9 +133,12 @@ static int block_is_blank(
 
 	if (e < 0)
 		return e;
-	bool blank = store_is_blank(block, GM_BLOCK_SIZE);
+	const struct media media = pool_media(r, block, GM_BLOCK_SIZE);
+
+	e = media_is_blank(
+		r, position == GM_STAMP_FIRST ? 0 : r->size - GM_BLOCK_SIZE, &media, what);
 	region_unmap(r, block, GM_BLOCK_SIZE);
-	return blank;
+	return e;
 }
 
 static int area_is_blank(const struct pool *pool, uint64_t length, struct problem *what)
@@ -119,9 +148,9 @@ static int area_is_blank(const struct pool *pool, uint64_t length, struct proble
 
 	if (e < 0)
 		return e;
-	bool blank = store_is_blank(media.base, media.size);
+	e = media_is_blank(&pool->regions[0], 0, &media, what);
 	region_unmap(&pool->regions[0], media.base, media.size);
-	return blank;
+	return e;
 }
 
 static int region_is_blank(const struct pool *pool, uint32_t i, uint64_t area, struct problem *what)
@@ -214,7 +243,7 @@ static int format_make_uuid(uint8_t uuid[16], struct problem *why)
 /* The block is wholly ours, and what stood in it (the superblock of an older pool) must not be
  * found again. */
 static int format_stamp_block(const struct pool *pool, uint32_t i, enum gm_stamp_position position,
-	const uint8_t uuid[16], struct problem *why)
+	const struct store_format *format, struct problem *why)
 {
 	static const uint8_t no_token[16]; /* the first mount makes one */
 	const struct region *r = &pool->regions[i];
@@ -227,7 +256,8 @@ static int format_stamp_block(const struct pool *pool, uint32_t i, enum gm_stamp
 	int e = pool_map_block(r, position, true, &block, why);
 	if (e < 0)
 		return e;
-	store_make_stamp(&stamp, uuid, i, position, r->size / GM_BLOCK_SIZE, no_token);
+	store_make_stamp(
+		&stamp, format->uuid, i, position, r->size / GM_BLOCK_SIZE, format->plan, no_token);
 	memcpy(content + GM_STAMP_OFFSET, &stamp, sizeof(stamp));
 	struct media media = pool_media(r, block, GM_BLOCK_SIZE);
 	media_copy(&media, 0, content, GM_BLOCK_SIZE);
@@ -236,15 +266,16 @@ static int format_stamp_block(const struct pool *pool, uint32_t i, enum gm_stamp
 	return 0;
 }
 
-static int format_stamp(const struct pool *pool, const uint8_t uuid[16], struct problem *why)
+static int format_stamp(
+	const struct pool *pool, const struct store_format *format, struct problem *why)
 {
 	int r = 0;
 
 	for (uint32_t i = 0; i < pool->count && r == 0; i++) {
 		if (i > 0) /* the first block of region 0 is store_format()'s */
-			r = format_stamp_block(pool, i, GM_STAMP_FIRST, uuid, why);
+			r = format_stamp_block(pool, i, GM_STAMP_FIRST, format, why);
 		if (r == 0)
-			r = format_stamp_block(pool, i, GM_STAMP_LAST, uuid, why);
+			r = format_stamp_block(pool, i, GM_STAMP_LAST, format, why);
 	}
 	return r;
 }
@@ -258,7 +289,7 @@ static int format_write(struct pool *pool, const struct store_format *format, st
 		return r;
 	r = store_format(&media, format, why);
 	region_unmap(&pool->regions[0], media.base, media.size);
-	return r < 0 ? r : format_stamp(pool, format->uuid, why);
+	return r < 0 ? r : format_stamp(pool, format, why);
 }
 
 int pool_format(struct pool *pool, const struct pool_format *options, struct problem *why)

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "pool/area.h"
 #include "pool/internal.h"
 #include "util/le.h"
 
@@ -58,10 +59,13 @@ static int check_last(const struct growth *g, uint32_t i, struct problem *why)
 
 	if (!block)
 		return -EIO;
-	memcpy(&stamp, block + GM_STAMP_OFFSET, sizeof(stamp));
+	int e = pool_read(r, (g->super.regions[i].blocks - 1) * GM_BLOCK_SIZE + GM_STAMP_OFFSET,
+		block + GM_STAMP_OFFSET, &stamp, sizeof(stamp), why);
 	region_unmap(r, (void *)block, GM_BLOCK_SIZE);
-	int e = store_check_stamp(
-		&stamp, g->super.uuid, i, GM_STAMP_LAST, g->super.regions[i].blocks, why);
+	if (e < 0)
+		return e;
+	e = store_check_stamp(&stamp, g->super.uuid, i, GM_STAMP_LAST, g->super.regions[i].blocks,
+		&g->super.plan, why);
 	return e < 0 ? problem_prefix(why, e, "region %s", r->name) : 0;
 }
 
@@ -77,7 +81,8 @@ static int check_first(const struct growth *g, uint32_t i, struct problem *why)
 	uint64_t blocks = get_le64(stamp.blocks);
 	if (blocks > g->super.regions[i].blocks)
 		blocks = g->super.regions[i].blocks;
-	e = store_check_stamp(&stamp, g->super.uuid, i, GM_STAMP_FIRST, blocks, why);
+	e = store_check_stamp(
+		&stamp, g->super.uuid, i, GM_STAMP_FIRST, blocks, &g->super.plan, why);
 	return e < 0 ? problem_prefix(why, e, "region %s", r->name) : 0;
 }
 
@@ -128,7 +133,7 @@ static int write_last(const struct growth *g, const uint8_t token[16], struct pr
 
 	for (uint32_t i = 0; i < g->pool->count && r == 0; i++)
 		if (has_grown(g, i))
-			r = pool_write_stamp(g->pool, i, GM_STAMP_LAST, g->super.uuid, token, why);
+			r = pool_write_stamp(g->pool, i, GM_STAMP_LAST, &g->super, token, why);
 	return r;
 }
 
@@ -137,7 +142,7 @@ static int write_first(const struct growth *g, const uint8_t token[16], struct p
 	int r = 0;
 
 	for (uint32_t i = 0; i < g->pool->count && r == 0; i++)
-		r = pool_write_stamp(g->pool, i, GM_STAMP_FIRST, g->super.uuid, token, why);
+		r = pool_write_stamp(g->pool, i, GM_STAMP_FIRST, &g->super, token, why);
 	return r;
 }
 
@@ -178,6 +183,32 @@ static int grow_store(const struct growth *g, struct media *area, struct problem
 	return r;
 }
 
+struct grow_work {
+	const struct growth *growth;
+	struct media *area;
+	struct problem *why;
+	int r;
+};
+
+static void do_grow(void *data)
+{
+	struct grow_work *work = data;
+
+	work->r = grow_store(work->growth, work->area, work->why);
+}
+
+/* What it has allocated stays, in a process that is about to say this and end. */
+static int grow_guarded(const struct growth *g, struct media *area, struct problem *why)
+{
+	struct grow_work work = {.growth = g, .area = area, .why = why};
+	struct sigbus what;
+
+	if (sigbus_guard(do_grow, &work, &what) < 0)
+		return pool_say_bad(
+			&g->pool->regions[0], what.address - (uintptr_t)area->base, &what, why);
+	return work.r;
+}
+
 static int grow_regions(struct growth *g, struct problem *why)
 {
 	const struct region *first = &g->pool->regions[0];
@@ -192,7 +223,7 @@ static int grow_regions(struct growth *g, struct problem *why)
 			g->pool, g->super.plan.meta_blocks * GM_BLOCK_SIZE, true, &area, why);
 	if (r < 0)
 		return r;
-	r = grow_store(g, &area, why);
+	r = grow_guarded(g, &area, why);
 	region_unmap(first, area.base, area.size);
 	return r;
 }

@@ -32,7 +32,7 @@ struct media pool_media(const struct region *r, void *base, uint64_t size);
 int pool_reach(struct pool *pool, uint64_t area_blocks, struct problem *why);
 
 int pool_write_stamp(const struct pool *pool, uint32_t i, enum gm_stamp_position position,
-	const uint8_t uuid[16], const uint8_t token[16], struct problem *why);
+	const struct store_super *super, const uint8_t token[16], struct problem *why);
 
 void pool_drop_stamps(struct pool *pool);
 

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "pool/area.h"
 #include "pool/internal.h"
 
 /* ---- the regions ---- */
@@ -163,12 +164,16 @@ void pool_close(struct pool *pool)
 
 /* ---- the metadata ---- */
 
+static uint64_t pool_block_offset(const struct region *r, enum gm_stamp_position position)
+{
+	return position == GM_STAMP_FIRST ? 0 : r->size - GM_BLOCK_SIZE;
+}
+
 int pool_map_block(const struct region *r, enum gm_stamp_position position, bool writable,
 	void **ret, struct problem *why)
 {
-	uint64_t offset = position == GM_STAMP_FIRST ? 0 : r->size - GM_BLOCK_SIZE;
 	int err = 0;
-	void *block = region_map(r, offset, GM_BLOCK_SIZE, writable, &err);
+	void *block = region_map(r, pool_block_offset(r, position), GM_BLOCK_SIZE, writable, &err);
 
 	if (!block)
 		return problem_errno(why, err, "mapping the %s block of region %s",
@@ -185,9 +190,40 @@ int pool_read_stamp(const struct region *r, enum gm_stamp_position position, str
 
 	if (e < 0)
 		return e;
-	memcpy(ret, (const uint8_t *)block + GM_STAMP_OFFSET, sizeof(*ret));
+	e = pool_read(r, pool_block_offset(r, position) + GM_STAMP_OFFSET,
+		(const uint8_t *)block + GM_STAMP_OFFSET, ret, sizeof(*ret), why);
 	region_unmap(r, block, GM_BLOCK_SIZE);
-	return 0;
+	return e;
+}
+
+struct super_read {
+	struct store_super super;
+	const void *block;
+	struct problem why;
+	int r;
+};
+
+static void do_read_super(void *data)
+{
+	struct super_read *s = data;
+
+	/* Its size is pool_check_size()'s to judge. */
+	s->r = store_read_super(&s->super, s->block, 0, &s->why);
+}
+
+static int read_super_guarded(
+	const struct region *r, const void *block, struct store_super *ret, struct problem *why)
+{
+	struct super_read s = {.block = block, .why = PROBLEM_INIT};
+	struct sigbus what;
+
+	if (sigbus_guard(do_read_super, &s, &what) < 0)
+		return pool_say_bad(r, what.address - (uintptr_t)block, &what, why);
+	if (s.r == 0)
+		*ret = s.super;
+	else if (why)
+		*why = s.why;
+	return s.r < 0 ? problem_prefix(why, s.r, "region %s", r->name) : 0;
 }
 
 int pool_read_super(const struct region *r, struct store_super *ret, struct problem *why)
@@ -197,11 +233,8 @@ int pool_read_super(const struct region *r, struct store_super *ret, struct prob
 
 	if (e < 0)
 		return e;
-	/* Its size is pool_check_size()'s to judge. */
-	e = store_read_super(ret, block, 0, why);
+	e = read_super_guarded(r, block, ret, why);
 	region_unmap(r, block, GM_BLOCK_SIZE);
-	if (e < 0)
-		(void)problem_prefix(why, e, "region %s", r->name);
 	/* What lies there belongs to no pool because the pool lies elsewhere, perhaps. */
 	if (why && (e == -ENOENT || e == -EMEDIUMTYPE) && r->reserved_ram) {
 		const struct problem reason = *why;
@@ -268,7 +301,8 @@ static int pool_check_stamp(const struct pool *pool, const struct store_super *s
 
 	if (e < 0)
 		return e;
-	e = store_check_stamp(&stamp, super->uuid, i, position, super->regions[i].blocks, why);
+	e = store_check_stamp(
+		&stamp, super->uuid, i, position, super->regions[i].blocks, &super->plan, why);
 	return e < 0 ? problem_prefix(why, e, "region %s", r->name) : 0;
 }
 
@@ -316,6 +350,25 @@ int pool_map_area(const struct pool *pool, uint64_t length, bool writable, struc
 			region_format_size(text, length), r->name);
 	*ret = pool_media(r, base, length);
 	return 0;
+}
+
+int pool_say_fault(const struct pool *pool, const struct sigbus *what, struct problem *why)
+{
+	for (uint32_t i = 0; i < pool->count; i++)
+		for (unsigned k = 0; k < 2; k++) {
+			uint64_t at = what->address - (uintptr_t)pool->kept[i][k];
+
+			if (pool->kept[i][k] && at < GM_BLOCK_SIZE)
+				return pool_say_bad(&pool->regions[i],
+					pool_block_offset(&pool->regions[i],
+						k ? GM_STAMP_LAST : GM_STAMP_FIRST) +
+						at,
+					what, why);
+		}
+	if (pool->media.base && what->address - (uintptr_t)pool->media.base < pool->media.size)
+		return pool_say_bad(
+			&pool->regions[0], what->address - (uintptr_t)pool->media.base, what, why);
+	return problem(why, EIO, "memory that is not the pool's can't be read");
 }
 
 int pool_reach(struct pool *pool, uint64_t area_blocks, struct problem *why)

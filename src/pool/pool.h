@@ -22,10 +22,10 @@ struct pool {
 	struct region regions[GM_REGIONS_MAX]; /* owned; the first `count` are there */
 	bool created[GM_REGIONS_MAX];          /* made by pool_open(), so known to be zero */
 	uint32_t count;
-	bool loaded;              /* media and super are valid */
-	struct media media;       /* the metadata area, mapped; base is owned */
+	bool loaded;                   /* media and super are valid */
+	struct media media;            /* the metadata area, mapped; base is owned */
 	void *kept[GM_REGIONS_MAX][2]; /* first and last block, see pool_keep_stamps(); owned */
-	struct store_super super; /* as it was when loaded */
+	struct store_super super;      /* as it was when loaded */
 };
 
 #define POOL_NULL ((struct pool){.count = 0})
@@ -68,7 +68,8 @@ int pool_grow(struct pool *pool, struct problem *why);
  * Reads the superblock, maps the metadata area and shows that these are the pool's regions: number,
  * kind, size, order, stamps. Changes nothing. Errors with a sentence: those of store_read_super();
  * -EUCLEAN a region of another size or place than at format (both), a wrong or damaged stamp;
- * -EINVAL too few or too many regions, of another kind.
+ * -EINVAL too few or too many regions, of another kind; -EIO memory that can't be read, of the
+ * first block and the stamps: what reads the rest does it under sigbus_guard().
  */
 int pool_load(struct pool *pool, bool writable, struct problem *why);
 
@@ -98,10 +99,14 @@ int pool_is_blank(struct pool *pool, uint64_t max_files, struct problem *what);
 
 /*
  * Checks a pool as fsck_run() does, as far as it can be read. Nothing is changed; the regions may
- * be open read-only. 0 when the check could be made, whatever it found. The pool need not be
- * loaded.
+ * be open read-only. 0 when the check could be made, whatever it found; -EIO with a sentence if
+ * memory of it can't be read. The pool need not be loaded.
  */
 int pool_check(struct pool *pool, struct fsck_report *ret, struct problem *why);
+
+/* Can all of the metadata area be read, as far as the kernel knows? -EIO with a sentence; others
+ * that keep from looking. The pool need not be loaded. */
+int pool_check_memory(struct pool *pool, struct problem *why);
 
 /*
  * Do all stamps bear this succession token (struct store_origin)? And: write it into all of them,
@@ -121,6 +126,11 @@ int pool_keep_stamps(struct pool *pool, struct problem *why);
 /* Removes the regions that pool_open() made, for a start that failed after it. They stay open until
  * pool_close(). */
 void pool_discard_created(struct pool *pool);
+
+/* The sentence for a SIGBUS (util/sigbus.h) in what is mapped of the pool, with the place in its
+ * region. Returns -EIO. */
+struct sigbus;
+int pool_say_fault(const struct pool *pool, const struct sigbus *what, struct problem *why);
 
 /* Unmaps and closes everything that is there. */
 void pool_close(struct pool *pool);

@@ -3,25 +3,25 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 
+#include "pool/area.h"
 #include "pool/internal.h"
 #include "store/codec.h"
 
-/* Where no superblock says how long the metadata area is, it is looked for so far: room for more
- * than a million files. */
+/* Where nothing says how long the metadata area is, a sign of a pool is looked for so far. */
 #define LOOK_BLOCKS 512U
 
 static const enum gm_stamp_position positions[] = {GM_STAMP_FIRST, GM_STAMP_LAST};
 
 struct pool_repair {
 	struct pool *pool;
-	struct media area; /* mapped; read-only until it is written */
+	struct media area;     /* mapped; read-only until it is written */
+	struct pool_copy copy; /* of it, as far as it can be read */
 	struct store_super super;
 	struct salvage_input in;
 	struct store_region regions[GM_REGIONS_MAX];
@@ -29,6 +29,12 @@ struct pool_repair {
 	const struct gm_stamp *stamp_pointers[2 * GM_REGIONS_MAX];
 	bool stamp_bad[2 * GM_REGIONS_MAX];
 	struct salvage *salvage;
+};
+
+struct writing {
+	struct pool_repair *repair;
+	struct problem *why;
+	int r;
 };
 
 /* ---- what the regions are ---- */
@@ -55,6 +61,18 @@ static int read_boot_id(uint8_t ret[16], struct problem *why)
 		       : problem(why, EINVAL, "the kernel's boot id can't be understood: %s", text);
 }
 
+/* What can't be read is damaged like any other. */
+static int read_stamp(
+	struct pool_repair *p, uint32_t i, enum gm_stamp_position position, struct problem *why)
+{
+	struct gm_stamp *stamp = &p->stamps[2UL * i + (position == GM_STAMP_LAST)];
+	int r;
+
+	*stamp = (struct gm_stamp){.magic = ""};
+	r = pool_read_stamp(&p->pool->regions[i], position, stamp, why);
+	return r == -EIO ? 0 : r;
+}
+
 static int describe(struct pool_repair *p, uint64_t max_files, struct problem *why)
 {
 	const struct pool *pool = p->pool;
@@ -69,7 +87,7 @@ static int describe(struct pool_repair *p, uint64_t max_files, struct problem *w
 			.reserved_ram = r->reserved_ram,
 			.large_pages = r->align >= GM_GROUP_SIZE};
 		for (size_t k = 0; k < ARRAY_SIZE(positions); k++) {
-			int e = pool_read_stamp(r, positions[k], &p->stamps[2UL * i + k], why);
+			int e = read_stamp(p, i, positions[k], why);
 
 			if (e < 0)
 				return e;
@@ -93,13 +111,11 @@ static uint64_t blocks_to_look_at(const struct pool_repair *p)
 	const struct region *r = &p->pool->regions[0];
 	uint64_t all = r->size / GM_BLOCK_SIZE - 1, blocks = LOOK_BLOCKS;
 	struct store_super super;
-	struct store_plan plan;
 
 	if (pool_read_super(r, &super, NULL) == 0)
 		blocks = super.plan.meta_blocks;
-	else if (p->in.max_files &&
-		 store_plan(&plan, p->regions, p->pool->count, p->in.max_files, NULL) == 0)
-		blocks = plan.meta_blocks;
+	else if (salvage_look_blocks(&p->in) > 0)
+		blocks = salvage_look_blocks(&p->in);
 	else if (r->kind == GM_REGION_SOFT)
 		blocks = r->reach / GM_BLOCK_SIZE;
 	if (blocks == 0)
@@ -122,9 +138,33 @@ static int map(struct pool_repair *p, uint64_t blocks, bool writable, struct pro
 	r = pool_reach(p->pool, blocks, why);
 	if (r == 0)
 		r = pool_map_area(p->pool, blocks * GM_BLOCK_SIZE, writable, &p->area, why);
-	p->in.area = p->area.base;
-	p->in.area_bytes = p->area.size;
 	return r;
+}
+
+/* step: as of pool_copy_area(). */
+static int copy(struct pool_repair *p, uint64_t blocks, uint64_t step, struct problem *why)
+{
+	int r = map(p, blocks, false, why);
+
+	pool_copy_deinit(&p->copy);
+	if (r == 0)
+		r = pool_copy_area(&p->copy, &p->area, step, SALVAGE_LOOK_BYTES, why);
+	p->in.area = p->copy.bytes;
+	p->in.area_bytes = p->copy.size;
+	return r;
+}
+
+static void tell_bad(const struct pool_repair *p, struct salvage_report *report)
+{
+	for (unsigned n = 0; n < p->copy.bad_count; n++) {
+		const struct pool_bad *bad = &p->copy.bad[n];
+
+		salvage_note(report, true, 0,
+			"%" PRIu64 " bytes at offset 0x%" PRIx64
+			" of region %s can't be read: the memory %s; they count as zero",
+			bad->length, bad->offset, p->pool->regions[0].name,
+			pool_say_how(bad->poisoned));
+	}
 }
 
 /* ---- are these the regions? ---- */
@@ -133,6 +173,41 @@ static bool is_sealed(const struct gm_stamp *stamp)
 {
 	return memcmp(stamp->magic, GM_STAMP_MAGIC, sizeof(stamp->magic)) == 0 &&
 	       codec_seal_holds(stamp, sizeof(*stamp));
+}
+
+/*
+ * A region that is larger than the pool knows is repaired as the pool has it: growing is for a pool
+ * that can be read, and may have been cut short by what damaged this one. Of a soft region the last
+ * block is found by its size alone.
+ */
+static int cut_grown(
+	struct pool_repair *p, uint32_t i, struct salvage_report *report, struct problem *why)
+{
+	struct region *r = &p->pool->regions[i];
+	uint64_t blocks = p->super.regions[i].blocks;
+	char now[REGION_SIZE_TEXT], then[REGION_SIZE_TEXT];
+
+	if (r->size / GM_BLOCK_SIZE <= blocks || r->kind == GM_REGION_SOFT)
+		return 0;
+	salvage_note(report, false, 0,
+		"region %s is %s, and the pool has %s of it: that is what is repaired; --grow "
+		"takes "
+		"the rest into use afterwards",
+		r->name, region_format_size(now, r->size),
+		region_format_size(then, blocks * GM_BLOCK_SIZE));
+	r->size = blocks * GM_BLOCK_SIZE;
+	return read_stamp(p, i, GM_STAMP_LAST, why);
+}
+
+/* What a growth leaves that was cut short behind the superblocks. */
+static bool is_of_smaller(const struct pool_repair *p, uint32_t i, enum gm_stamp_position position)
+{
+	const struct gm_stamp *stamp = &p->stamps[2UL * i];
+	uint64_t blocks = get_le64(stamp->blocks);
+
+	return position == GM_STAMP_FIRST && blocks < p->super.regions[i].blocks &&
+	       store_check_stamp(
+		       stamp, p->super.uuid, i, GM_STAMP_FIRST, blocks, &p->super.plan, NULL) == 0;
 }
 
 /* What is damaged is made anew; what is whole and another's is not ours to write over. */
@@ -144,15 +219,16 @@ static int check_stamps(
 
 	for (size_t k = 0; k < ARRAY_SIZE(positions); k++) {
 		const struct gm_stamp *stamp = &p->stamps[2UL * i + k];
-		int e = store_check_stamp(
-			stamp, p->super.uuid, i, positions[k], p->super.regions[i].blocks, why);
+		int e = store_check_stamp(stamp, p->super.uuid, i, positions[k],
+			p->super.regions[i].blocks, &p->super.plan, why);
 
 		if (e == 0 && is_sealed(stamp))
 			continue;
-		if (is_sealed(stamp))
+		if (is_sealed(stamp) && !is_of_smaller(p, i, positions[k]))
 			return problem_prefix(why, e, "region %s", r->name);
 		p->stamp_bad[2UL * i + k] = true;
-		bad += e < 0; /* one with half a token is the region's all the same */
+		/* One with half a token, or of a smaller size, is the region's all the same. */
+		bad += e < 0 && !is_sealed(stamp);
 	}
 	if (bad == 2 && i > 0)
 		return problem(why, EUCLEAN,
@@ -162,9 +238,11 @@ static int check_stamps(
 	for (size_t k = 0; k < ARRAY_SIZE(positions); k++)
 		if (p->stamp_bad[2UL * i + k])
 			salvage_note(report, false, 0,
-				"the stamp in the %s block of region %s is damaged and is made "
-				"anew",
-				k ? "last" : "first", r->name);
+				"the stamp in the %s block of region %s is %s and is made anew",
+				k ? "last" : "first", r->name,
+				is_sealed(&p->stamps[2UL * i + k])
+					? "from before a growth that was cut short"
+					: "damaged");
 	return 0;
 }
 
@@ -174,6 +252,8 @@ static int check_regions(struct pool_repair *p, struct salvage_report *report, s
 
 	for (uint32_t i = 0; i < p->pool->count && r == 0; i++) {
 		r = pool_check_identity(p->pool, &p->super, i, why);
+		if (r == 0)
+			r = cut_grown(p, i, report, why);
 		if (r == 0)
 			r = pool_check_size(p->pool, &p->super, i, why);
 		if (r == 0)
@@ -187,14 +267,16 @@ static int check_regions(struct pool_repair *p, struct salvage_report *report, s
 static int look(struct pool_repair *p, struct salvage_report *report, struct problem *why)
 {
 	bool anew = false;
-	int r = map(p, blocks_to_look_at(p), false, why);
+	int r = copy(p, blocks_to_look_at(p), SALVAGE_LOOK_STEP, why);
 
 	if (r == 0)
 		r = salvage_find_super(&p->super, &anew, &p->in, report, why);
 	if (r == 0)
 		r = check_regions(p, report, why);
 	if (r == 0)
-		r = map(p, p->super.plan.meta_blocks, false, why);
+		r = copy(p, p->super.plan.meta_blocks, 0, why);
+	if (r == 0)
+		tell_bad(p, report);
 	if (r == 0)
 		r = salvage_new(&p->salvage, &p->in, &p->super, anew, report, why);
 	return r;
@@ -225,9 +307,15 @@ struct pool_repair *pool_repair_free(struct pool_repair *p)
 	if (!p)
 		return NULL;
 	salvage_free(p->salvage);
+	pool_copy_deinit(&p->copy);
 	unmap(p);
 	free(p);
 	return NULL;
+}
+
+uint64_t pool_repair_bad_bytes(const struct pool_repair *p)
+{
+	return p->copy.bad_bytes;
 }
 
 bool pool_repair_is_needed(const struct pool_repair *p)
@@ -240,76 +328,42 @@ bool pool_repair_is_needed(const struct pool_repair *p)
 
 /* ---- the copy ---- */
 
-const char *pool_repair_name(const struct pool_repair *p, char buffer[POOL_REPAIR_NAME])
+const char *pool_repair_name(const struct pool_repair *p, char buffer[BACKUP_NAME])
 {
-	char uuid[POOL_UUID_TEXT], date[32] = "";
-	time_t now = (time_t)p->in.now;
-	struct tm tm;
-
-	if (gmtime_r(&now, &tm))
-		(void)strftime(date, sizeof(date), "%Y%m%dT%H%M%SZ", &tm);
-	(void)snprintf(buffer, POOL_REPAIR_NAME, "guestmemfs-%.8s-%s.metadata",
-		pool_format_uuid(uuid, p->super.uuid), date);
-	return buffer;
-}
-
-static int write_all(int fd, const uint8_t *from, uint64_t length)
-{
-	while (length > 0) {
-		ssize_t n = write(fd, from, length < 1U << 30 ? length : 1U << 30);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : -EIO;
-		from += n;
-		length -= (uint64_t)n;
-	}
-	return fsync(fd) < 0 ? -errno : 0;
-}
-
-/* The name is to be on the disk as well as the bytes. */
-static int sync_directory(const char *path)
-{
-	_cleanup_free_ char *copy = strdup(path);
-	_cleanup_fd_ int fd = copy ? open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-
-	if (!copy)
-		return -ENOMEM;
-	return fd < 0 || fsync(fd) < 0 ? -errno : 0;
+	return backup_name(buffer, p->super.uuid, p->in.now);
 }
 
 int pool_repair_backup(const struct pool_repair *p, const char *path, struct problem *why)
 {
-	_cleanup_fd_ int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	int r;
-
-	if (fd < 0)
-		return problem_errno(why, errno,
-			"keeping a copy of the metadata in %s; nothing was changed", path);
-	r = write_all(fd, p->area.base, p->area.size);
-	if (r == 0)
-		r = sync_directory(path);
-	if (r == 0)
-		return 0;
-	(void)unlink(path);
-	return problem_errno(
-		why, -r, "keeping a copy of the metadata in %s; nothing was changed", path);
+	return backup_write(p->pool, p->super.uuid, p->super.plan.meta_blocks * GM_BLOCK_SIZE, path,
+		p->in.now, why);
 }
 
 /* ---- writing ---- */
 
+static void do_write(void *data)
+{
+	struct writing *w = data;
+	struct pool_repair *p = w->repair;
+
+	for (uint32_t n = 0; n < 2 * p->pool->count && w->r == 0; n++)
+		if (p->stamp_bad[n])
+			w->r = pool_write_stamp(p->pool, n / 2, positions[n % 2], &p->super,
+				salvage_token(p->salvage), w->why);
+	if (w->r == 0 && salvage_is_needed(p->salvage))
+		salvage_write(p->salvage, &p->area);
+}
+
 /* Whatever a crash leaves is refused as before, or is whole. */
 int pool_repair_write(struct pool_repair *p, struct problem *why)
 {
-	uint64_t blocks = p->super.plan.meta_blocks;
-	int r = map(p, blocks, true, why);
+	struct writing w = {.repair = p, .why = why};
+	struct sigbus what;
+	int r = map(p, p->super.plan.meta_blocks, true, why);
 
-	for (uint32_t n = 0; n < 2 * p->pool->count && r == 0; n++)
-		if (p->stamp_bad[n])
-			r = pool_write_stamp(p->pool, n / 2, positions[n % 2], p->super.uuid,
-				salvage_token(p->salvage), why);
-	if (r == 0 && salvage_is_needed(p->salvage))
-		salvage_write(p->salvage, &p->area);
-	return r;
+	if (r < 0)
+		return r;
+	if (sigbus_guard(do_write, &w, &what) < 0)
+		return pool_say_unwritable(&p->pool->regions[0], &p->area, &what, why);
+	return w.r;
 }

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Repairing a pool offline: looking, keeping a copy, writing. The pool's regions are open writable
- * and locked exclusively; it need not be loaded, and can't be in most cases.
+ * and locked exclusively; it need not be loaded, and can't be in most cases. sigbus_init() has been
+ * called: what can't be read counts as lost, page by page.
  */
 #ifndef GM_POOL_REPAIR_H
 #define GM_POOL_REPAIR_H
 
-#include "pool/pool.h"
+#include "pool/backup.h"
 #include "store/salvage.h"
 
 struct pool_repair;
@@ -21,20 +22,20 @@ int pool_repair_new(struct pool_repair **ret, struct pool *pool, uint64_t max_fi
 	struct salvage_report *report, struct problem *why);
 struct pool_repair *pool_repair_free(struct pool_repair *p); /* NULL is fine; returns NULL */
 
+/* How much of the metadata area can't be read; it counts as zero, and the report has it as lost. */
+uint64_t pool_repair_bad_bytes(const struct pool_repair *p);
+
 /* False: there is nothing to do. */
 bool pool_repair_is_needed(const struct pool_repair *p);
 
-/* "guestmemfs-UUID-DATE.metadata": where the copy goes if nothing is said. */
-#define POOL_REPAIR_NAME 96
-const char *pool_repair_name(const struct pool_repair *p, char buffer[POOL_REPAIR_NAME]);
+/* Where the copy goes if nothing is said. */
+const char *pool_repair_name(const struct pool_repair *p, char buffer[BACKUP_NAME]);
 
-/*
- * Writes the metadata area as it is into a new file, to the last byte and to the disk. Errors with
- * a sentence, and no file is left behind; -EEXIST there is one already.
- */
+/* backup_write() of the pool as it is. */
 int pool_repair_backup(const struct pool_repair *p, const char *path, struct problem *why);
 
-/* Writes what was found. After an error it may be done again from the beginning. */
+/* Writes what was found. After an error it may be done again from the beginning; -EIO with a
+ * sentence: memory that can't be written. */
 int pool_repair_write(struct pool_repair *p, struct problem *why);
 
 #endif

@@ -83,7 +83,7 @@ int pool_stamps_agree(
 }
 
 int pool_write_stamp(const struct pool *pool, uint32_t i, enum gm_stamp_position position,
-	const uint8_t uuid[16], const uint8_t token[16], struct problem *why)
+	const struct store_super *super, const uint8_t token[16], struct problem *why)
 {
 	struct gm_stamp stamp;
 	void *block = NULL;
@@ -91,7 +91,8 @@ int pool_write_stamp(const struct pool *pool, uint32_t i, enum gm_stamp_position
 
 	if (e < 0)
 		return e;
-	store_make_stamp(&stamp, uuid, i, position, pool->regions[i].size / GM_BLOCK_SIZE, token);
+	store_make_stamp(&stamp, super->uuid, i, position, pool->regions[i].size / GM_BLOCK_SIZE,
+		&super->plan, token);
 	struct media media = pool_media(&pool->regions[i], block, GM_BLOCK_SIZE);
 	media_copy(&media, GM_STAMP_OFFSET, &stamp, sizeof(stamp));
 	media_fence(&media);
@@ -105,6 +106,6 @@ int pool_write_stamps(const struct pool *pool, const uint8_t token[16], struct p
 
 	for (uint32_t i = 0; i < pool->count; i++)
 		for (size_t n = 0; n < ARRAY_SIZE(positions) && e == 0; n++)
-			e = pool_write_stamp(pool, i, positions[n], pool->super.uuid, token, why);
+			e = pool_write_stamp(pool, i, positions[n], &pool->super, token, why);
 	return e;
 }

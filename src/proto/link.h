@@ -335,6 +335,10 @@ enum link_supervisor_opcode {
 	/* supervisor -> worker or helper: another program takes your place. End what you are in the middle of, then
 	 * yourself, and leave everything as it is */
 	LINK_YIELD = 107,
+	/* supervisor or keeper -> worker and helper. id: the pid of who supervises from now on; 0: nobody does */
+	LINK_SUPERVISOR = 109,
+	/* supervisor -> worker and helper. id: the pid of the keeper; 0: there is none at the moment */
+	LINK_KEEPER = 111,
 	LINK_RECOVERED = 102, /* worker -> supervisor: the metadata is in order, the mount may be made */
 	/* worker, helper -> supervisor: ready for users. id: of a worker, how many requests it has answered that its
 	 * predecessor had left; else 0 */
@@ -347,6 +351,7 @@ enum link_supervisor_opcode {
 	LINK_UNFIT = 112,
 	/* worker -> supervisor, with the connection of who asks for an upgrade: it is answered there */
 	LINK_UPGRADE = 114,
+	LINK_ENDED = 116, /* worker -> supervisor: it has ended in order, all is written and the mount is gone */
 };
 
 struct link_log {

@@ -393,35 +393,77 @@ static int scan_process(struct scan *s, int process)
 	}
 }
 
-/*
- * The supervisor's worker: a child of it that was started under that name. By the name too, because
- * a supervisor that is a container's process 1 inherits everybody's orphans. (argv[0] is read from
- * the process's own memory, which could be made to hang us: only the supervisor's children are
- * asked.)
- */
-static bool is_worker(const struct scan *s, int process)
+/* A pid has 22 bits at most (PID_MAX_LIMIT); the others have milliseconds of a hundred years. */
+#define PID_BITS 22
+
+static scan_mark note(pid_t pid, int process)
 {
-	static const char name[] = "guestmemfs-worker";
+	char text[4096], state;
+	uint64_t began;
+	long threads;
+
+	if (read_text(process, "stat", text, sizeof(text)) < 0 ||
+		!read_stat(text, &state, &threads, &began))
+		return 0;
+	return began << PID_BITS | (uint64_t)pid;
+}
+
+static pid_t get_pid(scan_mark p)
+{
+	return (pid_t)(p & ((1U << PID_BITS) - 1));
+}
+
+scan_mark procscan_note(pid_t pid)
+{
+	char path[32];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d", (int)pid);
+	_cleanup_fd_ int process = pid > 0 ? open(path, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+	return process < 0 ? 0 : note(pid, process);
+}
+
+/*
+ * The supervisor's worker or keeper: a child of it that was started under that name. By the name
+ * too, because a supervisor that is a container's process 1 inherits everybody's orphans. (argv[0]
+ * is read from the process's own memory, which could be made to hang us: only the supervisor's
+ * children are asked.)
+ */
+static bool is_child_of(int process, pid_t supervisor)
+{
+	static const char *const names[] = {"guestmemfs-worker", "guestmemfs-keeper"};
 	char text[4096];
 
 	if (read_text(process, "status", text, sizeof(text)) < 0)
 		return false;
 	const char *parent = strstr(text, "\nPPid:\t");
-	if (!parent ||
-		strtol(parent + strlen("\nPPid:\t"), NULL, 10) != (long)s->options->supervisor)
+	if (!parent || strtol(parent + strlen("\nPPid:\t"), NULL, 10) != (long)supervisor)
 		return false;
 	if (read_text(process, "cmdline", text, sizeof(text)) < 0)
 		return false;
 	const char *slash = strrchr(text, '/');
-	return strcmp(slash ? slash + 1 : text, name) == 0;
+	const char *name = slash ? slash + 1 : text;
+	return strcmp(name, names[0]) == 0 || strcmp(name, names[1]) == 0;
+}
+
+static bool is_noted(const struct scan *s, int process, const scan_mark *which)
+{
+	scan_mark p = __atomic_load_n(which, __ATOMIC_ACQUIRE);
+
+	return p != 0 && get_pid(p) == s->pid && note(s->pid, process) == p;
 }
 
 static bool is_ours(const struct scan *s, int process)
 {
+	const struct scan_ours *ours = s->options->ours;
+
 	if (s->pid == getpid() || s->pid == s->options->reader)
 		return true;
-	return s->options->supervisor > 0 &&
-	       (s->pid == s->options->supervisor || is_worker(s, process));
+	if (!ours)
+		return false;
+	pid_t supervisor = get_pid(__atomic_load_n(&ours->supervisor, __ATOMIC_ACQUIRE));
+	return is_noted(s, process, &ours->supervisor) || is_noted(s, process, &ours->keeper) ||
+	       is_noted(s, process, &ours->worker) ||
+	       (supervisor > 0 && is_child_of(process, supervisor));
 }
 
 static int scan_entry(struct scan *s, DIR *proc, const char *name)

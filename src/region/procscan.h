@@ -70,11 +70,27 @@ struct scan_result {
 
 void scan_result_deinit(struct scan_result *r);
 
+/*
+ * One process, and no later one that gets its number: the pid and when it began. 0: none, also
+ * where it has ended already.
+ */
+typedef uint64_t scan_mark;
+
+scan_mark procscan_note(pid_t pid);
+
+/* Who has the region by right, as we have. Each may be changed while a scan goes on
+ * (__atomic_store_n()). */
+struct scan_ours {
+	scan_mark supervisor; /* and its children that are called worker or keeper */
+	scan_mark keeper;     /* which outlive it */
+	scan_mark worker;
+};
+
 struct scan_options {
 	const struct scan_target *targets;
 	unsigned target_count;
-	pid_t supervisor; /* it and its worker have the region by right, as we have; 0: none */
-	pid_t reader;     /* of counts, which has a device open while it reads; 0: none */
+	const struct scan_ours *ours; /* NULL: nobody */
+	pid_t reader; /* of counts, which has a device open while it reads; 0: none */
 };
 
 /* Goes through /proc once. 0 or -ENOMEM, -errno when /proc itself can't be read. */

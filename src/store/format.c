@@ -13,19 +13,37 @@
 /* ---- stamps ---- */
 
 void store_make_stamp(struct gm_stamp *ret, const uint8_t uuid[16], uint32_t region,
-	enum gm_stamp_position position, uint64_t blocks, const uint8_t token[16])
+	enum gm_stamp_position position, uint64_t blocks, const struct store_plan *plan,
+	const uint8_t token[16])
 {
+	uint64_t units = plan->slot_size / GM_STAMP_SLOT_UNIT;
+
 	*ret = (struct gm_stamp){.region = put_le32(region),
 		.position = put_le32(position),
 		.blocks = put_le64(blocks)};
+	if (units <= UINT32_MAX) {
+		ret->slot_units = put_le32((uint32_t)units);
+		ret->files_less_1 = put_le32((uint32_t)(plan->max_files - 1));
+	}
 	memcpy(ret->magic, GM_STAMP_MAGIC, sizeof(ret->magic));
 	memcpy(ret->uuid, uuid, sizeof(ret->uuid));
 	memcpy(ret->token, token, sizeof(ret->token));
 	ret->checksum = codec_seal(ret, sizeof(*ret));
 }
 
+/* It may tell nothing, as those of before did. */
+static bool tells_plan(const struct gm_stamp *stamp, const struct store_plan *plan)
+{
+	uint64_t units = get_le32(stamp->slot_units), files = get_le32(stamp->files_less_1);
+
+	return units == 0 ? files == 0
+			  : units * GM_STAMP_SLOT_UNIT == plan->slot_size &&
+				    files == plan->max_files - 1;
+}
+
 int store_check_stamp(const struct gm_stamp *stamp, const uint8_t uuid[16], uint32_t region,
-	enum gm_stamp_position position, uint64_t blocks, struct problem *why)
+	enum gm_stamp_position position, uint64_t blocks, const struct store_plan *plan,
+	struct problem *why)
 {
 	const char *wrong = NULL;
 
@@ -39,6 +57,8 @@ int store_check_stamp(const struct gm_stamp *stamp, const uint8_t uuid[16], uint
 		wrong = "belongs to another place or size of region";
 	else if (!codec_is_zero(stamp->reserved, sizeof(stamp->reserved)))
 		wrong = "has reserved bytes that are not zero";
+	else if (plan && !tells_plan(stamp, plan))
+		wrong = "tells of another metadata area than the superblock";
 	if (!wrong)
 		return 0;
 	if (!codec_seal_holds(stamp, sizeof(*stamp)))
@@ -151,7 +171,8 @@ static void write_all(struct media *m, const struct store_super *s, const struct
 	media_copy(m, GM_SUPER_A_OFFSET, &super, sizeof(super));
 	media_copy(m, GM_SUPER_B_OFFSET, &super, sizeof(super));
 	media_fence(m);
-	store_make_stamp(&stamp, s->uuid, 0, GM_STAMP_FIRST, s->regions[0].blocks, no_token);
+	store_make_stamp(
+		&stamp, s->uuid, 0, GM_STAMP_FIRST, s->regions[0].blocks, &s->plan, no_token);
 	media_copy(m, GM_STAMP_OFFSET, &stamp, sizeof(stamp));
 	checkpoint_write(m, s, meta, &info, order);
 	media_publish(m, GM_SLOT_WORD_A_OFFSET, codec_encode_slot_word(1, 0));

@@ -106,8 +106,9 @@ static void check_region(struct fsck_report *r, const struct fsck_input *in,
 	for (unsigned k = 0; k < 2 && n < in->region_count; k++) {
 		const struct gm_stamp *stamp = in->stamps[2 * n + k];
 
-		if (stamp && store_check_stamp(stamp, super->uuid, n,
-				     k ? GM_STAMP_LAST : GM_STAMP_FIRST, blocks, &why) < 0)
+		if (stamp &&
+			store_check_stamp(stamp, super->uuid, n, k ? GM_STAMP_LAST : GM_STAMP_FIRST,
+				blocks, &super->plan, &why) < 0)
 			fsck_report(r, FSCK_ERROR, "stamp", "%s", why.text);
 		else if (stamp && !store_stamp_bears(stamp, stamp->token))
 			fsck_report(r, FSCK_NOTE, "stamp-torn",

@@ -52,7 +52,7 @@ static int begin_state(struct salvage *s, struct problem *why)
 /* The base and at most `limit` records. */
 static int load(struct salvage *s, uint64_t limit, uint64_t *replayed, struct problem *why)
 {
-	const bool unsure = s->unsure;
+	const bool unsure = s->unsure, moved = s->moved;
 	const struct journal_position start = s->journal;
 	const struct salvage_report mark = *s->report;
 	int r = begin_state(s, why);
@@ -66,6 +66,7 @@ static int load(struct salvage *s, uint64_t limit, uint64_t *replayed, struct pr
 		salvage_report_cut(s->report, &mark);
 		s->journal = start;
 		s->unsure = unsure;
+		s->moved = moved;
 		s->clean_lost = s->pieces_lost = false;
 	}
 	return r;

@@ -16,7 +16,8 @@
 /* ---- what is told ---- */
 
 struct salvage_note {
-	bool lost;      /* else: was kept, or put right */
+	bool lost;  /* else: was kept, or put right */
+	bool stays; /* it was done to the bytes: a try that is made again does not find it again */
 	uint64_t ino;   /* that it is about, for its path; 0: none */
 	char text[480]; /* one sentence */
 };
@@ -35,6 +36,11 @@ void salvage_report_deinit(struct salvage_report *r);
 
 /* ---- the pool ---- */
 
+/* Behind the first block checkpoints are looked for at the start of every STEP, and no more than
+ * BYTES of it are read. */
+#define SALVAGE_LOOK_STEP  (64ULL << 10)
+#define SALVAGE_LOOK_BYTES 4096U
+
 /*
  * area: region 0 from its start; for salvage_find_super() as much as may be looked through, for
  * salvage_new() the metadata area. stamps: as in struct fsck_input.
@@ -50,6 +56,10 @@ struct salvage_input {
 	uint8_t boot_id[16];
 	int64_t now; /* seconds since 1970 */
 };
+
+/* How long the metadata area is as whole stamps say, or max_files, if both superblocks are lost; 0:
+ * nothing says. Blocks; the area is not looked at. */
+uint64_t salvage_look_blocks(const struct salvage_input *in);
 
 /*
  * The superblock: one of the copies, one of them put right, or one made anew from what else is

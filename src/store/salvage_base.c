@@ -226,7 +226,7 @@ static void use_older(struct salvage *s, const struct slots *l, unsigned older)
 		(void)follow_records(s, generation, s->journal.sequence, &s->journal_end);
 		s->later = 0;
 	}
-	s->unsure = true;
+	s->unsure = s->moved = true;
 	salvage_lost(s, 0,
 		"the checkpoint of generation %" PRIu64
 		" is lost with its header; what there was when the one before (slot %u, generation "

@@ -346,7 +346,7 @@ static int keep_bytes(struct salvage *s, const struct inode *i, struct problem *
 {
 	struct txn t = TXN_INIT(GM_RECORD_GRANT, 0);
 
-	for (uint32_t n = 0; n < i->extent_count; n++)
+	for (uint32_t n = 0; n < i->extent_count && (s->moved || s->clean_lost); n++)
 		txn_set_blocks(&t,
 			&(struct alloc_extent){.block = i->extents[n].block,
 				.region = i->extents[n].region,
@@ -402,6 +402,42 @@ static bool is_reserved_ram(const struct salvage *s)
 	return false;
 }
 
+/* The one that all whole stamps bear; NULL if they bear none, or several. */
+static const uint8_t *find_token(const struct salvage *s)
+{
+	static const uint8_t none[16];
+	const uint8_t *token = NULL;
+
+	for (uint32_t n = 0; n < 2 * s->super.region_count; n++) {
+		const struct gm_stamp *stamp = s->in->stamps[n];
+
+		if (!stamp || memcmp(stamp->uuid, s->super.uuid, sizeof(stamp->uuid)) != 0 ||
+			!store_stamp_bears(stamp, stamp->token))
+			continue;
+		if (token && memcmp(token, stamp->token, sizeof(none)) != 0)
+			return NULL;
+		token = stamp->token;
+	}
+	return token && memcmp(token, none, sizeof(none)) != 0 ? token : NULL;
+}
+
+/*
+ * The record of the last mount may be among what is lost. What it promised to the next kernel is in
+ * the stamps, too; in which boot that was, nowhere else.
+ */
+static void keep_token(struct salvage *s)
+{
+	const uint8_t *token = find_token(s);
+
+	if (!token || memcmp(token, s->meta.token, sizeof(s->meta.token)) == 0)
+		return;
+	memcpy(s->meta.token, token, sizeof(s->meta.token));
+	salvage_lost(s, 0,
+		"the record of the last mount; its succession token is taken from the stamps, but "
+		"in which boot it was is not known: mount the pool after the next kexec, or with "
+		"--trust-memory once no guest of this boot runs any more");
+}
+
 int salvage_be_careful(struct salvage *s, struct problem *why)
 {
 	uint64_t count = 0;
@@ -410,13 +446,18 @@ int salvage_be_careful(struct salvage *s, struct problem *why)
 	if (!s->unsure && !s->clean_lost)
 		return 0;
 	r = keep_all_bytes(s, why);
-	salvage_kept(s, 0,
-		"which blocks of files are still to be zeroed is not known: none is, so that no "
-		"guest's bytes are lost; new files may show bytes that others left");
+	if (r == 0)
+		r = salvage_close_files(s, why);
+	if (s->moved || s->clean_lost)
+		salvage_kept(s, 0,
+			"which blocks of files are still to be zeroed is not known: none is, so "
+			"that no guest's bytes are lost");
 	if (r < 0 || !s->unsure)
 		return r;
 	/* Memory that only the kernel's command line keeps needs the proof that it always needs. */
-	if (!is_reserved_ram(s))
+	if (is_reserved_ram(s))
+		keep_token(s);
+	else
 		memcpy(s->meta.boot_id, s->in->boot_id, sizeof(s->meta.boot_id));
 	r = quarantine_free(s, &count, why);
 	salvage_kept(s, 0,

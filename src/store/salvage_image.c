@@ -117,13 +117,38 @@ static int load_extent(struct salvage *s, uint64_t ino, const struct file_extent
 	return r;
 }
 
+static const struct gm_extent *extent_record(const struct salvage *s, uint64_t n)
+{
+	return (const struct gm_extent *)(const void *)s->base.sections[GM_SECTION_EXTENTS].bytes +
+	       n;
+}
+
 static bool read_extent(const struct salvage *s, uint64_t n, uint64_t *ino, struct file_extent *e)
 {
-	const struct checkpoint_section *section = &s->base.sections[GM_SECTION_EXTENTS];
-	const struct gm_extent *from = (const struct gm_extent *)(const void *)section->bytes + n;
-
-	return !codec_decode_extent(ino, e, from) &&
+	return !codec_decode_extent(ino, e, extent_record(s, n)) &&
 	       alloc_is_data(s->meta.alloc, e->region, e->block, e->count);
+}
+
+/* Where the superblock was made from what an operator has said, files may have what would be
+ * metadata, and be written over: then it was another number. */
+static int check_places(const struct salvage *s, struct problem *why)
+{
+	const struct checkpoint_section *section = &s->base.sections[GM_SECTION_EXTENTS];
+	struct file_extent e;
+	uint64_t ino;
+
+	for (uint64_t n = 0;
+		s->super_anew && s->base.whole[GM_SECTION_EXTENTS] && n < section->count; n++)
+		if (!read_extent(s, n, &ino, &e) &&
+			!codec_decode_extent(&ino, &e, extent_record(s, n)))
+			return problem(why, EUCLEAN,
+				"inode %" PRIu64 " has block %" PRIu64 " of region %" PRIu32
+				", where no file can have any if the pool was made for %" PRIu64
+				" files and has these regions: nothing was changed; say "
+				"--max-files as at "
+				"the format",
+				ino, e.block, e.region, s->super.plan.max_files);
+	return 0;
 }
 
 static int load_extents(struct salvage *s)
@@ -241,7 +266,7 @@ static void tell_sections(struct salvage *s)
 			"can still be read of it is as it was",
 			s->slot, checkpoint_section_name(t));
 		if (t == GM_SECTION_INODES || t == GM_SECTION_EXTENTS)
-			s->unsure = true;
+			s->unsure = s->moved = true;
 	}
 }
 
@@ -269,7 +294,9 @@ int salvage_load_image(struct salvage *s, struct problem *why)
 
 	s->loading = true;
 	tell_sections(s);
-	r = salvage_load_inodes(s, why);
+	r = check_places(s, why);
+	if (r == 0)
+		r = salvage_load_inodes(s, why);
 	if (r == 0)
 		r = salvage_make_named(s, why);
 	if (r == 0)

@@ -31,7 +31,8 @@ struct salvage {
 	bool base_whole; /* every section of it; after loading, also that nothing in it was refused
 			  */
 	bool loading;
-	uint64_t newest; /* the highest generation that was seen */
+	char contradiction[200]; /* of the record at which a first try has ended; "": none */
+	uint64_t newest;         /* the highest generation that was seen */
 	struct journal_position journal;
 	uint64_t journal_end; /* bytes */
 	bool journal_exact;   /* that is where it ends; else it is where it may end */
@@ -40,7 +41,8 @@ struct salvage {
 	uint64_t sequence; /* the highest that was seen */
 
 	/* what is lost */
-	bool unsure; /* blocks may have changed hands without anything that tells of it */
+	bool unsure; /* who may reach what is not known */
+	bool moved;  /* blocks may have changed hands without anything that tells of it */
 	bool clean_lost;
 	bool pieces_lost;
 	uint8_t *named[GM_REGIONS_MAX]; /* of each block: how many extents have it; see below */
@@ -62,7 +64,11 @@ struct salvage {
 #define salvage_kept(s, ino, ...) salvage_note((s)->report, false, (ino), __VA_ARGS__)
 #define salvage_lost(s, ino, ...) salvage_note((s)->report, true, (ino), __VA_ARGS__)
 
-/* Forgets the notes behind these many, of a try that is made again. */
+/* What it tells was done to the copy, and is not done again. */
+void salvage_note_mended(struct salvage_report *r, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* Forgets the notes behind these many, of a try that is made again; but for those that stay. */
 void salvage_report_cut(struct salvage_report *r, const struct salvage_report *mark);
 
 /* Puts the path of its inode behind each sentence from `from` on. */
@@ -150,5 +156,10 @@ int salvage_keep_units(struct salvage *s, struct problem *why);
 
 /* After all others: nothing that is in use is zeroed, nothing that may be is given out. */
 int salvage_be_careful(struct salvage *s, struct problem *why);
+
+/* ---- salvage_close.c ---- */
+
+/* Files that may show others' bytes become the root's owner's alone. */
+int salvage_close_files(struct salvage *s, struct problem *why);
 
 #endif

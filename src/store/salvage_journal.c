@@ -52,7 +52,7 @@ static int claim(struct salvage *s, bool units, const void *from)
 		return 0;
 	c.units = units;
 	s->pieces_lost |= units;
-	s->unsure = true;
+	s->unsure = s->moved = true;
 	if (s->claim_count == s->claim_capacity) {
 		s->claim_capacity = s->claim_capacity ? s->claim_capacity * 2 : 64;
 		bigger = reallocarray(s->claims, s->claim_capacity, sizeof(*bigger));
@@ -101,7 +101,7 @@ static int replay_record(struct salvage *s, uint8_t *bytes, uint64_t room, struc
 	int r;
 
 	if (salvage_mend_record(bytes, room, &s->journal, &bit) && bit >= 0)
-		salvage_kept(s, 0,
+		salvage_note_mended(s->report,
 			"the journal record of sequence %" PRIu64 " is whole once bit %" PRId64
 			" of byte 0x%" PRIx64 " of the region is turned back",
 			s->journal.sequence + 1, bit % 8,
@@ -296,7 +296,7 @@ static int tear(struct salvage *s, const struct problem *reason, struct problem 
 {
 	uint64_t count, at = s->journal.tail;
 
-	s->unsure = true;
+	s->unsure = s->moved = true;
 	salvage_lost(s, 0,
 		"the journal is damaged at 0x%" PRIx64 " of the region (sequence %" PRIu64
 		": %.200s); what came before is kept",
@@ -309,7 +309,7 @@ static int tear(struct salvage *s, const struct problem *reason, struct problem 
 int salvage_replay(struct salvage *s, uint64_t limit, uint64_t *replayed, struct problem *why)
 {
 	uint8_t *journal = s->area + s->super.plan.journal_offset;
-	struct problem reason = {.text = "it contradicts what was before"};
+	struct problem reason = PROBLEM_INIT;
 	uint64_t count;
 	int r;
 
@@ -324,12 +324,18 @@ int salvage_replay(struct salvage *s, uint64_t limit, uint64_t *replayed, struct
 			return 0;
 		r = replay_record(
 			s, journal + s->journal.tail, s->journal_end - s->journal.tail, &reason);
-		if (r == -EUCLEAN)
+		if (r == -EUCLEAN) {
+			(void)snprintf(
+				s->contradiction, sizeof(s->contradiction), "%.199s", reason.text);
 			return -EAGAIN;
+		}
 		if (r == -EBADMSG)
 			break;
 		if (r < 0)
 			return problem(why, ENOMEM, "out of memory");
 	}
+	/* At the limit: it is the record that failed before. */
+	if (*replayed == limit)
+		(void)problem(&reason, EUCLEAN, "%s", s->contradiction);
 	return is_end(s) ? 0 : tear(s, &reason, why);
 }

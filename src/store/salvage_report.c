@@ -14,10 +14,10 @@
 /* Each is searched for among all entries. */
 #define PATHS_MAX 1000U
 
-void salvage_note(struct salvage_report *r, bool lost, uint64_t ino, const char *format, ...)
+__attribute__((format(printf, 4, 0))) static void add_note(
+	struct salvage_report *r, bool lost, uint64_t ino, const char *format, va_list ap)
 {
 	struct salvage_note *n;
-	va_list ap;
 
 	r->lost += lost;
 	r->kept += !lost;
@@ -34,16 +34,40 @@ void salvage_note(struct salvage_report *r, bool lost, uint64_t ino, const char 
 	}
 	n = &r->notes[r->count++];
 	*n = (struct salvage_note){.lost = lost, .ino = ino};
-	va_start(ap, format);
 	(void)vsnprintf(n->text, sizeof(n->text), format, ap);
+}
+
+void salvage_note(struct salvage_report *r, bool lost, uint64_t ino, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	add_note(r, lost, ino, format, ap);
 	va_end(ap);
+}
+
+void salvage_note_mended(struct salvage_report *r, const char *format, ...)
+{
+	const size_t count = r->count;
+	va_list ap;
+
+	va_start(ap, format);
+	add_note(r, false, 0, format, ap);
+	va_end(ap);
+	if (r->count > count)
+		r->notes[count].stays = true;
 }
 
 void salvage_report_cut(struct salvage_report *r, const struct salvage_report *mark)
 {
-	r->count = mark->count;
-	r->kept = mark->kept;
+	size_t kept = mark->count;
+
+	for (size_t n = mark->count; n < r->count; n++)
+		if (r->notes[n].stays)
+			r->notes[kept++] = r->notes[n];
+	r->kept = mark->kept + (kept - mark->count);
 	r->lost = mark->lost;
+	r->count = kept;
 }
 
 void salvage_report_deinit(struct salvage_report *r)

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
  * Finding the superblock again: a bit turned back, the two copies put together, or a new one from
- * the checkpoints' headers, the stamps and the regions themselves.
+ * the stamps, a checkpoint's header and the regions themselves.
  *
- * Where checkpoints are looked for, guests' memory may lie as well, and a guest may have written
- * anything. What lies lowest counts: the metadata area is before all of it.
+ * A guest may have written a metadata area of its own making into its memory. So where the
+ * metadata end is told by the stamps, where no guest can write, or by the operator, never by what
+ * looks like a checkpoint.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -14,9 +15,11 @@
 #include "store/salvage_internal.h"
 #include "store/super.h"
 
-#define SLOT_ALIGN  (64ULL << 10) /* of journal and slots */
-#define WORDS_MIXED 16U           /* words in which the copies differ: 2^16 tries */
-#define HEADERS_MAX 4U
+#define SLOT_ALIGN  SALVAGE_LOOK_STEP              /* of journal and slots */
+#define LOWEST_SLOT (GM_BLOCK_SIZE + (1ULL << 20)) /* behind the smallest journal */
+#define WORDS_MIXED 16U /* words in which the copies differ: 2^16 tries */
+
+static_assert(sizeof(struct gm_checkpoint) <= SALVAGE_LOOK_BYTES, "is read whole");
 
 static const unsigned copy_offset[2] = {GM_SUPER_A_OFFSET, GM_SUPER_B_OFFSET};
 
@@ -95,18 +98,99 @@ static int mend_super(struct store_super *ret, const uint8_t *area, struct salva
 	return r;
 }
 
-/* ---- from the checkpoints ---- */
+/* ---- anew ---- */
 
 struct finder {
 	const struct salvage_input *in;
 	struct salvage_report *report;
 	struct problem *why;
-	struct gm_checkpoint headers[HEADERS_MAX];
-	uint64_t offset[HEADERS_MAX];
-	unsigned count;
 	uint8_t uuid[16];
 	bool has_uuid;
+	uint64_t slot_size; /* as the stamps tell; 0: they don't */
+	uint64_t max_files;
+	struct store_plan plan;
+	struct gm_checkpoint header;
+	uint64_t offset;
 };
+
+static bool is_whole_stamp(const struct gm_stamp *stamp)
+{
+	return stamp && memcmp(stamp->magic, GM_STAMP_MAGIC, sizeof(stamp->magic)) == 0 &&
+	       codec_seal_holds(stamp, sizeof(*stamp));
+}
+
+static uint64_t told_slot(const struct gm_stamp *stamp)
+{
+	return get_le32(stamp->slot_units) * GM_STAMP_SLOT_UNIT;
+}
+
+static uint64_t told_files(const struct gm_stamp *stamp)
+{
+	return get_le32(stamp->files_less_1) + 1ULL;
+}
+
+/* What the stamps say, which no guest can have written. False if they contradict each other. */
+static bool read_stamps(struct finder *f)
+{
+	for (uint32_t n = 0; n < 2 * f->in->region_count; n++) {
+		const struct gm_stamp *stamp = f->in->stamps[n];
+
+		if (!is_whole_stamp(stamp))
+			continue;
+		if (f->has_uuid && memcmp(f->uuid, stamp->uuid, sizeof(f->uuid)) != 0)
+			return false;
+		memcpy(f->uuid, stamp->uuid, sizeof(f->uuid));
+		f->has_uuid = true;
+		if (get_le32(stamp->slot_units) == 0)
+			continue;
+		if (f->slot_size != 0 &&
+			(f->slot_size != told_slot(stamp) || f->max_files != told_files(stamp)))
+			return false;
+		f->slot_size = told_slot(stamp);
+		f->max_files = told_files(stamp);
+	}
+	return true;
+}
+
+/* False: it would not fit, or is no size at all. */
+static bool plan_from_stamps(struct store_plan *p, const struct finder *f)
+{
+	uint64_t blocks = f->in->regions[0].blocks;
+
+	if (f->slot_size == 0 || f->slot_size / GM_BLOCK_SIZE >= blocks)
+		return false;
+	*p = (struct store_plan){.max_files = f->max_files};
+	super_plan_slots(p, f->slot_size);
+	return p->meta_blocks < blocks;
+}
+
+uint64_t salvage_look_blocks(const struct salvage_input *in)
+{
+	struct finder f = {.in = in};
+	struct store_plan plan;
+
+	if ((read_stamps(&f) && plan_from_stamps(&plan, &f)) ||
+		(in->max_files &&
+			store_plan(&plan, in->regions, in->region_count, in->max_files, NULL) == 0))
+		return plan.meta_blocks;
+	return 0;
+}
+
+/* Also with a bit turned, and of this pool if that is known. */
+static bool take_header(struct finder *f, uint64_t at)
+{
+	int64_t bit;
+
+	if (f->in->area_bytes < sizeof(f->header) || at > f->in->area_bytes - sizeof(f->header))
+		return false;
+	memcpy(&f->header, f->in->area + at, sizeof(f->header));
+	if (codec_is_zero(&f->header, sizeof(f->header)) ||
+		!salvage_mend_sealed((uint8_t *)&f->header, sizeof(f->header), &bit) ||
+		memcmp(f->header.magic, GM_CHECKPOINT_MAGIC, sizeof(f->header.magic)) != 0)
+		return false;
+	f->offset = at;
+	return !f->has_uuid || memcmp(f->header.uuid, f->uuid, sizeof(f->uuid)) == 0;
+}
 
 /* Also with a bit of the magic number turned. */
 static bool may_be_header(const uint8_t *at)
@@ -118,131 +202,63 @@ static bool may_be_header(const uint8_t *at)
 	return __builtin_popcountll(is ^ should) <= 1;
 }
 
-/* The stamps say whose region it is; without any, the lowest header does. */
-static int find_uuid(struct finder *f)
+/* The lowest that looks like one. It may be a guest's, where there is none of the pool's. */
+static bool find_any_header(struct finder *f)
 {
-	for (uint32_t n = 0; n < 2 * f->in->region_count; n++) {
-		const struct gm_stamp *stamp = f->in->stamps[n];
-
-		if (!stamp || memcmp(stamp->magic, GM_STAMP_MAGIC, sizeof(stamp->magic)) != 0 ||
-			!codec_seal_holds(stamp, sizeof(*stamp)))
-			continue;
-		if (f->has_uuid && memcmp(f->uuid, stamp->uuid, sizeof(f->uuid)) != 0)
-			return problem(f->why, EUCLEAN,
-				"both superblocks are lost, and the regions' stamps are of "
-				"different pools; nothing was changed");
-		memcpy(f->uuid, stamp->uuid, sizeof(f->uuid));
-		f->has_uuid = true;
-	}
-	return 0;
-}
-
-static void find_headers(struct finder *f)
-{
-	uint64_t limit = f->in->area_bytes;
-
-	for (uint64_t at = 2 * GM_BLOCK_SIZE - (1U << 20);
-		at + sizeof(struct gm_checkpoint) <= limit && f->count < HEADERS_MAX;
-		at += SLOT_ALIGN) {
-		struct gm_checkpoint *h = &f->headers[f->count];
-		int64_t bit;
-
-		if (!may_be_header(f->in->area + at))
-			continue;
-		memcpy(h, f->in->area + at, sizeof(*h));
-		if (!salvage_mend_sealed((uint8_t *)h, sizeof(*h), &bit) ||
-			(f->has_uuid && memcmp(h->uuid, f->uuid, sizeof(f->uuid)) != 0))
-			continue;
-		memcpy(f->uuid, h->uuid, sizeof(f->uuid));
-		f->has_uuid = true;
-		f->offset[f->count++] = at;
-	}
-}
-
-static bool plan_fits(const struct store_plan *p, const struct finder *f, unsigned header, int slot)
-{
-	return p->slot_offset[slot] == f->offset[header] &&
-	       get_le64(f->headers[header].length) <= p->slot_size;
-}
-
-/* Two headers are two slots: the distance is the size. */
-static bool plan_from_pair(struct store_plan *p, const struct finder *f)
-{
-	for (unsigned b = 1; b < f->count; b++) {
-		super_plan_slots(p, f->offset[b] - f->offset[0]);
-		if (plan_fits(p, f, 0, 0) && plan_fits(p, f, b, 1))
+	for (uint64_t at = LOWEST_SLOT; at + sizeof(f->header) <= f->in->area_bytes;
+		at += SLOT_ALIGN)
+		if (may_be_header(f->in->area + at) && take_header(f, at))
 			return true;
-	}
 	return false;
 }
 
-/* Which slot a single header lies in, if a slot word says so; else -1. */
-static int slot_of(const struct finder *f)
+static bool is_in_place(const struct finder *f)
 {
-	static const unsigned offset[2] = {GM_SLOT_WORD_A_OFFSET, GM_SLOT_WORD_B_OFFSET};
-	uint64_t generation = get_le64(f->headers[0].generation);
-	struct codec_word word;
-
-	for (int k = 0; k < 2; k++) {
-		if (!codec_decode_slot_word(codec_read_word(f->in->area + offset[k]), &word))
-			continue;
-		if (word.generation == generation)
-			return (int)word.value;
-		if (word.generation == generation + 1 || word.generation + 1 == generation)
-			return 1 - (int)word.value;
-	}
-	return -1;
+	return (f->offset == f->plan.slot_offset[0] || f->offset == f->plan.slot_offset[1]) &&
+	       get_le64(f->header.length) <= f->plan.slot_size;
 }
 
-/*
- * Journal and first slot grow together, so that the second slot's place has one size only; the
- * first one's may have several.
- */
-static bool plan_from_one(struct store_plan *p, const struct finder *f)
+/* In one of its two places, which lie before all of the guests' memory. */
+static bool find_header(struct finder *f)
 {
-	struct store_plan found = *p;
-	int slot = slot_of(f);
-	unsigned fits = 0;
-
-	for (uint64_t size = SLOT_ALIGN; size < 5 * f->offset[0] && fits < 2; size += SLOT_ALIGN) {
-		super_plan_slots(p, size);
-		if ((slot != 1 && plan_fits(p, f, 0, 0)) || (slot != 0 && plan_fits(p, f, 0, 1))) {
-			found = *p;
-			fits++;
-		}
-	}
-	*p = found;
-	return fits == 1;
+	for (int k = 0; k < 2; k++)
+		if (take_header(f, f->plan.slot_offset[k]) && is_in_place(f))
+			return true;
+	return false;
 }
 
-static int plan_as_told(struct store_plan *p, const struct finder *f)
+static int find_plan(struct finder *f, int error, const struct problem *refused)
 {
-	struct store_plan told;
-	int r = store_plan(&told, f->in->regions, f->in->region_count, f->in->max_files, f->why);
+	const struct salvage_input *in = f->in;
+	bool from_stamps = plan_from_stamps(&f->plan, f);
+	int r;
 
-	if (r < 0)
-		return r;
-	if (!plan_fits(&told, f, 0, 0) && !plan_fits(&told, f, 0, 1))
+	if (!from_stamps && in->max_files == 0) {
+		if (!find_any_header(f))
+			return problem(f->why, -error,
+				"%.700s; nor is there any checkpoint of a pool", refused->text);
 		return problem(f->why, EINVAL,
-			"a format for %" PRIu64
-			" files would not have put a checkpoint at 0x%" PRIx64
-			", where there is one; say --max-files as at the format",
-			f->in->max_files, f->offset[0]);
-	*p = told;
-	return 0;
-}
-
-static int find_plan(struct store_plan *p, const struct finder *f)
-{
-	if (plan_from_pair(p, f) || (f->in->max_files == 0 && plan_from_one(p, f)))
+			"both superblocks are lost, and no stamp says how long the metadata are: "
+			"say --max-files as at the format (65536 if it was not given then)");
+	}
+	if (!from_stamps) {
+		r = store_plan(&f->plan, in->regions, in->region_count, in->max_files, f->why);
+		if (r < 0)
+			return r;
+	}
+	/* A wrong number may put the places of checkpoints where a guest has put some: but the
+	 * pool's own would lie lower. */
+	if (from_stamps ? find_header(f) : find_any_header(f) && is_in_place(f))
 		return 0;
-	if (f->in->max_files)
-		return plan_as_told(p, f);
+	if (from_stamps)
+		return problem(f->why, -error,
+			"%.700s; nor is there any checkpoint of a pool at 0x%" PRIx64
+			" or 0x%" PRIx64,
+			refused->text, f->plan.slot_offset[0], f->plan.slot_offset[1]);
 	return problem(f->why, EINVAL,
-		"both superblocks are lost and only one checkpoint is left, at 0x%" PRIx64
-		", from which the size of the metadata area can't be told: say --max-files as at "
-		"the format (65536 if it was not given then)",
-		f->offset[0]);
+		"a format for %" PRIu64 " files would have put checkpoints at 0x%" PRIx64
+		" and 0x%" PRIx64 ", where there is none; say --max-files as at the format",
+		in->max_files, f->plan.slot_offset[0], f->plan.slot_offset[1]);
 }
 
 static int check_regions(const struct finder *f)
@@ -250,7 +266,7 @@ static int check_regions(const struct finder *f)
 	uint32_t count = 0;
 
 	for (uint32_t r = 0; r < GM_REGIONS_MAX; r++) {
-		uint64_t blocks = get_le64(f->headers[0].region_blocks[r]);
+		uint64_t blocks = get_le64(f->header.region_blocks[r]);
 
 		count += blocks > 0;
 		if (blocks > 0 && r < f->in->region_count && blocks > f->in->regions[r].blocks)
@@ -276,22 +292,33 @@ static bool any_large_pages(const struct salvage_input *in)
 	return false;
 }
 
+/* A region may have grown since the pool took it into use: its first stamp is of the size that it
+ * has in the pool, or had before a growth that was cut short. */
+static uint64_t find_blocks(const struct finder *f, uint32_t region)
+{
+	const struct gm_stamp *stamp = f->in->stamps[2 * region];
+	uint64_t is = f->in->regions[region].blocks,
+		 least = get_le64(f->header.region_blocks[region]),
+		 said = is_whole_stamp(stamp) ? get_le64(stamp->blocks) : is;
+
+	return said >= least && said <= is ? said : is;
+}
+
 static void describe_super(struct store_super *s, const struct finder *f)
 {
 	const struct salvage_input *in = f->in;
 
-	s->sequence = 1;
-	s->created = in->now > 0 ? (uint64_t)in->now : 0;
-	s->region_count = in->region_count;
-	memcpy(s->uuid, f->uuid, sizeof(s->uuid));
+	*s = (struct store_super){.sequence = 1,
+		.created = in->now > 0 ? (uint64_t)in->now : 0,
+		.region_count = in->region_count,
+		.plan = f->plan};
+	memcpy(s->uuid, f->header.uuid, sizeof(s->uuid));
 	s->plan.whole_groups = any_large_pages(in);
-	s->plan.max_files =
-		in->max_files ? in->max_files
-			      : super_max_files(in->regions, in->region_count, s->plan.slot_size);
 	for (uint32_t r = 0; r < in->region_count; r++) {
 		s->regions[r] = in->regions[r];
+		s->regions[r].blocks = find_blocks(f, r);
 		super_data_blocks(
-			&s->plan, &in->regions[r], r, &s->first_data[r], &s->data_blocks[r]);
+			&s->plan, &s->regions[r], r, &s->first_data[r], &s->data_blocks[r]);
 	}
 }
 
@@ -310,7 +337,7 @@ static int decode_made(struct store_super *s, const struct finder *f)
 	salvage_note(f->report, false, 0,
 		"both superblocks are lost; they are made anew from the checkpoint at 0x%" PRIx64
 		" and the regions as they are named, for up to %" PRIu64 " files",
-		f->offset[0], s->plan.max_files);
+		f->offset, s->plan.max_files);
 	salvage_note(f->report, true, 0,
 		"the label and the time of the format were in the superblocks alone");
 	return 0;
@@ -319,25 +346,18 @@ static int decode_made(struct store_super *s, const struct finder *f)
 static int make_super(struct store_super *ret, const struct salvage_input *in, int error,
 	struct salvage_report *report, struct problem *why)
 {
-	static struct finder none;
-	struct finder f = none;
-	struct store_super s = {.sequence = 1};
+	struct finder f = {.in = in, .report = report, .why = why};
 	struct problem refused = *why;
+	struct store_super s;
 	int r;
 
-	f.in = in;
-	f.report = report;
-	f.why = why;
-	r = find_uuid(&f);
-	if (r < 0)
-		return r;
-	find_headers(&f);
-	if (f.count == 0)
-		return problem(
-			why, -error, "%.700s; nor is there any checkpoint of a pool", refused.text);
-	r = check_regions(&f);
+	if (!read_stamps(&f))
+		return problem(why, EUCLEAN,
+			"both superblocks are lost, and the regions' stamps are of different "
+			"pools; nothing was changed");
+	r = find_plan(&f, error, &refused);
 	if (r == 0)
-		r = find_plan(&s.plan, &f);
+		r = check_regions(&f);
 	if (r < 0)
 		return r;
 	describe_super(&s, &f);

@@ -78,16 +78,19 @@ struct store_format {
 int store_format(struct media *m, const struct store_format *f, struct problem *why);
 
 /* The stamp for GM_STAMP_OFFSET of a region's first or last block. token: the succession token,
- * all zero where none is asked for. */
+ * all zero where none is asked for. plan: the pool's. */
 void store_make_stamp(struct gm_stamp *ret, const uint8_t uuid[16], uint32_t region,
-	enum gm_stamp_position position, uint64_t blocks, const uint8_t token[16]);
+	enum gm_stamp_position position, uint64_t blocks, const struct store_plan *plan,
+	const uint8_t token[16]);
 
 /*
  * -EUCLEAN with a sentence if it is not the stamp that it should be; its token is not looked at,
  * nor is its checksum where all else is right: a crash may have torn the storing of a new token.
+ * plan: what it may tell of the metadata area; NULL: whatever it likes.
  */
 int store_check_stamp(const struct gm_stamp *stamp, const uint8_t uuid[16], uint32_t region,
-	enum gm_stamp_position position, uint64_t blocks, struct problem *why);
+	enum gm_stamp_position position, uint64_t blocks, const struct store_plan *plan,
+	struct problem *why);
 
 /* It is whole and has this token. */
 bool store_stamp_bears(const struct gm_stamp *stamp, const uint8_t token[16]);

@@ -60,21 +60,6 @@ void super_plan_slots(struct store_plan *p, uint64_t slot)
 	p->meta_blocks = round_up(p->slot_offset[1] + slot, GM_BLOCK_SIZE) / GM_BLOCK_SIZE;
 }
 
-uint64_t super_max_files(const struct store_region *regions, uint32_t count, uint64_t slot)
-{
-	uint64_t least = MAX_FILES_MIN, more = MAX_FILES_MAX;
-
-	while (least < more) {
-		uint64_t middle = least + (more - least + 1) / 2;
-
-		if (slot_size(regions, count, middle) <= slot)
-			least = middle;
-		else
-			more = middle - 1;
-	}
-	return least;
-}
-
 /*
  * One region that is mapped by whole GiBs makes it so for all: a file may lie on several, and its
  * size is one.

@@ -18,9 +18,6 @@ int super_make_alloc(struct alloc **ret, const struct store_super *super);
 /* Fills in what follows from the size of a slot: all places of the metadata area. */
 void super_plan_slots(struct store_plan *p, uint64_t slot);
 
-/* The most files that format would have made slots of this size for. */
-uint64_t super_max_files(const struct store_region *regions, uint32_t count, uint64_t slot);
-
 /* One copy by itself. -EUCLEAN, or -EPROTONOSUPPORT of a newer format, with a sentence. */
 int super_read_copy(struct store_super *ret, const void *at, struct problem *why);
 

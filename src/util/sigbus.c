@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <string.h>
 #include <sys/prctl.h>
 
 #define NOTES 8U
@@ -43,14 +44,18 @@ static void on_sigbus(int number, siginfo_t *info, void *context)
 		note(info);
 		return;
 	}
-	if (escape) {
+	/* One that a process has sent says nothing of memory. */
+	if (escape && info->si_code > 0) {
 		sigbus_escape = NULL;
 		escape->what = (struct sigbus){.address = (uintptr_t)info->si_addr,
 			.poisoned = info->si_code == BUS_MCEERR_AR};
 		siglongjmp(escape->to, 1);
 	}
-	/* Not ours. With the default action in force, the access raises it again and for good. */
+	/* Not ours. With the default action in force, the access raises it again and for good;
+	 * where there was no access, it has to be done here. */
 	(void)signal(number, SIG_DFL);
+	if (info->si_code <= 0)
+		(void)raise(number);
 }
 
 int sigbus_init(void)
@@ -65,9 +70,11 @@ int sigbus_init(void)
 
 int sigbus_guard(void (*work)(void *data), void *data, struct sigbus *ret)
 {
+	struct escape *const outer = sigbus_escape;
 	struct escape here;
 
 	if (sigsetjmp(here.to, 0) != 0) {
+		sigbus_escape = outer;
 		if (ret)
 			/* cppcheck-suppress uninitStructMember ; who jumps here fills it in */
 			*ret = here.what;
@@ -77,8 +84,28 @@ int sigbus_guard(void (*work)(void *data), void *data, struct sigbus *ret)
 	atomic_signal_fence(memory_order_seq_cst);
 	work(data);
 	atomic_signal_fence(memory_order_seq_cst);
-	sigbus_escape = NULL;
+	sigbus_escape = outer;
 	return 0;
+}
+
+struct copy {
+	void *to;
+	const void *from;
+	size_t length;
+};
+
+static void do_copy(void *data)
+{
+	const struct copy *c = data;
+
+	memcpy(c->to, c->from, c->length);
+}
+
+int sigbus_copy(void *to, const void *from, size_t length, struct sigbus *ret)
+{
+	struct copy c = {.to = to, .from = from, .length = length};
+
+	return sigbus_guard(do_copy, &c, ret);
 }
 
 void sigbus_ask_early(void)

@@ -11,6 +11,7 @@
 #define GM_UTIL_SIGBUS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct sigbus {
@@ -18,15 +19,19 @@ struct sigbus {
 	bool poisoned;     /* the memory is bad; else it is not there (any more) */
 };
 
-/* Installs the process's SIGBUS handler; outside of sigbus_guard() the signal stays deadly. Once,
- * before any thread. 0 or a negative errno. */
+/* Installs the process's SIGBUS handler; outside of sigbus_guard() the signal stays deadly, and
+ * inside as well if a process has sent it. Once, before any thread. 0 or a negative errno. */
 int sigbus_init(void);
 
 /*
  * work(data), which ends at the first access that is a SIGBUS: it must own nothing then, and what
- * it has changed stays. 0; -EIO, and *ret (which may be NULL) says where. Not within another one.
+ * it has changed stays. 0; -EIO, and *ret (which may be NULL) says where. Within another one it is
+ * the inner work that ends.
  */
 int sigbus_guard(void (*work)(void *data), void *data, struct sigbus *ret);
+
+/* memcpy() from such memory. After -EIO nothing is known of `to`. */
+int sigbus_copy(void *to, const void *from, size_t length, struct sigbus *ret);
 
 /* Asks the kernel to tell this process of memory errors that others have met, or that were found
  * otherwise, in what it has mapped. Else only those are told whose access is the error. */

@@ -42,6 +42,8 @@ static const char *stamp_fault(
 		return "is another one";
 	if (memcmp(s.token, v->token, 16) != 0)
 		return "bears another token";
+	if (get_le32(s.slot_units) * 65536ULL != w->recorder.slot_size)
+		return "tells of another metadata area";
 	return memcmp(s.reserved, none, sizeof(s.reserved)) != 0 ? "has reserved bytes" : NULL;
 }
 

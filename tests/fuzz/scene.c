@@ -270,7 +270,7 @@ static int run_scan(struct thread *t, struct work_job *job)
 {
 	const struct scan_options devices = {.targets = job->targets.at,
 		.target_count = (unsigned)job->targets.count,
-		.supervisor = t->scan->supervisor};
+		.ours = t->scan->ours};
 
 	return procscan_run(job->targets.at ? &devices : t->scan, &job->scan);
 }

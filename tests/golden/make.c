@@ -48,14 +48,17 @@ static int write_region(const struct image *i, const struct view *v, uint32_t re
 {
 	static const uint8_t zero;
 	uint64_t head = region == 0 ? i->size : GM_BLOCK_SIZE;
+	struct store_super super;
 	struct gm_stamp stamp;
-	int bad = put_at(f, head + GM_BLOCK_SIZE - 1, &zero, 1);
+	int bad = put_at(f, head + GM_BLOCK_SIZE - 1, &zero, 1) ||
+		  store_read_super(&super, i->words, 0, NULL) < 0;
 
 	for (uint64_t n = 0; region == 0 && n < i->size / 8; n++)
 		if (i->words[n])
 			bad |= put_at(f, n * 8, &i->words[n], 8);
-	for (enum gm_stamp_position p = GM_STAMP_FIRST; p <= GM_STAMP_LAST; p++) {
-		store_make_stamp(&stamp, v->uuid, region, p, v->region_blocks[region], v->token);
+	for (enum gm_stamp_position p = GM_STAMP_FIRST; p <= GM_STAMP_LAST && !bad; p++) {
+		store_make_stamp(&stamp, v->uuid, region, p, v->region_blocks[region], &super.plan,
+			v->token);
 		bad |= put_at(f, (p == GM_STAMP_LAST ? head : 0) + GM_STAMP_OFFSET, &stamp,
 			sizeof(stamp));
 	}

@@ -267,17 +267,22 @@ static void test_reserved(struct test *t, const struct reserved *what)
 static void test_stamps(struct test *t)
 {
 	static const uint8_t uuid[16] = {1}, token[16] = {2};
+	static const struct store_plan plan = {.slot_size = 3 * GM_STAMP_SLOT_UNIT, .max_files = 4},
+				       other = {
+					       .slot_size = 3 * GM_STAMP_SLOT_UNIT, .max_files = 5};
 
 	for (size_t n = 0; n < sizeof(((struct gm_stamp *)NULL)->reserved); n++) {
 		struct problem why = PROBLEM_INIT;
 		struct gm_stamp stamp;
 
-		store_make_stamp(&stamp, uuid, 0, GM_STAMP_FIRST, 9, token);
-		if (store_check_stamp(&stamp, uuid, 0, GM_STAMP_FIRST, 9, &why) < 0)
+		store_make_stamp(&stamp, uuid, 0, GM_STAMP_FIRST, 9, &plan, token);
+		if (store_check_stamp(&stamp, uuid, 0, GM_STAMP_FIRST, 9, &plan, &why) < 0)
 			(void)wrong(t, "%s", why.text);
+		if (store_check_stamp(&stamp, uuid, 0, GM_STAMP_FIRST, 9, &other, &why) != -EUCLEAN)
+			(void)wrong(t, "another plan is taken");
 		stamp.reserved[n] = 1;
 		stamp.checksum = codec_seal(&stamp, sizeof(stamp));
-		if (store_check_stamp(&stamp, uuid, 0, GM_STAMP_FIRST, 9, &why) != -EUCLEAN)
+		if (store_check_stamp(&stamp, uuid, 0, GM_STAMP_FIRST, 9, &plan, &why) != -EUCLEAN)
 			(void)wrong(t, "byte %zu is taken", n);
 	}
 	result(t, "reserved bytes of a stamp refused");

@@ -126,6 +126,10 @@ class Lab:
         self._log_seen = len(lines)
         self.check(not bad, f'boot {self.boot}: the kernel has nothing to complain about', '\n'.join(bad))
 
+    def expect_complaint(self):
+        """What the kernel has said since the last check has been brought about."""
+        self._log_seen = len(subprocess.run(['dmesg'], stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines())
+
     # -- into the next boot
 
     def next_boot_comes_by(self, way):

@@ -212,7 +212,7 @@ def daemons_of(supervisor):
         for pid in f.read().split():
             with open(f'/proc/{pid}/cmdline', 'rb') as words:
                 name = os.path.basename(words.read().split(b'\0')[0].decode())
-            if name.startswith('guestmemfs-'):
+            if name in ('guestmemfs-worker', 'guestmemfs-helper'):
                 found[name.removeprefix('guestmemfs-')] = int(pid)
     return found
 

@@ -18,6 +18,7 @@ import time
 from processes import is_gone, kill_at_once, wait_until
 
 DAEMONS = ('supervisor', 'worker', 'helper')
+ALL = (*DAEMONS, 'keeper')
 COMPLAINTS = re.compile(r'.*(?:AddressSanitizer|LeakSanitizer|runtime error:|Assertion .* failed).*')
 numbers = itertools.count(1)
 
@@ -129,8 +130,14 @@ class Instance:
         return status
 
     def kill(self, *which):
-        """kill -9 of the named daemons (all three if none is named) at once; their pids."""
-        pids = [self.pids()[name] for name in which or DAEMONS]
+        """
+        kill -9 of the named daemons at once; their pids. If none is named, or all three are, the keeper too, so that
+        nothing is left of the instance.
+        """
+        which = ALL if not which or set(which) == set(DAEMONS) else which
+        known = self.status()['pids']
+        pids = [known[name] for name in which]
+        assert 0 not in pids, f'not all of {which} are there: {known}'
         kill_at_once(pids)
         assert wait_until(lambda: all(map(self._is_gone, pids)), 20), f'still there after kill -9: {pids}'
         return pids
@@ -188,10 +195,10 @@ class Instance:
     def wait_new(self, which, old, timeout=30):
         """Until the named daemon has been started anew and the instance serves: its new pid."""
         def is_new():
-            return self.is_serving() and self.pids()[which] not in (0, old)
+            return self.is_serving() and self.status()['pids'][which] not in (0, old)
 
         assert wait_until(is_new, timeout), f'no new {which} after {timeout} s; it says:\n{self.log()}'
-        return self.pids()[which]
+        return self.status()['pids'][which]
 
     def path(self, *names):
         return os.path.join(self.mount, *names)

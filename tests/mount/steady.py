@@ -8,7 +8,7 @@ import time
 
 import wire
 from evidence import open_files
-from persona import make_file
+from persona import as_user, make_file
 from processes import wait_until
 
 BLOCK = 2 << 20
@@ -81,3 +81,45 @@ def watched(instance):
     assert max(steady.seconds) < LATENCY_MAX
     assert instance.pids() == pids, 'something had to be started anew'
     assert wait_until(lambda: descriptors() <= before, 10), f'{descriptors()} descriptors in the helper, not {before}'
+
+
+def use_names(mount, stop):
+    """Every call must succeed, and do what it says."""
+    count = 0
+    while not os.path.exists(stop) or count < 10:
+        path = f'{mount}/work{count % 7}'
+        fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+        os.ftruncate(fd, BLOCK)
+        os.setxattr(fd, 'user.n', b'%d' % count)
+        os.rename(path, f'{path}-renamed')
+        os.link(f'{path}-renamed', f'{path}-link')
+        assert os.fstat(fd).st_nlink == 2 and f'work{count % 7}-link' in os.listdir(mount)
+        os.unlink(f'{path}-renamed')
+        os.unlink(f'{path}-link')
+        assert os.fstat(fd).st_nlink == 0 and os.getxattr(fd, 'user.n') == b'%d' % count
+        os.close(fd)
+        count += 1
+    return count
+
+
+@contextlib.contextmanager
+def names_in_use(instance, workdir):
+    """use_names() by the instance's user, for as long as the body runs."""
+    stop, results = os.path.join(workdir, 'stop'), []
+
+    def run():
+        try:
+            results.append(as_user(instance.user, use_names, instance.mount, stop, timeout=150))
+        except BaseException as e:  # pylint: disable=broad-except
+            results.append(repr(e))
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        with open(stop, 'w', encoding='ascii'):
+            pass
+        thread.join(100)
+    assert results and isinstance(results[0], int), results
+    print(f'{results[0]} rounds of calls meanwhile')

@@ -45,7 +45,7 @@ def children_of(pid):
 
 
 def processes(instance):
-    pids = instance.pids()
+    pids = instance.status()['pids']
     return pids | {'unmounter': children_of(pids['worker'])[0]}
 
 
@@ -72,7 +72,8 @@ def only(kept, bounding=None):
 
 # -- what they have
 
-KEPT = {'worker': 0, 'helper': bits(DAC_READ_SEARCH, KILL, SYS_PTRACE), 'unmounter': bits(SYS_ADMIN, DAC_READ_SEARCH)}
+KEPT = {'worker': 0, 'keeper': 0, 'helper': bits(DAC_READ_SEARCH, KILL, SYS_PTRACE),
+        'unmounter': bits(SYS_ADMIN, DAC_READ_SEARCH)}
 
 
 @pytest.mark.parametrize('user', [ROOT], ids=['root'])
@@ -94,7 +95,7 @@ def test_a_plain_users_processes_have_none(instance):
 
 def test_system_calls_are_filtered_and_nothing_comes_back(instance, user):
     """But for the plain user's unmounter, which runs fusermount3, and the supervisor, which starts the others."""
-    confined = {'worker', 'helper'} | ({'unmounter'} if user == ROOT else set())
+    confined = {'worker', 'helper', 'keeper'} | ({'unmounter'} if user == ROOT else set())
     for name, pid in processes(instance).items():
         status = status_of(pid)
         is_confined = status['NoNewPrivs'] == '1' and status['Seccomp'] == SECCOMP_FILTER

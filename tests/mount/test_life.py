@@ -13,7 +13,7 @@ import pytest
 
 from evidence import (BLOCK, as_user, assert_clean, assert_idle, assert_nothing_left, daemons_of, end_of, grant,
                       grant_when_ready, held_file, make_region, must, open_files, refused, runtime_directory, tree)
-from harness import DAEMONS, PLAIN
+from harness import ALL, DAEMONS, PLAIN
 from processes import is_gone, kill_at_once, wait_until
 
 SEED = 3
@@ -39,7 +39,7 @@ def assert_busy(instance):
     assert done.returncode == 1 and 'Device or resource busy' in done.stderr
 
 
-# -- one of the three dies
+# -- one of them dies (the supervisor: test_supervisor_death.py)
 
 def test_helper_dies(instance, client):
     """The mount and its open files go on; new grants are given; what was held stays held."""
@@ -71,13 +71,22 @@ def test_worker_dies(instance, client):
     client.check()
 
 
-def test_supervisor_dies(instance, client):
+def test_keeper_dies(instance, client):
+    """Another one is started; nobody else notices."""
+    before, pids = tree(instance), instance.status()['pids']
+    instance.kill('keeper')
+    status = instance.wait_status(lambda s: s['pids']['keeper'] not in (0, pids['keeper']))
+    assert {**status['pids'], 'keeper': 0} == {**pids, 'keeper': 0}
+    assert tree(instance) == before
+    client.check()
+
+
+def test_supervisor_and_keeper_die(instance, client):
     """The others end in good order by themselves."""
     before, pids = tree(instance), instance.pids()
-    pids.pop('supervisor')
-    instance.kill('supervisor')
-    for name, pid in pids.items():
-        assert wait_until(lambda pid=pid: is_gone(pid), 30), f'the {name} goes on without its supervisor'
+    instance.kill('supervisor', 'keeper')
+    for name in ('worker', 'helper'):
+        assert wait_until(lambda pid=pids[name]: is_gone(pid), 30), f'the {name} goes on with nobody over it'
     assert not instance.is_mounted()
     assert assert_clean(instance)['records'] == 0
     instance.restart()
@@ -86,16 +95,16 @@ def test_supervisor_dies(instance, client):
     client.check()
 
 
-@pytest.mark.parametrize('which', [('supervisor',), ('supervisor', 'worker'), ('supervisor', 'helper'), DAEMONS],
-                         ids='-'.join)
+@pytest.mark.parametrize('which', [('supervisor', 'keeper'), ('supervisor', 'worker', 'keeper'),
+                                   ('supervisor', 'helper', 'keeper'), ALL], ids='-'.join)
 def test_next_start_need_not_wait(instance, client, which):
     """Whoever still ends: the start comes at once, and waits by itself."""
-    before, pids = tree(instance), instance.pids()
+    before, pids = tree(instance), instance.status()['pids']
     kill_at_once([pids[name] for name in which])
     instance.process.wait(20)
     instance.start()
     assert tree(instance) == before
-    assert all(is_gone(pid) for pid in pids.values())
+    assert all(is_gone(pids[name]) for name in ALL)
     client.check()
     assert_busy(instance)
 
@@ -103,9 +112,9 @@ def test_next_start_need_not_wait(instance, client, which):
 @pytest.mark.parametrize('same_name', [True, False], ids=['same-name', 'other-name'])
 def test_start_waits_for_a_helper_that_is_left(instance, client, same_name):
     """It may be in the middle of zeroing what the next instance would give to somebody."""
-    pids = instance.pids()
+    pids = instance.status()['pids']
     os.kill(pids['helper'], signal.SIGSTOP)
-    kill_at_once([pids['supervisor'], pids['worker']])
+    kill_at_once([pids['supervisor'], pids['keeper'], pids['worker']])
     instance.process.wait(20)
     instance.launch(*([] if same_name else ['--name', f'{instance.name}-b']))
     time.sleep(1)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """guestmemfs fsck --repair: a pool that is refused is looked at, asked about, copied, repaired, and mounted again."""
 
+import errno
 import hashlib
 import os
 import pty
@@ -13,6 +14,7 @@ from evidence import BLOCK, assert_clean, make_region, must, refused
 from harness import PLAIN, ROOT
 
 SUPERBLOCKS = (0, 0x100000)
+HEAD = 16384  # of a copy, before the metadata
 DATA = bytes(range(251)) * 5000
 
 
@@ -97,7 +99,7 @@ def test_superblocks_that_are_lost_are_made_anew(pool):
 
     done = repair(pool, '--yes', '--backup', copy_path(pool))
     assert done.returncode == 0 and done.stdout.splitlines()[-1].startswith(b'repaired: '), done
-    assert read(copy_path(pool)) == before[:metadata], 'the copy is not what there was'
+    assert read(copy_path(pool), HEAD) == before[:metadata], 'the copy is not what there was'
     assert guests_hash(pool, metadata) == guests
     assert_clean(pool)
     again = repair(pool)
@@ -189,3 +191,121 @@ def test_without_a_name_the_copy_is_in_the_working_directory(pool):
 def test_a_pool_in_use_is_left_alone(instance):
     done = repair(instance, '--yes')
     assert done.returncode == 1 and b'is in use by another' in done.stderr
+
+
+# -- the copy goes back
+
+def restore(instance, copy, *words, **options):
+    return command(instance, 'fsck', '--restore', copy, '--region', f'file:{instance.region}', *words, **options)
+
+
+def test_a_copy_goes_back_as_it_was(pool):
+    overwrite(pool.region, os.path.getsize(pool.region) - BLOCK + 0x3000, bytes(128))  # the last stamp
+    lose_superblocks(pool)
+    before = read(pool.region)
+    copy, second = copy_path(pool), os.path.join(pool.directory, 'second')
+    done = repair(pool, '--yes', '--backup', copy)
+    assert done.returncode == 0, done
+    repaired = read(pool.region)
+
+    unasked = restore(pool, copy)
+    assert unasked.returncode == 2 and b'there is no terminal to ask at' in unasked.stderr
+    assert b'every change since then is lost' in unasked.stdout
+    assert read(pool.region) == repaired
+
+    done = restore(pool, copy, '--yes', '--backup', second)
+    assert done.returncode == 0 and b'restored; ' in done.stdout, done
+    assert read(pool.region) == before, 'not every byte is back'
+    assert pool.fsck().returncode == 1
+    # What it has written over goes back as well, and shows nothing of the first one's stamp.
+    done = restore(pool, second, '--yes', '--backup', os.path.join(pool.directory, 'third'))
+    assert done.returncode == 0, done
+    assert read(pool.region) == repaired
+    assert mounts_again(pool) == pool.names
+
+
+def test_what_is_no_copy_of_this_pool_does_not_go_back(pool, make_instance):
+    copy, other = copy_path(pool), make_region(make_instance())
+    lose_superblocks(pool)
+    assert repair(pool, '--yes', '--backup', copy).returncode == 0
+    whole, before = read(copy), read(pool.region)
+    cases = [(whole[:-1], b'is not whole'), (whole[:100], b'is no copy of metadata'), (b'', b'is no copy of metadata'),
+             (bytes(20000), b'is no copy of metadata'),
+             (whole[:50] + bytes([whole[50] ^ 1]) + whole[51:], b'is damaged'),
+             (whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:], b'is damaged')]
+    options = ('--yes', '--backup', os.path.join(pool.directory, 'second'))
+    for data, reason in cases:
+        overwrite(copy, 0, data)
+        os.truncate(copy, len(data))
+        done = restore(pool, copy, *options)
+        assert done.returncode == 1 and reason in done.stderr, done
+        assert read(pool.region) == before
+    overwrite(copy, 0, whole)
+    before = read(other.region)
+    done = restore(other, copy, *options)
+    assert done.returncode == 1 and b'the copy is not of region' in done.stderr, done
+    assert read(other.region) == before
+    done = restore(pool, '/nowhere/copy', *options)
+    assert done.returncode == 1 and b'opening /nowhere/copy' in done.stderr, done
+    assert not os.path.exists(os.path.join(pool.directory, 'second'))
+
+
+# -- memory that can't be read
+
+@pytest.fixture
+def hole(make_instance):
+    """
+    A pool in a full tmpfs, with a hole where the checkpoint in force was: reading it is a SIGBUS until there is room
+    again, then it is zeros.
+    """
+    instance = make_region(make_instance()).start()
+    must(instance, 'mkdir', instance.path('d'))
+    assert instance.stop() == 0
+    slots = struct.unpack('<QQ', read(instance.region, 112, 16))
+    word = struct.unpack('<Q', read(instance.region, 0x1000, 8))[0]
+    instance.hole = slots[word & 1]
+    instance.full = os.path.join(instance.directory, 'full')
+    os.mkdir(instance.full)
+    subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=80M,mode=755', 'full', instance.full], check=True, timeout=20)
+    subprocess.run(['cp', '--sparse=never', instance.region, instance.full], check=True, timeout=60)
+    instance.region = os.path.join(instance.full, 'region')
+    subprocess.run(['fallocate', '--punch-hole', '-o', str(instance.hole), '-l', '65536', instance.region], check=True,
+                   timeout=20)
+    fill(instance)
+    try:
+        yield instance
+    finally:
+        subprocess.run(['umount', '-l', instance.full], check=True, timeout=20)
+
+
+def fill(instance):
+    with open(os.path.join(instance.full, 'filler'), 'wb', buffering=0) as f:
+        try:
+            while f.write(bytes(4096)):
+                pass
+        except OSError as e:
+            assert e.errno == errno.ENOSPC
+
+
+def test_memory_that_can_not_be_read_is_a_sentence(hole):
+    place = f"can't be read at offset {hole.hole:#x}: the memory is not there any more"
+    done = hole.fsck()
+    assert done.returncode == 1 and place in done.stderr, done
+    assert place in refused(hole)
+    assert 'SIGBUS' not in hole.log() and 'Bus error' not in hole.log()
+
+
+def test_memory_that_can_not_be_read_counts_as_lost(hole):
+    copy = ('--yes', '--backup', copy_path(hole))
+    done = repair(hole, *copy)
+    place = f"65536 bytes at offset {hole.hole:#x} of region {hole.region} can't be read: the memory is not there"
+    assert place.encode() in done.stdout, done
+    # What is kept goes where the bad checkpoint was, and for that there is no room, either.
+    assert done.returncode == 1 and b"can't be written at offset 0x" in done.stderr, done
+    os.unlink(copy_path(hole))
+    os.unlink(os.path.join(hole.full, 'filler'))
+    done = repair(hole, *copy)
+    assert done.returncode == 0, done
+    assert_clean(hole)
+    hole.start()
+    assert hole.stop() == 0

@@ -9,8 +9,7 @@ import random
 import threading
 import time
 
-from evidence import daemons_of
-from harness import DAEMONS
+from harness import ALL
 from processes import kill_at_once, wait_until
 
 from .callers import HANGS
@@ -18,7 +17,8 @@ from .callers import HANGS
 # Who may die together, and how often: by the names that --kill takes.
 VICTIMS = {
     'worker': (('worker',), 4), 'helper': (('helper',), 3), 'both': (('worker', 'helper'), 1),
-    'supervisor': (('supervisor',), 2), 'all': (DAEMONS, 4), 'hand': (('hand',), 5), 'mapper': (('mapper',), 3),
+    'supervisor': (('supervisor',), 3), 'keeper': (('keeper',), 1), 'all': (ALL, 4),
+    'hand': (('hand',), 5), 'mapper': (('mapper',), 3),
 }
 GAP = (10, 300)          # operations of all clients between two kills
 GAP_SECONDS = 2.0        # or so long, where most of them wait
@@ -123,7 +123,7 @@ class Killer:
         self.victims = [who for name in victims or VICTIMS for who in [VICTIMS[name][0]] * VICTIMS[name][1]]
         self.rng = random.Random(f'{seed}/kills')
         self.killed = collections.Counter()
-        self.moments = {name: [] for name in DAEMONS}
+        self.moments = {name: [] for name in ALL}
 
     def round(self):
         """One death, and the life after it."""
@@ -136,8 +136,10 @@ class Killer:
             victim = client.hand.process if which[0] == 'hand' else client.mapper.agent.process
             victim.kill()
             self._note(f'{which[0]} of {client.name}')
-        elif 'supervisor' in which:
+        elif which == ALL:
             self._kill_for_good(which)
+        elif 'supervisor' in which:
+            self._kill_supervisor(which)
         else:
             self._kill_for_now(which)
         self.life.hurry = False
@@ -148,19 +150,24 @@ class Killer:
 
     def _kill(self, which):
         instance = self.life.instance
-        assert wait_until(lambda: len(daemons_of(instance.process.pid)) == 2, HANGS), instance.log()
-        pids = {'supervisor': instance.process.pid} | daemons_of(instance.process.pid)
+        pids = instance.wait_status(lambda status: 0 not in status['pids'].values(), HANGS)['pids']
         kill_at_once([pids[name] for name in which])
-        self._note(' '.join(which) if which != DAEMONS else 'all')
+        self._note(' '.join(which) if which != ALL else 'all')
         return pids
 
     def _kill_for_good(self, which):
         self.life.mount_dies()
         self._kill(which)
-        self.moments = {name: [] for name in DAEMONS}
+        self.moments = {name: [] for name in ALL}
         assert wait_until(self.life.instance.ended, HANGS), 'the supervisor still runs'
         self.life.instance.start(timeout=HANGS)
         self.life.mount_serves()
+
+    def _kill_supervisor(self, which):
+        """The mount lives: nobody has an excuse. The next one takes over."""
+        self._kill(which)
+        assert wait_until(self.life.instance.ended, HANGS), 'the supervisor still runs'
+        self.life.instance.start(timeout=HANGS)
 
     def _kill_for_now(self, which):
         """They are started anew, unless that happens too often."""

@@ -29,7 +29,7 @@ void scene_init(struct scene *s, enum world_shape shape, const char *script)
 	for (uint32_t r = 0; r < w.region_count; r++)
 		s->regions[r].large_pages = w.regions[r].large_pages;
 	s->area = malloc(s->size);
-	s->damaged = malloc(s->size);
+	s->damaged = calloc(1, s->size + GM_BLOCK_SIZE); /* for one that takes it for longer */
 	cr_assert(s->area && s->damaged);
 	memcpy(s->area, image.words, s->size);
 	world_deinit(&w);
@@ -39,7 +39,7 @@ void scene_init(struct scene *s, enum world_shape shape, const char *script)
 	for (uint32_t n = 0; n < 2 * s->super.region_count; n++) {
 		store_make_stamp(&s->stamps[n], s->super.uuid, n / 2,
 			n % 2 ? GM_STAMP_LAST : GM_STAMP_FIRST, s->regions[n / 2].blocks,
-			s->before.view.token);
+			&s->super.plan, s->before.view.token);
 		s->stamp_pointers[n] = &s->stamps[n];
 	}
 	s->chance[0] = getenv("GM_SEED") ? (unsigned short)strtoul(getenv("GM_SEED"), NULL, 0) : 1;

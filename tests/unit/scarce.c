@@ -84,7 +84,7 @@ static bool fails_by_another(void)
 	return true;
 }
 
-static bool fails(void)
+bool scarce_fails(void)
 {
 	if (fails_by_another())
 		return true;
@@ -121,32 +121,32 @@ int __wrap_vasprintf(char **ret, const char *format, va_list ap)
 
 void *__wrap_malloc(size_t size)
 {
-	return fails() ? NULL : __real_malloc(size);
+	return scarce_fails() ? NULL : __real_malloc(size);
 }
 
 void *__wrap_calloc(size_t n, size_t size)
 {
-	return fails() ? NULL : __real_calloc(n, size);
+	return scarce_fails() ? NULL : __real_calloc(n, size);
 }
 
 void *__wrap_realloc(void *p, size_t size)
 {
-	return fails() ? NULL : __real_realloc(p, size);
+	return scarce_fails() ? NULL : __real_realloc(p, size);
 }
 
 void *__wrap_reallocarray(void *p, size_t n, size_t size)
 {
-	return fails() ? NULL : __real_reallocarray(p, n, size);
+	return scarce_fails() ? NULL : __real_reallocarray(p, n, size);
 }
 
 char *__wrap_strdup(const char *s)
 {
-	return fails() ? NULL : __real_strdup(s);
+	return scarce_fails() ? NULL : __real_strdup(s);
 }
 
 char *__wrap_strndup(const char *s, size_t n)
 {
-	return fails() ? NULL : __real_strndup(s, n);
+	return scarce_fails() ? NULL : __real_strndup(s, n);
 }
 
 /* What a failed asprintf(3) leaves in *ret nobody may look at. */
@@ -155,7 +155,7 @@ int __wrap_vasprintf(char **ret, const char *format, va_list ap)
 	char *text;
 	int n;
 
-	if (fails()) {
+	if (scarce_fails()) {
 		*ret = (char *)(uintptr_t)-1;
 		return -1;
 	}

@@ -22,6 +22,9 @@ void scarce_begin(unsigned long n, enum scarce how);
 /* No call fails any more. True if one has. */
 bool scarce_end(void);
 
+/* For wraps of other functions that need memory: true if this call is to fail, with errno set. */
+bool scarce_fails(void);
+
 /*
  * The same for all processes that this one forks after scarce_share(), and not for itself: there
  * the calls of all threads count.

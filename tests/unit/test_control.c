@@ -23,6 +23,7 @@
 #include "util/cleanup.h"
 #include "util/clock.h"
 #include "util/le.h"
+#include "util/memfd.h"
 #include "util/packet.h"
 
 static char directory[64], path[96];
@@ -73,6 +74,7 @@ static void setup(void)
 		.ns = &ns,
 		.grants = grants,
 		.supervisor_pid = 11,
+		.keeper_pid = 13,
 		.helper_pid = 12};
 	int listener = packet_listen(path, 0600);
 	cr_assert_geq(listener, 0, "%s", why.text);
@@ -120,7 +122,7 @@ static struct json_object *exchange(int sock, const void *request, size_t size)
 	cr_assert_eq(get_le32(answer.error) == 0, nfds == 1);
 	if (nfds == 0)
 		return NULL;
-	cr_assert_eq(fcntl(memfd, F_GET_SEALS),
+	cr_assert_eq(fcntl(memfd, F_GET_SEALS) & ~MEMFD_SEAL_EXEC,
 		F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
 	char *text = mmap(NULL, get_le64(answer.length), PROT_READ, MAP_SHARED, memfd, 0);
 	cr_assert_neq(text, MAP_FAILED);
@@ -186,6 +188,7 @@ Test(control, status_has_the_stores_numbers)
 	cr_assert_eq(number(o, "/pids/supervisor"), 11);
 	cr_assert_eq(number(o, "/pids/worker"), (uint64_t)getpid());
 	cr_assert_eq(number(o, "/pids/helper"), 12);
+	cr_assert_eq(number(o, "/pids/keeper"), 13);
 	cr_assert_eq(number(o, "/blocks/size"), GM_BLOCK_SIZE);
 	cr_assert_eq(number(o, "/blocks/used"), 5);
 	cr_assert_eq(number(o, "/blocks/free"), stats.free);

@@ -57,7 +57,8 @@ static uint64_t check(const struct pool *p, const char *code)
 		.stamps = stamps};
 	struct fsck_report r;
 
-	store_make_stamp(&last, p->super.uuid, 0, GM_STAMP_LAST, p->region.blocks, no_token);
+	store_make_stamp(
+		&last, p->super.uuid, 0, GM_STAMP_LAST, p->region.blocks, &p->super.plan, no_token);
 	cr_assert_eq(fsck_run(&r, &in), 0);
 	uint64_t errors = 0;
 	for (size_t n = 0; n < r.count; n++)

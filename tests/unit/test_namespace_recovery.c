@@ -110,10 +110,10 @@ static void expect_no_fault(unsigned step)
 	uint64_t bytes = pool.region.blocks * GM_BLOCK_SIZE;
 	struct fsck_report report;
 
-	store_make_stamp(
-		&stamps[0], pool.super.uuid, 0, GM_STAMP_FIRST, pool.region.blocks, no_token);
-	store_make_stamp(
-		&stamps[1], pool.super.uuid, 0, GM_STAMP_LAST, pool.region.blocks, no_token);
+	store_make_stamp(&stamps[0], pool.super.uuid, 0, GM_STAMP_FIRST, pool.region.blocks,
+		&pool.super.plan, no_token);
+	store_make_stamp(&stamps[1], pool.super.uuid, 0, GM_STAMP_LAST, pool.region.blocks,
+		&pool.super.plan, no_token);
 	const struct fsck_input in = {.area = pool.media.base,
 		.area_bytes = pool.media.size,
 		.region_count = 1,

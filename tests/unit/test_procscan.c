@@ -356,10 +356,45 @@ static void expect_no_uses(const struct scan_options *options)
 Test(procscan_real, leaves_out_itself_and_the_supervisor)
 {
 	struct child c = child_start(map_and_close);
+	const struct scan_ours ours = {.supervisor = procscan_note(c.pid)};
 
 	expect_no_uses(
-		&(struct scan_options){.targets = &target, .target_count = 1, .supervisor = c.pid});
+		&(struct scan_options){.targets = &target, .target_count = 1, .ours = &ours});
 	child_end(&c);
+}
+
+/* They outlive the supervisor, and then nothing but what was noted tells them from others. */
+Test(procscan_real, leaves_out_a_worker_and_a_keeper_without_a_supervisor)
+{
+	struct child worker = child_start(map_and_close), keeper = child_start(map_and_close);
+	const struct scan_ours ours = {
+		.worker = procscan_note(worker.pid), .keeper = procscan_note(keeper.pid)};
+
+	expect_no_uses(
+		&(struct scan_options){.targets = &target, .target_count = 1, .ours = &ours});
+	child_end(&worker);
+	child_end(&keeper);
+}
+
+/* As if the one that was noted had ended, and its number were another's now. */
+Test(procscan_real, a_number_alone_is_nobody)
+{
+	struct child c = child_start(map_and_close);
+	scan_mark noted = procscan_note(c.pid);
+	const struct scan_ours ours = {.supervisor = noted + (1ULL << 40),
+		.worker = noted - (1ULL << 24),
+		.keeper = (scan_mark)c.pid};
+	const struct scan_options options = {.targets = &target, .target_count = 1, .ours = &ours};
+	_cleanup_fd_ int fd = open(path, O_RDWR | O_CLOEXEC);
+	struct scan_result result = SCAN_RESULT_NULL;
+
+	cr_assert_geq(fd, 0);
+	cr_assert_neq(noted, 0);
+	cr_assert_eq(procscan_run(&options, &result), 0);
+	cr_expect_geq(result.use_count, 1);
+	scan_result_deinit(&result);
+	child_end(&c);
+	cr_expect_eq(procscan_note(0), 0);
 }
 
 Test(procscan_real, leaves_out_who_reads_the_counts)
@@ -371,15 +406,16 @@ Test(procscan_real, leaves_out_who_reads_the_counts)
 	child_end(&c);
 }
 
-/* Children of the "supervisor" (this process): the worker is left out, another one is not. */
-Test(procscan_real, leaves_out_the_worker_but_no_other_child_of_the_supervisor)
+/* Children of the "supervisor" (this process): these two are left out, another one is not. */
+Test(procscan_real, leaves_out_worker_and_keeper_but_no_other_child_of_the_supervisor)
 {
-	const struct scan_options options = {
-		.targets = &target, .target_count = 1, .supervisor = getpid()};
+	const struct scan_ours ours = {.supervisor = procscan_note(getpid())};
+	const struct scan_options options = {.targets = &target, .target_count = 1, .ours = &ours};
 	static const struct {
 		const char *name;
 		size_t uses;
-	} cases[] = {{"guestmemfs-worker", 0}, {"/x/guestmemfs-worker", 0}, {"sleep", 1}};
+	} cases[] = {{"guestmemfs-worker", 0}, {"/x/guestmemfs-worker", 0},
+		{"guestmemfs-keeper", 0}, {"guestmemfs-helper", 1}, {"sleep", 1}};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct scan_result result = SCAN_RESULT_NULL;

@@ -81,6 +81,23 @@ static bool is_hit_elsewhere(
 	return S_ISLNK(get_le32(i->mode)) && from + length > targets;
 }
 
+/* Owner and mode; or nobody but root opens it, and the report says what it was. */
+static bool has_owner(const struct scene *s, const struct gm_inode *is, const struct gm_inode *was)
+{
+	const struct gm_inode *root = find_inode(&s->after.view, GM_ROOT_INO);
+	char text[96];
+
+	if (memcmp(&is->mode, &was->mode, 12) == 0)
+		return true;
+	(void)snprintf(text, sizeof(text),
+		"inode %" PRIu64 ": that uid %" PRIu32 " and gid %" PRIu32
+		" may open it with mode %04o",
+		get_le64(was->ino), get_le32(was->uid), get_le32(was->gid),
+		get_le32(was->mode) & 07777);
+	return get_le32(is->mode) == (S_IFREG | 0600) && is->uid.raw == root->uid.raw &&
+	       scene_says(s, true, text);
+}
+
 /* Each inode whose record was not hit is there with owner, mode and size; and so is each block of
  * an extent that was not. */
 static bool keeps_what_stood_whole(const struct scene *s, uint64_t from, uint64_t length)
@@ -93,7 +110,7 @@ static bool keeps_what_stood_whole(const struct scene *s, uint64_t from, uint64_
 
 		if (is_outside(at, sizeof(*was), from, length) &&
 			!is_hit_elsewhere(s, was, from, length) &&
-			(!is || memcmp(&is->mode, &was->mode, 12) != 0 ||
+			(!is || !has_owner(s, is, was) ||
 				get_le64(is->size) != get_le64(was->size)))
 			return false;
 	}

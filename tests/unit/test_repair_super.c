@@ -130,10 +130,37 @@ Test(repair_super, both_are_made_anew_from_two_checkpoints)
 	expect_made_anew(WORLD_GROUPS, "create a; size a 2; clean a; checkpoint; checkpoint", 0);
 }
 
-Test(repair_super, both_are_made_anew_from_one_checkpoint_and_the_number_of_files)
+Test(repair_super, both_are_made_anew_from_one_checkpoint)
 {
-	expect_made_anew(WORLD_FILE, "create a; size a 3; clean a", WORLD_FILES);
-	expect_made_anew(WORLD_RESERVED, "create a; size a 3; clean a", WORLD_FILES);
+	expect_made_anew(WORLD_FILE, "create a; size a 3; clean a", 0);
+	expect_made_anew(WORLD_RESERVED, "create a; size a 3; clean a", 0);
+}
+
+/* As those of a pool that no present mount has written. */
+static void forget_plan(struct scene *s)
+{
+	for (unsigned n = 0; n < 2 * s->super.region_count; n++) {
+		s->stamps[n].slot_units = s->stamps[n].files_less_1 = put_le32(0);
+		s->stamps[n].checksum = codec_seal(&s->stamps[n], sizeof(s->stamps[n]));
+	}
+}
+
+Test(repair_super, both_are_made_anew_from_the_number_of_files)
+{
+	struct scene s;
+
+	for (unsigned told = 0; told < 2; told++) {
+		scene_init(&s, WORLD_RESERVED, small);
+		s.max_files = WORLD_FILES;
+		forget_plan(&s);
+		for (unsigned n = 0; told && n < 4; n++)
+			s.stamp_pointers[n] = NULL;
+		lose_both(&s, 0);
+		scene_repair(&s, NULL);
+		cr_expect(scene_is_as_before(&s, "told"));
+		cr_expect(scene_is_sound(&s, "told"));
+		scene_deinit(&s);
+	}
 }
 
 static void expect_refused(struct scene *s, int error, const char *text)
@@ -149,13 +176,30 @@ static void expect_refused(struct scene *s, int error, const char *text)
 	free(was);
 }
 
+/* Told so, the first block of the first file would be metadata. */
+static uint64_t files_for_one_block_more(const struct scene *s)
+{
+	struct store_plan plan = {.meta_blocks = 0};
+	uint64_t files = WORLD_FILES;
+
+	while (plan.meta_blocks <= s->super.plan.meta_blocks)
+		cr_assert_eq(
+			store_plan(&plan, s->regions, s->super.region_count, files += 100, NULL),
+			0);
+	cr_assert_eq(plan.meta_blocks, s->super.plan.meta_blocks + 1);
+	return files;
+}
+
 Test(repair_super, what_cannot_be_told_is_asked_for)
 {
 	struct scene s;
 
-	scene_init(&s, WORLD_FILE, "create a");
+	scene_init(&s, WORLD_FILE, twice);
 	lose_both(&s, 0);
+	forget_plan(&s);
 	expect_refused(&s, EINVAL, "say --max-files as at the format");
+	s.max_files = files_for_one_block_more(&s);
+	expect_refused(&s, EUCLEAN, "where no file can have any");
 	s.max_files = 100000;
 	expect_refused(&s, EINVAL, "region is too small");
 	scene_deinit(&s);
@@ -168,12 +212,17 @@ Test(repair_super, what_is_another_pools_is_refused)
 
 	scene_init(&s, WORLD_RESERVED, twice);
 	lose_both(&s, 0);
-	store_make_stamp(&s.stamps[2], other, 1, GM_STAMP_FIRST, s.regions[1].blocks, other);
+	store_make_stamp(
+		&s.stamps[2], other, 1, GM_STAMP_FIRST, s.regions[1].blocks, &s.super.plan, other);
+	expect_refused(&s, EUCLEAN, "different pools");
+	s.stamps[2] = s.stamps[1];
+	s.stamps[2].slot_units = put_le32(get_le32(s.stamps[2].slot_units) * 2);
+	s.stamps[2].checksum = codec_seal(&s.stamps[2], sizeof(s.stamps[2]));
 	expect_refused(&s, EUCLEAN, "different pools");
 
 	for (unsigned n = 0; n < 4; n++)
 		store_make_stamp(&s.stamps[n], other, n / 2, n % 2 ? GM_STAMP_LAST : GM_STAMP_FIRST,
-			s.regions[n / 2].blocks, other);
+			s.regions[n / 2].blocks, &s.super.plan, other);
 	expect_refused(&s, ENOENT, "nor is there any checkpoint");
 	scene_deinit(&s);
 }

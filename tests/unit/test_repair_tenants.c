@@ -151,3 +151,87 @@ Test(repair_tenants, a_guests_memory_does_not_become_the_content_store)
 		scene_deinit(&s);
 	}
 }
+
+static const struct gm_inode *inode_of(const struct view *v, uint64_t ino)
+{
+	for (uint32_t n = 0; n < v->inode_count; n++)
+		if (get_le64(v->inodes[n].ino) == ino)
+			return &v->inodes[n];
+	cr_assert(false, "no inode %lu", ino);
+	return NULL;
+}
+
+static uint32_t mode_of(const struct scene *s, const char *name)
+{
+	return get_le32(inode_of(&s->after.view, ino_of(&s->after.view, name))->mode) & 07777;
+}
+
+/* a's memory may have gone to another tenant by the change that can't be read. */
+Test(repair_tenants, a_file_that_may_show_anothers_bytes_is_closed)
+{
+	struct scene s;
+
+	scene_init(&s, WORLD_FILE,
+		"create a; size a 2; clean a; create e; checkpoint; checkpoint; unlink a; create "
+		"b; size b 3");
+	repair_torn(&s);
+	cr_expect_eq(mode_of(&s, "a"), 0600);
+	cr_expect_eq(mode_of(&s, "e"),
+		get_le32(inode_of(&s.before.view, ino_of(&s.before.view, "e"))->mode) & 07777,
+		"it has nothing to show");
+	cr_expect(scene_says(&s, true, "it may show what others wrote"));
+	scene_deinit(&s);
+}
+
+/* A section of a bitmap each: a bit that can't be turned back, as two are. */
+static void spoil_map(struct scene *s, enum gm_section_type type)
+{
+	uint64_t count, at = scene_find_section(s, type, &count);
+
+	s->damaged[at] ^= 0xa5;
+	scene_repair(s, NULL);
+	cr_assert_eq(s->error, 0, "%s", s->why.text);
+	cr_assert(s->needed);
+	cr_assert(scene_is_sound(s, "map"));
+}
+
+Test(repair_tenants, a_dirty_block_stays_dirty_or_its_file_is_closed)
+{
+	static const char script[] =
+		"create a; size a 11; clean a; size a 1; create b; size b 2; checkpoint; "
+		"create z; checkpoint; create y";
+	struct scene s;
+	uint64_t b, dirty = 0;
+
+	scene_init(&s, WORLD_FILE, script);
+	spoil_map(&s, GM_SECTION_CLEAN);
+	cr_expect_eq(mode_of(&s, "a"), 0600);
+	cr_expect_eq(mode_of(&s, "b"), 0600);
+	scene_deinit(&s);
+
+	scene_init(&s, WORLD_FILE, script);
+	spoil_map(&s, GM_SECTION_QUARANTINED);
+	b = ino_of(&s.after.view, "b");
+	cr_expect_eq(mode_of(&s, "b"), get_le32(inode_of(&s.before.view, b)->mode) & 07777);
+	for (uint64_t n = 0; n < s.regions[0].blocks; n++)
+		dirty += s.after.view.blocks[0][n].ino == b && !s.after.view.blocks[0][n].clean;
+	cr_expect_eq(dirty, 2);
+	scene_deinit(&s);
+}
+
+/* The journal begins with the record of the only mount; what it promised is in the stamps. */
+Test(repair_tenants, the_token_of_a_mount_whose_record_is_lost_is_the_stamps)
+{
+	struct scene s;
+
+	scene_init(&s, WORLD_RESERVED, "create a; size a 1; clean a");
+	memset(s.before.view.token, 0x77, sizeof(s.before.view.token));
+	for (unsigned n = 0; n < 4; n++)
+		store_make_stamp(&s.stamps[n], s.super.uuid, n / 2,
+			n % 2 ? GM_STAMP_LAST : GM_STAMP_FIRST, s.regions[n / 2].blocks,
+			&s.super.plan, s.before.view.token);
+	repair_torn(&s);
+	cr_expect_eq(memcmp(s.after.view.token, s.before.view.token, 16), 0);
+	cr_expect(scene_says(&s, true, "the record of the last mount"));
+	scene_deinit(&s);
+}

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -102,17 +103,81 @@ Test(sigbus, what_is_told_early_is_noted_and_disturbs_nobody)
 	cr_expect(many > 0 && many < 100, "%u of too many", many);
 }
 
-Test(sigbus, without_a_guard_it_is_deadly)
+static void guard_another(void *data)
+{
+	struct sigbus what;
+
+	cr_expect_eq(sigbus_guard(fill, memory + PAGE, &what), -EIO);
+	cr_expect_eq(what.address, (uintptr_t)(memory + PAGE));
+	fill(memory + PAGE / 2);
+	*(bool *)data = true; /* not reached */
+}
+
+Test(sigbus, one_within_another_ends_alone)
+{
+	struct sigbus what;
+	bool went_on = false;
+
+	cr_expect_eq(sigbus_guard(guard_another, &went_on, &what), -EIO);
+	cr_expect_eq(what.address, (uintptr_t)(memory + PAGE));
+	cr_expect_not(went_on);
+}
+
+Test(sigbus, a_copy_is_whole_or_says_where_not)
+{
+	char to[2 * PAGE];
+	struct sigbus what;
+
+	fill(memory);
+	cr_expect_eq(sigbus_copy(to, memory, PAGE, &what), 0);
+	cr_expect_eq(memcmp(to, memory, PAGE), 0);
+	cr_expect_eq(sigbus_copy(to, memory, sizeof(to), &what), -EIO);
+	cr_expect_eq(what.address & ~(uintptr_t)(PAGE - 1), (uintptr_t)(memory + PAGE));
+}
+
+static void touch_unguarded(void)
+{
+	(void)sigbus_guard(fill, memory + PAGE, NULL);
+	memory[PAGE] = 'x';
+}
+
+static void be_killed(void *data)
+{
+	(void)data;
+	(void)kill(getpid(), SIGBUS);
+}
+
+static void be_killed_guarded(void)
+{
+	(void)sigbus_guard(be_killed, NULL, NULL);
+}
+
+static void be_killed_unguarded(void)
+{
+	be_killed(NULL);
+}
+
+static void expect_deadly(void (*work)(void))
 {
 	int status = 0;
 	pid_t pid = fork();
 
 	cr_assert(pid >= 0);
 	if (pid == 0) {
-		(void)sigbus_guard(fill, memory + PAGE, NULL);
-		memory[PAGE] = 'x';
+		work();
 		_exit(0);
 	}
 	cr_assert_eq(waitpid(pid, &status, 0), pid);
 	cr_expect(WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS);
+}
+
+Test(sigbus, without_a_guard_it_is_deadly)
+{
+	expect_deadly(touch_unguarded);
+}
+
+Test(sigbus, one_that_somebody_sends_is_no_bad_memory)
+{
+	expect_deadly(be_killed_guarded);
+	expect_deadly(be_killed_unguarded);
 }

@@ -37,20 +37,45 @@ dynamic_show() {
     done
 }
 
+# What memcheck says of itself is no report: that it has no such system call, that a name in /tmp was somebody else's.
+# A unit test that failed, for want of that call, has left in its middle: what it still had is no leak.
+dynamic_memcheck_reports() {
+    local reports=$1 log=$2 test
+    find "$reports" -type f -size +0 -exec sed -i -E '/^--[0-9]+-- |could not unlink/d' {} +
+    "$python" -c 'import json, sys
+for line in open(sys.argv[1]):
+    test = json.loads(line)
+    if test["result"] != "OK":
+        print(test["name"].split(" / ")[-1])' "$log" | while read -r test; do
+        # records are parted by lines with nothing but the number of the process
+        find "$reports" -type f -size +0 -name "test_$test.*" -exec \
+            perl -0777 -pi -e 's/^==\d+== [^\n]* (definitely|indirectly) lost in loss record.*?^==\d+== $//msg; s/^\s+\z//' {} +
+    done
+}
+
 # The unit tests, and the command at work on mounts. valgrind 3.19 has no pidfd_open(2), without which no daemon starts:
-# those are looked at under ASan and UBSan, by scripts/test. A report is of one process.
+# those are looked at under ASan and UBSan, by scripts/test. A report is of one process. Left out: content_faults, whose
+# memory errors end valgrind itself, and static_exit, which has no C library that valgrind could stand in for.
 dynamic_valgrind() {
-    local reports=$out/valgrind-reports bin=$out/valgrind-prefix/bin
-    local memcheck=(valgrind --quiet --trace-children=yes '--trace-children-skip=/bin/*,/usr/*'
-        --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite "--log-file=$reports/%p")
+    local reports=$out/valgrind-reports bin=$out/valgrind-prefix/bin memcheck=$out/memcheck tests
     dynamic_build valgrind gcc || return 1
     dynamic_reports "$reports"
-    meson test -C "$out/valgrind-build" --no-rebuild --suite unit --num-processes "$jobs" --timeout-multiplier 30 \
-        --wrapper "${memcheck[*]}"
+    cat >"$memcheck" <<TEXT
+#!/bin/sh
+exec valgrind --quiet --vgdb=no --trace-children=yes '--trace-children-skip=/bin/*,/usr/*,*/static_exit' \\
+    --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite \\
+    --log-file="$reports/\${1##*/}.%p" "\$@"
+TEXT
+    chmod 755 "$memcheck"
+    mapfile -t tests < <(meson test -C "$out/valgrind-build" --list --suite unit | sed -n 's#.* / ##p' | grep -v -x content_faults)
+    meson test -C "$out/valgrind-build" --no-rebuild --num-processes "$jobs" --timeout-multiplier 30 \
+        --wrapper "$memcheck" "${tests[@]}"
+    dynamic_memcheck_reports "$reports" "$out/valgrind-build/meson-logs/testlog-memcheck.json"
     mv "$bin/guestmemfs" "$bin/command" &&
-        printf '#!/bin/sh\nexec %s %s "$@"\n' "${memcheck[*]}" "$bin/command" >"$bin/guestmemfs" &&
+        printf '#!/bin/sh\nexec %s %s "$@"\n' "$memcheck" "$bin/command" >"$bin/guestmemfs" &&
         chmod 755 "$bin/guestmemfs"
     dynamic_mounts valgrind -k 'not plain' tests/mount/test_command.py
+    dynamic_memcheck_reports "$reports" /dev/null
     dynamic_show "$reports"
 }
 

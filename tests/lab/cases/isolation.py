@@ -75,7 +75,7 @@ def own_file_alone(lab, pool, library):
 
 def nobody_has_more_than_it_needs(lab, pool):
     """docs/security.md has the list; the bits are those of linux/capability.h."""
-    kept = {'guestmemfs-worker': 0, 'guestmemfs-helper': sum(1 << n for n in (0, 1, 2, 3, 5, 19, 40))}
+    kept = {'guestmemfs-worker': 0, 'guestmemfs-keeper': 0, 'guestmemfs-helper': sum(1 << n for n in (0, 1, 2, 3, 5, 19, 40))}
     for name, wanted in kept.items():
         status = dict(line.split(':\t', 1) for line in read_text(f'/proc/{pool.process(name)}/status').splitlines())
         has = {key: int(status[key], 16) for key in ('CapPrm', 'CapEff', 'CapBnd')}
@@ -292,14 +292,14 @@ def quarantine(lab, pool, library):
 
 
 def after_all_have_died(lab, pool, library):
-    """Supervisor, worker and helper at once; the next instance finds what they have left."""
+    """All of them at once; the next instance finds what they have left."""
     with Attached(library, pool.path('mine')) as file:
         names = file.devices()
-    for name in ('guestmemfs-fuse', 'guestmemfs-worker', 'guestmemfs-helper'):
+    names_of_all = ('guestmemfs-fuse', 'guestmemfs-keeper', 'guestmemfs-worker', 'guestmemfs-helper')
+    for name in names_of_all:
         for pid in pool.processes(name):
             os.kill(pid, signal.SIGKILL)
-    lab.wait_until(lambda: not any(pool.processes(name) for name in ('guestmemfs-fuse', 'guestmemfs-worker',
-                                                                     'guestmemfs-helper')), 20, 'all three are killed')
+    lab.wait_until(lambda: not any(map(pool.processes, names_of_all)), 20, 'all of them are killed')
     pool = Pool(lab, 'soft:auto')
     with Attached(library, pool.path('mine')) as file:
         lab.check(file.devices() == names, 'the next instance gives out the same devices', f'{names} {file.devices()}')

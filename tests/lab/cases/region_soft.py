@@ -135,6 +135,36 @@ def unusual(lab):
         unmount(lab, MOUNT)
         for device in set(device_names()) - {'dax0.0'}:
             remove_device(soft_region(), device)
+    damaged(lab)
+
+
+def lose_superblocks():
+    [name] = [name for name in device_names() if any(start == START for start, _ in ranges_of(name))]
+    fd = os.open(f'/dev/{name}', os.O_RDWR)
+    with mmap.mmap(fd, BLOCK) as memory:
+        for offset in (0, MIB):
+            memory[offset:offset + 4096] = bytes(4096)
+    os.close(fd)
+
+
+def damaged(lab):
+    """Both superblocks lost: a repair makes them anew, its copy goes back, on a device that takes no write(2)."""
+    mount(lab)
+    lab.run('guestmemfs', 'load', f'{MOUNT}/kept', stdin='kept bytes\n' * 100000)
+    wanted = lab.run('sh', '-c', f'guestmemfs dump {MOUNT}/kept | sha256sum')
+    unmount(lab, MOUNT)
+    lab.run('guestmemfs', 'fsck')
+    lose_superblocks()
+    lab.run('guestmemfs', 'fsck', fails=True)
+    lab.run('guestmemfs', 'fsck', '--repair', '--yes', '--backup', '/tmp/damaged')
+    lab.run('guestmemfs', 'fsck', '--restore', '/tmp/damaged', '--yes', '--backup', '/tmp/repaired')
+    lab.run('guestmemfs', 'fsck', fails=True)
+    lab.run('guestmemfs', 'fsck', '--restore', '/tmp/repaired', '--yes', '--backup', '/tmp/again')
+    lab.run('guestmemfs', 'fsck')
+    mount(lab)
+    found = lab.run('sh', '-c', f'guestmemfs dump {MOUNT}/kept | sha256sum')
+    lab.check(found == wanted, 'the bytes are there after a repair, a copy put back, and another', found)
+    unmount(lab, MOUNT)
 
 
 CASE = Case(about='a soft region: its metadata device through restarts, reformats and a kexec; other devices untouched',

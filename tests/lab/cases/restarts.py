@@ -13,6 +13,7 @@ import signal
 import subprocess
 import threading
 
+import scarcity
 from binds import BindWatch
 from case import Case
 from dax import BLOCK, GIB, MIB, device_names, is_bound, ranges_of
@@ -26,9 +27,10 @@ PATTERN = 32 * BLOCK
 # The guest tells the time each second. What takes its memory away or keeps it from running does so for good; a host that
 # is emulated on a busy machine may let it wait for some seconds.
 STALLED = 60
-PROCESSES = {'supervisor': 'guestmemfs-fuse', 'worker': 'guestmemfs-worker', 'helper': 'guestmemfs-helper'}
+PROCESSES = {'supervisor': 'guestmemfs-fuse', 'worker': 'guestmemfs-worker', 'helper': 'guestmemfs-helper',
+             'keeper': 'guestmemfs-keeper'}
 AT_REST = [('worker',), ('helper',), ('supervisor',), tuple(PROCESSES)]
-UNDER_LOAD = [('worker',), ('worker', 'helper'), tuple(PROCESSES)]
+UNDER_LOAD = [('worker',), ('worker', 'helper'), ('supervisor',), tuple(PROCESSES)]
 
 
 class Load:
@@ -144,20 +146,28 @@ def serves(pool, old):
 def kill(lab, pool, names, what):
     """All of them at the same time; whoever is not started anew by himself is started here."""
     old = [pool.process(PROCESSES[name]) for name in names]
+    others = {name: pid for name, pid in pool.status()['pids'].items() if name not in names}
     for sent in (signal.SIGSTOP, signal.SIGKILL):
         for pid in old:
-            os.kill(pid, sent)
+            with contextlib.suppress(ProcessLookupError):  # the supervisor's death is the others', too
+                os.kill(pid, sent)
     lab.wait_until(lambda: not any(os.path.exists(f'/proc/{pid}') for pid in old), HANGS, f'{what}: dead')
     if 'supervisor' in names:
         lab.run('guestmemfs-fuse', '--region', 'soft:auto', pool.mount)
     lab.wait_until(lambda: serves(pool, old), HANGS, f'{what}: there again')
+    pids = pool.status()['pids']
+    lab.check({name: pids[name] for name in others} == others, f'{what}: the others are the processes that they were',
+              f'{pids}, not {others}')
 
 
-def kill_each(lab, pool, watched, rounds, when):
+def kill_each(lab, pool, watched, rounds, when, load=None):
     for names in rounds:
         what = f'{" and ".join(names)} killed {when}'
+        lost = load and load.refused.get('ENOTCONN', 0)
         kill(lab, pool, names, what)
         watched.check(what)
+        if load and 'keeper' not in names:
+            lab.check(load.refused.get('ENOTCONN', 0) == lost, f'{what}: nobody has lost the mount', f'{load.refused}')
 
 
 def run(lab):
@@ -170,7 +180,7 @@ def run(lab):
     lab.step('Under load')
     load = Load(Library(lab.plan['prefix']), pool)
     lab.wait_until(lambda: load.done > 2, HANGS, 'files are made, attached and removed')
-    kill_each(lab, pool, watched, UNDER_LOAD, 'under load')
+    kill_each(lab, pool, watched, UNDER_LOAD, 'under load', load)
     done = load.done
     lab.wait_until(lambda: load.done > done + 2, HANGS, 'and they still are')
     lab.check(load.end(), 'whoever asked was answered')
@@ -179,6 +189,7 @@ def run(lab):
     watched.guest.quit()
     os.unlink(pool.path('vm0'))
     lab.wait_until(lambda: not watched.find_devices(), HANGS, 'when it has ended and its file is removed, its devices go')
+    scarcity.check(lab, pool)
     pool.unmount()
     lab.run('guestmemfs', 'fsck')
 

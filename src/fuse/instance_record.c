@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: MIT
+#include "fuse/instance_record.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "util/cleanup.h"
+
+#define RECORD_MAX (1U << 20)
+
+/* Ends as it should: with a NUL, so that each word does. */
+struct words {
+	char *text; /* owned */
+	size_t size;
+};
+
+static void words_deinit(struct words *w)
+{
+	free(w->text);
+	*w = (struct words){.text = NULL};
+}
+
+/* The one behind `word`; NULL: that was the last one. */
+static const char *next_word(const struct words *w, const char *word)
+{
+	const char *next = word + strlen(word) + 1;
+
+	return next < w->text + w->size ? next : NULL;
+}
+
+/* ---- making ---- */
+
+/* Without the options that count only where the region is made; a file by its path from the root.
+ */
+static int print_region(FILE *f, const char *text, struct problem *why)
+{
+	_cleanup_(region_spec_deinit) struct region_spec spec = REGION_SPEC_NULL;
+	_cleanup_free_ char *path = NULL;
+	int kind = (int)(strchrnul(text, ':') - text);
+	int r = region_spec_parse(&spec, text, why);
+
+	if (r < 0)
+		return r;
+	if (strncmp(text, "file:", 5) == 0)
+		path = realpath(spec.path, NULL);
+	(void)fprintf(f, "--region=%.*s:%s%c", kind, text, path ? path : spec.path, 0);
+	return 0;
+}
+
+static int print_start(FILE *f, const struct instance *i, struct problem *why)
+{
+	const struct options *o = i->options;
+	int r = 0;
+
+	(void)fprintf(f, "the mount point %s%c", i->mount_path, 0);
+	(void)fprintf(f, "--name=%s%c", i->name, 0);
+	(void)fprintf(f, "--socket=%s%c", i->runtime.grant_socket, 0);
+	for (size_t n = 0; n < o->region_count && r == 0; n++)
+		r = print_region(f, o->regions[n], why);
+	if (o->region_count == 0)
+		(void)fprintf(f, "no --region%c", 0);
+	if (*o->mount_options)
+		(void)fprintf(f, "-o %s%c", o->mount_options, 0);
+	if (o->has_user)
+		(void)fprintf(f, "--user=%u:%u%c", (unsigned)o->user, (unsigned)o->user_group, 0);
+	if (o->has_trusted_group)
+		(void)fprintf(f, "--trusted-group=%u%c", (unsigned)o->trusted_group, 0);
+	(void)fprintf(f, "--reuse=%s%c", reuse_policy_name(o->reuse), 0);
+	(void)fprintf(f, "--scrub-rate=%" PRIu64 "%c", o->scrub_rate, 0);
+	return r;
+}
+
+static int make_words(struct words *ret, const struct instance *i, struct problem *why)
+{
+	struct words w = {.text = NULL};
+	FILE *f = open_memstream(&w.text, &w.size);
+	int r;
+
+	if (!f)
+		return problem_errno(why, errno, "noting what the instance is");
+	r = print_start(f, i, why);
+	(void)fputc(0, f);
+	for (uint32_t n = 0; n < i->pool.count; n++)
+		(void)fprintf(f, "%s:%s%c", region_kind_name(i->pool.regions[n].kind),
+			i->pool.regions[n].name, 0);
+	if (fclose(f) != 0 && r == 0)
+		r = problem_errno(why, ENOMEM, "noting what the instance is");
+	if (r < 0) {
+		words_deinit(&w);
+		return r;
+	}
+	*ret = w;
+	return 0;
+}
+
+int instance_record_make(const struct instance *i, struct problem *why)
+{
+	_cleanup_(words_deinit) struct words w = {.text = NULL};
+	_cleanup_fd_ int fd = memfd_create("guestmemfs-record", MFD_CLOEXEC);
+	int r = make_words(&w, i, why);
+
+	if (r < 0)
+		return r;
+	if (fd < 0 || write(fd, w.text, w.size) != (ssize_t)w.size)
+		return problem_errno(why, errno, "noting what the instance is");
+	return steal_fd(&fd);
+}
+
+/* ---- reading ---- */
+
+static int read_words(struct words *ret, int record, struct problem *why)
+{
+	_cleanup_(words_deinit) struct words w = {.text = NULL};
+	struct stat st;
+
+	if (fstat(record, &st) < 0)
+		return problem_errno(why, errno, "reading what the instance is");
+	if (!S_ISREG(st.st_mode) || st.st_size <= 0 || st.st_size > RECORD_MAX)
+		return problem(why, EPROTO, "there is no record of what the instance is");
+	w.size = (size_t)st.st_size;
+	w.text = malloc(w.size);
+	if (!w.text)
+		return problem_errno(why, ENOMEM, "reading what the instance is");
+	if (pread(record, w.text, w.size, 0) != (ssize_t)w.size || w.text[w.size - 1])
+		return problem(why, EPROTO, "the record of what the instance is can't be read");
+	*ret = w;
+	w = (struct words){.text = NULL};
+	return 0;
+}
+
+/* Up to the empty word. */
+static bool has_word(const struct words *w, const char *wanted)
+{
+	for (const char *word = w->text; word && *word; word = next_word(w, word))
+		if (strcmp(word, wanted) == 0)
+			return true;
+	return false;
+}
+
+/* Of a, the first one that b has not; NULL: there is none. */
+static const char *find_other(const struct words *a, const struct words *b)
+{
+	for (const char *word = a->text; word && *word; word = next_word(a, word))
+		if (!has_word(b, word))
+			return word;
+	return NULL;
+}
+
+int instance_record_compare(int record, const struct instance *i, struct problem *why)
+{
+	_cleanup_(words_deinit) struct words theirs = {.text = NULL}, ours = {.text = NULL};
+	const char *was, *is;
+	int r = read_words(&theirs, record, why);
+
+	if (r == 0)
+		r = make_words(&ours, i, why);
+	if (r < 0)
+		return r;
+	was = find_other(&theirs, &ours);
+	is = find_other(&ours, &theirs);
+	if (!was && !is)
+		return 0;
+	return problem(why, EBUSY,
+		"an instance named %s runs without a supervisor and was started with %.200s, this "
+		"start has %.200s: start it with the arguments of then to take it over, or end it "
+		"first (umount its mount point)",
+		i->name, was ? was : "less", is ? is : "less");
+}
+
+int instance_record_adopt(
+	int record, struct pool *pool, int *fds, size_t count, struct problem *why)
+{
+	static const enum gm_region_kind kinds[] = {GM_REGION_FILE, GM_REGION_PMEM, GM_REGION_SOFT};
+	_cleanup_(words_deinit) struct words w = {.text = NULL};
+	int r = read_words(&w, record, why);
+	const char *word = w.text;
+
+	while (word && *word)
+		word = next_word(&w, word);
+	for (size_t n = 0; n < count && r == 0; n++) {
+		r = -EPROTO;
+		word = word ? next_word(&w, word) : NULL;
+		for (size_t k = 0; word && k < ARRAY_SIZE(kinds) && r == -EPROTO; k++) {
+			size_t length = strlen(region_kind_name(kinds[k]));
+
+			if (strncmp(word, region_kind_name(kinds[k]), length) == 0 &&
+				word[length] == ':')
+				r = pool_adopt(
+					pool, kinds[k], steal_fd(&fds[n]), word + length + 1, why);
+		}
+		if (r == -EPROTO)
+			(void)problem(why, EPROTO, "the record of the regions can't be read");
+	}
+	for (size_t n = 0; n < count; n++)
+		fds[n] = close_fd(fds[n]);
+	return r;
+}

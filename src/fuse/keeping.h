@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The supervisor's side of the keeper (keeper.h): starts it, gives it what is to be kept, and
+ * starts another one when it has died. Without a keeper all goes on, but the supervisor's death is
+ * the end of the mount.
+ */
+#ifndef GM_FUSE_KEEPING_H
+#define GM_FUSE_KEEPING_H
+
+#include <stdint.h>
+
+#include "fuse/children.h"
+#include "util/problem.h"
+
+struct supervisor;
+
+/* It gets what there is to be kept once the instance has served. */
+int keeping_start(struct supervisor *s, struct problem *why);
+
+/* To be called when one of these has changed, and for all of it; nothing happens before the
+ * instance has served. */
+void keeping_keep_connection(struct supervisor *s);
+void keeping_keep_child(struct supervisor *s, const struct child *c);
+void keeping_keep_all(struct supervisor *s);
+
+/* Its process has ended. */
+void keeping_take_end(struct supervisor *s);
+
+/* Starts another one if that is due. */
+void keeping_start_due(struct supervisor *s);
+
+/* So that what is closed here is closed. */
+void keeping_end(struct supervisor *s);
+
+#endif

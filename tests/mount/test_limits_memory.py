@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: MIT
+"""
+A daemon that has no memory, at any call for it, in libfuse, json-c or libc as well: what was asked is refused, all else
+goes on, and the same process serves.
+"""
+
+import contextlib
+import errno
+import json
+import os
+import socket
+import struct
+
+import pytest
+
+import wire
+from evidence import BLOCK, assert_clean, grant, must, runtime_directory
+from harness import ROOT
+from memory import STEP, Short, Switch
+from persona import PUNCH, as_user, errno_of, fallocate
+from processes import wait_until
+
+pytestmark = pytest.mark.preload
+
+
+@pytest.fixture
+def short(make_instance, workdir):
+    """An instance whose daemons can be made short of memory, and the switch for it."""
+    switch = Switch(os.path.join(workdir, 'switch'), ROOT)
+    return make_instance(user=Short(0, 0, switch.path), size='256M').start(), switch
+
+
+def ask_worker(instance, opcode):
+    """Of its control socket: the JSON, or an OSError of the refusal."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+        client.settimeout(20)
+        client.connect(os.path.join(runtime_directory(instance), 'control.sock'))
+        client.send(struct.pack('<IIIIQ', 24, 1, opcode, 0, 0))
+        answer, fds, _, _ = socket.recv_fds(client, 1024, 1)
+    if not answer:
+        raise OSError(errno.ECONNRESET, 'no answer')
+    error, length = struct.unpack_from('<8xI4xQ', answer)
+    if error:
+        raise OSError(error, answer[24:].split(b'\0')[0].decode())
+    with os.fdopen(fds[0], 'rb') as text:
+        return os.pread(text.fileno(), length, 0)
+
+
+class Operations:
+    """Each can be done again and again, whatever has become of it before; n: which time."""
+
+    def __init__(self, instance):
+        self.instance = instance
+        self.directory = instance.path('directory')
+        self.file = os.path.join(self.directory, 'file')
+        os.mkdir(self.directory)
+        os.close(os.open(self.file, os.O_CREAT, 0o600))
+
+    def names(self):
+        return [name for name in dir(self) if name.startswith('do_')]
+
+    def do_mkdir(self, n):
+        os.mkdir(self.instance.path(f'directory-{n}'))
+
+    def do_create(self, n):
+        os.close(os.open(self.instance.path(f'file-{n}'), os.O_CREAT | os.O_RDWR))
+
+    def do_look_up(self, n):
+        with contextlib.suppress(FileNotFoundError):
+            os.stat(self.instance.path(f'nothing-{n}'))
+
+    def do_list(self, _):
+        assert os.listdir(self.directory)
+
+    def do_resize(self, n):
+        os.truncate(self.file, (1 + n % 2) * BLOCK)
+
+    def do_punch(self, n):
+        with open(self.file, 'r+b') as file:
+            file.truncate(2 * BLOCK)
+            fallocate(file.fileno(), PUNCH, n % 2 * BLOCK, BLOCK)
+
+    def do_set_attribute(self, n):
+        os.setxattr(self.file, 'user.test', b'%d' % n)
+
+    def do_get_attributes(self, _):
+        for name in os.listxattr(self.file):
+            os.getxattr(self.file, name)
+
+    def do_rename(self, _):
+        other = self.file + '-renamed'
+        os.close(os.open(other, os.O_CREAT, 0o600))
+        os.rename(other, self.file + '-again')
+
+    def do_link_and_unlink(self, n):
+        os.link(self.file, self.instance.path(f'link-{n}'))
+        os.unlink(self.instance.path(f'link-{n}'))
+
+    def do_symlink(self, n):
+        os.symlink('target' * 20, self.instance.path(f'symlink-{n}'))
+        os.readlink(self.instance.path(f'symlink-{n}'))
+
+    def do_statfs(self, _):
+        os.statvfs(self.directory)
+
+    def do_ticket(self, _):
+        wire.ticket_for(self.file)
+
+    def do_status(self, _):
+        assert json.loads(ask_worker(self.instance, 1))['regions']
+
+    def do_files(self, _):
+        assert json.loads(ask_worker(self.instance, 2))['files']
+
+
+def count_refusals(operation, switch, pid, since, step):
+    """The operation with a fault at every step-th call of the process for memory, until it asks for no more of it."""
+    refused, n, failed = 0, 0, [1]
+    while failed[0]:
+        with switch.failing(pid, n, since) as failed:
+            error = as_user(ROOT, errno_of, operation, 2 * n + since, timeout=20)
+        assert error == 0 or (error == errno.ENOMEM and failed[0]), f'{operation}, call {n}: {errno.errorcode.get(error)}'
+        refused += error != 0
+        n += step
+        assert n < 1000, f'{operation} asks for memory for ever'
+    assert as_user(ROOT, errno_of, operation, 2 * n + since, timeout=20) == 0, operation
+    return refused
+
+
+def test_a_worker_refuses_and_goes_on(short):
+    instance, switch = short
+    operations, pid = Operations(instance), instance.pids()['worker']
+    refused = {}
+    for name in operations.names():
+        for since in (False, True):
+            step = int(STEP or 11) if name in ('do_status', 'do_files') else 1
+            refused[name, since] = count_refusals(getattr(operations, name), switch, pid, since, step)
+    assert instance.pids()['worker'] == pid, instance.log()
+    # Where all calls fail. One alone may have been the kernel's FORGET of something before.
+    assert all(refused[name, True] for name in operations.names()), refused
+    assert instance.stop() == 0
+    assert_clean(instance)
+
+
+def attach(path, helper):
+    """A client that asks once: 'granted', or how it was turned away."""
+    try:
+        with wire.Client(helper, 20) as client:
+            client.greet()
+            opcode, _, answer = client.redeem(wire.ticket_for(path))
+    except (AssertionError, TypeError, OSError) as e:
+        assert not isinstance(e, socket.timeout), 'silence'
+        return 'closed'
+    if opcode != wire.GRANT:
+        return errno.errorcode[answer[0]]
+    answer.close()
+    return 'granted'
+
+
+@pytest.mark.parametrize('which', ['worker', 'helper'])
+def test_a_client_that_attaches_has_an_answer(short, make_agent, which):
+    instance, switch = short
+    socket_path = os.getxattr(instance.mount, 'user.guestmemfs.socket').decode()
+    first = instance.path('first')
+    must(instance, 'truncate', '-s', BLOCK, first)
+    agent = make_agent()
+    mapping = grant(agent, first)
+    agent('fill', mapping, 5)
+    outcomes = []
+    for since in (False, True):
+        n, failed = 0, [1]
+        while failed[0]:
+            path = instance.path(f'vm-{n}-{since}')
+            must(instance, 'truncate', '-s', BLOCK, path)
+            with switch.failing(instance.pids()[which], n, since) as failed:
+                outcomes.append(attach(path, socket_path))
+            assert outcomes[-1] == 'granted' or failed[0], outcomes
+            assert wait_until(lambda p=path: attach(p, socket_path) == 'granted', 30), instance.log()
+            n += 1
+    assert set(outcomes) <= {'granted', 'ENOMEM', 'EAGAIN', 'closed'} and 'ENOMEM' in outcomes, outcomes
+    agent('check', mapping, 5)
+    assert instance.stop() == 0
+    assert_clean(instance)
+
+
+@pytest.mark.parametrize('which', ['worker', 'helper'])
+def test_a_supervisor_starts_anew_what_has_died(short, which):
+    instance, switch = short
+    pids, said = instance.pids(), 'Cannot allocate memory; this is tried again for 60 seconds'
+    with switch.failing(pids['supervisor'], 0, since=True):
+        instance.kill(which)
+        assert wait_until(lambda: said in instance.log(), 20), instance.log()
+        assert not instance.ended()
+    pid = instance.wait_new(which, pids[which])
+    for n in range(3):  # a fifth death within seconds would be the last
+        with switch.failing(pids['supervisor'], n):
+            instance.kill(which)
+            pid = instance.wait_new(which, pid)
+    assert instance.stop() == 0
