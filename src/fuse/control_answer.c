@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "fuse/control_answer.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "proto/control.h"
 #include "util/cleanup.h"
@@ -26,40 +22,9 @@ int control_answer_refuse(int fd, int error, const char *text)
 	return packet_send(fd, &a, sizeof(a), NULL, 0, false);
 }
 
-static int write_all(int fd, const char *text, size_t length)
-{
-	while (length > 0) {
-		ssize_t n = write(fd, text, length);
-
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		if (n > 0) {
-			text += n;
-			length -= (size_t)n;
-		}
-	}
-	return 0;
-}
-
-/* Sealed, so that whoever gets it need not fear that it changes under his eyes. */
-static int make_memfd(const char *text, size_t length)
-{
-	_cleanup_fd_ int fd = memfd_make("guestmemfs-status");
-	int r;
-
-	if (fd < 0)
-		return fd;
-	r = write_all(fd, text, length);
-	if (r < 0)
-		return r;
-	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
-		return -errno;
-	return steal_fd(&fd);
-}
-
 int control_answer_send(int fd, const char *text, size_t length)
 {
-	_cleanup_fd_ int memfd = make_memfd(text, length);
+	_cleanup_fd_ int memfd = memfd_make_sealed("guestmemfs-status", text, length);
 	const struct control_answer a = {
 		.size = put_le32(sizeof(a)),
 		.version = put_le32(CONTROL_VERSION),

@@ -2,16 +2,15 @@
 #include "fuse/instance_record.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "util/cleanup.h"
+#include "util/memfd.h"
 
 #define RECORD_MAX (1U << 20)
 
@@ -103,14 +102,12 @@ static int make_words(struct words *ret, const struct instance *i, struct proble
 int instance_record_make(const struct instance *i, struct problem *why)
 {
 	_cleanup_(words_deinit) struct words w = {.text = NULL};
-	_cleanup_fd_ int fd = memfd_create("guestmemfs-record", MFD_CLOEXEC);
-	int r = make_words(&w, i, why);
+	int fd, r = make_words(&w, i, why);
 
 	if (r < 0)
 		return r;
-	if (fd < 0 || write(fd, w.text, w.size) != (ssize_t)w.size)
-		return problem_errno(why, errno, "noting what the instance is");
-	return steal_fd(&fd);
+	fd = memfd_make_sealed("guestmemfs-record", w.text, w.size);
+	return fd < 0 ? problem_errno(why, -fd, "noting what the instance is") : fd;
 }
 
 /* ---- reading ---- */

@@ -6,8 +6,6 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "helper/cover.h"
 #include "util/cleanup.h"
@@ -86,38 +84,6 @@ static int runs_add(
 	return 0;
 }
 
-static int write_all(int fd, const void *data, size_t size)
-{
-	const char *at = data;
-
-	while (size > 0) {
-		ssize_t n = write(fd, at, size);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		at += n;
-		size -= (size_t)n;
-	}
-	return 0;
-}
-
-/* Sealed, so that the client may read it without a copy: nobody can change or cut it behind its
- * back. */
-static int make_sealed(const void *data, size_t size)
-{
-	_cleanup_fd_ int fd = memfd_make("guestmemfs-extents");
-
-	if (fd < 0)
-		return fd;
-	int r = write_all(fd, data, size);
-	if (r < 0)
-		return r;
-	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
-		return -errno;
-	return steal_fd(&fd);
-}
-
 static int handout_put_extents(struct handout *h, const struct runs *runs)
 {
 	h->message.extent_count = put_le64(runs->count);
@@ -126,7 +92,8 @@ static int handout_put_extents(struct handout *h, const struct runs *runs)
 			memcpy(h->message.extents, runs->at, runs->count * sizeof(*runs->at));
 		return 0;
 	}
-	int fd = make_sealed(runs->at, runs->count * sizeof(*runs->at));
+	int fd = memfd_make_sealed("guestmemfs-extents", runs->at, runs->count * sizeof(*runs->at));
+
 	if (fd < 0)
 		return fd;
 	h->fds[h->nfds++] = fd;

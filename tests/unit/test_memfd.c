@@ -2,7 +2,9 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "util/cleanup.h"
 #include "util/memfd.h"
@@ -54,4 +56,25 @@ Test(memfd, what_the_kernel_says_otherwise_is_said)
 	error_with = EINVAL;
 	error_without = ENOMEM;
 	cr_expect_eq(memfd_make("test"), -ENOMEM);
+}
+
+Test(memfd, a_sealed_one_has_its_bytes_for_good)
+{
+	static const char bytes[] = "for good";
+	char found[sizeof(bytes) + 1];
+	_cleanup_fd_ int fd = memfd_make_sealed("test", bytes, sizeof(bytes));
+
+	cr_assert_geq(fd, 0);
+	cr_expect_eq(pread(fd, found, sizeof(found), 0), (ssize_t)sizeof(bytes));
+	cr_expect_eq(memcmp(found, bytes, sizeof(bytes)), 0);
+	cr_expect_lt(pwrite(fd, "x", 1, 0), 0);
+	cr_expect_lt(ftruncate(fd, 0), 0);
+	cr_expect_lt(ftruncate(fd, 4096), 0);
+	cr_expect_lt(fcntl(fd, F_ADD_SEALS, 0), 0);
+}
+
+Test(memfd, no_sealed_one_where_there_is_none_at_all)
+{
+	error_with = EMFILE;
+	cr_expect_eq(memfd_make_sealed("test", "", 1), -EMFILE);
 }
