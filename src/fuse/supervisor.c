@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MIT
 /*
- * One loop over four things: signals, the two processes (their pidfds), and the links to them.
+ * One loop over signals, the ends of the processes (their pidfds), and the links to worker and
+ * helper.
  *
  * The connection to the kernel is held here, and so is the runtime table, in which each worker
  * leaves what its successor must know. A worker that dies is started again on both: who has asked
  * for something waits a moment longer. Only where the connection itself has ended, or the new
  * worker can't go on with it, the mount is made anew. A helper that dies is just started again.
  * Either is given up when it dies too often; then the connection is closed, so that nobody waits.
+ * The keeper (keeping.h) has what the next supervisor needs to go on with all of this; a start that
+ * finds one without a supervisor (takeover.h) opens and starts nothing itself.
  */
 #include "fuse/supervisor.h"
 
@@ -38,8 +41,6 @@
 
 /* ---- telling ---- */
 
-/* While the operator waits for the start, a sentence is for the terminal; later it is for the log.
- */
 void supervisor_tell(struct supervisor *s, const char *sentence)
 {
 	if (s->serving)
@@ -270,19 +271,44 @@ static bool is_orderly(const struct supervisor *s, const struct child *c, int st
 	return !s->stopping && was_unmounted(s, &why) == 1;
 }
 
-static void take_end(struct supervisor *s, struct child *c)
+/* Hears its last words and gives up what there is of it. Returns its status. */
+static int reap(struct supervisor *s, struct child *c)
 {
-	struct problem why = PROBLEM_INIT;
 	int status = 0;
 
-	if (c->process.pid == 0 || !process_has_ended(&c->process))
-		return;
 	supervisor_take_words(s, c);
 	supervisor_unwatch(s, c->process.pidfd);
 	supervisor_unwatch(s, c->link);
 	(void)process_wait(&c->process, 0, &status);
 	c->link = close_fd(c->link);
 	keeping_keep_child(s, c);
+	return status;
+}
+
+/* why: how the one before has ended. */
+static void replace(struct supervisor *s, struct child *c, struct problem *why)
+{
+	if (c->error && try_later(s, c, c->error, why))
+		return;
+	log_warning("%s; it is started again", why->text);
+	if (child_has_died_too_often(c, clock_milliseconds()))
+		(void)problem(why, ECHILD,
+			"the %s has ended %u times within %u seconds: this instance gives up. The "
+			"files and their memory are untouched",
+			c->name, CHILD_DEATHS_MAX, CHILD_DEATHS_MS / 1000);
+	else if (supervisor_start_again(s, c, why))
+		return;
+	supervisor_fail(s, why);
+}
+
+static void take_end(struct supervisor *s, struct child *c)
+{
+	struct problem why = PROBLEM_INIT;
+	int status;
+
+	if (c->process.pid == 0 || !process_has_ended(&c->process))
+		return;
+	status = reap(s, c);
 	if (c == &s->worker && s->died_at == 0)
 		s->died_at = clock_milliseconds();
 	if (is_orderly(s, c, status) && s->serving) {
@@ -290,28 +316,12 @@ static void take_end(struct supervisor *s, struct child *c)
 		return;
 	}
 	describe_end(&why, c, status);
-	if (s->stopping && c == &s->helper) {
+	if (s->stopping && c == &s->helper)
 		log_info("%s", why.text);
-		return;
-	}
-	if (s->stopping || !s->serving) {
+	else if (s->stopping || !s->serving)
 		supervisor_fail(s, &why);
-		return;
-	}
-	if (upgrade_take_end(s, c, &why))
-		return;
-	if (c->error && try_later(s, c, c->error, &why))
-		return;
-	log_warning("%s; it is started again", why.text);
-	if (child_has_died_too_often(c, clock_milliseconds()))
-		(void)problem(&why, ECHILD,
-			"the %s has ended %u times within %u seconds: this instance gives up. The "
-			"files and "
-			"their memory are untouched",
-			c->name, CHILD_DEATHS_MAX, CHILD_DEATHS_MS / 1000);
-	else if (supervisor_start_again(s, c, &why))
-		return;
-	supervisor_fail(s, &why);
+	else if (!upgrade_take_end(s, c, &why))
+		replace(s, c, &why);
 }
 
 /* ---- signals and the loop ---- */
