@@ -102,38 +102,44 @@ static int read_stamps(struct backup_head *head, const struct pool *pool, struct
 	return 0;
 }
 
-int backup_write(struct pool *pool, const uint8_t uuid[16], uint64_t area_bytes, const char *path,
-	int64_t now, struct problem *why)
+static int copy_area(
+	struct pool_copy *ret, struct pool *pool, uint64_t area_bytes, struct problem *why)
 {
-	_cleanup_free_ struct backup_head *head = calloc(1, sizeof(*head));
-	struct pool_copy copy = POOL_COPY_NULL;
 	struct media area;
-	int r;
+	int r = pool_reach(pool, area_bytes / GM_BLOCK_SIZE, why);
 
-	if (!head)
-		return problem_errno(why, ENOMEM, "keeping a copy of the metadata");
-	r = pool_reach(pool, area_bytes / GM_BLOCK_SIZE, why);
 	if (r == 0)
 		r = pool_map_area(pool, area_bytes, false, &area, why);
 	if (r < 0)
 		return r;
-	r = pool_copy_area(&copy, &area, 0, 0, why);
+	r = pool_copy_area(ret, &area, 0, 0, why);
 	region_unmap(&pool->regions[0], area.base, area.size);
+	return r;
+}
+
+int backup_write(struct pool *pool, const uint8_t uuid[16], uint64_t area_bytes, const char *path,
+	int64_t now, struct problem *why)
+{
+	_cleanup_(pool_copy_deinit) struct pool_copy copy = POOL_COPY_NULL;
+	_cleanup_free_ struct backup_head *head = calloc(1, sizeof(*head));
+	int r;
+
+	if (!head)
+		return problem_errno(why, ENOMEM, "keeping a copy of the metadata");
+	r = copy_area(&copy, pool, area_bytes, why);
 	if (r == 0)
 		r = read_stamps(head, pool, why);
-	if (r == 0) {
-		memcpy(head->magic, MAGIC, sizeof(head->magic));
-		head->version = put_le32(VERSION);
-		head->region_count = put_le32(pool->count);
-		memcpy(head->uuid, uuid, sizeof(head->uuid));
-		head->created = put_le64((uint64_t)now);
-		head->area_bytes = put_le64(area_bytes);
-		head->area_checksum = put_le64(codec_checksum(copy.bytes, area_bytes));
-		head->checksum = codec_seal(head, sizeof(*head));
-		r = write_file(path, head, copy.bytes, why);
-	}
-	pool_copy_deinit(&copy);
-	return r;
+	if (r < 0)
+		return r;
+	memcpy(head->magic, MAGIC, sizeof(head->magic));
+	head->version = put_le32(VERSION);
+	head->region_count = put_le32(pool->count);
+	memcpy(head->uuid, uuid, sizeof(head->uuid));
+	head->created = put_le64((uint64_t)now);
+	head->area_bytes = put_le64(area_bytes);
+	head->area_checksum = put_le64(codec_checksum(copy.bytes, area_bytes));
+	head->checksum = codec_seal(head, sizeof(*head));
+	return write_file(path, head, copy.bytes, why);
 }
 
 /* ---- reading it ---- */
@@ -224,9 +230,7 @@ static int check_stamp(const struct backup *b, const struct region *r, uint32_t 
 	struct gm_stamp stamp;
 	int e = pool_read_stamp(r, position, &stamp, why);
 
-	if (e == -EIO ||
-		(e == 0 && (memcmp(stamp.magic, GM_STAMP_MAGIC, sizeof(stamp.magic)) != 0 ||
-				   !codec_seal_holds(&stamp, sizeof(stamp)))))
+	if (e == -EIO || (e == 0 && !store_stamp_is_whole(&stamp)))
 		return 0;
 	if (e == 0)
 		e = store_check_stamp(&stamp, b->head.uuid, i, position,
@@ -290,8 +294,7 @@ int backup_check(const struct backup *b, struct pool *pool, struct problem *why)
 		return 0;
 	return problem(why, EUCLEAN,
 		"nothing on the regions shows that the copy is of the pool that was there: no "
-		"stamp "
-		"is whole, and neither is a superblock; nothing was changed");
+		"stamp is whole, and neither is a superblock; nothing was changed");
 }
 
 /* ---- putting it back ---- */

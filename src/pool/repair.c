@@ -11,7 +11,7 @@
 
 #include "pool/area.h"
 #include "pool/internal.h"
-#include "store/codec.h"
+#include "util/le.h"
 
 /* Where nothing says how long the metadata area is, a sign of a pool is looked for so far. */
 #define LOOK_BLOCKS 512U
@@ -169,12 +169,6 @@ static void tell_bad(const struct pool_repair *p, struct salvage_report *report)
 
 /* ---- are these the regions? ---- */
 
-static bool is_sealed(const struct gm_stamp *stamp)
-{
-	return memcmp(stamp->magic, GM_STAMP_MAGIC, sizeof(stamp->magic)) == 0 &&
-	       codec_seal_holds(stamp, sizeof(*stamp));
-}
-
 /*
  * A region that is larger than the pool knows is repaired as the pool has it: growing is for a pool
  * that can be read, and may have been cut short by what damaged this one. Of a soft region the last
@@ -191,8 +185,7 @@ static int cut_grown(
 		return 0;
 	salvage_note(report, false, 0,
 		"region %s is %s, and the pool has %s of it: that is what is repaired; --grow "
-		"takes "
-		"the rest into use afterwards",
+		"takes the rest into use afterwards",
 		r->name, region_format_size(now, r->size),
 		region_format_size(then, blocks * GM_BLOCK_SIZE));
 	r->size = blocks * GM_BLOCK_SIZE;
@@ -222,13 +215,13 @@ static int check_stamps(
 		int e = store_check_stamp(stamp, p->super.uuid, i, positions[k],
 			p->super.regions[i].blocks, &p->super.plan, why);
 
-		if (e == 0 && is_sealed(stamp))
+		if (e == 0 && store_stamp_is_whole(stamp))
 			continue;
-		if (is_sealed(stamp) && !is_of_smaller(p, i, positions[k]))
+		if (store_stamp_is_whole(stamp) && !is_of_smaller(p, i, positions[k]))
 			return problem_prefix(why, e, "region %s", r->name);
 		p->stamp_bad[2UL * i + k] = true;
 		/* One with half a token, or of a smaller size, is the region's all the same. */
-		bad += e < 0 && !is_sealed(stamp);
+		bad += e < 0 && !store_stamp_is_whole(stamp);
 	}
 	if (bad == 2 && i > 0)
 		return problem(why, EUCLEAN,
@@ -240,7 +233,7 @@ static int check_stamps(
 			salvage_note(report, false, 0,
 				"the stamp in the %s block of region %s is %s and is made anew",
 				k ? "last" : "first", r->name,
-				is_sealed(&p->stamps[2UL * i + k])
+				store_stamp_is_whole(&p->stamps[2UL * i + k])
 					? "from before a growth that was cut short"
 					: "damaged");
 	return 0;

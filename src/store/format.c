@@ -67,6 +67,12 @@ int store_check_stamp(const struct gm_stamp *stamp, const uint8_t uuid[16], uint
 		position == GM_STAMP_FIRST ? "first" : "last", region, wrong);
 }
 
+bool store_stamp_is_whole(const struct gm_stamp *stamp)
+{
+	return memcmp(stamp->magic, GM_STAMP_MAGIC, sizeof(stamp->magic)) == 0 &&
+	       codec_seal_holds(stamp, sizeof(*stamp));
+}
+
 bool store_stamp_bears(const struct gm_stamp *stamp, const uint8_t token[16])
 {
 	return codec_seal_holds(stamp, sizeof(*stamp)) &&

@@ -115,8 +115,7 @@ struct finder {
 
 static bool is_whole_stamp(const struct gm_stamp *stamp)
 {
-	return stamp && memcmp(stamp->magic, GM_STAMP_MAGIC, sizeof(stamp->magic)) == 0 &&
-	       codec_seal_holds(stamp, sizeof(*stamp));
+	return stamp && store_stamp_is_whole(stamp);
 }
 
 static uint64_t told_slot(const struct gm_stamp *stamp)

@@ -92,6 +92,9 @@ int store_check_stamp(const struct gm_stamp *stamp, const uint8_t uuid[16], uint
 	enum gm_stamp_position position, uint64_t blocks, const struct store_plan *plan,
 	struct problem *why);
 
+/* It is a stamp and its checksum holds, whosever it is. */
+bool store_stamp_is_whole(const struct gm_stamp *stamp);
+
 /* It is whole and has this token. */
 bool store_stamp_bears(const struct gm_stamp *stamp, const uint8_t token[16]);
 
