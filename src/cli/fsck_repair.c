@@ -60,6 +60,16 @@ int fsck_may_write(bool yes)
 	return CLI_FAILED;
 }
 
+int fsck_open_to_write(struct pool *ret, const struct cli_regions *regions, struct problem *why)
+{
+	int r;
+
+	/* A limit on the size of files is to be an error that is told, with the pool untouched. */
+	(void)signal(SIGXFSZ, SIG_IGN);
+	r = pool_open(ret, regions->specs, regions->count, 0, why);
+	return r < 0 ? r : pool_lock(ret, false, REGIONS_LOCK_MS, why);
+}
+
 /* A repair that fsck does not find clean would be a fault of ours, and must not pass for one. */
 static int check_again(struct pool *pool, struct problem *why)
 {
@@ -93,12 +103,8 @@ int fsck_repair_pool(const struct cli_regions *regions, const struct fsck_repair
 	_cleanup_(salvage_report_deinit) struct salvage_report report = {.count = 0};
 	_cleanup_(free_repair) struct pool_repair *repair = NULL;
 	struct problem why = PROBLEM_INIT;
-	int code, r = pool_open(&pool, regions->specs, regions->count, 0, &why);
+	int code, r = fsck_open_to_write(&pool, regions, &why);
 
-	/* A limit on the size of files is to be an error that is told, with the pool untouched. */
-	(void)signal(SIGXFSZ, SIG_IGN);
-	if (r == 0)
-		r = pool_lock(&pool, false, REGIONS_LOCK_MS, &why);
 	if (r == 0)
 		r = pool_repair_new(&repair, &pool, o->max_files, &report, &why);
 	if (r < 0)

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* guestmemfs fsck --restore: puts back the metadata that a repair has kept a copy of. */
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -47,12 +46,8 @@ int fsck_restore_pool(const struct cli_regions *regions, const struct fsck_repai
 	struct problem why = PROBLEM_INIT;
 	int code, r = backup_read(&backup, o->restore, &why);
 
-	/* A limit on the size of files is to be an error that is told, with the pool untouched. */
-	(void)signal(SIGXFSZ, SIG_IGN);
 	if (r == 0)
-		r = pool_open(&pool, regions->specs, regions->count, 0, &why);
-	if (r == 0)
-		r = pool_lock(&pool, false, REGIONS_LOCK_MS, &why);
+		r = fsck_open_to_write(&pool, regions, &why);
 	if (r == 0)
 		r = backup_check(&backup, &pool, &why);
 	if (r < 0)
