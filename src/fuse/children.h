@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The two processes that the supervisor starts, with the socket to each of them, and the rule by
- * which a process that keeps dying is given up.
+ * The processes that the supervisor starts, with the socket to each of them, and the rule by which
+ * a process that keeps dying is given up. Worker and helper are started here, the keeper in
+ * keeping.c.
  */
 #ifndef GM_FUSE_CHILDREN_H
 #define GM_FUSE_CHILDREN_H

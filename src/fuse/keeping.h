@@ -29,7 +29,7 @@ void keeping_take_end(struct supervisor *s);
 /* Starts another one if that is due. */
 void keeping_start_due(struct supervisor *s);
 
-/* So that what is closed here is closed. */
+/* Ends it: while it has copies, nothing that is closed here is seen to end. */
 void keeping_end(struct supervisor *s);
 
 #endif

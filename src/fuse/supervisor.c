@@ -521,7 +521,8 @@ static int start(struct supervisor *s, const struct options *options, struct pro
 	return r < 0 ? r : 0;
 }
 
-/* The worker first: it unmounts, and then nobody can ask the helper for anything any more. */
+/* The keeper first, for what it holds; then the worker: it unmounts, and nobody can ask the helper
+ * for anything any more. */
 static void finish(struct supervisor *s)
 {
 	upgrade_abandon(s);

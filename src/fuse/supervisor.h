@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The supervisor: starts worker and helper, makes the mount, connects the two, restarts what dies,
- * and ends it all in order. It looks into no region and parses no message of a client.
+ * The supervisor: starts worker, helper and keeper, or takes over those that have lost theirs;
+ * makes the mount, connects the two, restarts what dies, and ends it all in order. It looks into no
+ * region and parses no message of a client.
  */
 #ifndef GM_FUSE_SUPERVISOR_H
 #define GM_FUSE_SUPERVISOR_H

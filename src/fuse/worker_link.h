@@ -18,13 +18,14 @@ int worker_link_send_fd(int link, unsigned opcode, int fd);
 /* LINK_FAILED. error: negative errno. */
 void worker_link_send_failed(int link, int error, const struct problem *why);
 
-struct worker_order {    /* what the supervisor says */
-	unsigned opcode; /* LINK_FUSE_FD, LINK_PEER, LINK_STOP or LINK_YIELD */
-	uint64_t id;
-	int fd; /* with LINK_FUSE_FD and LINK_PEER: the caller's; else -1 */
+struct worker_order {    /* what the supervisor says, or the keeper in its place */
+	unsigned opcode; /* LINK_FUSE_FD, LINK_PEER, LINK_STOP, LINK_YIELD; who there is:
+			    LINK_SUPERVISOR, LINK_KEEPER */
+	uint64_t id;     /* as in proto/link.h */
+	int fd;          /* with LINK_FUSE_FD and LINK_PEER: the caller's; else -1 */
 };
 
-/* 0; -EAGAIN nothing is there; -ECONNRESET the supervisor is gone; -EPROTO. */
+/* 0; -EAGAIN nothing is there; -ECONNRESET supervisor and keeper are gone; -EPROTO. */
 int worker_link_receive(int link, struct worker_order *ret);
 
 /* Has the supervisor log a line. Negative errno: it does not take it now. */

@@ -30,10 +30,10 @@ struct helper_options {
 };
 
 /*
- * Serves until the supervisor closes its link. Takes over link_fd, listen_fd and the regions'
- * descriptors. Returns the exit status: 0 when the supervisor is gone, 1 when it could not start or
- * go on (then the next helper does); the sentence is on stderr and, before it served, has also been
- * sent to the supervisor (LINK_FAILED).
+ * Serves until its link to the supervisor ends, of which the keeper has a copy. Takes over link_fd,
+ * listen_fd and the regions' descriptors. Returns the exit status: 0 when both are gone, 1 when it
+ * could not start or go on (then the next helper does); the sentence is on stderr and, before it
+ * served, has also been sent to the supervisor (LINK_FAILED).
  */
 int helper_run(const struct helper_options *options);
 

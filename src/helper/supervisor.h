@@ -14,8 +14,8 @@ int supervisor_send_serving(const struct server *s);
 void supervisor_send_failed(const struct server *s, int error, const struct problem *why);
 
 /*
- * Takes one message. 1: go on; 0: the supervisor has gone; negative errno with a sentence: it does
- * not keep to the protocol.
+ * Takes one message. 1: go on; 0: supervisor and keeper have gone; negative errno with a sentence:
+ * it does not keep to the protocol.
  */
 int supervisor_receive(struct server *s, struct problem *why);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The private links: worker <-> helper, supervisor <-> worker, supervisor <-> helper. SOCK_SEQPACKET socketpairs that
- * the supervisor makes; one message a packet, exact sizes, integers little-endian, reserved fields zero.
+ * the supervisor makes; one message a packet, exact sizes, integers little-endian, reserved fields zero. Of the
+ * supervisor's ends the keeper has copies (proto/keeper.h), by which it sends LINK_SUPERVISOR.
  * docs/protocol.md describes every message. Both sides check all that they are told.
  */
 #ifndef GM_PROTO_LINK_H
