@@ -171,10 +171,19 @@ int instance_record_compare(int record, const struct instance *i, struct problem
 		i->name, was ? was : "less", is ? is : "less");
 }
 
+static int adopt_region(struct pool *pool, const char *word, int *fd, struct problem *why)
+{
+	const char *colon = word ? strchr(word, ':') : NULL;
+	enum gm_region_kind kind;
+
+	if (!colon || !region_kind_find(&kind, word, (size_t)(colon - word)))
+		return problem(why, EPROTO, "the record of the regions can't be read");
+	return pool_adopt(pool, kind, steal_fd(fd), colon + 1, why);
+}
+
 int instance_record_adopt(
 	int record, struct pool *pool, int *fds, size_t count, struct problem *why)
 {
-	static const enum gm_region_kind kinds[] = {GM_REGION_FILE, GM_REGION_PMEM, GM_REGION_SOFT};
 	_cleanup_(words_deinit) struct words w = {.text = NULL};
 	int r = read_words(&w, record, why);
 	const char *word = w.text;
@@ -182,18 +191,8 @@ int instance_record_adopt(
 	while (word && *word)
 		word = next_word(&w, word);
 	for (size_t n = 0; n < count && r == 0; n++) {
-		r = -EPROTO;
 		word = word ? next_word(&w, word) : NULL;
-		for (size_t k = 0; word && k < ARRAY_SIZE(kinds) && r == -EPROTO; k++) {
-			size_t length = strlen(region_kind_name(kinds[k]));
-
-			if (strncmp(word, region_kind_name(kinds[k]), length) == 0 &&
-				word[length] == ':')
-				r = pool_adopt(
-					pool, kinds[k], steal_fd(&fds[n]), word + length + 1, why);
-		}
-		if (r == -EPROTO)
-			(void)problem(why, EPROTO, "the record of the regions can't be read");
+		r = adopt_region(pool, word, &fds[n], why);
 	}
 	for (size_t n = 0; n < count; n++)
 		fds[n] = close_fd(fds[n]);

@@ -38,21 +38,6 @@ static const struct option long_options[] = {
 	{NULL, 0, NULL, 0},
 };
 
-static bool find_kind(enum gm_region_kind *ret, const char *text, size_t length)
-{
-	static const enum gm_region_kind kinds[] = {GM_REGION_FILE, GM_REGION_PMEM, GM_REGION_SOFT};
-
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-		const char *name = region_kind_name(kinds[i]);
-
-		if (strlen(name) == length && memcmp(name, text, length) == 0) {
-			*ret = kinds[i];
-			return true;
-		}
-	}
-	return false;
-}
-
 /* A descriptor's number, and where it ends. */
 static bool parse_fd(int *ret, const char *text, const char **end)
 {
@@ -74,7 +59,7 @@ static int add_region(struct worker_options *o, const char *text, struct problem
 	const char *colon = strchr(text, ':'), *end;
 
 	if (o->region_count == GM_REGIONS_MAX || !colon ||
-		!find_kind(&r->kind, text, (size_t)(colon - text)))
+		!region_kind_find(&r->kind, text, (size_t)(colon - text)))
 		return problem(why, EINVAL, "worker: bad region %s", text);
 	if (!parse_fd(&r->fd, colon + 1, &end) || *end != ':')
 		return problem(why, EINVAL, "worker: bad region %s", text);

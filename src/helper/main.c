@@ -85,20 +85,6 @@ static int parse_number(const char *text, const char *end, unsigned long max, un
 	return 0;
 }
 
-static bool parse_kind(const char *text, size_t length, enum gm_region_kind *ret)
-{
-	static const enum gm_region_kind kinds[] = {GM_REGION_FILE, GM_REGION_PMEM, GM_REGION_SOFT};
-
-	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-		const char *name = region_kind_name(kinds[i]);
-		if (strlen(name) == length && strncmp(name, text, length) == 0) {
-			*ret = kinds[i];
-			return true;
-		}
-	}
-	return false;
-}
-
 static int parse_region(struct helper_options *o, const char *text)
 {
 	const char *colon = strchr(text, ':');
@@ -108,7 +94,7 @@ static int parse_region(struct helper_options *o, const char *text)
 
 	if (o->region_count == GM_REGIONS_MAX)
 		return usage_error("--region %s is one too many", text);
-	if (!second || !parse_kind(text, (size_t)(colon - text), &region.kind) ||
+	if (!second || !region_kind_find(&region.kind, text, (size_t)(colon - text)) ||
 		parse_number(colon + 1, second, INT_MAX, &fd) < 0 || second[1] == '\0')
 		return usage_error("--region %s is not KIND:FD:NAME", text);
 	region.fd = (int)fd;

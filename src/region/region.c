@@ -241,6 +241,21 @@ const char *region_kind_name(enum gm_region_kind kind)
 	return "unknown";
 }
 
+bool region_kind_find(enum gm_region_kind *ret, const char *name, size_t length)
+{
+	static const enum gm_region_kind kinds[] = {GM_REGION_FILE, GM_REGION_PMEM, GM_REGION_SOFT};
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		const char *known = region_kind_name(kinds[i]);
+
+		if (strlen(known) == length && memcmp(known, name, length) == 0) {
+			*ret = kinds[i];
+			return true;
+		}
+	}
+	return false;
+}
+
 bool region_needs_trust(enum gm_region_kind kind)
 {
 	const struct region_ops *ops = region_ops_of(kind);

@@ -133,6 +133,9 @@ void region_unmap(const struct region *r, void *address, uint64_t length);
 /* "soft", "pmem", "file". */
 const char *region_kind_name(enum gm_region_kind kind);
 
+/* The kind that is called by these `length` bytes. False, and *ret is as it was: none is. */
+bool region_kind_find(enum gm_region_kind *ret, const char *name, size_t length);
+
 /* True if a client's fd of the region reaches more than its own file, so that only trusted users
  * may have one. */
 bool region_needs_trust(enum gm_region_kind kind);
