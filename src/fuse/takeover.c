@@ -175,6 +175,16 @@ static int check_connection(const struct parts *p, struct problem *why)
 	return problem(why, EPROTO, "what was kept is no connection to the kernel");
 }
 
+/*
+ * One that was unmounted is just ending, or ends with the last that is open in it: to go on with
+ * that would look like a start that has mounted something.
+ */
+static bool was_unmounted(const struct instance *i, const struct parts *p)
+{
+	return p->count[KEEPER_CONNECTION] > 0 &&
+	       !mountpoint_is_ours(i->mount_path, (dev_t)p->value[KEEPER_CONNECTION]);
+}
+
 static int take_instance(struct instance *i, struct parts *p, struct problem *why)
 {
 	int *fds = p->fds[KEEPER_INSTANCE];
@@ -281,7 +291,7 @@ static void let_go(struct supervisor *s)
 	instance_forget(&s->instance);
 }
 
-/* From here on nothing is looked at any more but what can be let go of. */
+/* 1: done; 0: there is nothing left to go on with. Nothing is changed before all was looked at. */
 static int take_over(
 	struct supervisor *s, struct instance *i, struct parts *p, int *sock, struct problem *why)
 {
@@ -291,6 +301,8 @@ static int take_over(
 		r = check_child(p, KEEPER_HELPER, why);
 	if (r == 0)
 		r = check_connection(p, why);
+	if (r == 0 && was_unmounted(i, p))
+		return 0;
 	if (r == 0)
 		r = take_instance(i, p, why);
 	if (r == 0)
@@ -313,7 +325,7 @@ static int take_over(
 	r = watch_all(s, why);
 	if (r < 0)
 		let_go(s);
-	return r;
+	return r < 0 ? r : 1;
 }
 
 /* ---- */
@@ -357,6 +369,5 @@ int takeover_try(struct supervisor *s, const struct options *options, struct pro
 	r = get_parts(sock, KEEPER_TAKE, &parts);
 	if (r <= 0)
 		return r == -ECONNRESET ? 0 : refuse(&i, r, parts.end, why);
-	r = take_over(s, &i, &parts, &sock, why);
-	return r < 0 ? r : 1;
+	return take_over(s, &i, &parts, &sock, why);
 }

@@ -4,6 +4,7 @@ The supervisor dies: worker and helper go on, and nobody notices. The next start
 one; and what becomes of the rest when more of them die before it comes.
 """
 
+import ctypes
 import os
 import signal
 import socket
@@ -26,6 +27,7 @@ SEED = 29
 LOOK, TAKE, KEEP = 3, 5, 1   # src/proto/keeper.h
 KEPT, END, REFUSED = 2, 4, 6
 VERSION = 1
+MNT_DETACH = 2
 
 
 @pytest.fixture
@@ -376,6 +378,46 @@ def test_two_at_once(instance, client, make_instance):
     assert instance.status()['pids'] == {**before, 'supervisor': winner.process.pid}
     client.check()
     instance.process = winner.process
+
+
+def detach(instance):
+    """As umount -l, which would ask a worker that is stopped."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.umount2(instance.mount.encode(), MNT_DETACH) == 0, os.strerror(ctypes.get_errno())
+
+
+def has_region(pid, region):
+    return any(os.path.realpath(f'/proc/{pid}/fd/{fd}') == region for fd in os.listdir(f'/proc/{pid}/fd'))
+
+
+def test_what_ends_is_not_taken_over(instance, client):
+    """A start that comes before the last one has quite ended waits for that, and then mounts."""
+    before, names = die(instance), tree(instance)
+    client.close_all()
+    os.kill(before['worker'], signal.SIGSTOP)
+    detach(instance)
+    instance.launch()
+    pid = instance.process.pid
+    assert wait_until(lambda: has_region(pid, instance.region), 30)
+    os.kill(before['worker'], signal.SIGCONT)
+    assert wait_until(lambda: instance.ended() or (instance.is_serving() and instance.has_announced()), 40)
+    wait_gone(before)
+    assert instance.is_mounted() and 'taken over' not in instance.log(instance.log_start)
+    assert tree(instance) == names
+    client.check()
+
+
+def test_what_is_detached_is_not_taken_over(instance, client):
+    """It lives on as long as something in it is open, but nobody would find it at the mount point."""
+    before, names = die(instance), tree(instance)
+    must(instance, 'umount', '-l', instance.mount)
+    assert 'is in use by another' in refused(instance)
+    client.check_open()
+    client.close_all()
+    wait_gone(before)
+    instance.start()
+    assert tree(instance) == names
+    client.check()
 
 
 # -- it dies as it takes over
