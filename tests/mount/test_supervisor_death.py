@@ -28,6 +28,7 @@ LOOK, TAKE, KEEP = 3, 5, 1   # src/proto/keeper.h
 KEPT, END, REFUSED = 2, 4, 6
 VERSION = 1
 MNT_DETACH = 2
+REGIONS_MAX = 32
 
 
 @pytest.fixture
@@ -228,6 +229,20 @@ def test_helper_dies_too(instance, client):
     take_over(instance, before, 'helper')
     grant_when_ready(client, instance.path('new'))
     client.check()
+
+
+def test_as_many_regions_as_there_may_be(make_instance, make_agent):
+    """All of them are kept, and each process finds its own at the numbers that are meant for them."""
+    instance = make_instance()
+    for number in range(1, REGIONS_MAX):
+        instance.options += ['--region', f'file:{instance.region}{number},size=16M']
+    client = equip(instance.start(), make_agent())
+    before = die(instance)
+    instance.kill('worker', 'helper')
+    take_over(instance, before, 'worker', 'helper')
+    assert wait_until(lambda: not raises(client.check_open), 20)
+    client.check()
+    assert instance.stop() == 0
 
 
 def test_nobody_comes(instance, client):
