@@ -367,6 +367,18 @@ def test_other_file_in_place_of_the_region_is_refused(instance, client):
     take_over(instance, before)
 
 
+def test_other_pid_namespace_is_refused(instance, client):
+    """There the numbers that worker, helper and keeper are known by are others' processes."""
+    before = die(instance)
+    argv = ['unshare', '--pid', '--fork', '--kill-child', '--mount-proc', instance.tools.path('guestmemfs-fuse'), '-f',
+            '--name', instance.name, '--region', f'file:{instance.region}', instance.mount]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1 and 'is in another pid namespace' in done.stderr, done.stderr
+    instance.wait_status(lambda s: s['pids'] == {**before, 'supervisor': 0})
+    client.check()
+    take_over(instance, before)
+
+
 def connections(path):
     """How many the socket has, accepted or not."""
     with open('/proc/net/unix', encoding='utf-8') as table:
