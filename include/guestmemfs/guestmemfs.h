@@ -62,7 +62,10 @@ GM_API int gm_ticket(int fd, struct gm_ticket *ticket);
 GM_API int gm_redeem(
 	const char *socket_path, const struct gm_ticket *ticket, struct gm_attachment **ret);
 
-/* gm_ticket() and gm_redeem() in one, the socket's path taken from fd. */
+/*
+ * gm_ticket() and gm_redeem() in one, the socket's path taken from fd; with a new ticket, twice at
+ * the most, where the daemon that gave out the last one has died over it (GM_REASON_STARTING).
+ */
 GM_API int gm_attach(int fd, struct gm_attachment **ret);
 
 /* Closes the attachment's fds and frees it. What gm_map() gave stays mapped, and stays this

@@ -30,7 +30,7 @@ static int order(const struct cli_command *self, int argc, char **argv, const ch
 
 	if (!cli_parse_simple(self, argc, argv, NULL, operand, &r))
 		return r;
-	return query_path(argv[1], opcode, NULL, NULL, &why) < 0 ? cli_fail(&why) : CLI_DONE;
+	return query_path(argv[optind], opcode, NULL, NULL, &why) < 0 ? cli_fail(&why) : CLI_DONE;
 }
 
 static int run_freeze(const struct cli_command *self, int argc, char **argv)

@@ -9,10 +9,12 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/xattr.h>
+#include <time.h>
 
 #include "cli/json_read.h"
 #include "cli/text.h"
 #include "util/cleanup.h"
+#include "util/clock.h"
 #include "util/json_text.h"
 #include "util/le.h"
 #include "util/packet.h"
@@ -22,6 +24,7 @@
 #define UNEXPORT_SECONDS 90  /* the worker waits less long for the helper */
 #define UPGRADE_SECONDS  120 /* the supervisor waits less long for each of its steps */
 #define QUERY_TRIES      3U
+#define STARTING_MS      10000U /* for a worker or a helper to be there again */
 #define ANSWER_SIZE_MAX  (1U << 30)
 #define QUERY_KEY_ROOM   64 /* no key of ours is longer */
 
@@ -210,15 +213,18 @@ static bool query_may_repeat(enum control_opcode opcode)
 	       opcode == CONTROL_TOKEN;
 }
 
+/* *refused: the errno that the worker has answered with; 0: none. */
 static int query_once(const char *socket_path, enum control_opcode opcode, uint64_t ino,
-	struct json_object **ret, struct problem *why)
+	struct json_object **ret, uint32_t *refused, struct problem *why)
 {
 	_cleanup_fd_ int sock = query_connect(socket_path, seconds_for(opcode), why);
-	struct control_answer answer;
+	struct control_answer answer = {.error = put_le32(0)};
 
+	*refused = 0;
 	if (sock < 0)
 		return sock;
 	_cleanup_fd_ int fd = query_exchange(sock, opcode, ino, &answer, why);
+	*refused = get_le32(answer.error);
 	if (fd < 0 || !ret)
 		return fd < 0 ? fd : 0;
 	int r = query_take(fd, &answer, ret, why);
@@ -227,14 +233,46 @@ static int query_once(const char *socket_path, enum control_opcode opcode, uint6
 	return r;
 }
 
+static bool is_being_started(int r, uint32_t refused)
+{
+	return (r == -EAGAIN && refused == EAGAIN) || (r == -ECONNRESET && refused == 0);
+}
+
+/*
+ * An export begins once and ends once, however often that is asked for; there may be no helper for
+ * it at the moment, or that or the worker may have ended over it.
+ */
+static int query_export(const char *socket_path, enum control_opcode opcode, uint64_t ino,
+	struct json_object **ret, struct problem *why)
+{
+	const struct timespec pause = {.tv_nsec = 100L * 1000 * 1000};
+	uint64_t until = clock_milliseconds() + STARTING_MS;
+	uint32_t refused;
+	bool again = false;
+	int r = query_once(socket_path, opcode, ino, ret, &refused, why);
+
+	while (is_being_started(r, refused) && clock_milliseconds() < until) {
+		again = true;
+		(void)nanosleep(&pause, NULL);
+		r = query_once(socket_path, opcode, ino, ret, &refused, why);
+	}
+	if (!again || opcode != CONTROL_UNEXPORT || r != -ENOENT || refused != ENOENT)
+		return r;
+	return 0; /* the first question has brought it about */
+}
+
 int query_socket(const char *socket_path, enum control_opcode opcode, uint64_t ino,
 	struct json_object **ret, struct problem *why)
 {
-	int r = query_once(socket_path, opcode, ino, ret, why);
+	uint32_t refused;
+	int r;
 
+	if (opcode == CONTROL_EXPORT || opcode == CONTROL_UNEXPORT)
+		return query_export(socket_path, opcode, ino, ret, why);
+	r = query_once(socket_path, opcode, ino, ret, &refused, why);
 	for (unsigned tries = 1;
 		r == -ECONNRESET && query_may_repeat(opcode) && tries < QUERY_TRIES; tries++)
-		r = query_once(socket_path, opcode, ino, ret, why);
+		r = query_once(socket_path, opcode, ino, ret, &refused, why);
 	return r;
 }
 

@@ -18,6 +18,9 @@
 #define HELLO_SERIAL  1U
 #define ATTACH_SERIAL 2U
 
+/* A worker may die of what it is asked: that is not asked for ever. */
+#define ATTACH_TRIES 3U
+
 /* Any answer, and the descriptors that came along until somebody takes them. */
 struct answer {
 	union {
@@ -154,13 +157,15 @@ static bool is_connected(int sock)
 	return poll(&p, 1, 0) == 0;
 }
 
-static int receive_grant(int sock, struct gm_attachment **ret, struct problem *why)
+/* *starting: it was refused for want of a worker that knows the ticket. */
+static int receive_grant(int sock, struct gm_attachment **ret, bool *starting, struct problem *why)
 {
 	_cleanup_(answer_deinit) struct answer a = {.nfds = 0};
 	int r = receive(sock, &a, why);
 
 	if (r == 0)
 		r = check(&a, GM_OP_GRANT, sizeof(a.grant), ATTACH_SERIAL, why);
+	*starting = r == -EAGAIN && get_le32(a.refused.reason) == GM_REASON_STARTING;
 	if (r < 0)
 		return r;
 	if (!is_connected(sock))
@@ -175,10 +180,11 @@ static int receive_grant(int sock, struct gm_attachment **ret, struct problem *w
  * Both requests go out before the first answer is waited for: that is one way there and back less.
  */
 static int redeem(const char *path, const struct gm_ticket *ticket, struct gm_attachment **ret,
-	struct problem *why)
+	bool *starting, struct problem *why)
 {
 	_cleanup_fd_ int sock = packet_connect(path);
 
+	*starting = false;
 	if (sock == -ENOENT || sock == -ECONNREFUSED)
 		return problem(why, -sock,
 			"no helper listens at %s; is the mount's daemon running?", path);
@@ -189,23 +195,36 @@ static int redeem(const char *path, const struct gm_ticket *ticket, struct gm_at
 		r = ask_attach(sock, ticket, why);
 	if (r == 0)
 		r = receive_welcome(sock, why);
-	return r < 0 ? r : receive_grant(sock, ret, why);
+	return r < 0 ? r : receive_grant(sock, ret, starting, why);
 }
 
 int gm_redeem(const char *socket_path, const struct gm_ticket *ticket, struct gm_attachment **ret)
 {
-	return redeem(socket_path, ticket, ret, last_problem());
+	bool starting;
+
+	return redeem(socket_path, ticket, ret, &starting, last_problem());
 }
 
-static int attach_file(int fd, struct gm_attachment **ret, struct problem *why)
+static int attach_once(
+	int fd, struct gm_attachment **ret, ino_t *ino, bool *starting, struct problem *why)
 {
 	struct gm_invitation invitation;
-	struct gm_attachment *a;
-	ino_t ino;
+	int r = ticket_invite(fd, &invitation, ino, why);
 
-	int r = ticket_invite(fd, &invitation, &ino, why);
-	if (r == 0)
-		r = redeem(invitation.socket, &invitation.ticket, &a, why);
+	*starting = false;
+	return r < 0 ? r : redeem(invitation.socket, &invitation.ticket, ret, starting, why);
+}
+
+/* The next worker takes no ticket that the one before has used up, and gives out new ones. */
+static int attach_file(int fd, struct gm_attachment **ret, struct problem *why)
+{
+	struct gm_attachment *a;
+	bool starting = true;
+	ino_t ino;
+	int r = 0;
+
+	for (unsigned n = 0; n < ATTACH_TRIES && starting; n++)
+		r = attach_once(fd, &a, &ino, &starting, why);
 	if (r < 0)
 		return r;
 	if (ino != a->ino) {

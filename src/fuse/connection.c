@@ -13,6 +13,9 @@
 #include "util/cleanup.h"
 #include "util/log.h"
 
+/* The kernel takes no error beyond. */
+#define ERRNO_MAX 511
+
 /* One is read while all others wait. */
 static_assert(PARKED_MAX + REVOKES_MAX < SLOTS_MAX, "every request that waits has a slot");
 
@@ -72,6 +75,27 @@ static void note_init_reply(struct connection *c, const struct fuse_in_header *r
 	__atomic_store_n(&h->init_reply_size, (uint32_t)length, __ATOMIC_RELEASE);
 }
 
+/* Once the caller may know of it, no other worker may come to another end. */
+static void note_refusal(struct connection *c, uint32_t slot, int error)
+{
+	if (error > 0 && error <= UINT16_MAX)
+		__atomic_store_n(
+			&c->slots.shared->states[slot].refused, (uint16_t)error, __ATOMIC_RELEASE);
+}
+
+/* What counts an open file, and is answered at once. */
+static bool is_open(const struct connection *c, uint32_t slot)
+{
+	uint32_t opcode = slots_request(&c->slots, slot)->opcode;
+
+	return opcode == FUSE_OPEN || opcode == FUSE_OPENDIR || opcode == FUSE_CREATE;
+}
+
+static bool is_unwanted(const struct connection *c, uint32_t slot)
+{
+	return is_open(c, slot) && c->slots.shared->states[slot].unwanted;
+}
+
 /*
  * The kernel pins each part of what is written by itself, so one part is cheaper than two. But what
  * a read answers with is not touched here: it may be in memory that can't be reached, and the
@@ -110,11 +134,16 @@ static ssize_t write_reply(int fd, struct iovec *iov, int count, void *userdata)
 		opcode = slots_request(&c->slots, slot)->opcode;
 	if (opcode == FUSE_INIT)
 		note_init_reply(c, slots_request(&c->slots, slot), iov, count);
+	if (slot != SLOTS_MAX)
+		note_refusal(c, slot, -header.error);
 	n = send_reply(c, fd, iov, count, opcode != FUSE_READ);
 	if (slot != SLOTS_MAX) {
 		int error = errno;
 
-		slots_free(&c->slots, slot);
+		if (n < 0 && error == ENOENT && header.error == 0 && is_open(c, slot))
+			c->slots.shared->states[slot].unwanted = 1; /* it is to be undone first */
+		else
+			slots_free(&c->slots, slot);
 		errno = error;
 	}
 	return n;
@@ -198,7 +227,11 @@ static void serve_slot(struct connection *c, uint32_t slot)
 	process(c, request, request->len);
 	if (!answered)
 		slots_free(&c->slots, slot);
-	else if (request->len > 0)
+	else if (request->len == 0)
+		return;
+	else if (is_unwanted(c, slot))
+		slots_free(&c->slots, slot);
+	else
 		slots_put_aside(&c->slots, slot);
 }
 
@@ -245,21 +278,28 @@ static int replay_init(struct connection *c, struct problem *why)
 }
 
 /* The reply is all that the caller gets; what the request asks for is not done. */
-static void refuse(struct connection *c, uint32_t slot)
+static void refuse(struct connection *c, uint32_t slot, int error)
 {
 	struct fuse_in_header *request = slots_request(&c->slots, slot);
 	struct fuse_out_header header = {
-		.len = sizeof(header), .error = -EIO, .unique = request->unique};
+		.len = sizeof(header), .error = -error, .unique = request->unique};
 	struct iovec iov = {.iov_base = &header, .iov_len = sizeof(header)};
+
+	if (is_answered(request))
+		(void)write_reply(connection_fd(c), &iov, 1, c->ops);
+	else
+		slots_free(&c->slots, slot);
+}
+
+static void give_up(struct connection *c, uint32_t slot)
+{
+	const struct fuse_in_header *request = slots_request(&c->slots, slot);
 
 	log_error("%u workers have ended while they served request %" PRIu64
 		  " (operation %u, inode %" PRIu64 ", of process %u): it is given up",
 		c->slots.shared->states[slot].deaths, (uint64_t)request->unique, request->opcode,
 		(uint64_t)request->nodeid, request->pid);
-	if (is_answered(request))
-		(void)write_reply(connection_fd(c), &iov, 1, c->ops);
-	else
-		slots_free(&c->slots, slot);
+	refuse(c, slot, EIO);
 }
 
 /* It was told of to the predecessor. */
@@ -283,11 +323,14 @@ static void serve_again(struct connection *c, uint32_t slot, uint64_t applied)
 	uint64_t unique = request->unique;
 
 	c->ops->applied = unique == applied;
-	if (!c->ops->applied && state->deaths >= SLOT_DEATHS_MAX)
-		refuse(c, slot);
+	c->ops->unwanted = is_unwanted(c, slot);
+	if (state->refused > 0 && state->refused <= ERRNO_MAX)
+		refuse(c, slot, state->refused);
+	else if (!c->ops->applied && state->deaths >= SLOT_DEATHS_MAX)
+		give_up(c, slot);
 	else
 		serve_slot(c, slot);
-	c->ops->applied = false;
+	c->ops->applied = c->ops->unwanted = false;
 	if (state->interrupted && slots_find(&c->slots, unique) == slot)
 		interrupt_again(c, unique);
 }

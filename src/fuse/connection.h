@@ -8,7 +8,7 @@
  * one at most has changed anything: each reply is sent before another change is committed, and the
  * store knows the last change by its request's number. That one is answered by what is there; all
  * others run again, as do writes and punches, which may be half done and come to the same when they
- * are done twice.
+ * are done twice; but what was refused is refused again.
  */
 #ifndef GM_FUSE_CONNECTION_H
 #define GM_FUSE_CONNECTION_H

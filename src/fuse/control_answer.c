@@ -11,6 +11,7 @@
 #include "proto/control.h"
 #include "util/cleanup.h"
 #include "util/le.h"
+#include "util/memfd.h"
 #include "util/packet.h"
 
 int control_answer_refuse(int fd, int error, const char *text)
@@ -43,11 +44,11 @@ static int write_all(int fd, const char *text, size_t length)
 /* Sealed, so that whoever gets it need not fear that it changes under his eyes. */
 static int make_memfd(const char *text, size_t length)
 {
-	_cleanup_fd_ int fd = memfd_create("guestmemfs-status", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	_cleanup_fd_ int fd = memfd_make("guestmemfs-status");
 	int r;
 
 	if (fd < 0)
-		return -errno;
+		return fd;
 	r = write_all(fd, text, length);
 	if (r < 0)
 		return r;

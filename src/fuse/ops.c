@@ -93,11 +93,11 @@ static void release_inode(struct ops *o, uint64_t ino)
 			(unsigned long long)ino, strerror(-r));
 }
 
-/* The open(2) was interrupted: no RELEASE will come. But of an open that an earlier worker has
- * answered one will. */
+/* The open(2) was interrupted: no RELEASE will come. But of an open that an earlier worker may have
+ * answered one may. */
 static void undo_open(struct ops *o, uint64_t ino)
 {
-	if (o->again)
+	if (o->again && !o->unwanted)
 		return;
 	o->unique = 0; /* which has counted it */
 	release_inode(o, ino);

@@ -38,6 +38,7 @@ struct ops { /* the session's userdata; everything that it points to is the work
 	/* An earlier worker has carried it out: only its answer is due. */
 	bool applied;
 	bool again;        /* an earlier worker may have answered it */
+	bool unwanted;     /* it has tried, and the kernel did not take the answer */
 	uint64_t *serving; /* where its number stands while it is served; NULL: nowhere */
 	struct connection *connection; /* whose session this is; for that alone */
 	struct parked_list parked;
@@ -59,7 +60,7 @@ void ops_deinit(struct ops *o);
 /*
  * Serves one request that fuse_session_receive_buf() has read: fuse_session_process_buf() for a
  * session whose userdata is o. It is here that the request's number is taken from the header, which
- * libfuse keeps to itself.
+ * libfuse keeps to itself. The request's bytes stay where they are until it is answered.
  */
 void ops_process(struct ops *o, struct fuse_session *se, const struct fuse_buf *buf);
 

@@ -63,9 +63,15 @@ static void ask_awaited(struct ops *o, const struct parked *p)
 		grants_check(o->grants, p->awaited[n], check_flags_of(p));
 }
 
+static struct parked *put_aside(struct ops *o, struct parked *p)
+{
+	p->has_place = o->again;
+	return parked_add(&o->parked, p);
+}
+
 bool ops_park(struct ops *o, struct parked *p)
 {
-	struct parked *entry = find_awaited(o, p) ? parked_add(&o->parked, p) : NULL;
+	struct parked *entry = find_awaited(o, p) ? put_aside(o, p) : NULL;
 
 	if (!entry) {
 		free_pointerp(&p->awaited);
@@ -86,7 +92,7 @@ static void await_pending(struct parked *p)
 bool ops_park_pending(struct ops *o, struct parked *p)
 {
 	await_pending(p);
-	return parked_add(&o->parked, p) != NULL;
+	return put_aside(o, p) != NULL;
 }
 
 /* A read or write that is done has its answer. */

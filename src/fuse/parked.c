@@ -3,9 +3,6 @@
 
 #include <assert.h>
 #include <stdlib.h>
-#include <string.h>
-
-#include "util/cleanup.h"
 
 void parked_list_init(struct parked_list *l)
 {
@@ -13,21 +10,31 @@ void parked_list_init(struct parked_list *l)
 	l->count = 0;
 }
 
+static unsigned count_of(const struct parked_list *l, uid_t uid)
+{
+	const struct parked *p;
+	unsigned count = 0;
+
+	TAILQ_FOREACH (p, &l->entries, link)
+		count += p->rq.uid == uid;
+	return count;
+}
+
+static bool has_room(const struct parked_list *l, const struct parked *p)
+{
+	unsigned left = PARKED_MAX - l->count;
+
+	return left > 0 && (p->has_place || p->rq.uid == 0 || count_of(l, p->rq.uid) < left);
+}
+
 struct parked *parked_add(struct parked_list *l, struct parked *p)
 {
-	bool full = l->count >= PARKED_MAX;
-	_cleanup_free_ void *data = p->data && !full ? malloc(p->range.length) : NULL;
-	struct parked *copy = full ? NULL : malloc(sizeof(*copy));
+	struct parked *copy = has_room(l, p) ? malloc(sizeof(*copy)) : NULL;
 
 	assert(p->awaited_count > 0 || p->zeroing || p->waits_for_memory || p->goes_on);
-	if (!copy || (p->data && !data)) {
-		free(copy);
+	if (!copy)
 		return NULL;
-	}
 	*copy = *p;
-	if (data)
-		copy->data = memcpy(data, p->data, p->range.length);
-	(void)steal_pointer(data);
 	p->awaited = NULL;
 	TAILQ_INSERT_TAIL(&l->entries, copy, link);
 	l->count++;
@@ -39,7 +46,6 @@ void parked_remove(struct parked_list *l, struct parked *p)
 	TAILQ_REMOVE(&l->entries, p, link);
 	l->count--;
 	free(p->awaited);
-	free((void *)(uintptr_t)p->data);
 	free(p);
 }
 

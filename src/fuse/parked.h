@@ -21,7 +21,12 @@
 
 struct fuse_req;
 
-/* So many wait at the most: each keeps a place for requests (slots.h), and others must go on. */
+/*
+ * So many wait at the most: each keeps a place for requests (slots.h), and others must go on. Of a
+ * user, of whom there may be many, no more than are left then: so one who makes all of his wait has
+ * half of them, two have a third each, and there is room for whoever comes next. The kernel's own
+ * writing back is root's, who may have all.
+ */
 #define PARKED_MAX 960U
 
 enum parked_what {
@@ -39,13 +44,14 @@ struct parked {
 	struct ns_change change; /* setattr */
 	enum ns_space space;     /* fallocate */
 	struct ns_range range;   /* all but setattr */
-	const void *data;        /* write; the list's entries own theirs */
+	const void *data;        /* write; in the request, which stays until it is answered */
 	uint64_t ino;
 	uint64_t deadline; /* of clock_milliseconds() */
 	int error;         /* what it fails with when nothing comes of the wait; negative errno */
 	uint64_t *awaited; /* inodes whose check has no answer yet; owned */
 	size_t awaited_count;
 	uint64_t zeroing;      /* the id of the grants_zero() that it waits for; 0: none */
+	bool has_place;        /* it has waited at an earlier worker, and may go on with that */
 	bool waits_for_memory; /* of the content store */
 	bool goes_on;          /* a fallocate whose next step is due */
 	uint64_t done;         /* bytes of it that are allocated; range is what is left */
@@ -60,9 +66,9 @@ struct parked_list {
 void parked_list_init(struct parked_list *l);
 
 /*
- * A copy of p, with an entry of its own, at the end of the list; of data it makes a copy too. The
- * awaited inodes become the entry's, and p->awaited NULL. NULL when out of memory, or when
- * PARKED_MAX wait; then nothing has changed.
+ * A copy of p, with an entry of its own, at the end of the list. The awaited inodes become the
+ * entry's, and p->awaited NULL. NULL when out of memory, or when there is no room for one more of
+ * its user; then nothing has changed.
  */
 struct parked *parked_add(struct parked_list *l, struct parked *p);
 

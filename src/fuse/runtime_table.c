@@ -9,6 +9,7 @@
 
 #include "fuse/request_check.h"
 #include "util/cleanup.h"
+#include "util/memfd.h"
 
 #define MAGIC 0x656c626174206d67ULL /* "gm table" */
 
@@ -22,14 +23,27 @@
 #define MAP_BYTES      (SLOTS_OFFSET + (size_t)SLOTS_MAX * SLOT_BYTES)
 static_assert(MAP_BYTES <= FILE_BYTES && SLOTS_OFFSET % 4096 == 0, "runtime table");
 
+static int not_made(int error, struct problem *why)
+{
+	if (error == EFBIG)
+		return problem(why, EFBIG,
+			"making the workers' runtime table: no file may be larger than "
+			"RLIMIT_FSIZE (ulimit -f), and this one is of %llu GiB, next to nothing of "
+			"which is ever used",
+			FILE_BYTES >> 30);
+	return problem_errno(why, error, "making the workers' runtime table");
+}
+
 int runtime_table_make(struct problem *why)
 {
-	_cleanup_fd_ int fd = memfd_create("guestmemfs-runtime", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	_cleanup_fd_ int fd = memfd_make("guestmemfs-runtime");
 
+	if (fd < 0)
+		return not_made(-fd, why);
 	/* A worker must not be able to take the memory away under its successor. */
-	if (fd < 0 || ftruncate(fd, (off_t)FILE_BYTES) < 0 ||
+	if (ftruncate(fd, (off_t)FILE_BYTES) < 0 ||
 		fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
-		return problem_errno(why, errno, "making the workers' runtime table");
+		return not_made(errno, why);
 	return steal_fd(&fd);
 }
 

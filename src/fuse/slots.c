@@ -7,6 +7,7 @@
  */
 #include "fuse/slots.h"
 
+#include <errno.h>
 #include <linux/fuse.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,13 +50,24 @@ void slots_init(struct slots *s, struct slots_shared *shared, uint8_t *memory)
 	}
 }
 
+/* The slot is free: its bytes are nobody's. */
+static bool touch(volatile uint8_t *at)
+{
+	for (size_t n = 0; n < SLOT_BYTES; n += 4096)
+		at[n] = 0;
+	return true;
+}
+
 static void populate(struct slots *s, uint32_t n)
 {
 	if (s->populated[n])
 		return;
-	/* An old kernel can't: then a kill at the wrong moment may cost a large request. */
-	(void)madvise(slots_request(s, n), SLOT_BYTES, MADV_POPULATE_WRITE);
-	s->populated[n] = true;
+	if (madvise(slots_request(s, n), SLOT_BYTES, MADV_POPULATE_WRITE) == 0)
+		s->populated[n] = true;
+	else if (errno == EINVAL)
+		s->populated[n] = touch((uint8_t *)slots_request(s, n)); /* Linux before 5.14 */
+	/* Else there is no memory for it, and a kill at the wrong moment may cost a large request.
+	 */
 }
 
 uint32_t slots_next(struct slots *s)

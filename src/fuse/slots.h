@@ -23,8 +23,10 @@ struct fuse_in_header;
 #define SLOT_DEATHS_MAX  3U
 
 struct slot_state {
-	uint32_t deaths;      /* of workers that were just serving it */
-	uint32_t interrupted; /* its caller wants it no more: an INTERRUPT has come */
+	uint32_t deaths;     /* of workers that were just serving it */
+	uint8_t interrupted; /* its caller wants it no more: an INTERRUPT has come */
+	uint8_t unwanted;    /* the kernel did not take its answer: the caller has gone */
+	uint16_t refused;    /* with this errno, whether that has been said or not; 0: it is not */
 };
 static_assert(sizeof(struct slot_state) == 8, "runtime table");
 

@@ -277,7 +277,7 @@ static void take_end(struct supervisor *s, struct child *c)
 
 	if (c->process.pid == 0 || !process_has_ended(&c->process))
 		return;
-	supervisor_serve_link(s, c); /* its last words */
+	supervisor_take_words(s, c);
 	supervisor_unwatch(s, c->process.pidfd);
 	supervisor_unwatch(s, c->link);
 	(void)process_wait(&c->process, 0, &status);
@@ -437,6 +437,7 @@ static int open_signals(struct supervisor *s, struct problem *why)
 	sigaddset(&set, SIGHUP);
 	(void)signal(SIGHUP, SIG_DFL); /* an ignored one would not come to the descriptor */
 	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGXFSZ, SIG_IGN); /* EFBIG has a sentence */
 	s->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (s->epoll < 0 || sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		r = -errno;

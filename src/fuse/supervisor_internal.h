@@ -58,8 +58,9 @@ void supervisor_tell(struct supervisor *s, const char *sentence);
 /* It serves: the operator's command returns. */
 void supervisor_announce(struct supervisor *s);
 
-/* Hears what a child has said. */
+/* Hears what a child has said; the other, all that one has said that has ended. */
 void supervisor_serve_link(struct supervisor *s, struct child *c);
+void supervisor_take_words(struct supervisor *s, struct child *c);
 
 /* Which process is the keeper. */
 void supervisor_tell_keeper(const struct supervisor *s, const struct child *c);

@@ -18,6 +18,7 @@
 #include "util/packet.h"
 
 #define MESSAGES_AT_ONCE 16U
+#define MESSAGES_AT_END  1024U /* more than a socket's buffer has room for */
 
 /*
  * With the mount the worker begins to store. The first one waits for the helper: a start that fails
@@ -165,13 +166,13 @@ static int take_message(
 
 /* What is there, up to a bound: who talks without end keeps nobody else waiting. An end is no news
  * here: the pidfd tells. */
-void supervisor_serve_link(struct supervisor *s, struct child *c)
+static void take_messages(struct supervisor *s, struct child *c, unsigned max)
 {
 	union link_from_child m;
 	ssize_t n = -EAGAIN;
 	int r = 0;
 
-	for (unsigned i = 0; i < MESSAGES_AT_ONCE && r == 0 && c->link >= 0 && !s->done; i++) {
+	for (unsigned i = 0; i < max && r == 0 && c->link >= 0 && !s->done; i++) {
 		int fd = -1;
 		size_t nfds = 1;
 
@@ -188,4 +189,14 @@ void supervisor_serve_link(struct supervisor *s, struct child *c)
 	}
 	supervisor_unwatch(s, c->link);
 	c->link = close_fd(c->link);
+}
+
+void supervisor_serve_link(struct supervisor *s, struct child *c)
+{
+	take_messages(s, c, MESSAGES_AT_ONCE);
+}
+
+void supervisor_take_words(struct supervisor *s, struct child *c)
+{
+	take_messages(s, c, MESSAGES_AT_END);
 }

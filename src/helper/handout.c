@@ -12,6 +12,7 @@
 #include "helper/cover.h"
 #include "util/cleanup.h"
 #include "util/le.h"
+#include "util/memfd.h"
 
 static_assert(GM_REGIONS_MAX <= GM_GRANT_DEVICES_MAX, "a grant has room for all regions");
 
@@ -105,10 +106,10 @@ static int write_all(int fd, const void *data, size_t size)
  * back. */
 static int make_sealed(const void *data, size_t size)
 {
-	_cleanup_fd_ int fd = memfd_create("guestmemfs-extents", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	_cleanup_fd_ int fd = memfd_make("guestmemfs-extents");
 
 	if (fd < 0)
-		return -errno;
+		return fd;
 	int r = write_all(fd, data, size);
 	if (r < 0)
 		return r;

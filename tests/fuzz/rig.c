@@ -374,10 +374,25 @@ static void check_waiting(void)
 	const struct parked *p;
 
 	TAILQ_FOREACH (p, &rig.ops.parked.entries, link)
-		if (p->waits_for_memory || p->zeroing || p->goes_on)
+		if (p->waits_for_memory || p->zeroing)
 			rig_die("a request waits for what has come", "");
 	if (rig_helper_owes() || rig.ops.revokes.count > 0)
 		rig_die("a question waits for what has come", "");
+}
+
+/* What goes on needs nobody for it: each turn it gets on, or is at its end, or waits. False:
+ * nothing does. */
+static bool take_turn(void)
+{
+	const struct parked *p = parked_going_on(&rig.ops.parked);
+	uint64_t unique = p ? p->rq.unique : 0, done = p ? p->done : 0;
+	bool any = p;
+
+	rig_settle();
+	TAILQ_FOREACH (p, &rig.ops.parked.entries, link)
+		if (any && p->rq.unique == unique && p->goes_on && p->done <= done)
+			rig_die("a request goes on and gets nowhere", "");
+	return any;
 }
 
 void rig_answer_everything(void)
@@ -394,7 +409,7 @@ void rig_answer_everything(void)
 		more = rig_helper_answer_all();
 		if (!grants_serve(rig.grants, EPOLLIN | EPOLLOUT))
 			rig_die("the worker gives up a helper that does nothing wrong", "");
-		rig_settle();
+		more = take_turn() || more;
 		if (more || !is_owed())
 			continue;
 		check_waiting();

@@ -26,6 +26,7 @@ struct rig_request {
 	uint32_t opcode;
 	unsigned replies;
 	int error;
+	void *bytes; /* owned; a worker may look at them until it has answered */
 };
 
 struct rig {

@@ -106,7 +106,7 @@ static ssize_t no_read(int fd, void *buf, size_t size, void *userdata)
 
 /* ---- requests ---- */
 
-static _Alignas(8) uint8_t request[sizeof(struct gm_revoke) + DATA_MAX + 4096];
+#define REQUEST_MAX (sizeof(struct gm_revoke) + DATA_MAX + 4096)
 
 uint32_t request_uid;
 
@@ -119,11 +119,16 @@ void request_send(uint32_t opcode, uint64_t ino, struct part fixed, struct part 
 		.uid = request_uid,
 		.gid = request_uid,
 		.pid = 4711};
-	const struct fuse_buf buf = {.mem = request, .size = header.len};
+	struct fuse_buf buf = {.size = header.len};
+	uint8_t *request;
 
-	if (rig.request_count == rig.request_limit || header.len > sizeof(request))
+	if (rig.request_count == rig.request_limit || header.len > REQUEST_MAX)
 		return;
-	rig.requests[rig.request_count++] = (struct rig_request){.opcode = opcode};
+	request = buf.mem = calloc(1, header.len + 4096UL);
+	if (!request)
+		rig_die("out of memory", "");
+	rig.requests[rig.request_count++] =
+		(struct rig_request){.opcode = opcode, .bytes = request};
 	memcpy(request, &header, sizeof(header));
 	if (fixed.size)
 		memcpy(request + sizeof(header), fixed.bytes, fixed.size);
@@ -164,4 +169,6 @@ void rig_kernel_disconnect(void)
 {
 	fuse_session_destroy(rig.session);
 	rig.session = NULL;
+	for (unsigned n = 0; n < rig.request_count; n++)
+		free_pointerp(&rig.requests[n].bytes);
 }

@@ -21,9 +21,9 @@
 struct scene_client {
 	int fd; /* -1: the place is free */
 	struct person *person;
-	unsigned attaches; /* without an answer */
-	bool unread;       /* a grant lies in the socket, for: */
-	uint64_t ino;
+	unsigned attaches;                      /* without an answer */
+	bool unread;                            /* a grant lies in the socket, of the memory of: */
+	uint64_t ino;                           /* 0: of none, as that of an empty file */
 	unsigned devices[GM_GRANT_DEVICES_MAX]; /* of soft regions; 0 behind the last */
 };
 
@@ -239,7 +239,7 @@ static void read_client(struct scene_client *c, bool all)
 			return;
 		}
 		c->unread = get_le16(m.header.opcode) == GM_OP_GRANT;
-		c->ino = get_le64(m.ino);
+		c->ino = get_le32(m.device_count) || get_le64(m.extent_count) ? get_le64(m.ino) : 0;
 		if (c->unread && !all)
 			return;
 		n = packet_receive(c->fd, &m, sizeof(m), fds, &count, false);

@@ -47,6 +47,38 @@ void worker_close_supervisor(void)
 
 /* ---- saying ---- */
 
+static uint64_t count_announced(const union link_from_worker *m)
+{
+	switch (get_le16(m->header.opcode)) {
+	case LINK_HELD:
+		return get_le64(m->held.extent_count);
+	case LINK_GRANT:
+		return get_le64(m->grant.extent_count);
+	case LINK_EXPORT:
+		return get_le64(m->export.extent_count);
+	case LINK_CONTENTS:
+		return get_le64(m->contents.extent_count);
+	default:
+		return 0;
+	}
+}
+
+/* What is not as it must be ends the link, and all that was announced on it. */
+static void note_announced(const void *message, size_t size)
+{
+	union link_from_worker m;
+	uint32_t count;
+
+	memset(&m, 0, sizeof(m));
+	memcpy(&m, message, size < sizeof(m) ? size : sizeof(m));
+	if (get_le16(m.header.opcode) != LINK_EXTENTS) {
+		worker.announced = count_announced(&m);
+		return;
+	}
+	count = get_le32(m.extents.count);
+	worker.announced -= count < worker.announced ? count : worker.announced;
+}
+
 void say(void *message, size_t size, unsigned opcode, uint64_t id)
 {
 	const struct link_header h = {.size = put_le32((uint32_t)size),
@@ -54,8 +86,8 @@ void say(void *message, size_t size, unsigned opcode, uint64_t id)
 		.id = put_le64(id)};
 
 	memcpy(message, &h, size < sizeof(h) ? size : sizeof(h));
-	if (worker.link >= 0)
-		(void)packet_send(worker.link, message, size, NULL, 0, false);
+	if (worker.link >= 0 && packet_send(worker.link, message, size, NULL, 0, false) == 0)
+		note_announced(message, size);
 }
 
 static struct question *ask(void *message, size_t size, unsigned opcode)
@@ -110,6 +142,7 @@ void forget_link(void)
 			worker.blocks[r][b].zeroings = 0;
 	worker.link = close_fd(worker.link);
 	worker.ready = false;
+	worker.announced = 0;
 	memset(worker.asks, 0, sizeof(worker.asks));
 	memset(worker.redeems, 0, sizeof(worker.redeems));
 }
@@ -395,7 +428,8 @@ bool worker_answer(void)
 {
 	uint64_t id = first_redeem();
 
-	if (worker.link < 0) {
+	/* It has stopped in the midst of what it tells: for that there is no end but its own. */
+	if (worker.link < 0 || worker.announced > 0) {
 		connect_link();
 		return true;
 	}

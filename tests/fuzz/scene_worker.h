@@ -44,6 +44,7 @@ struct scene_worker {
 	int link;
 	bool ready;
 	bool lost;
+	uint64_t announced; /* extents still to come on this link, as the helper knows it */
 	uint64_t epoch;
 	uint64_t last_id;
 	struct told files[FILES]; /* inode 2 and on */

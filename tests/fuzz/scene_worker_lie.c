@@ -55,7 +55,8 @@ void worker_lie(struct bytes *b)
 	if (how >= 240) {
 		size = bytes_take_16(b) % sizeof(m);
 		opcode = how & 1 ? opcode : bytes_take(b);
-		bytes_copy(b, m.bytes + sizeof(m.header), size);
+		size_t room = sizeof(m) - sizeof(m.header);
+		bytes_copy(b, m.bytes + sizeof(m.header), size < room ? size : room);
 	}
 	uint64_t *redeem = find_redeem(id);
 	if (redeem && id != 0 && (opcode == LINK_GRANT || opcode == LINK_REFUSE))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A part of a test that runs as another user, in a child process: for what the kernel is to permit or to refuse."""
 
+import contextlib
 import ctypes
 import os
 import pickle
@@ -26,6 +27,17 @@ def _become(user):
     os.setresuid(user.uid, user.uid, user.uid)
 
 
+def _close_pipes(kept):
+    """
+    Of all threads, that is. One that starts a program waits for the end of a pipe, and would wait for the end of the
+    child if that has the pipe as well. A look at the open file itself could wait for a mount.
+    """
+    for fd in map(int, os.listdir('/proc/self/fd')):
+        with contextlib.suppress(OSError):  # the one of the list is gone
+            if fd > 2 and fd not in kept and os.readlink(f'/proc/self/fd/{fd}').startswith('pipe:'):
+                os.close(fd)
+
+
 def _child(pipe, user, function, arguments, timeout):
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # pytest's is for the parent
     signal.alarm(timeout)
@@ -40,8 +52,9 @@ def _child(pipe, user, function, arguments, timeout):
         pickle.dump(answer, out)
 
 
-def as_user(user, function, *arguments, timeout=30):
+def as_user(user, function, *arguments, timeout=30, pipes=()):
     """
+    pipes: the descriptors of those that function uses; all others are closed.
     What function(*arguments) returns when that user calls it. An OSError comes through as it is, everything else that
     was raised as an AssertionError with the traceback.
     """
@@ -51,6 +64,7 @@ def as_user(user, function, *arguments, timeout=30):
         os.close(read_end)
         try:
             os.umask(0o022)
+            _close_pipes({write_end, *pipes})
             _child(write_end, user, function, arguments, timeout)
         finally:
             os._exit(0)

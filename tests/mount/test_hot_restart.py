@@ -96,7 +96,7 @@ def test_open_files_go_on(mounted):
     killer = threading.Thread(target=lambda: [os.kill(daemons_of(supervisor)['worker'], signal.SIGKILL)
                                               for _ in iter(lambda: os.read(read_end, 1), b'')], daemon=True)
     killer.start()
-    persona.as_user(mounted.user, use, mounted.mount, kill)
+    persona.as_user(mounted.user, use, mounted.mount, kill, pipes=[write_end])
     os.close(write_end)
     killer.join(10)
     # What was open without a name has gone with its last user, whom another worker had let in.
@@ -268,6 +268,17 @@ def test_commands_and_clients_wait_for_the_next_worker(instance, make_agent):
     kill_worker(instance)
     done = instance.tools.run('guestmemfs', 'revoke', instance.path('vm0'))
     assert str(agent.pid) in done.stdout, done
+
+
+def test_a_worker_that_dies_over_a_ticket_is_asked_with_a_new_one(instance, make_agent, kill_at):
+    """It has used the ticket up, so no other takes that; the file is what its memory is asked for with."""
+    agent = make_agent()
+    must(instance, 'truncate', '-s', BLOCK, instance.path('vm0'))
+    instance.wait_status(lambda s: s['scrub']['pending_blocks'] == 0)
+    ident = agent('open', instance.path('vm0'), 'rw')[0]
+    trap = kill_at(worker_of(instance), 'ns_hold')
+    assert int(agent('attach', ident)[0]) == BLOCK
+    trap.wait()
 
 
 # -- at any time

@@ -5,12 +5,14 @@ flight is answered by the next worker, or, where the supervisor died as well, ma
 client's memory is untouched.
 """
 
+import errno
 import os
 import threading
 import time
 
 import pytest
 
+import wire
 from agent import AgentError, AgentGone
 from evidence import (BLOCK, as_user, assert_clean, blocks_of, daemons_of, grant, grant_when_ready, held_file,
                       make_region, must, region_bytes, shape, tree)
@@ -148,18 +150,23 @@ def test_worker_killed_in_a_first_grant(instance, bystander, make_agent, kill_at
     function, after = POINTS.get(point, ('grants_send_grant', False))
     client = make_agent()
     must(instance, 'truncate', '-s', BLOCK, instance.path('vm0'))
-    ident = client('open', instance.path('vm0'), 'rw')[0]
+    socket = os.getxattr(instance.mount, 'user.guestmemfs.socket').decode()
     quiet(instance)
     before = tree(instance)
     old = instance.pids()['worker']
+    answers = []
+
+    def redeem():  # as gm_attach(), but for its asking again with a new ticket
+        with wire.Client(socket, timeout=20).greet() as connection:
+            answers.append(connection.redeem(wire.ticket_for(instance.path('vm0'))))
 
     trap = kill_at(old, function, after=after)
-    flight = InFlight(lambda: client('attach', ident))
+    flight = InFlight(redeem)
     trap.wait()
     flight.join()
     instance.wait_new('worker', old)
 
-    assert flight.error is not None
+    assert [(opcode, answer) for opcode, _, answer in answers] == [(wire.REFUSED, (errno.EAGAIN, wire.REASON_STARTING))]
     assert tree(instance) == before
     assert wait_until(lambda: as_user(instance, 'truncate', '-s', 0, instance.path('vm0')).returncode == 0, 30)
     must(instance, 'truncate', '-s', 2 * BLOCK, instance.path('vm0'))

@@ -163,3 +163,12 @@ def test_a_start_without_processes_is_refused_whole(make_instance):
         instance.start()
     assert failed.value.status == 1 and 'Resource temporarily unavailable' in failed.value.text, failed.value.text
     assert_nothing_left(instance)
+
+
+def test_files_that_may_not_be_large(make_instance, workdir):
+    """The runtime table has addresses for 4 GiB; a smaller region's start is refused with a sentence, not by a signal."""
+    instance = make_instance(user=limited('--fsize=1000000000', runtime=workdir, user=ROOT))
+    with pytest.raises(StartFailed, match='RLIMIT_FSIZE') as failed:
+        instance.start()
+    assert failed.value.status == 1
+    assert_nothing_left(instance)

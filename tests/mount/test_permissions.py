@@ -126,7 +126,7 @@ def test_a_file_opened_before_a_chmod_keeps_its_access_and_no_more(instance, soc
 
     thread = threading.Thread(target=change)
     thread.start()
-    answer = as_user(OWNER, use)
+    answer = as_user(OWNER, use, pipes=[say_opened, changed])
     thread.join(30)
     for fd in (opened, say_opened, changed, say_changed):
         os.close(fd)

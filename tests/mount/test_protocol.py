@@ -146,7 +146,7 @@ def crowd_in(helper):
     start, started = os.pipe()
     begin, end = os.pipe()
     done_read, done_write = os.pipe()
-    children = []
+    children, pipes = [], (start, started, begin, end, done_read, done_write)
 
     def crowd():
         connections, refused = [], 0
@@ -174,7 +174,7 @@ def crowd_in(helper):
     results = []
     for n in range(CROWD_USERS):
         thread = threading.Thread(
-            target=lambda uid=61000 + n: results.append(as_user(User(uid, uid), crowd, timeout=40)))
+            target=lambda uid=61000 + n: results.append(as_user(User(uid, uid), crowd, timeout=40, pipes=pipes)))
         thread.start()
         children.append(thread)
     try:

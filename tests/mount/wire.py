@@ -11,7 +11,7 @@ HELLO, WELCOME, ATTACH, GRANT, REFUSED = 1, 2, 3, 4, 6
 HEADER = struct.Struct('<IHHQ')  # size, opcode, reserved, serial
 IOC_TICKET = (2 << 30) | (16 << 16) | (ord('G') << 8) | 1  # _IOR('G', 1, struct gm_ticket)
 REASON_NONE, REASON_VERSION, REASON_TICKET, REASON_TRUST, REASON_LIMIT = range(5)
-REASON_RATE = 14
+REASON_STARTING, REASON_RATE = 8, 14
 
 
 def message(opcode, body=b'', serial=7, size=None, reserved=0):

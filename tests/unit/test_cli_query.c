@@ -76,7 +76,7 @@ static int await_client(int listener)
 	return accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 }
 
-static void serve(int listener, const struct reply *r, enum control_opcode opcode, uint64_t ino)
+static void serve_one(int listener, const struct reply *r, enum control_opcode opcode, uint64_t ino)
 {
 	_cleanup_fd_ int sock = await_client(listener);
 	_cleanup_fd_ int memfd = r->json ? memfd_create("json", MFD_CLOEXEC) : -1;
@@ -91,12 +91,11 @@ static void serve(int listener, const struct reply *r, enum control_opcode opcod
 		_exit(2);
 	if (!r->silent && packet_send(sock, &r->answer, r->size, &memfd, r->json ? 1 : 0, true) < 0)
 		_exit(3);
-	_exit(0);
 }
 
-/* Runs `guestmemfs ARGS FILE` against a worker that gives one answer to one request. */
-static void ask(struct cli_result *ret, const char *args, const struct reply *r,
-	enum control_opcode opcode, uint64_t ino)
+/* Runs `guestmemfs ARGS FILE` against a worker that gives so many answers, one to each request. */
+static void ask_in_turn(struct cli_result *ret, const char *args, const struct reply *r,
+	size_t count, enum control_opcode opcode, uint64_t ino)
 {
 	char path[96];
 	char command[256];
@@ -107,14 +106,23 @@ static void ask(struct cli_result *ret, const char *args, const struct reply *r,
 	cr_assert_geq(listener, 0);
 	pid_t pid = fork();
 	cr_assert_geq(pid, 0);
-	if (pid == 0)
-		serve(listener, r, opcode, ino);
+	if (pid == 0) {
+		for (size_t n = 0; n < count; n++)
+			serve_one(listener, &r[n], opcode, ino);
+		_exit(0);
+	}
 	(void)close(listener);
 	(void)snprintf(command, sizeof(command), "%s %s", args, file);
 	cli_run_command(ret, command);
 	cr_assert_eq(waitpid(pid, &status, 0), pid);
 	cr_expect_eq(status, 0, "the request was not as it should be");
 	cr_assert_eq(unlink(path), 0);
+}
+
+static void ask(struct cli_result *ret, const char *args, const struct reply *r,
+	enum control_opcode opcode, uint64_t ino)
+{
+	ask_in_turn(ret, args, r, 1, opcode, ino);
 }
 
 static uint64_t file_ino(void)
@@ -252,6 +260,46 @@ Test(cli_query, an_error_comes_with_the_workers_sentence)
 	cr_expect_eq(result.code, 1);
 	cr_expect_str_eq(result.err, "guestmemfs: inode 5 is not there any more\n");
 	cr_expect_str_empty(result.out);
+}
+
+static struct reply refusal(int error, const char *sentence)
+{
+	struct reply r = reply_with("");
+
+	r.answer.length = put_le64(0);
+	r.answer.error = put_le32((uint32_t)error);
+	(void)snprintf(r.answer.text, sizeof(r.answer.text), "%s", sentence);
+	r.json = NULL;
+	return r;
+}
+
+Test(cli_query, an_export_waits_for_the_next_helper_and_the_next_worker)
+{
+	const struct reply replies[] = {refusal(EAGAIN, "there is no helper"), {.silent = true},
+		reply_with("{\"node\":\"/dev/dax3.1\"}")};
+	struct cli_result result;
+
+	ask_in_turn(&result, "export", replies, 3, CONTROL_EXPORT, file_ino());
+	cr_expect_eq(result.code, 0, "%s", result.err);
+	cr_expect_str_eq(result.out, "/dev/dax3.1\n");
+}
+
+Test(cli_query, an_export_that_has_ended_meanwhile_has_ended)
+{
+	const struct reply replies[] = {
+		refusal(EAGAIN, "it has ended meanwhile"), refusal(ENOENT, "it is not exported")};
+	struct cli_result result;
+
+	ask_in_turn(&result, "unexport", replies, 2, CONTROL_UNEXPORT, file_ino());
+	cr_expect_eq(result.code, 0, "%s", result.err);
+	cr_expect_str_empty(result.err);
+	ask(&result, "unexport", &replies[1], CONTROL_UNEXPORT, file_ino());
+	cr_expect_eq(result.code, 1, "it was not when it was asked for");
+	cr_expect_str_eq(result.err, "guestmemfs: it is not exported\n");
+	/* The second question finds nobody: that is no end of an export. */
+	ask(&result, "unexport", &replies[0], CONTROL_UNEXPORT, file_ino());
+	cr_expect_eq(result.code, 1);
+	cr_expect_not_null(strstr(result.err, "nobody listens"), "%s", result.err);
 }
 
 /* Each answer that breaks a rule of the protocol is refused, and nothing of it is printed. */

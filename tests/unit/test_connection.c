@@ -1,295 +1,14 @@
 // SPDX-License-Identifier: MIT
 /*
- * Workers that die over a connection, one after the other: processes of their own, over the same
- * pool and the same runtime table, with the test as the kernel. Wherever a worker dies in a
- * request, its caller gets the answer that it would have had, and the pool is what it would have
- * been.
+ * Wherever a worker dies in a request, its caller gets the answer that it would have had, and the
+ * pool is what it would have been.
  */
-#include <poll.h>
-#include <signal.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
-#include <sys/wait.h>
 #include <sys/xattr.h>
 
-#include "fuse/connection.h"
-#include "ops_fixture.h"
+#include "connection_fixture.h"
 #include "util/cleanup.h"
-#include "util/le.h"
 
-enum death {
-	NEVER,
-	BEFORE_COMMIT, /* of what the request asks for */
-	BEFORE_REPLY,
-	AFTER_REPLY,
-	BEFORE_COMMIT_TWICE,
-};
-
-/* ---- a worker ---- */
-
-/* What it dies at; of no meaning in the test's own process. */
-static struct {
-	enum death at;
-	uint64_t unique;
-} dies;
-
-int __real_store_commit(struct store *s, struct txn *t);
-int __wrap_store_commit(struct store *s, struct txn *t);
-ssize_t __real_write(int fd, const void *data, size_t size);
-ssize_t __wrap_write(int fd, const void *data, size_t size);
-
-int __wrap_store_commit(struct store *s, struct txn *t)
-{
-	if (t->unique == dies.unique && dies.at == BEFORE_COMMIT)
-		_exit(9);
-	return __real_store_commit(s, t);
-}
-
-/* Small replies, as all of these are, go out in one part. */
-ssize_t __wrap_write(int fd, const void *data, size_t size)
-{
-	const struct fuse_out_header *header = data;
-	bool is_it =
-		size >= sizeof(*header) && header->len == size && header->unique == dies.unique;
-	ssize_t n;
-
-	if (is_it && dies.at == BEFORE_REPLY)
-		_exit(9);
-	n = __real_write(fd, data, size);
-	if (is_it && dies.at == AFTER_REPLY)
-		_exit(9);
-	return n;
-}
-
-static int table_fd;
-static struct runtime_table table; /* as the test sees it */
-
-static void serve(struct connection *c, int fd)
-{
-	struct pollfd p = {.fd = fd, .events = POLLIN};
-
-	for (;;) {
-		int n = connection_serve(c);
-
-		if (n == -EAGAIN)
-			(void)poll(&p, 1, -1);
-		else if (n <= 0)
-			_exit(1);
-	}
-}
-
-/* As worker.c does it. */
-static void be_worker(int fd)
-{
-	struct connection c = {.ops = NULL};
-	struct open_table opens;
-	struct problem why = PROBLEM_INIT;
-	struct store_result last;
-	unsigned answered;
-
-	if (runtime_table_map(&c.table, table_fd, &why) < 0 || !runtime_table_begin(&c.table))
-		_exit(2);
-	if (store_open(&pool.store, &pool.media, &pool.super, &why) < 0)
-		_exit(3);
-	open_table_init(&opens, c.table.opens, &c.table.header->opens_used, RUNTIME_TABLE_OPENS);
-	if (open_table_adopt(&opens, store_meta(pool.store)) < 0)
-		_exit(4);
-	last = store_last_result(pool.store);
-	if (store_begin_mount(pool.store, pool.boot_id, &why) < 0)
-		_exit(5);
-	if (c.table.header->first_mount == 0)
-		c.table.header->first_mount = store_meta(pool.store)->mount_number;
-	ns_init(&pool.ns, pool.store);
-	pool.ns.opens = &opens;
-	ops = (struct ops){.ns = &pool.ns, .grant_socket = "/g", .control_socket = "/c"};
-	ops_init(&ops);
-	if (connection_open(&c, fd, &ops, &why) < 0)
-		_exit(6);
-	if (connection_resume(&c, &last, &answered, &why) < 0)
-		_exit(why.text[0] ? 7 : 8);
-	serve(&c, fd);
-}
-
-/* ---- the kernel ---- */
-
-static int kernel, connection_end;
-static pid_t worker_pid;
-static uint64_t number = 2; /* of the last request */
-
-static void start_worker(enum death at)
-{
-	worker_pid = fork();
-	cr_assert_geq(worker_pid, 0);
-	if (worker_pid > 0)
-		return;
-	dies.at = at;
-	dies.unique = number + 2;
-	be_worker(dup(connection_end));
-	_exit(1);
-}
-
-static int wait_worker(void)
-{
-	int status;
-
-	cr_assert_eq(waitpid(worker_pid, &status, 0), worker_pid);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-}
-
-static void kill_worker(void)
-{
-	kill(worker_pid, SIGKILL);
-	(void)wait_worker();
-}
-
-struct request {
-	const char *what;
-	uint32_t opcode;
-	uint64_t node;
-	const void *fixed;
-	size_t fixed_size;
-	const char *rest;
-	size_t rest_size;
-};
-
-static void send_to_worker(const struct request *rq)
-{
-	uint8_t bytes[1024] = {0};
-	struct fuse_in_header header = {
-		.len = (uint32_t)(sizeof(header) + rq->fixed_size + rq->rest_size),
-		.opcode = rq->opcode,
-		.unique = number += 2,
-		.nodeid = rq->node,
-		.uid = 1000,
-		.gid = 100,
-		.pid = 1,
-	};
-
-	memcpy(bytes, &header, sizeof(header));
-	if (rq->fixed_size)
-		memcpy(bytes + sizeof(header), rq->fixed, rq->fixed_size);
-	if (rq->rest_size)
-		memcpy(bytes + sizeof(header) + rq->fixed_size, rq->rest, rq->rest_size);
-	cr_assert_eq(send(kernel, bytes, header.len, 0), (ssize_t)header.len);
-}
-
-struct answer {
-	struct fuse_out_header header;
-	uint64_t node; /* of an entry */
-	uint8_t rest[4096];
-};
-
-static void receive_answer(struct answer *ret)
-{
-	struct pollfd p = {.fd = kernel, .events = POLLIN};
-
-	do {
-		memset(ret, 0, sizeof(*ret));
-		cr_assert_eq(poll(&p, 1, 20000), 1, "no answer");
-		cr_assert_geq(recv(kernel, ret, sizeof(*ret), 0), (ssize_t)sizeof(ret->header));
-		/* What was answered before its worker was killed may be answered again. */
-	} while (ret->header.unique < number);
-	cr_assert_eq(ret->header.unique, number);
-}
-
-static int ask(const struct request *rq)
-{
-	struct answer a;
-
-	send_to_worker(rq);
-	receive_answer(&a);
-	return a.header.error;
-}
-
-/* ---- the pool ---- */
-
-static uint8_t *private_base;
-static uint64_t file, other, dir;
-
-static void setup(void)
-{
-	struct fuse_init_in init = {
-		.major = 7, .minor = 36, .flags = ~(uint32_t)FUSE_INIT_EXT, .flags2 = ~0U};
-	const struct request first = {
-		.opcode = FUSE_INIT, .fixed = &init, .fixed_size = sizeof(init)};
-	int ends[2];
-	struct problem why = PROBLEM_INIT;
-	struct ns_xattr x = {.name = "user.old", .value = "1", .value_len = 1};
-
-	pool_init(&pool, 16, 1000, true);
-	file = pool_create(&pool, ROOT, "file");
-	other = pool_create(&pool, ROOT, "other");
-	dir = pool_mkdir(&pool, ROOT, "dir");
-	pool_tick(&pool);
-	cr_assert_eq(pool_resize(&pool, file, 3 * GM_BLOCK_SIZE), 0);
-	cr_assert_eq(ns_setxattr(&pool.ns, &pool.rq, file, &x), 0);
-	pool.store = store_close(pool.store);
-	/* From here on in memory that survives who writes to it. */
-	private_base = pool.media.base;
-	pool.media.base = mmap(
-		NULL, pool.media.size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	cr_assert_neq((void *)pool.media.base, MAP_FAILED);
-	memcpy(pool.media.base, private_base, pool.media.size);
-
-	table_fd = runtime_table_make(&why);
-	cr_assert_geq(table_fd, 0, "%s", why.text);
-	cr_assert_eq(runtime_table_map(&table, table_fd, &why), 0, "%s", why.text);
-	cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
-	kernel = ends[0];
-	connection_end = ends[1];
-	number = 0;
-	start_worker(NEVER);
-	cr_assert_eq(ask(&first), 0);
-	/* A worker that answers this one has done with the first. */
-	cr_assert_eq(ask(&(struct request){.opcode = FUSE_STATFS, .node = ROOT}), 0);
-}
-
-static void teardown(void)
-{
-	if (worker_pid > 0)
-		kill_worker();
-	worker_pid = 0;
-	(void)close_fd(kernel);
-	(void)close_fd(connection_end);
-	(void)close_fd(table_fd);
-	runtime_table_unmap(&table);
-	(void)munmap(pool.media.base, pool.media.size);
-	free(private_base);
-}
-
-TestSuite(connection, .init = setup, .fini = teardown);
-
-static uint64_t mix(uint64_t sum, uint64_t value)
-{
-	return (sum ^ value) * 0x100000001b3ULL;
-}
-
-/* All that a request changes, but for the times. */
-static uint64_t sum_of_pool(void)
-{
-	struct problem why = PROBLEM_INIT;
-	uint64_t sum = 0;
-	const struct inode *i;
-
-	kill_worker();
-	cr_assert_eq(store_open(&pool.store, &pool.media, &pool.super, &why), 0, "%s", why.text);
-	for (size_t cursor = 0; (i = meta_each_inode(store_meta(pool.store), &cursor));) {
-		const struct inode_attr *a = &i->attr;
-		uint64_t one = mix(
-			mix(mix(mix(mix(1, a->ino), a->size), a->parent), a->next_cookie), a->mode);
-
-		one = mix(mix(mix(mix(one, a->links), a->uid), a->gid), a->rdev);
-		one = mix(one, inode_is_file(i) ? inode_blocks(i) : i->entry_count);
-		if (a->mtime == 77)
-			one = mix(one, 77);
-		sum += one;
-	}
-	sum = mix(mix(sum, store_meta(pool.store)->xattr_bytes), store_meta(pool.store)->next_ino);
-	pool.store = store_close(pool.store);
-	worker_pid = 0;
-	return sum;
-}
+TestSuite(connection, .init = connection_setup, .fini = connection_teardown);
 
 /* ---- every kind of change ---- */
 
@@ -311,9 +30,6 @@ static const struct fuse_fallocate_in punch_in = {.offset = GM_BLOCK_SIZE,
 static const struct {
 	uint32_t size, flags;
 } xattr_in = {.size = 3, .flags = XATTR_CREATE};
-
-#define FIXED(f) .fixed = &(f), .fixed_size = sizeof(f)
-#define REST(r)  .rest = (r), .rest_size = sizeof(r)
 
 static const struct request changes[] = {
 	{"create", FUSE_CREATE, ROOT, FIXED(create_in), REST("new")},
@@ -383,8 +99,8 @@ Test(connection, a_change_is_made_once_and_answered_with_the_truth)
 		cr_expect_eq(wanted.header.error, 0, "%s: %d", rq.what, wanted.header.error);
 		sum = sum_of_pool();
 		for (size_t p = 0; p < ARRAY_SIZE(points); p++) {
-			teardown();
-			setup();
+			connection_teardown();
+			connection_setup();
 			cr_expect_eq(change_with_death(&rq, points[p], &a), sum,
 				"%s, death %d: the pool is another", rq.what, points[p]);
 			cr_expect_eq(a.header.error, 0, "%s, death %d: %d", rq.what, points[p],
@@ -393,8 +109,8 @@ Test(connection, a_change_is_made_once_and_answered_with_the_truth)
 			if (rq.opcode == FUSE_CREATE || rq.opcode == FUSE_LINK)
 				cr_expect_eq(a.node, wanted.node);
 		}
-		teardown();
-		setup();
+		connection_teardown();
+		connection_setup();
 	}
 }
 
@@ -443,8 +159,8 @@ Test(connection, opens_and_closes_are_counted_once_whoever_dies_in_them)
 		cr_expect_eq(ask(&stat_file), 0, "it is open once more");
 		ask_with_death(&release_file, points[n / 2]);
 		cr_expect_eq(ask(&stat_file), -ESTALE, "its last user is gone");
-		teardown();
-		setup();
+		connection_teardown();
+		connection_setup();
 	}
 }
 

@@ -11,8 +11,21 @@
 #include "fuse/runtime_table.h"
 #include "pool_fixture.h"
 #include "util/cleanup.h"
+#include "util/memfd.h"
 
 static struct runtime_table table;
+static int populate_error; /* that the kernel has for MADV_POPULATE_WRITE */
+
+int __real_madvise(void *address, size_t length, int advice);
+int __wrap_madvise(void *address, size_t length, int advice);
+
+int __wrap_madvise(void *address, size_t length, int advice)
+{
+	if (advice != MADV_POPULATE_WRITE || populate_error == 0)
+		return __real_madvise(address, length, advice);
+	errno = populate_error;
+	return -1;
+}
 
 static void setup(void)
 {
@@ -20,7 +33,8 @@ static void setup(void)
 	_cleanup_fd_ int fd = runtime_table_make(&why);
 
 	cr_assert_geq(fd, 0, "%s", why.text);
-	cr_expect_eq(fcntl(fd, F_GET_SEALS), F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+	cr_expect_eq(fcntl(fd, F_GET_SEALS) & ~MEMFD_SEAL_EXEC,
+		F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
 	cr_assert_eq(runtime_table_map(&table, fd, &why), 0, "%s", why.text);
 	cr_assert(runtime_table_begin(&table));
 }
@@ -130,6 +144,26 @@ Test(runtime_table, what_waits_keeps_the_memory_of_its_request_and_no_more)
 		slots_free(&slots, list[at]);
 	for (uint32_t at = 0; at < 9; at++)
 		cr_expect_eq(pages_of(at), 0);
+}
+
+Test(runtime_table, the_next_slot_has_its_memory_also_on_a_kernel_that_can_not_be_asked_for_it)
+{
+	begin_slots();
+	populate_error = EINVAL;
+	cr_expect_eq(pages_of(slots_next(&slots)), SLOT_BYTES / 4096);
+}
+
+Test(runtime_table, memory_that_was_short_is_asked_for_again)
+{
+	uint32_t n;
+
+	begin_slots();
+	populate_error = ENOMEM;
+	n = slots_next(&slots);
+	cr_expect_eq(pages_of(n), 0);
+	populate_error = 0;
+	cr_expect_eq(slots_next(&slots), n);
+	cr_expect_eq(pages_of(n), SLOT_BYTES / 4096);
 }
 
 /* ---- what is open ---- */
