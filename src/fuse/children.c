@@ -52,8 +52,8 @@ static void add_word(struct words *w, const char *format, ...)
  * order. All of it is closed here once it runs, but for descriptors that are lent.
  */
 struct inherited {
-	int fds[3 + 2 * GM_REGIONS_MAX];
-	bool lent[3 + 2 * GM_REGIONS_MAX];
+	int fds[SPAWN_FDS_MAX];
+	bool lent[SPAWN_FDS_MAX];
 	size_t count;
 };
 
@@ -94,21 +94,42 @@ static int make_link(struct child *c, struct inherited *in, struct problem *why)
 	return 0;
 }
 
-/* Out of the way of what the new process inherits. */
+/* Of the descriptors that the new process inherits none gets a number as high. */
+#define PROGRAM_FIRST_FD (SPAWN_FIRST_FD + (int)SPAWN_FDS_MAX)
+
 static int open_program(const char *path)
 {
 	_cleanup_fd_ int fd = open(path, O_PATH | O_CLOEXEC);
 
-	return fd < 0 ? -errno : spawn_copy_fd(fd, SPAWN_FIRST_FD + (int)SPAWN_FDS_MAX);
+	return fd < 0 ? -errno : spawn_copy_fd(fd, PROGRAM_FIRST_FD);
+}
+
+/* One that was taken over has come by any number. */
+static int move_program(struct child *c)
+{
+	int fd = c->program < PROGRAM_FIRST_FD ? spawn_copy_fd(c->program, PROGRAM_FIRST_FD)
+					       : c->program;
+
+	if (fd < 0)
+		return fd;
+	if (fd != c->program)
+		(void)close_fd(c->program);
+	c->program = fd;
+	return 0;
 }
 
 static int choose_program(struct child *c, const char **path, char *room, size_t size)
 {
+	int r;
+
 	c->candidate = close_fd(c->candidate);
 	if (*path) {
 		c->candidate = open_program(*path);
 		return c->candidate < 0 ? c->candidate : 0;
 	}
+	r = move_program(c);
+	if (r < 0)
+		return r;
 	(void)snprintf(room, size, "/proc/self/fd/%d", c->program);
 	*path = room;
 	return 0;
@@ -128,7 +149,7 @@ static int run(struct child *c, const char *path, const struct words *w, const s
 	};
 
 	if (r < 0)
-		r = problem_errno(why, -r, "starting %s", path);
+		r = problem_errno(why, -r, "starting %s", path ? path : c->name);
 	else
 		r = w->failed ? problem_errno(why, ENOMEM, "starting the %s", c->name)
 			      : spawn_process(&c->process, &spawn, why);

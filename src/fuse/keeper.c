@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -39,6 +40,7 @@ struct kept {
 struct keeper {
 	struct kept slots[KEEPER_SLOTS];
 	int socket;             /* where the next supervisor asks */
+	int self;               /* our own pidfd */
 	int supervisor;         /* -1: there is none */
 	pid_t pid;              /* of it */
 	int askers[ASKERS_MAX]; /* the oldest first; -1: none */
@@ -194,6 +196,7 @@ static int show(const struct keeper *k, int sock)
 
 static int give(struct keeper *k, int sock, pid_t pid)
 {
+	const struct kept self = {.fds = {k->self}, .count = 1};
 	int r = 0;
 
 	/* First of all: the helper takes it for one of ours when it has the regions open. */
@@ -201,7 +204,7 @@ static int give(struct keeper *k, int sock, pid_t pid)
 	for (unsigned slot = 0; slot < KEEPER_SLOTS && r == 0; slot++)
 		r = send_message(sock, KEEPER_KEPT, slot, k->slots[slot].value, &k->slots[slot]);
 	if (r == 0)
-		r = send_message(sock, KEEPER_END, 0, (uint64_t)getpid(), NULL);
+		r = send_message(sock, KEEPER_END, 0, (uint64_t)getpid(), &self);
 	if (r < 0)
 		tell_children(k, 0);
 	return r;
@@ -394,6 +397,7 @@ int keeper_main(void)
 	struct keeper k = {
 		.supervisor = SPAWN_FIRST_FD,
 		.socket = SPAWN_FIRST_FD + 1,
+		.self = pidfd_open(getpid(), 0),
 		.pid = getppid(),
 	};
 	struct problem why = PROBLEM_INIT;
@@ -405,7 +409,9 @@ int keeper_main(void)
 	for (unsigned i = 0; i < ASKERS_MAX; i++)
 		k.askers[i] = -1;
 	log_init(KEEPER_NAME, LOG_LEVEL_INFO);
-	if (confine(&why) < 0) {
+	if (k.self < 0)
+		(void)problem_errno(&why, errno, "opening its own process");
+	if (k.self < 0 || confine(&why) < 0) {
 		log_error("%s", why.text);
 		return EXIT_FAILURE;
 	}

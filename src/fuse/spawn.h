@@ -10,10 +10,11 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "guestmemfs/types.h"
 #include "util/problem.h"
 
 #define SPAWN_FIRST_FD 3 /* where the descriptors that are passed on begin */
-#define SPAWN_FDS_MAX  40U
+#define SPAWN_FDS_MAX  (3U + 2U * GM_REGIONS_MAX)
 
 struct process {
 	pid_t pid;    /* 0: none */

@@ -10,11 +10,12 @@
 #include "fuse/takeover.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -39,7 +40,10 @@ struct parts {
 	size_t count[KEEPER_SLOTS];
 	uint64_t value[KEEPER_SLOTS];
 	uint64_t end; /* what came with END or REFUSED */
+	int keeper;   /* its pidfd, of TAKE; owned, or -1 */
 };
+
+#define PARTS_NULL ((struct parts){.keeper = -1})
 
 static void parts_deinit(struct parts *p)
 {
@@ -48,6 +52,7 @@ static void parts_deinit(struct parts *p)
 			(void)close_fd(p->fds[slot][i]);
 		p->count[slot] = 0;
 	}
+	p->keeper = close_fd(p->keeper);
 }
 
 /* ---- asking ---- */
@@ -61,6 +66,13 @@ static int ask(int sock, enum keeper_opcode opcode)
 	};
 
 	return packet_send(sock, &m, sizeof(m), NULL, 0, false);
+}
+
+static bool is_in_turn(const struct parts *p, unsigned opcode, unsigned slot, size_t count)
+{
+	if (opcode == KEEPER_KEPT)
+		return p->count[slot] == 0;
+	return count == 0 || (count == 1 && opcode == KEEPER_END);
 }
 
 /* The opcode, or a negative errno. */
@@ -80,13 +92,14 @@ static int receive(int sock, struct parts *p)
 		return n < 0 ? (int)n : -ECONNRESET;
 	slot = get_le16(m.slot);
 	if (n != (ssize_t)sizeof(m) || get_le32(m.size) != sizeof(m) || slot >= KEEPER_SLOTS ||
-		(get_le16(m.opcode) == KEEPER_KEPT ? p->count[slot] > 0 : count > 0)) {
+		!is_in_turn(p, get_le16(m.opcode), slot, count)) {
 		while (count > 0)
 			(void)close_fd(fds[--count]);
 		return -EPROTO;
 	}
 	if (get_le16(m.opcode) != KEEPER_KEPT) {
 		p->end = get_le64(m.value);
+		p->keeper = count ? fds[0] : -1;
 		return get_le16(m.opcode);
 	}
 	memcpy(p->fds[slot], fds, count * sizeof(int));
@@ -175,6 +188,16 @@ static int check_connection(const struct parts *p, struct problem *why)
 	return problem(why, EPROTO, "what was kept is no connection to the kernel");
 }
 
+/*
+ * One that was unmounted is just ending, or ends with the last that is open in it: to go on with
+ * that would look like a start that has mounted something.
+ */
+static bool was_unmounted(const struct instance *i, const struct parts *p)
+{
+	return p->count[KEEPER_CONNECTION] > 0 &&
+	       !mountpoint_is_ours(i->mount_path, (dev_t)p->value[KEEPER_CONNECTION]);
+}
+
 static int take_instance(struct instance *i, struct parts *p, struct problem *why)
 {
 	int *fds = p->fds[KEEPER_INSTANCE];
@@ -226,17 +249,36 @@ static void adopt_child(struct child *c, struct parts *p, enum keeper_slot slot)
 		process_kill(&c->process);
 }
 
-/* Its pid is its own word; as long as the connection to it is up, that is its. */
-static int adopt_keeper(struct child *c, int *sock, pid_t pid, struct problem *why)
+/* Of the process as /proc has it here: what calls itself something else is in another namespace. */
+static bool has_number(int pidfd, pid_t pid)
+{
+	char path[64], text[512], line[32];
+	_cleanup_fd_ int fd = -1;
+	ssize_t n;
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
+	(void)snprintf(line, sizeof(line), "\nPid:\t%d\n", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (n < 0)
+		return false;
+	text[n] = '\0';
+	return strstr(text, line);
+}
+
+/* The pids that worker, helper and keeper are known by mean others in another namespace. */
+static int adopt_keeper(struct child *c, int *sock, struct parts *p, struct problem *why)
 {
 	struct pollfd end = {.fd = *sock, .events = 0};
-	int pidfd = pid > 0 ? pidfd_open(pid, 0) : -1;
+	pid_t pid = (pid_t)p->end;
 
-	if (pidfd < 0 || poll(&end, 1, 0) != 0) {
-		(void)close_fd(pidfd);
+	if (poll(&end, 1, 0) != 0)
 		return problem(why, ESRCH, "the keeper has just ended: try again");
-	}
-	c->process = (struct process){.pid = pid, .pidfd = pidfd, .adopted = true};
+	if (p->keeper < 0 || pid <= 0 || !has_number(p->keeper, pid))
+		return problem(why, ESRCH,
+			"the instance that runs without a supervisor is in another pid namespace: "
+			"it can only be taken over from there");
+	c->process = (struct process){.pid = pid, .pidfd = steal_fd(&p->keeper), .adopted = true};
 	c->link = steal_fd(sock);
 	return 0;
 }
@@ -281,7 +323,7 @@ static void let_go(struct supervisor *s)
 	instance_forget(&s->instance);
 }
 
-/* From here on nothing is looked at any more but what can be let go of. */
+/* 1: done; 0: there is nothing left to go on with. Nothing is changed before all was looked at. */
 static int take_over(
 	struct supervisor *s, struct instance *i, struct parts *p, int *sock, struct problem *why)
 {
@@ -291,10 +333,12 @@ static int take_over(
 		r = check_child(p, KEEPER_HELPER, why);
 	if (r == 0)
 		r = check_connection(p, why);
+	if (r == 0 && was_unmounted(i, p))
+		return 0;
 	if (r == 0)
 		r = take_instance(i, p, why);
 	if (r == 0)
-		r = adopt_keeper(&s->keeper, sock, (pid_t)p->end, why);
+		r = adopt_keeper(&s->keeper, sock, p, why);
 	if (r < 0)
 		return r;
 	s->instance = *i;
@@ -313,7 +357,7 @@ static int take_over(
 	r = watch_all(s, why);
 	if (r < 0)
 		let_go(s);
-	return r;
+	return r < 0 ? r : 1;
 }
 
 /* ---- */
@@ -334,7 +378,7 @@ static int refuse(const struct instance *i, int error, uint64_t pid, struct prob
 
 int takeover_try(struct supervisor *s, const struct options *options, struct problem *why)
 {
-	_cleanup_(parts_deinit) struct parts look = {.end = 0}, parts = {.end = 0};
+	_cleanup_(parts_deinit) struct parts look = PARTS_NULL, parts = PARTS_NULL;
 	_cleanup_(instance_forget) struct instance i = INSTANCE_NULL;
 	_cleanup_fd_ int sock = -1;
 	int r = instance_name(&i, options, why);
@@ -357,6 +401,5 @@ int takeover_try(struct supervisor *s, const struct options *options, struct pro
 	r = get_parts(sock, KEEPER_TAKE, &parts);
 	if (r <= 0)
 		return r == -ECONNRESET ? 0 : refuse(&i, r, parts.end, why);
-	r = take_over(s, &i, &parts, &sock, why);
-	return r < 0 ? r : 1;
+	return take_over(s, &i, &parts, &sock, why);
 }

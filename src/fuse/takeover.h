@@ -13,9 +13,9 @@ struct supervisor;
 
 /*
  * 1: s has the instance, with its processes, and watches them; of those that have ended the events
- * are still to come. 0: there is none, or it has its supervisor: the start goes its usual way.
- * Negative errno with a sentence: there is one that this start does not fit, or that can't be taken
- * over; it goes on as it did.
+ * are still to come. 0: there is none, or it has its supervisor, or it was unmounted: the start
+ * goes its usual way. Negative errno with a sentence: there is one that this start does not fit, or
+ * that can't be taken over; it goes on as it did.
  */
 int takeover_try(struct supervisor *s, const struct options *options, struct problem *why);
 

@@ -46,7 +46,7 @@ enum keeper_opcode {
 	KEEPER_TAKE = 5, /* value: KEEPER_VERSION -> KEPT of each slot, END; from then on who asked is the supervisor */
 	/* keeper -> supervisor */
 	KEEPER_KEPT = 2,
-	KEEPER_END = 4,	    /* value: of LOOK, the supervisor's pid, 0: there is none; of TAKE, the keeper's */
+	KEEPER_END = 4,	    /* value: of LOOK, the supervisor's pid, 0: none; of TAKE, the keeper's, with its pidfd */
 	KEEPER_REFUSED = 6, /* value: the supervisor's pid; 0: there is none, but the version is another */
 };
 

@@ -65,6 +65,14 @@ static int scan_add(struct scan *s, const struct scan_use *use)
 	return 0;
 }
 
+static int open_process(pid_t pid)
+{
+	char path[32];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d", (int)pid);
+	return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
 static ssize_t read_text(int at, const char *name, char *text, size_t room)
 {
 	_cleanup_fd_ int fd = openat(at, name, O_RDONLY | O_CLOEXEC);
@@ -90,42 +98,49 @@ static bool is_own_user(const char *status)
 	       (ids[0] == uid || ids[1] == uid || ids[2] == uid || ids[3] == uid);
 }
 
-/* /proc/PID/stat, see proc(5): its name may contain anything, so what counts begins behind it. */
-static bool read_stat(const char *stat, char *state, long *threads, uint64_t *began)
-{
-	const char *at = strrchr(stat, ')');
-	unsigned long long ticks;
+struct stat_line {
+	char state;
+	int parent;
+	int session;
+	long threads;
+	uint64_t began;
+};
 
+/* /proc/PID/stat, see proc(5): its name may contain anything, so what counts begins behind it. */
+static bool read_stat(int process, struct stat_line *ret)
+{
+	unsigned long long ticks;
+	char text[4096];
+
+	if (read_text(process, "stat", text, sizeof(text)) < 0)
+		return false;
+	const char *at = strrchr(text, ')');
 	if (!at || sscanf(at,
-			   ") %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
+			   ") %c %d %*d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
 			   "%ld %*d "
 			   "%llu",
-			   state, threads, &ticks) != 3)
+			   &ret->state, &ret->parent, &ret->session, &ret->threads, &ticks) != 5)
 		return false;
-	*began = ticks * 1000 / (unsigned long long)sysconf(_SC_CLK_TCK);
+	ret->began = ticks * 1000 / (unsigned long long)sysconf(_SC_CLK_TCK);
 	return true;
 }
 
 static void note_shut(struct scan *s)
 {
-	char path[32], text[4096], state = 0;
-	uint64_t began = 0;
-	long threads = 0;
+	_cleanup_fd_ int process = open_process(s->pid);
+	struct stat_line stat;
+	char text[4096];
 
-	(void)snprintf(path, sizeof(path), "/proc/%d/status", (int)s->pid);
-	if (read_text(AT_FDCWD, path, text, sizeof(text)) < 0 || !is_own_user(text))
-		return;
-	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)s->pid);
-	if (read_text(AT_FDCWD, path, text, sizeof(text)) < 0 ||
-		!read_stat(text, &state, &threads, &began))
+	if (process < 0 || read_text(process, "status", text, sizeof(text)) < 0 ||
+		!is_own_user(text) || !read_stat(process, &stat))
 		return;
 	/* What waits for its parent reaches nothing; a leader may be gone before its threads. */
-	if ((state == 'Z' || state == 'X') && threads <= 1)
+	if ((stat.state == 'Z' || stat.state == 'X') && stat.threads <= 1)
 		return;
-	if (s->result->shut && s->result->shut_began > began)
+	if (s->result->shut && s->result->shut_began > stat.began)
 		return;
 	s->result->shut = s->pid;
-	s->result->shut_began = began;
+	s->result->shut_began = stat.began;
 }
 
 /*
@@ -396,16 +411,16 @@ static int scan_process(struct scan *s, int process)
 /* A pid has 22 bits at most (PID_MAX_LIMIT); the others have milliseconds of a hundred years. */
 #define PID_BITS 22
 
+static scan_mark make_mark(pid_t pid, const struct stat_line *stat)
+{
+	return stat->began << PID_BITS | (uint64_t)pid;
+}
+
 static scan_mark note(pid_t pid, int process)
 {
-	char text[4096], state;
-	uint64_t began;
-	long threads;
+	struct stat_line stat;
 
-	if (read_text(process, "stat", text, sizeof(text)) < 0 ||
-		!read_stat(text, &state, &threads, &began))
-		return 0;
-	return began << PID_BITS | (uint64_t)pid;
+	return read_stat(process, &stat) ? make_mark(pid, &stat) : 0;
 }
 
 static pid_t get_pid(scan_mark p)
@@ -415,28 +430,30 @@ static pid_t get_pid(scan_mark p)
 
 scan_mark procscan_note(pid_t pid)
 {
-	char path[32];
+	_cleanup_fd_ int process = pid > 0 ? open_process(pid) : -1;
 
-	(void)snprintf(path, sizeof(path), "/proc/%d", (int)pid);
-	_cleanup_fd_ int process = pid > 0 ? open(path, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
 	return process < 0 ? 0 : note(pid, process);
 }
 
 /*
- * The supervisor's worker or keeper: a child of it that was started under that name. By the name
- * too, because a supervisor that is a container's process 1 inherits everybody's orphans. (argv[0]
- * is read from the process's own memory, which could be made to hang us: only the supervisor's
- * children are asked.)
+ * The supervisor's worker or keeper: a child of it that was started under that name and in its
+ * session. A supervisor that is a container's process 1 inherits everybody's orphans: these may
+ * call themselves anything, but nobody gets into another's session. (argv[0] is read from the
+ * process's own memory, which could be made to hang us: only the supervisor's children are asked.)
  */
-static bool is_child_of(int process, pid_t supervisor)
+static bool is_child_of(int process, scan_mark supervisor)
 {
 	static const char *const names[] = {"guestmemfs-worker", "guestmemfs-keeper"};
+	struct stat_line child, parent;
 	char text[4096];
 
-	if (read_text(process, "status", text, sizeof(text)) < 0)
+	if (!read_stat(process, &child) || child.parent != get_pid(supervisor))
 		return false;
-	const char *parent = strstr(text, "\nPPid:\t");
-	if (!parent || strtol(parent + strlen("\nPPid:\t"), NULL, 10) != (long)supervisor)
+	_cleanup_fd_ int of = open_process(get_pid(supervisor));
+	/* It may have ended, and its number be another's by now. */
+	if (of < 0 || !read_stat(of, &parent) ||
+		make_mark(get_pid(supervisor), &parent) != supervisor ||
+		child.session != parent.session)
 		return false;
 	if (read_text(process, "cmdline", text, sizeof(text)) < 0)
 		return false;
@@ -460,10 +477,10 @@ static bool is_ours(const struct scan *s, int process)
 		return true;
 	if (!ours)
 		return false;
-	pid_t supervisor = get_pid(__atomic_load_n(&ours->supervisor, __ATOMIC_ACQUIRE));
+	scan_mark supervisor = __atomic_load_n(&ours->supervisor, __ATOMIC_ACQUIRE);
 	return is_noted(s, process, &ours->supervisor) || is_noted(s, process, &ours->keeper) ||
 	       is_noted(s, process, &ours->worker) ||
-	       (supervisor > 0 && is_child_of(process, supervisor));
+	       (supervisor != 0 && is_child_of(process, supervisor));
 }
 
 static int scan_entry(struct scan *s, DIR *proc, const char *name)

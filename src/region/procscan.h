@@ -81,7 +81,7 @@ scan_mark procscan_note(pid_t pid);
 /* Who has the region by right, as we have. Each may be changed while a scan goes on
  * (__atomic_store_n()). */
 struct scan_ours {
-	scan_mark supervisor; /* and its children that are called worker or keeper */
+	scan_mark supervisor; /* and its children of its session called worker or keeper */
 	scan_mark keeper;     /* which outlive it */
 	scan_mark worker;
 };

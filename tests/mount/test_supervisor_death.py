@@ -4,6 +4,7 @@ The supervisor dies: worker and helper go on, and nobody notices. The next start
 one; and what becomes of the rest when more of them die before it comes.
 """
 
+import ctypes
 import os
 import signal
 import socket
@@ -26,6 +27,8 @@ SEED = 29
 LOOK, TAKE, KEEP = 3, 5, 1   # src/proto/keeper.h
 KEPT, END, REFUSED = 2, 4, 6
 VERSION = 1
+MNT_DETACH = 2
+REGIONS_MAX = 32
 
 
 @pytest.fixture
@@ -228,6 +231,20 @@ def test_helper_dies_too(instance, client):
     client.check()
 
 
+def test_as_many_regions_as_there_may_be(make_instance, make_agent):
+    """All of them are kept, and each process finds its own at the numbers that are meant for them."""
+    instance = make_instance()
+    for number in range(1, REGIONS_MAX):
+        instance.options += ['--region', f'file:{instance.region}{number},size=16M']
+    client = equip(instance.start(), make_agent())
+    before = die(instance)
+    instance.kill('worker', 'helper')
+    take_over(instance, before, 'worker', 'helper')
+    assert wait_until(lambda: not raises(client.check_open), 20)
+    client.check()
+    assert instance.stop() == 0
+
+
 def test_nobody_comes(instance, client):
     """After ten seconds without supervisor and worker the connection is closed; what is held is found by the next start."""
     before, names = die(instance), tree(instance)
@@ -350,6 +367,18 @@ def test_other_file_in_place_of_the_region_is_refused(instance, client):
     take_over(instance, before)
 
 
+def test_other_pid_namespace_is_refused(instance, client):
+    """There the numbers that worker, helper and keeper are known by are others' processes."""
+    before = die(instance)
+    argv = ['unshare', '--pid', '--fork', '--kill-child', '--mount-proc', instance.tools.path('guestmemfs-fuse'), '-f',
+            '--name', instance.name, '--region', f'file:{instance.region}', instance.mount]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1 and 'is in another pid namespace' in done.stderr, done.stderr
+    instance.wait_status(lambda s: s['pids'] == {**before, 'supervisor': 0})
+    client.check()
+    take_over(instance, before)
+
+
 def connections(path):
     """How many the socket has, accepted or not."""
     with open('/proc/net/unix', encoding='utf-8') as table:
@@ -376,6 +405,46 @@ def test_two_at_once(instance, client, make_instance):
     assert instance.status()['pids'] == {**before, 'supervisor': winner.process.pid}
     client.check()
     instance.process = winner.process
+
+
+def detach(instance):
+    """As umount -l, which would ask a worker that is stopped."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.umount2(instance.mount.encode(), MNT_DETACH) == 0, os.strerror(ctypes.get_errno())
+
+
+def has_region(pid, region):
+    return any(os.path.realpath(f'/proc/{pid}/fd/{fd}') == region for fd in os.listdir(f'/proc/{pid}/fd'))
+
+
+def test_what_ends_is_not_taken_over(instance, client):
+    """A start that comes before the last one has quite ended waits for that, and then mounts."""
+    before, names = die(instance), tree(instance)
+    client.close_all()
+    os.kill(before['worker'], signal.SIGSTOP)
+    detach(instance)
+    instance.launch()
+    pid = instance.process.pid
+    assert wait_until(lambda: has_region(pid, instance.region), 30)
+    os.kill(before['worker'], signal.SIGCONT)
+    assert wait_until(lambda: instance.ended() or (instance.is_serving() and instance.has_announced()), 40)
+    wait_gone(before)
+    assert instance.is_mounted() and 'taken over' not in instance.log(instance.log_start)
+    assert tree(instance) == names
+    client.check()
+
+
+def test_what_is_detached_is_not_taken_over(instance, client):
+    """It lives on as long as something in it is open, but nobody would find it at the mount point."""
+    before, names = die(instance), tree(instance)
+    must(instance, 'umount', '-l', instance.mount)
+    assert 'is in use by another' in refused(instance)
+    client.check_open()
+    client.close_all()
+    wait_gone(before)
+    instance.start()
+    assert tree(instance) == names
+    client.check()
 
 
 # -- it dies as it takes over

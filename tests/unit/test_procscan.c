@@ -406,39 +406,67 @@ Test(procscan_real, leaves_out_who_reads_the_counts)
 	child_end(&c);
 }
 
+/* The uses that are found of a child of this process of that name, which has the file open. */
+static size_t find_uses_of_child(const char *name, bool own_session, const struct scan_ours *ours)
+{
+	const struct scan_options options = {.targets = &target, .target_count = 1, .ours = ours};
+	struct scan_result result = SCAN_RESULT_NULL;
+	size_t uses;
+	int fds[2];
+
+	cr_assert_eq(pipe2(fds, O_CLOEXEC), 0);
+	pid_t pid = fork();
+	if (pid == 0) {
+		if (own_session && setsid() < 0)
+			_exit(7);
+		/* stays open over exec, as the worker's does */
+		if (open(path, O_RDWR) < 0)
+			_exit(7);
+		execl("/bin/sleep", name, "60", (char *)NULL);
+		_exit(7);
+	}
+	close(fds[1]);
+	char c;
+	cr_assert_eq(read(fds[0], &c, 1), 0, "closed by the exec");
+	close(fds[0]);
+	cr_assert_eq(procscan_run(&options, &result), 0);
+	uses = result.use_count;
+	scan_result_deinit(&result);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	return uses;
+}
+
 /* Children of the "supervisor" (this process): these two are left out, another one is not. */
 Test(procscan_real, leaves_out_worker_and_keeper_but_no_other_child_of_the_supervisor)
 {
 	const struct scan_ours ours = {.supervisor = procscan_note(getpid())};
-	const struct scan_options options = {.targets = &target, .target_count = 1, .ours = &ours};
 	static const struct {
 		const char *name;
 		size_t uses;
 	} cases[] = {{"guestmemfs-worker", 0}, {"/x/guestmemfs-worker", 0},
 		{"guestmemfs-keeper", 0}, {"guestmemfs-helper", 1}, {"sleep", 1}};
 
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct scan_result result = SCAN_RESULT_NULL;
-		int fds[2];
-		cr_assert_eq(pipe2(fds, O_CLOEXEC), 0);
-		pid_t pid = fork();
-		if (pid == 0) {
-			/* stays open over exec, as the worker's does */
-			if (open(path, O_RDWR) < 0)
-				_exit(7);
-			execl("/bin/sleep", cases[i].name, "60", (char *)NULL);
-			_exit(7);
-		}
-		close(fds[1]);
-		char c;
-		cr_assert_eq(read(fds[0], &c, 1), 0, "closed by the exec");
-		close(fds[0]);
-		cr_assert_eq(procscan_run(&options, &result), 0);
-		cr_expect_eq(result.use_count, cases[i].uses, "%s", cases[i].name);
-		scan_result_deinit(&result);
-		kill(pid, SIGKILL);
-		waitpid(pid, NULL, 0);
-	}
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		cr_expect_eq(find_uses_of_child(cases[i].name, false, &ours), cases[i].uses, "%s",
+			cases[i].name);
+}
+
+/* An orphan that a supervisor in a container has inherited may have the name as well. */
+Test(procscan_real, a_child_of_another_session_is_not_the_supervisors)
+{
+	const struct scan_ours ours = {.supervisor = procscan_note(getpid())};
+
+	cr_expect_eq(find_uses_of_child("guestmemfs-worker", true, &ours), 1);
+	cr_expect_eq(find_uses_of_child("guestmemfs-keeper", true, &ours), 1);
+}
+
+/* The supervisor has ended, and its number is this process's now. */
+Test(procscan_real, a_child_of_the_number_alone_is_not_the_supervisors)
+{
+	const struct scan_ours ours = {.supervisor = procscan_note(getpid()) - (1ULL << 24)};
+
+	cr_expect_eq(find_uses_of_child("guestmemfs-worker", false, &ours), 1);
 }
 
 /*
