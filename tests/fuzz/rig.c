@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <linux/fuse.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -368,6 +369,15 @@ static bool is_owed(void)
 	       rig_helper_owes();
 }
 
+/* A turn has brought something that is yet to be done: the helper has been asked, or has said more
+ * than the worker reads at a time. */
+static bool is_under_way(void)
+{
+	struct pollfd link = {.fd = grants_fd(rig.grants), .events = POLLIN};
+
+	return rig_helper_is_asked() || poll(&link, 1, 0) > 0;
+}
+
 /* Only who asked while there was no helper waits for his time. */
 static void check_waiting(void)
 {
@@ -409,7 +419,7 @@ void rig_answer_everything(void)
 		more = rig_helper_answer_all();
 		if (!grants_serve(rig.grants, EPOLLIN | EPOLLOUT))
 			rig_die("the worker gives up a helper that does nothing wrong", "");
-		more = take_turn() || more;
+		more = take_turn() || more || is_under_way();
 		if (more || !is_owed())
 			continue;
 		check_waiting();

@@ -108,6 +108,9 @@ void rig_helper_lie(struct bytes *b);
 /* Answers everything. False: there was nothing left to be answered. */
 bool rig_helper_answer_all(void);
 
+/* Is there something left for it to answer? */
+bool rig_helper_is_asked(void);
+
 /* Was a ticket redeemed without an answer? */
 bool rig_helper_owes(void);
 

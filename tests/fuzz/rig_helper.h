@@ -12,6 +12,8 @@
 #define ASKS_MAX 256U
 #define TICKETS  8U
 
+#define REDEEMS_MAX 128U /* clients at a time: the others of asks are the worker's */
+
 struct ask {             /* a question of the worker's, or a ticket of ours that it has */
 	unsigned opcode; /* 0: the place is free; LINK_REDEEM: ours */
 	uint64_t id;

@@ -196,6 +196,15 @@ static struct ask *nth_ask(unsigned n)
 			return &side.asks[k];
 }
 
+static unsigned count_redeems(void)
+{
+	unsigned count = 0;
+
+	for (unsigned n = 0; n < ASKS_MAX; n++)
+		count += side.asks[n].opcode == LINK_REDEEM;
+	return count;
+}
+
 static void say_redeem(unsigned n)
 {
 	struct link_redeem m = {.pid = put_le32(77)};
@@ -203,7 +212,7 @@ static void say_redeem(unsigned n)
 
 	if (side.ticket_count > 0)
 		m.ticket = side.tickets[n % TICKETS];
-	if (!grants_is_ready(rig.grants) || side.fd < 0)
+	if (!grants_is_ready(rig.grants) || side.fd < 0 || count_redeems() == REDEEMS_MAX)
 		return;
 	note_ask(&a);
 	say(&m, sizeof(m), LINK_REDEEM, a.id);
@@ -252,12 +261,14 @@ bool rig_helper_answer_all(void)
 	return any;
 }
 
+bool rig_helper_is_asked(void)
+{
+	return side.owes_ready || nth_ask(0);
+}
+
 bool rig_helper_owes(void)
 {
-	for (unsigned n = 0; n < ASKS_MAX; n++)
-		if (side.asks[n].opcode == LINK_REDEEM)
-			return true;
-	return false;
+	return count_redeems() > 0;
 }
 
 /* ---- what no helper says ---- */
@@ -338,6 +349,8 @@ void rig_helper_lie(struct bytes *b)
 		bytes_copy(b, m.bytes + sizeof(m.header), size);
 	}
 	if (opcode == LINK_PART) /* its descriptor is believed to be what it says */
+		return;
+	if (opcode == LINK_REDEEM && count_redeems() == REDEEMS_MAX)
 		return;
 	m.header.id = put_le64(id);
 	rig.lied_to = true;

@@ -57,6 +57,7 @@ FREEZE, THAW, CHECKPOINT = [2], [0x12], [0x22]
 def helper(*what): return [3] + list(what)
 CONNECT = helper(4, 0)
 def redeem(n=0): return helper(1, n)
+def unread(step): return [step[0] + 128] + step[1:]
 def let_go(n=0): return helper(3, n)
 def answer(how=2, n=0): return helper(4 + 8 * n, how)
 FREE, SPARE, HELD, FAIL = 0, 1, 2, 3  # answers
@@ -85,6 +86,9 @@ OPS = {
     'helper-restarts-in-a-scrub': ops(RESERVED, CONNECT, k(create(A)), k(size(FIRST, S6M)), k(ticket(FIRST)), redeem(), answer(), helper(0, 0), CONNECT,
         redeem(), clean()),
     'scrub-fails': ops(RESERVED, CONNECT, k(create(A)), k(size(FIRST, S6M)), k(ticket(FIRST)), redeem(), answer(FAIL), answer(FAIL), wait(11), clean()),
+    # The background rests after a failure: what the worker asks in its last turn is all that it asks.
+    'redeemed-while-the-background-rests': ops(RESERVED, CONNECT, k(create(A)), k(size(FIRST, S4M)), k(ticket(FIRST)), answer(FAIL), unread(redeem())),
+    'redeemed-by-more-than-are-read-at-a-time': ops(RESERVED, CONNECT, answer(FAIL), 100 * unread(redeem())),
     'memory-of-the-dead': ops(RESERVED, CONNECT, k(create(A)), k(size(FIRST, S18M)), k(ticket(FIRST)), redeem(), clean(), k(unlink(A)), answer(HELD),
         k(create(B)), k(size(SECOND, S18M)), answer(SPARE), answer(FREE), clean()),
     'handed-over': ops(RESERVED, CONNECT, k(create(A)), k(size(FIRST, S18M)), k(ticket(FIRST)), redeem(), clean(), k(unlink(A)), k(create(B)),

@@ -265,6 +265,22 @@ Test(grants, after_a_failure_the_background_rests)
 	cr_assert_eq(next(), 0);
 }
 
+Test(grants, who_waits_is_not_kept_by_the_rest_after_a_failure)
+{
+	uint64_t ino = make_dirty_file("a", 2);
+
+	connect_helper();
+	cr_assert_eq(next(), LINK_SCRUB);
+	say_done(get_le64(got.header.id), EIO);
+	cr_assert(pump());
+	cr_assert_eq(next(), 0);
+	redeem(1, ino, GM_ACCESS_READ);
+	cr_assert_eq(next(), LINK_SCRUB);
+	say_done(get_le64(got.header.id), 0);
+	cr_assert(pump());
+	cr_assert_eq(next(), LINK_GRANT);
+}
+
 Test(grants, orders_of_a_helper_that_died_are_given_to_the_next_one)
 {
 	uint64_t ino = make_dirty_file("a", 2);
