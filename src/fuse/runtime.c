@@ -18,6 +18,7 @@
 #include "util/run_directory.h"
 
 #define LOCK_TRIES        100U /* of 10 ms */
+#define LISTEN_TRIES      40U  /* of 50 ms */
 #define GRANT_SOCKET_MODE 0666 /* who may have what the helper decides message by message */
 
 /*
@@ -158,10 +159,26 @@ int runtime_make(struct runtime *ret, const char *name, const char *socket, stru
 	return 0;
 }
 
+/*
+ * A worker or a helper whose supervisor was killed has its copies of these open until it has ended,
+ * and the locks may have gone before: the kernel closes what a process has one by one.
+ */
+static int listen_at(const char *path, mode_t mode)
+{
+	const struct timespec moment = {.tv_nsec = 50000000};
+	int fd = packet_listen(path, mode);
+
+	for (unsigned tries = 1; fd == -EADDRINUSE && tries < LISTEN_TRIES; tries++) {
+		(void)nanosleep(&moment, NULL);
+		fd = packet_listen(path, mode);
+	}
+	return fd;
+}
+
 static int listen_for_clients(struct runtime *r, struct problem *why)
 {
 	const char *path = r->grant_socket;
-	int fd = packet_listen(path, GRANT_SOCKET_MODE);
+	int fd = listen_at(path, GRANT_SOCKET_MODE);
 
 	if (fd == -EADDRINUSE)
 		return problem(why, EADDRINUSE,
@@ -178,12 +195,12 @@ static int listen_for_clients(struct runtime *r, struct problem *why)
 
 int runtime_listen(struct runtime *r, struct problem *why)
 {
-	int fd = packet_listen(r->control_socket, 0600);
+	int fd = listen_at(r->control_socket, 0600);
 
 	if (fd < 0)
 		return problem_errno(why, -fd, "making the control socket %s", r->control_socket);
 	r->control = fd;
-	fd = packet_listen(r->keeper_socket, 0600);
+	fd = listen_at(r->keeper_socket, 0600);
 	if (fd < 0)
 		return problem_errno(why, -fd, "making the socket %s", r->keeper_socket);
 	r->keeper = fd;

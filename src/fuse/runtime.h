@@ -36,7 +36,8 @@ int runtime_make(struct runtime *ret, const char *name, const char *socket, stru
 
 /*
  * Makes the sockets. They outlive the worker and the helper that serve them, so that who connects
- * while there is none waits. Sentences: a path is taken (-EADDRINUSE, -EEXIST) or can't be made.
+ * while there is none waits. Who is there already may be a predecessor's process that is ending: it
+ * has two seconds for that. Sentences: a path is taken (-EADDRINUSE, -EEXIST) or can't be made.
  */
 int runtime_listen(struct runtime *r, struct problem *why);
 

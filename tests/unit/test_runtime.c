@@ -15,6 +15,7 @@
 
 #include "fuse/runtime.h"
 #include "util/cleanup.h"
+#include "util/packet.h"
 
 #define SOMEBODY 65534
 
@@ -161,6 +162,41 @@ Test(runtime, a_socket_path_that_is_taken_is_told)
 	cr_expect_not_null(strstr(why.text, r.grant_socket));
 	cr_assert_eq(close_fd(fd), -1);
 	cr_assert_eq(unlink(r.grant_socket), 0);
+	runtime_remove(&r);
+	runtime_deinit(&r);
+}
+
+/* It was killed a moment ago; the locks are gone, the socket is still open. */
+Test(runtime, a_predecessor_that_is_just_ending_is_waited_for)
+{
+	struct runtime r = RUNTIME_NULL;
+
+	cr_assert_eq(runtime_make(&r, "vm", NULL, &why), 0, "%s", why.text);
+	int fd = packet_listen(r.control_socket, 0600);
+	cr_assert_geq(fd, 0);
+	pid_t child = fork();
+	cr_assert_geq(child, 0);
+	if (child == 0) {
+		(void)usleep(200000);
+		_exit(0);
+	}
+	cr_assert_eq(close_fd(fd), -1);
+	cr_expect_eq(runtime_listen(&r, &why), 0, "%s", why.text);
+	cr_assert_eq(waitpid(child, NULL, 0), child);
+	runtime_remove(&r);
+	runtime_deinit(&r);
+}
+
+Test(runtime, who_listens_and_goes_on_is_told)
+{
+	struct runtime r = RUNTIME_NULL;
+
+	cr_assert_eq(runtime_make(&r, "vm", NULL, &why), 0, "%s", why.text);
+	int fd = packet_listen(r.grant_socket, 0600);
+	cr_assert_geq(fd, 0);
+	cr_expect_eq(runtime_listen(&r, &why), -EADDRINUSE);
+	cr_expect_not_null(strstr(why.text, "is this instance running already?"), "%s", why.text);
+	cr_assert_eq(close_fd(fd), -1);
 	runtime_remove(&r);
 	runtime_deinit(&r);
 }
