@@ -81,7 +81,7 @@ static int run_daemon(const struct options *o)
 	if (daemon == 0) {
 		(void)close_fd(ends[0]);
 		(void)setsid();
-		return supervisor_run(o, ends[1]);
+		return supervisor_run(o, GM_HELPER_PATH, ends[1]);
 	}
 	(void)close_fd(ends[1]);
 	return wait_for_daemon(ends[0], daemon);
@@ -107,7 +107,7 @@ static int run_supervisor(int argc, char *argv[])
 	tell_children(&o);
 	if (o.foreground)
 		log_never_wait();
-	return o.foreground ? supervisor_run(&o, -1) : run_daemon(&o);
+	return o.foreground ? supervisor_run(&o, GM_HELPER_PATH, -1) : run_daemon(&o);
 }
 
 int main(int argc, char *argv[])

@@ -25,7 +25,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "config.h"
 #include "fuse/instance_record.h"
 #include "fuse/mountpoint.h"
 #include "fuse/runtime_table.h"
@@ -476,7 +475,7 @@ static int start_all(struct supervisor *s, struct problem *why)
 	if (r >= 0)
 		r = start_child(s, &s->worker, "/proc/self/exe", why);
 	if (r == 0)
-		r = start_child(s, &s->helper, GM_HELPER_PATH, why);
+		r = start_child(s, &s->helper, s->helper_path, why);
 	if (r == 0)
 		r = children_connect(&s->worker, &s->helper, why);
 	if (r == 0)
@@ -540,7 +539,7 @@ static void finish(struct supervisor *s)
 	s->notify = close_fd(s->notify);
 }
 
-int supervisor_run(const struct options *options, int notify_fd)
+int supervisor_run(const struct options *options, const char *helper, int notify_fd)
 {
 	struct supervisor s = {
 		.instance = INSTANCE_NULL,
@@ -549,6 +548,7 @@ int supervisor_run(const struct options *options, int notify_fd)
 		.keeper = CHILD_NULL("keeper"),
 		.mount = MOUNT_NULL,
 		.upgrade = UPGRADE_NULL,
+		.helper_path = helper,
 		.table = -1,
 		.record = -1,
 		.epoll = -1,

@@ -12,8 +12,8 @@
 /*
  * Runs an instance from start to end and gives the exit code. When it serves, the exit code 0 is
  * written to notify_fd (one byte, then it is closed), if that is one; messages then go where a
- * daemon's go. What goes wrong before is told on stderr.
+ * daemon's go. What goes wrong before is told on stderr. helper: the path of its program.
  */
-int supervisor_run(const struct options *options, int notify_fd);
+int supervisor_run(const struct options *options, const char *helper, int notify_fd);
 
 #endif

@@ -32,6 +32,7 @@ struct supervisor {
 	struct mount mount;
 	struct upgrade upgrade;
 	char own_path[PATH_MAX]; /* of the program that was started */
+	const char *helper_path; /* of the helper's; borrowed */
 	int table;               /* the runtime table of the mount's connection; owned */
 	int record;              /* of the instance (instance_record.h); owned */
 	int epoll;

@@ -9,7 +9,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "config.h"
 #include "fuse/control_answer.h"
 #include "fuse/supervisor_internal.h"
 #include "proto/link.h"
@@ -73,7 +72,7 @@ void upgrade_abandon(struct supervisor *s)
 
 static const char *path_of(const struct supervisor *s, const struct child *c)
 {
-	return c == &s->worker ? s->own_path : GM_HELPER_PATH;
+	return c == &s->worker ? s->own_path : s->helper_path;
 }
 
 static void try_program(struct supervisor *s, const struct child *c, enum upgrade_step step)
