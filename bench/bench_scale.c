@@ -109,26 +109,33 @@ static double start_instance(void)
 	return nanoseconds() - began;
 }
 
-/* Of its two children the one that is not the helper. */
-static pid_t worker_pid(void)
+#define CHILDREN 3U /* worker, helper and keeper */
+
+static void find_children(int *children)
 {
 	char path[64], text[64] = "";
-	int children[2] = {0, 0};
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/task/%d/children", supervisor, supervisor);
 	_cleanup_fd_ int list = open(path, O_RDONLY | O_CLOEXEC);
 	if (list < 0 || read(list, text, sizeof(text) - 1) < 0 ||
-		sscanf(text, "%d %d", &children[0], &children[1]) != 2)
-		errx(EXIT_FAILURE, "the supervisor does not have two children: %s", text);
-	for (unsigned n = 0; n < ARRAY_SIZE(children); n++) {
-		char name[32] = "";
+		sscanf(text, "%d %d %d", &children[0], &children[1], &children[2]) != CHILDREN)
+		errx(EXIT_FAILURE, "the supervisor does not have three children: %s", text);
+}
+
+static pid_t worker_pid(void)
+{
+	int children[CHILDREN];
+
+	find_children(children);
+	for (unsigned n = 0; n < CHILDREN; n++) {
+		char path[64], name[32] = "";
 
 		(void)snprintf(path, sizeof(path), "/proc/%d/comm", children[n]);
 		_cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-		if (fd >= 0 && read(fd, name, sizeof(name) - 1) > 0 && !strstr(name, "helper"))
+		if (fd >= 0 && read(fd, name, sizeof(name) - 1) > 0 && strstr(name, "-work"))
 			return children[n];
 	}
-	errx(EXIT_FAILURE, "which of %s is the worker?", text);
+	errx(EXIT_FAILURE, "none of the supervisor's children is the worker");
 }
 
 /* What is its own: the region is shared. */
@@ -147,13 +154,15 @@ static uint64_t worker_bytes(void)
 	return kib * 1024;
 }
 
+/* All of them at once: the next start has nobody to take over from. */
 static double start_again(bool killed)
 {
-	pid_t worker = worker_pid();
+	int children[CHILDREN];
 
-	if (killed)
-		(void)kill(worker, SIGKILL);
+	find_children(children);
 	end(supervisor, killed ? SIGKILL : SIGTERM);
+	for (unsigned n = 0; killed && n < CHILDREN; n++)
+		(void)kill(children[n], SIGKILL);
 	return start_instance();
 }
 
