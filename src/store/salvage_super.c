@@ -295,7 +295,7 @@ static bool any_large_pages(const struct salvage_input *in)
  * has in the pool, or had before a growth that was cut short. */
 static uint64_t find_blocks(const struct finder *f, uint32_t region)
 {
-	const struct gm_stamp *stamp = f->in->stamps[2 * region];
+	const struct gm_stamp *stamp = f->in->stamps[(size_t)2 * region];
 	uint64_t is = f->in->regions[region].blocks,
 		 least = get_le64(f->header.region_blocks[region]),
 		 said = is_whole_stamp(stamp) ? get_le64(stamp->blocks) : is;

@@ -73,6 +73,8 @@ static bool fails(void)
 	return true;
 }
 
+/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name): the names in libc are reserved
+ * ones */
 SHOWN void *malloc(size_t size)
 {
 	return fails() ? NULL : __libc_malloc(size);
@@ -102,6 +104,7 @@ SHOWN int posix_memalign(void **ret, size_t alignment, size_t size)
 	*ret = p;
 	return 0;
 }
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */
 
 /*
  * glibc's name service ends the process, by an assertion or a signal, where it has no memory: here
