@@ -398,10 +398,10 @@ static void serve_client(struct control *k, struct client *c, uint64_t now)
 static int get_asker(int fd, struct asker *ret)
 {
 	struct ucred peer;
-	socklen_t length = sizeof(peer);
+	int r = packet_get_peer(fd, &peer);
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0)
-		return -errno;
+	if (r < 0)
+		return r;
 	*ret = (struct asker){.pid = peer.pid, .uid = peer.uid};
 	return 0;
 }

@@ -175,9 +175,8 @@ static void serve_supervisor(struct keeper *k)
 static bool is_of_our_user(int sock, pid_t *pid)
 {
 	struct ucred peer;
-	socklen_t length = sizeof(peer);
 
-	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0 || peer.uid != geteuid())
+	if (packet_get_peer(sock, &peer) < 0 || peer.uid != geteuid())
 		return false;
 	*pid = peer.pid;
 	return true;

@@ -125,12 +125,13 @@ static int connect_keeper(const char *path)
 {
 	_cleanup_fd_ int sock = packet_connect_within(path, CONNECT_SECONDS);
 	struct ucred peer;
-	socklen_t length = sizeof(peer);
+	int r;
 
 	if (sock < 0)
 		return sock == -EAGAIN ? sock : -ENOENT;
-	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0)
-		return -errno;
+	r = packet_get_peer(sock, &peer);
+	if (r < 0)
+		return r;
 	return peer.uid == geteuid() ? steal_fd(&sock) : -ENOENT;
 }
 

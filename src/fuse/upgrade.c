@@ -14,6 +14,7 @@
 #include "proto/link.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
+#include "util/packet.h"
 #include "util/log.h"
 
 #define TRY_MS   5000U  /* for a program to say its version */
@@ -254,10 +255,10 @@ int upgrade_check_time(struct supervisor *s, uint64_t now)
 /* The worker has looked already, but whom it lets in is not for it to say. */
 static int check_asker(int fd, struct ucred *asker)
 {
-	socklen_t length = sizeof(*asker);
+	int r = packet_get_peer(fd, asker);
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, asker, &length) < 0)
-		return -errno;
+	if (r < 0)
+		return r;
 	return asker->uid == 0 || asker->uid == geteuid() ? 0 : -EACCES;
 }
 

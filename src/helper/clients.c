@@ -370,7 +370,7 @@ void clients_accept(struct server *s)
 			clients_pause(s, errno);
 		return;
 	}
-	if (trust_get_peer(sock, &peer) < 0)
+	if (packet_get_peer(sock, &peer) < 0)
 		return;
 	struct user *u = user_get(s, peer.uid);
 	if (!u) {

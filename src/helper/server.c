@@ -162,7 +162,7 @@ static pid_t find_supervisor(const struct server *s)
 {
 	struct ucred peer;
 
-	if (trust_get_peer(s->supervisor.fd, &peer) < 0 || peer.pid != getppid())
+	if (packet_get_peer(s->supervisor.fd, &peer) < 0 || peer.pid != getppid())
 		return 0;
 	return peer.pid;
 }

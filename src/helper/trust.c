@@ -6,19 +6,6 @@
 
 #include "util/cleanup.h"
 
-int trust_get_peer(int sock, struct ucred *ret)
-{
-	struct ucred peer;
-	socklen_t size = sizeof(peer);
-
-	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
-		return -errno;
-	if (size != sizeof(peer))
-		return -EPROTO;
-	*ret = peer;
-	return 0;
-}
-
 /* Supplementary groups, as they were when the peer connected; the primary one is in its ucred. */
 static bool peer_has_group(int sock, gid_t group)
 {

@@ -17,9 +17,6 @@ struct trust {
 	gid_t group;
 };
 
-/* Credentials of the peer of a connected unix socket. Negative errno. */
-int trust_get_peer(int sock, struct ucred *ret);
-
 /*
  * Is the peer of sock, whose credentials are *peer, trusted? What can't be found out counts as no.
  */

@@ -220,3 +220,16 @@ int packet_listen(const char *path, unsigned mode)
 	}
 	return steal_fd(&sock);
 }
+
+int packet_get_peer(int sock, struct ucred *ret)
+{
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+
+	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+		return -errno;
+	if (size != sizeof(peer))
+		return -EPROTO;
+	*ret = peer;
+	return 0;
+}

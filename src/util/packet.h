@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 
 #define PACKET_FDS_MAX 64
@@ -44,5 +45,9 @@ int packet_connect(const char *path);
 /* The same, but -EAGAIN when the listener has taken nobody off its full queue for so long. What is
  * sent over the socket waits no longer either. */
 int packet_connect_within(const char *path, int seconds);
+
+/* Who is at the other end, as the kernel noted when the connection was made (SO_PEERCRED, unix(7)).
+ * 0 or negative errno. */
+int packet_get_peer(int sock, struct ucred *ret);
 
 #endif

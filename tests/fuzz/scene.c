@@ -87,18 +87,18 @@ int __wrap_helper_confine_syscalls(bool soft, int link, struct problem *why)
 
 /* ---- processes ---- */
 
-int __real_trust_get_peer(int sock, struct ucred *ret);
-int __wrap_trust_get_peer(int sock, struct ucred *ret);
+int __real_packet_get_peer(int sock, struct ucred *ret);
+int __wrap_packet_get_peer(int sock, struct ucred *ret);
 int __wrap_process_open_peer(int sock, pid_t pid);
 long __real_syscall(long number, ...);
 long __wrap_syscall(long number, ...);
 
-int __wrap_trust_get_peer(int sock, struct ucred *ret)
+int __wrap_packet_get_peer(int sock, struct ucred *ret)
 {
 	const struct person *p = clients_next_peer();
 
 	if (!p)
-		return __real_trust_get_peer(sock, ret);
+		return __real_packet_get_peer(sock, ret);
 	*ret = (struct ucred){.pid = person_pid(p), .uid = p->uid, .gid = p->uid};
 	return 0;
 }
