@@ -47,6 +47,10 @@ int child_start_worker(struct child *c, const struct instance *i, const char *pa
 int child_start_helper(
 	struct child *c, const struct instance *i, const char *path, struct problem *why);
 
+/* The program at path, or the one that has served before, with all else as spawn says; its link is
+ * closed on failure. */
+int child_spawn(struct child *c, const char *path, struct spawn *spawn, struct problem *why);
+
 /* It has said so. Its program is the one to be started again from now on. */
 void child_has_served(struct child *c);
 
@@ -58,6 +62,9 @@ void child_send(const struct child *c, unsigned opcode, uint64_t id, int fd);
 
 /* Gives the two a socket to each other. */
 int children_connect(const struct child *worker, const struct child *helper, struct problem *why);
+
+/* The sentence of how it has ended, with status as of process_wait(). */
+void child_describe_end(const struct child *c, int status, struct problem *ret);
 
 /* Notes a death. True if there were too many lately. */
 bool child_has_died_too_often(struct child *c, uint64_t now);

@@ -72,6 +72,16 @@ void supervisor_unwatch(const struct supervisor *s, int fd); /* before it is clo
 /* child_discard(), of one that may be watched. */
 void supervisor_discard(struct supervisor *s, struct child *c);
 
+/* path: as for supervisor_restart(). Watched, and told to the keeper. */
+int supervisor_start_child(
+	struct supervisor *s, struct child *c, const char *path, struct problem *why);
+
+/* It may have ended: what follows from that. */
+void supervisor_take_end(struct supervisor *s, struct child *c);
+
+/* Starts it again if that is due. */
+void supervisor_start_due(struct supervisor *s, struct child *c);
+
 /* The program that has served before. True if it runs, or will be tried again. */
 bool supervisor_start_again(struct supervisor *s, struct child *c, struct problem *why);
 
