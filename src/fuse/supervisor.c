@@ -161,8 +161,8 @@ static void serve_event(struct supervisor *s, enum supervisor_source source)
 	case SOURCE_PROBE_END:
 		upgrade_take_probe(s);
 		break;
-	case SOURCE_KEEPER_END:
-		keeping_take_end(s);
+	case SOURCE_KEEPER:
+		keeping_serve(s);
 		break;
 	}
 }
@@ -327,6 +327,7 @@ int supervisor_run(const struct options *options, const char *helper, int notify
 		.worker = CHILD_NULL("worker"),
 		.helper = CHILD_NULL("helper"),
 		.keeper = CHILD_NULL("keeper"),
+		.next_keeper = CHILD_NULL("keeper"),
 		.mount = MOUNT_NULL,
 		.upgrade = UPGRADE_NULL,
 		.helper_path = helper,

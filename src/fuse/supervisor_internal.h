@@ -21,14 +21,15 @@ enum supervisor_source { /* what an event of the epoll set is about */
 	SOURCE_HELPER_END,
 	SOURCE_HELPER_LINK,
 	SOURCE_PROBE_END,
-	SOURCE_KEEPER_END,
+	SOURCE_KEEPER,
 };
 
 struct supervisor {
 	struct instance instance;
 	struct child worker;
 	struct child helper;
-	struct child keeper; /* of what it has, process and link count alone */
+	struct child keeper;
+	struct child next_keeper; /* in an upgrade, until it has taken the other one's place */
 	struct mount mount;
 	struct upgrade upgrade;
 	char own_path[PATH_MAX]; /* of the program that was started */

@@ -290,7 +290,8 @@ static int watch_all(struct supervisor *s, struct problem *why)
 		int fd;
 		enum supervisor_source source;
 	} list[] = {
-		{s->keeper.process.pidfd, SOURCE_KEEPER_END},
+		{s->keeper.process.pidfd, SOURCE_KEEPER},
+		{s->keeper.link, SOURCE_KEEPER},
 		{s->worker.process.pidfd, SOURCE_WORKER_END},
 		{s->worker.link, SOURCE_WORKER_LINK},
 		{s->helper.process.pidfd, SOURCE_HELPER_END},
