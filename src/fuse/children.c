@@ -150,6 +150,7 @@ int child_spawn(struct child *c, const char *path, struct spawn *spawn, struct p
 	if (r < 0)
 		c->link = close_fd(c->link);
 	c->recovered = c->serving = c->ended = false;
+	c->end_by = 0;
 	c->words[0] = '\0';
 	c->error = 0;
 	return r;

@@ -26,6 +26,7 @@ struct child {
 	char words[256];       /* the last sentence that it could not go on for; "" */
 	int error;             /* and its errno, positive; 0: it has said none */
 	uint64_t retry_at;     /* it is started again then; 0: it need not be */
+	uint64_t end_by;       /* its link has ended, and so should it have then; 0: it has not */
 	uint64_t scarce_since; /* when what it takes was short first; 0: it has served since */
 	uint64_t deaths[CHILD_DEATHS_MAX]; /* the latest ones, milliseconds */
 	unsigned death_count;

@@ -167,9 +167,11 @@ static void serve_event(struct supervisor *s, enum supervisor_source source)
 	}
 }
 
-static int time_to_retry(const struct supervisor *s, uint64_t now)
+/* To start something again, or to kill it. */
+static int time_to_act(const struct supervisor *s, uint64_t now)
 {
-	const uint64_t times[] = {s->worker.retry_at, s->helper.retry_at, s->keeper.retry_at};
+	const uint64_t times[] = {s->worker.retry_at, s->helper.retry_at, s->keeper.retry_at,
+		s->worker.end_by, s->helper.end_by};
 	uint64_t at = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(times); i++)
@@ -192,7 +194,7 @@ static int time_left(struct supervisor *s)
 	uint64_t now = clock_milliseconds();
 
 	if (!s->stopping)
-		return earlier(upgrade_check_time(s, now), time_to_retry(s, now));
+		return earlier(upgrade_check_time(s, now), time_to_act(s, now));
 	if (now < s->stop_by)
 		return (int)(s->stop_by - now);
 	log_warning("the worker does not end: it is killed");
@@ -210,6 +212,8 @@ static void loop(struct supervisor *s)
 
 		if (n > 0)
 			serve_event(s, (enum supervisor_source)event.data.u32);
+		supervisor_end_due(&s->worker);
+		supervisor_end_due(&s->helper);
 		supervisor_start_due(s, &s->worker);
 		supervisor_start_due(s, &s->helper);
 		keeping_start_due(s);

@@ -141,6 +141,18 @@ bool supervisor_start_again(struct supervisor *s, struct child *c, struct proble
 	return r == 0 || try_later(s, c, -r, why);
 }
 
+void supervisor_end_due(struct child *c)
+{
+	if (!c->end_by || clock_milliseconds() < c->end_by)
+		return;
+	c->end_by = 0;
+	if (process_has_ended(&c->process))
+		return;
+	log_warning(
+		"the %s has closed its link to the supervisor, and goes on: it is killed", c->name);
+	process_kill(&c->process);
+}
+
 void supervisor_start_due(struct supervisor *s, struct child *c)
 {
 	struct problem why = PROBLEM_INIT;
@@ -177,6 +189,7 @@ static int reap(struct supervisor *s, struct child *c)
 	supervisor_unwatch(s, c->link);
 	(void)process_wait(&c->process, 0, &status);
 	c->link = close_fd(c->link);
+	c->end_by = 0;
 	keeping_keep_child(s, c);
 	return status;
 }

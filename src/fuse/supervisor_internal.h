@@ -80,6 +80,9 @@ int supervisor_start_child(
 /* It may have ended: what follows from that. */
 void supervisor_take_end(struct supervisor *s, struct child *c);
 
+/* Kills it if it should have ended by now, as its link has. */
+void supervisor_end_due(struct child *c);
+
 /* Starts it again if that is due. */
 void supervisor_start_due(struct supervisor *s, struct child *c);
 

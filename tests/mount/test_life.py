@@ -137,6 +137,7 @@ def test_what_dies_too_often_is_given_up(instance, client, which):
     status, cpu = end_of(instance.process, 20)
     assert status == 1 and cpu < ENDING_CPU
     assert f'the {which} has ended 5 times within 10 seconds: this instance gives up' in instance.log()
+    assert instance.log().count('it is started again') == 4
     assert_nothing_left(instance, pids)
     client.check()
     instance.restart()

@@ -16,6 +16,7 @@ import time
 import pytest
 
 from agent import AgentError
+from debugger import call_in
 from evidence import (BLOCK, as_user, assert_clean, assert_idle, grant_when_ready, make_region, must,
                       open_files, refused, runtime_directory, tree)
 from harness import ALL, OTHER, PLAIN
@@ -370,6 +371,19 @@ def test_two_at_once(instance, client, make_instance):
     instance.process = winner.process
 
 
+def test_keeper_that_is_stopped(instance, client):
+    """A start waits for it, and says which process that is and what to do."""
+    before = die(instance)
+    os.kill(before['keeper'], signal.SIGSTOP)
+    instance.launch()
+    advice = f'(process {before["keeper"]}), which does not answer: if it is stopped, kill -CONT {before["keeper"]}'
+    assert wait_until(lambda: advice in instance.log(instance.log_start), 20), instance.log()
+    os.kill(before['keeper'], signal.SIGCONT)
+    assert wait_until(lambda: instance.has_announced() and instance.is_serving(), 30), instance.log()
+    assert instance.status()['pids'] == {**before, 'supervisor': instance.process.pid}
+    client.check()
+
+
 def detach(instance):
     """As umount -l, which would ask a worker that is stopped."""
     libc = ctypes.CDLL(None, use_errno=True)
@@ -436,6 +450,20 @@ def test_killed_as_it_takes_over(instance, client, kill_at, point):
     client.check()
     take_over(instance, before)
     client.check_open()
+
+
+# -- a child loses it
+
+@pytest.mark.parametrize('which', ['worker', 'helper'])
+def test_one_that_hears_nothing_any_more_is_replaced(instance, client, which):
+    """It has closed its link to the supervisor, and goes on."""
+    before = instance.status()['pids']
+    assert call_in(before[which], '(int)close(3)') == '0'
+    instance.wait_new(which, before[which])
+    assert f'the {which} has closed its link to the supervisor, and goes on: it is killed' in instance.log()
+    assert {**instance.status()['pids'], which: 0} == {**before, which: 0}
+    client.check()
+    assert wait_until(lambda: not raises(client.check_open), 20)
 
 
 # -- strangers
