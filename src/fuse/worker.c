@@ -87,13 +87,14 @@ struct worker {
 	int epoll;
 	int signals;
 	struct wakeup wakeup;
-	int peer;        /* link to the helper that came before the mount was begun; -1 */
-	int watched;     /* the helper's link as it is in the epoll set; -1 */
-	uint32_t events; /* what it is watched for */
-	dev_t device;    /* of the mount; 0: there is none */
-	unsigned lonely; /* wakeups since the last one that found more than one request */
-	bool announced;  /* LINK_SERVING is sent */
-	bool has_helper; /* its link was up the last time that we looked */
+	int peer;            /* link to the helper that came before the mount was begun; -1 */
+	int watched;         /* the helper's link as it is in the epoll set; -1 */
+	uint32_t events;     /* what it is watched for */
+	dev_t device;        /* of the mount; 0: there is none */
+	unsigned lonely;     /* wakeups since the last one that found more than one request */
+	bool announced;      /* LINK_SERVING is sent */
+	bool has_helper;     /* its link was up the last time that we looked */
+	pid_t broken_helper; /* whose link has ended, and is to be replaced; 0: there is none */
 	bool end;
 	uint64_t yield_by; /* when the next worker is to have the mount, in any case; 0: it stays
 			      ours */
@@ -208,6 +209,7 @@ static void lose_helper(struct worker *w)
 {
 	w->watched = -1;
 	worker_link_send(LINK_FD, LINK_BROKEN, (uint64_t)w->status.helper_pid);
+	w->broken_helper = w->status.helper_pid;
 	w->status.helper_pid = 0;
 	ops_expect_helper(&w->ops, clock_milliseconds() + HELPER_MS);
 }
@@ -424,6 +426,9 @@ static void take_supervisor(struct worker *w, pid_t pid)
 	else
 		log_info("process %d is the supervisor now", (int)pid);
 	w->status.supervisor_pid = pid;
+	/* The one before may have heard it, and died before it did anything about it. */
+	if (pid != 0 && w->broken_helper != 0)
+		worker_link_send(LINK_FD, LINK_BROKEN, (uint64_t)w->broken_helper);
 }
 
 static int obey(struct worker *w, struct worker_order *order, struct problem *why)
@@ -433,6 +438,7 @@ static int obey(struct worker *w, struct worker_order *order, struct problem *wh
 		return begin_mount(w, order->fd, order->id, why);
 	case LINK_PEER:
 		w->status.helper_pid = (pid_t)order->id;
+		w->broken_helper = 0;
 		if (w->grants) {
 			take_helper(w, order->fd);
 		} else {

@@ -4,7 +4,9 @@ The supervisor dies: worker and helper go on, and nobody notices. The next start
 one; and what becomes of the rest when more of them die before it comes.
 """
 
+import contextlib
 import ctypes
+import errno
 import os
 import signal
 import socket
@@ -273,6 +275,25 @@ def test_death_in_an_upgrade(instance, client, kill_at, after):
     assert caller.wait(30) is None
     client.check()
     client.check_open()
+
+
+@pytest.mark.limit(120)
+def test_death_before_a_helper_is_replaced(instance, client, kill_at):
+    """It had heard that the worker has no link to the helper any more; nobody else has, and the helper lives."""
+    before = instance.status()['pids']
+    supervisor = kill_at(before['supervisor'], 'process_kill')
+    worker = kill_at(before['worker'], 'grants_serve',
+                     then=['break packet_receive', 'continue', f'return (ssize_t)-{errno.EPROTO}', 'detach'])
+    with contextlib.suppress(AgentError):
+        client.check_open()   # of which the helper tells the worker
+    worker.wait()
+    supervisor.wait()
+    instance.process.wait(20)
+    assert instance.wait_status(lambda s: s['pids']['supervisor'] == 0)['pids']['helper'] == 0
+    assert not is_gone(before['helper'])
+    take_over(instance, before, 'helper')
+    client.check()
+    assert wait_until(lambda: not raises(client.check_open), 20)
 
 
 # -- what the next one must be
