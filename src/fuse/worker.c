@@ -472,6 +472,7 @@ static int serve_supervisor(struct worker *w, struct problem *why)
 			return 0;
 		if (r == -ECONNRESET) {
 			log_warning("the supervisor and the keeper are gone: ending");
+			w->status.supervisor_pid = 0;
 			w->end = true;
 			return 0;
 		}
@@ -617,7 +618,12 @@ static int adopt_regions(struct worker *w, struct problem *why)
 /* The unmounter's process is made while this one has nothing yet that must not be in two. */
 static int prepare(struct worker *w, char *title, struct problem *why)
 {
-	int r = unmounter_start(&w->unmounter, w->options.mount_path, title, why);
+	const struct unmounter_paths paths = {
+		.mount = w->options.mount_path,
+		.control_socket = w->options.control_socket,
+		.grant_socket = w->options.grant_socket,
+	};
+	int r = unmounter_start(&w->unmounter, &paths, title, why);
 
 	w->owner = geteuid();
 	if (r == 0)
@@ -740,6 +746,8 @@ static void end_mount(struct worker *w)
 	}
 	if (w->device && unmounter_detach(&w->unmounter, w->device, &why) < 0)
 		log_warning("%s", why.text);
+	if (w->status.supervisor_pid == 0)
+		(void)unmounter_tidy(&w->unmounter); /* else the next start uses it */
 }
 
 static void close_all(struct worker *w)

@@ -88,6 +88,7 @@ def test_supervisor_and_keeper_die(instance, client):
     for name in ('worker', 'helper'):
         assert wait_until(lambda pid=pids[name]: is_gone(pid), 30), f'the {name} goes on with nobody over it'
     assert not instance.is_mounted()
+    assert wait_until(lambda: not os.path.exists(runtime_directory(instance)), 20), 'the runtime directory is left behind'
     assert assert_clean(instance)['records'] == 0
     instance.restart()
     assert tree(instance) == before

@@ -242,6 +242,7 @@ def test_end_without_one(instance, client, way):
     wait_gone(before)
     assert time.monotonic() - begin < 9, 'somebody has waited for a supervisor'
     assert not instance.is_mounted()
+    assert wait_until(lambda: not os.path.exists(runtime_directory(instance)), 20), 'the runtime directory is left behind'
     assert assert_clean(instance)['records'] == 0
     instance.start()
     assert tree(instance) == names
