@@ -31,6 +31,7 @@
 #include "util/cleanup.h"
 #include "util/clock.h"
 #include "util/log.h"
+#include "util/manager.h"
 
 #define STOP_WORKER_MS 10000U /* for its checkpoint and the unmounting */
 #define STOP_HELPER_MS 5000
@@ -71,6 +72,21 @@ static void become_daemon(struct supervisor *s)
 	s->notify = close_fd(s->notify);
 }
 
+/* A service's start is over (Type=notify). */
+static void tell_manager(const struct supervisor *s)
+{
+	char lines[OPTIONS_NAME_MAX + 64];
+	int r;
+
+	if (!s->manager)
+		return;
+	(void)snprintf(lines, sizeof(lines), "READY=1\nSTATUS=%s is mounted", s->instance.name);
+	r = manager_tell(s->manager, lines);
+	if (r < 0)
+		log_warning("telling the service manager at %s that the mount serves: %s",
+			s->manager, strerror(-r));
+}
+
 void supervisor_announce(struct supervisor *s)
 {
 	s->serving = true;
@@ -79,6 +95,7 @@ void supervisor_announce(struct supervisor *s)
 	if (s->notify >= 0)
 		become_daemon(s);
 	log_info("%s is mounted at %s", s->instance.name, s->instance.mount_path);
+	tell_manager(s);
 }
 
 /* ---- watching ---- */
@@ -322,6 +339,17 @@ static void finish(struct supervisor *s)
 	s->epoll = close_fd(s->epoll);
 	s->signals = close_fd(s->signals);
 	s->notify = close_fd(s->notify);
+	free(s->manager);
+}
+
+/* Of it only this process tells anything: its children do not inherit it. */
+static char *find_manager(void)
+{
+	const char *socket = getenv(MANAGER_ENVIRONMENT);
+	char *copy = socket ? strdup(socket) : NULL;
+
+	(void)unsetenv(MANAGER_ENVIRONMENT);
+	return copy;
 }
 
 int supervisor_run(const struct options *options, const char *helper, int notify_fd)
@@ -340,6 +368,7 @@ int supervisor_run(const struct options *options, const char *helper, int notify
 		.epoll = -1,
 		.signals = -1,
 		.notify = notify_fd,
+		.manager = find_manager(),
 	};
 	struct problem why = PROBLEM_INIT;
 

@@ -39,6 +39,7 @@ struct supervisor {
 	int epoll;
 	int signals;
 	int notify;       /* owned; -1 once the start is over */
+	char *manager;    /* the socket of whoever has started us as a service; owned; or NULL */
 	bool recovered;   /* the worker waits for its mount */
 	bool unfit;       /* the worker can't go on with the connection that is there */
 	uint64_t died_at; /* when the worker did, in clock_milliseconds(); 0: it serves */

@@ -115,6 +115,26 @@ def test_daemon_takes_over(instance, client):
     wait_gone(pids)
 
 
+def test_service_manager_is_told(make_instance, workdir, monkeypatch):
+    """When the mount serves, and when the next supervisor has it; by the supervisor alone."""
+    manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    manager.settimeout(20)
+    manager.bind(f'{workdir}/notify')
+    os.chmod(f'{workdir}/notify', 0o666)
+    monkeypatch.setenv('NOTIFY_SOCKET', f'{workdir}/notify')
+    instance = make_instance().start()
+    told = f'READY=1\nSTATUS={instance.name} is mounted'
+    assert manager.recv(256).decode() == told
+    before = die(instance)
+    for name in ('worker', 'helper', 'keeper'):
+        with open(f'/proc/{before[name]}/environ', 'rb') as words:
+            assert b'NOTIFY_SOCKET' not in words.read(), name
+    take_over(instance, before)
+    assert manager.recv(256).decode() == told
+    manager.close()
+    assert instance.stop() == 0
+
+
 def test_descriptors_do_not_leak(instance, client):
     def descriptors():
         pids = instance.status()['pids']
