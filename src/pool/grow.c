@@ -197,16 +197,12 @@ static void do_grow(void *data)
 	work->r = grow_store(work->growth, work->area, work->why);
 }
 
-/* What it has allocated stays, in a process that is about to say this and end. */
 static int grow_guarded(const struct growth *g, struct media *area, struct problem *why)
 {
 	struct grow_work work = {.growth = g, .area = area, .why = why};
-	struct sigbus what;
+	int e = pool_guard(&g->pool->regions[0], 0, area->base, do_grow, &work, why);
 
-	if (sigbus_guard(do_grow, &work, &what) < 0)
-		return pool_say_bad(
-			&g->pool->regions[0], what.address - (uintptr_t)area->base, &what, why);
-	return work.r;
+	return e < 0 ? e : work.r;
 }
 
 static int grow_regions(struct growth *g, struct problem *why)
