@@ -95,8 +95,7 @@ static int check_shrunk(const struct growth *g, uint32_t i, struct problem *why)
 		return 0;
 	return problem(why, EUCLEAN,
 		"region %s has shrunk: it is %s, and was %s when the pool was formatted; a pool "
-		"can "
-		"only grow",
+		"can only grow",
 		g->pool->regions[i].name, region_format_size(now, g->pool->regions[i].size),
 		region_format_size(then, g->super.regions[i].blocks * GM_BLOCK_SIZE));
 }
