@@ -13,7 +13,6 @@
 
 #include "confine/confine.h"
 #include "fake_devices.h"
-#include "proto/link.h"
 #include "soft_wraps.h"
 #include "util/cleanup.h"
 
