@@ -157,4 +157,6 @@ void worker_end_mount(struct worker *w)
 	}
 	if (w->device && unmounter_detach(&w->unmounter, w->device, &why) < 0)
 		log_warning("%s", why.text);
+	if (w->status.supervisor_pid == 0)
+		(void)unmounter_tidy(&w->unmounter); /* else the next start uses it */
 }
