@@ -352,6 +352,36 @@ int pool_map_area(const struct pool *pool, uint64_t length, bool writable, struc
 	return 0;
 }
 
+/* The first block is mapped twice, and the kernel may name either place. */
+static uintptr_t place_in_area(const struct pool *pool, uintptr_t address)
+{
+	uintptr_t kept = (uintptr_t)pool->kept[0][0];
+
+	return kept && address - kept < GM_BLOCK_SIZE
+		       ? (uintptr_t)pool->media.base + (address - kept)
+		       : address;
+}
+
+/* A large page may begin before the area, or end behind it. */
+bool pool_find_fault(
+	const struct pool *pool, const struct sigbus *what, uint64_t *offset, uint64_t *length)
+{
+	uintptr_t base = (uintptr_t)pool->media.base, first, end;
+	size_t page = what->length > 4096 ? what->length : 4096;
+
+	first = place_in_area(pool, what->address) & ~(uintptr_t)(page - 1);
+	end = first + page;
+	if (!base || first >= base + pool->media.size || end <= base)
+		return false;
+	if (first < base)
+		first = base;
+	if (end > base + pool->media.size)
+		end = base + pool->media.size;
+	*offset = first - base;
+	*length = end - first;
+	return true;
+}
+
 int pool_say_fault(const struct pool *pool, const struct sigbus *what, struct problem *why)
 {
 	for (uint32_t i = 0; i < pool->count; i++)

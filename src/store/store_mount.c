@@ -21,7 +21,7 @@ static void heal(struct store *s)
 	for (int k = 0; k < 2; k++) {
 		struct gm_super super;
 
-		if (!s->super.copy_bad[k])
+		if (!s->super.copy_bad[k] || !store_can_store(s, offset[k], sizeof(super)))
 			continue;
 		log_warning("the %s superblock was damaged; it is written anew from the other one",
 			k ? "second" : "first");
@@ -30,7 +30,7 @@ static void heal(struct store *s)
 		media_fence(s->media);
 		s->super.copy_bad[k] = false;
 	}
-	if (s->words_differ) {
+	if (s->words_differ && store_can_publish_slot(s)) {
 		store_publish_slot_words(s);
 		s->words_differ = false;
 	}

@@ -9,6 +9,7 @@
 #include "pool/pool.h"
 #include "region/ledger.h"
 #include "util/cleanup.h"
+#include "util/sigbus.h"
 
 #define REGIONS 2
 #define SIZE    (64ULL << 20)
@@ -106,4 +107,39 @@ Test(pool_stamps, a_stamp_that_is_damaged_elsewhere_refuses_the_pool)
 					strstr(why.text, "is missing or damaged"), "%s", why.text);
 				damage(region, position, places[n]);
 			}
+}
+
+/* Of a large page the part counts that is metadata. */
+Test(pool_stamps, a_memory_error_is_found_in_the_metadata)
+{
+	struct problem why = PROBLEM_INIT;
+	int kept = pool_keep_stamps(&pool, &why);
+	uintptr_t base = (uintptr_t)pool.media.base;
+	const struct {
+		uintptr_t at;
+		size_t page;
+		bool found;
+		uint64_t offset, length;
+	} rows[] = {
+		{base + 0x2345, 4096, true, 0x2000, 4096},
+		{base + 0x2345, 0, true, 0x2000, 4096},
+		{base, 4096, true, 0, 4096},
+		{(uintptr_t)pool.kept[0][0] + 0x3000, 4096, true, 0x3000, 4096},
+		{(uintptr_t)pool.kept[0][1] + 0x3000, 4096, false, 0, 0},
+		{base + pool.media.size - 1, 4096, true, pool.media.size - 4096, 4096},
+		{base - 1, 4096, false, 0, 0},
+		{base + pool.media.size, 4096, false, 0, 0},
+		{base + 5, (size_t)1 << 46, true, 0, pool.media.size},
+	};
+
+	cr_assert_eq(kept, 0, "%s", why.text);
+	for (size_t n = 0; n < ARRAY_SIZE(rows); n++) {
+		const struct sigbus what = {.address = rows[n].at, .length = rows[n].page};
+		uint64_t offset = 0, length = 0;
+
+		cr_expect_eq(pool_find_fault(&pool, &what, &offset, &length), rows[n].found,
+			"row %zu", n);
+		cr_expect_eq(offset, rows[n].offset, "row %zu", n);
+		cr_expect_eq(length, rows[n].length, "row %zu", n);
+	}
 }
