@@ -136,6 +136,7 @@ void store_get_stats(const struct store *s, struct store_stats *ret)
 		.image_bytes = meta_image_bytes(&s->meta),
 		.slot_size = s->super.plan.slot_size,
 		.replayed = s->replayed,
+		.fault = s->faults.text[0] ? s->faults.text : NULL,
 	};
 }
 
@@ -180,9 +181,11 @@ int store_write_checkpoint(struct store *s)
 {
 	int r = prepare_checkpoint(s, meta_image_bytes(&s->meta), s->meta.inode_count);
 
-	if (r == 0)
-		write_checkpoint(s, s->journal.sequence);
-	return r;
+	if (r < 0)
+		return r;
+	write_checkpoint(s, s->journal.sequence);
+	store_note_checkpoint(s);
+	return 0;
 }
 
 /* The same, and why not goes into the log. */
@@ -328,6 +331,7 @@ int store_commit_always(struct store *s, struct txn *t)
 		return r;
 	}
 	quotas_refresh(&s->meta);
+	store_note_taken(s);
 	/* The change is safe already; should memory be short for the checkpoint now, the next
 	 * change tries again. */
 	if (s->journal.tail > s->super.plan.journal_size / 2 && checkpoint(s) == -ENOMEM)

@@ -246,6 +246,8 @@ struct store_stats {
 	uint64_t image_bytes; /* of a checkpoint of the present state */
 	uint64_t slot_size;
 	uint64_t replayed; /* records that opening replayed */
+	const char *fault; /* what memory of the metadata can't be used, and what comes of it; NULL:
+			      none is known. Until the next call that changes anything */
 };
 
 void store_get_stats(const struct store *s, struct store_stats *ret);

@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "store/store_internal.h"
 #include "util/clock.h"
@@ -107,16 +108,19 @@ static void say(struct store *s, const char *what)
 {
 	struct store_faults *f = &s->faults;
 	uint64_t now = clock_milliseconds();
+	bool short_ago = f->said == what && f->said_place == f->place &&
+			 now - f->said_at < FAULT_LOG_INTERVAL_MS;
 
-	if (f->said == what && f->said_place == f->place &&
-		now - f->said_at < FAULT_LOG_INTERVAL_MS)
+	(void)snprintf(f->text, sizeof(f->text),
+		"the metadata area can't be used at offset 0x%" PRIx64
+		" of the first region: the memory %s; %s",
+		f->place, f->poisoned ? "is bad" : "is not there any more", what);
+	if (short_ago)
 		return;
 	f->said = what;
 	f->said_place = f->place;
 	f->said_at = now;
-	log_error("the metadata area can't be used at offset 0x%" PRIx64
-		  " of the first region: the memory %s; %s",
-		f->place, f->poisoned ? "is bad" : "is not there any more", what);
+	log_error("%s", f->text);
 }
 
 void store_say_detour(struct store *s)
@@ -132,9 +136,38 @@ void store_say_no_checkpoint(struct store *s)
 
 void store_say_refused(struct store *s)
 {
+	s->faults.refused = true;
 	say(s, "changes are refused (EIO), and what was answered is kept. Guests and what is "
 	       "granted go on; unmount it when they allow it, and then run guestmemfs fsck "
 	       "--repair");
+}
+
+/* What can be used again is not told of any more; what the kernel has told of is bad for good. */
+static void forget(struct store_faults *f)
+{
+	const struct store_stretch *last = &f->noted[f->count ? f->count - 1 : 0];
+
+	f->refused = false;
+	f->text[0] = '\0';
+	if (f->count > 0)
+		(void)snprintf(f->text, sizeof(f->text),
+			"there is a memory error in the metadata area, at offset 0x%" PRIx64
+			" of the first region%s",
+			last->offset,
+			last->offset < GM_BLOCK_SIZE
+				? ": the next mount may need guestmemfs fsck --repair before it"
+				: "");
+}
+
+void store_note_taken(struct store *s)
+{
+	if (s->faults.refused)
+		forget(&s->faults);
+}
+
+void store_note_checkpoint(struct store *s)
+{
+	forget(&s->faults);
 }
 
 /* ---- what the kernel tells ---- */
@@ -174,12 +207,8 @@ void store_note_fault(struct store *s, uint64_t offset, uint64_t length)
 	if (is_known(&s->faults, &x))
 		return;
 	note(&s->faults, &x);
-	log_error("a memory error in the metadata area, at offset 0x%" PRIx64
-		  " of the first region%s",
-		offset,
-		offset < GM_BLOCK_SIZE
-			? ": the next mount may need guestmemfs fsck --repair before it"
-			: "");
+	forget(&s->faults);
+	log_error("%s", s->faults.text);
 	if (!is_in_force_bad(s))
 		return;
 	r = store_write_checkpoint(s);

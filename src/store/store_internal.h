@@ -23,6 +23,8 @@ struct store_faults {
 	const char *said; /* the last line in the log: what, */
 	uint64_t said_place;
 	uint64_t said_at; /* and when (clock_milliseconds()) */
+	char text[320];   /* what is to be known of it now; empty: nothing */
+	bool refused;     /* the last change that was asked for */
 };
 
 struct store {
@@ -71,6 +73,10 @@ bool store_can_checkpoint(struct store *s, uint64_t image_bytes);
 void store_say_detour(struct store *s);
 void store_say_no_checkpoint(struct store *s);
 void store_say_refused(struct store *s);
+
+/* A change was taken; a checkpoint could be written that nothing forced. */
+void store_note_taken(struct store *s);
+void store_note_checkpoint(struct store *s);
 
 /* ---- room (store_room.c) ---- */
 

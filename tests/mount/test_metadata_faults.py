@@ -39,6 +39,7 @@ def fill_journal(instance, directory):
 
 def test_a_slot_that_is_gone_ends_changes_and_nothing_else(instance):
     os.mkdir(instance.path('before'))
+    assert instance.status()['metadata_fault'] is None
     pids = instance.pids()
     give_back = lose_slot_1(instance)
     os.mkdir(instance.path('after'))
@@ -49,6 +50,7 @@ def test_a_slot_that_is_gone_ends_changes_and_nothing_else(instance):
     assert error == errno.EIO
     assert len(os.listdir(instance.path('after'))) == made, 'what was refused is not there'
     assert 'changes are refused (EIO)' in instance.log()
+    assert 'changes are refused (EIO)' in instance.status()['metadata_fault']
     tree = instance.tree()
     assert instance.pids() == pids, 'nobody has died'
     refused = instance.tools.run('guestmemfs', 'freeze', instance.mount)
@@ -57,6 +59,7 @@ def test_a_slot_that_is_gone_ends_changes_and_nothing_else(instance):
     give_back()
     assert instance.tree() == tree
     os.mkdir(instance.path('again'))
+    assert instance.status()['metadata_fault'] is None
     tree = instance.tree()
     assert instance.stop() == 0
     assert instance.fsck().returncode == 0

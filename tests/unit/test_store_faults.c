@@ -97,6 +97,14 @@ static int change(unsigned n)
 		     : fixture_make(&f, GM_ROOT_INO, name, S_IFREG | 0600, &ino);
 }
 
+static const char *fault(void)
+{
+	struct store_stats stats;
+
+	store_get_stats(f.store, &stats);
+	return stats.fault ? stats.fault : "";
+}
+
 static void expect_changes(unsigned count)
 {
 	for (unsigned n = 0; n < count; n++)
@@ -122,6 +130,7 @@ static void expect_refused(void)
 	cr_expect_eq(fixture_make(&f, GM_ROOT_INO, "refused", S_IFDIR | 0700, &ino), -EIO);
 	cr_expect_eq(fixture_digest(&f), digest);
 	cr_expect_eq(generation(), was);
+	cr_expect_not_null(strstr(fault(), "changes are refused (EIO)"), "%s", fault());
 }
 
 Test(store_faults, a_lost_page_of_the_journal_is_gone_round)
@@ -131,6 +140,7 @@ Test(store_faults, a_lost_page_of_the_journal_is_gone_round)
 	expect_changes(10);
 	lose_page(journal_at() + 2UL * PAGE);
 	expect_changes(200);
+	cr_expect_not_null(strstr(fault(), "go into checkpoints"), "%s", fault());
 	cr_expect_gt(generation(), was, "checkpoints have taken what would have gone there");
 	expect_found_again();
 	expect_changes(20);
@@ -144,6 +154,7 @@ Test(store_faults, the_first_page_of_the_journal_too)
 	lose_page(f.super.plan.journal_offset);
 	expect_changes(40);
 	cr_expect_eq(f.store->journal.tail, 0, "each of them is a checkpoint");
+	cr_expect_not_null(strstr(fault(), "go into checkpoints"), "%s", fault());
 	expect_found_again();
 }
 
@@ -180,6 +191,7 @@ Test(store_faults, without_the_other_slot_the_journal_is_filled)
 	expect_refused();
 	give_back_page(other_slot() + PAGE);
 	cr_expect_eq(change(n), 0, "once there is memory again, they are taken again");
+	cr_expect_str_empty(fault());
 	expect_found_again();
 }
 
@@ -205,7 +217,10 @@ Test(store_faults, without_a_slot_word_the_journal_goes_on)
 		lose_page(words[n]);
 		expect_changes(6);
 		cr_expect_eq(store_checkpoint(f.store), -EIO);
+		cr_expect_not_null(strstr(fault(), "no checkpoint can be written"), "%s", fault());
 		give_back_page(words[n]);
+		cr_expect_eq(store_checkpoint(f.store), 0);
+		cr_expect_str_empty(fault());
 		expect_found_again();
 	}
 }
@@ -219,6 +234,7 @@ Test(store_faults, what_is_in_force_is_saved_at_once)
 	expect_changes(10);
 	store_note_fault(f.store, slot, PAGE);
 	cr_expect_eq(generation(), was + 1);
+	cr_expect_not_null(strstr(fault(), "there is a memory error"), "%s", fault());
 	lose_page(slot);
 	expect_found_again();
 	store_note_fault(f.store, slot, PAGE); /* as that one does not know it */
