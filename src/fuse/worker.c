@@ -211,10 +211,12 @@ static void on_stray_fault(void *data, const struct sigbus *what)
 	struct problem why = PROBLEM_INIT;
 	uint64_t offset, length;
 
-	if (pool_find_fault(&w->pool, what, &offset, &length))
+	if (pool_find_fault(&w->pool, what, &offset, &length)) {
 		store_note_fault(w->store, offset, length);
-	else if (pool_say_fault(&w->pool, what, &why) < 0)
-		log_error("a memory error that the worker has been told of: %s", why.text);
+		return;
+	}
+	(void)pool_say_fault(&w->pool, what, &why);
+	log_error("the kernel tells of a memory error: %s", why.text);
 }
 
 static void lose_helper(struct worker *w)
