@@ -35,8 +35,11 @@ static void touch(void *data)
 	const struct touching *t = data;
 
 	for (volatile uint8_t *at = t->first; at < t->end;
-		at += PAGE_BYTES - (uintptr_t)at % PAGE_BYTES)
-		*at = *at;
+		at += PAGE_BYTES - (uintptr_t)at % PAGE_BYTES) {
+		const uint8_t byte = *at;
+
+		*at = byte;
+	}
 }
 
 static bool is_noted(struct store *s, uint64_t offset, uint64_t length)
