@@ -270,7 +270,9 @@ static void test_superblocks_are_found_by_stamps(struct test *t)
 	}
 	if (salvage_find_super(&after, &anew, &in, &report, &why) < 0)
 		(void)wrong(t, "%s", why.text);
-	else if (!anew || memcmp(&before.plan, &after.plan, sizeof(before.plan)) != 0)
+	else if (!anew || before.plan.slot_size != after.plan.slot_size ||
+		 before.plan.max_files != after.plan.max_files ||
+		 before.plan.slot_offset[0] != after.plan.slot_offset[0])
 		(void)wrong(t, "the stamp of the image leads elsewhere");
 	salvage_report_deinit(&report);
 	result(t, "the image \"stamped\" has stamps that tell where the metadata are");
