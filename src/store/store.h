@@ -127,6 +127,10 @@ struct store_super { /* a superblock, decoded and checked */
 int store_read_super(
 	struct store_super *ret, const void *block, uint64_t region_bytes, struct problem *why);
 
+/* The same of two copies (struct gm_super) that were taken from there. */
+int store_read_copies(struct store_super *ret, const void *const copies[2], uint64_t region_bytes,
+	struct problem *why);
+
 /*
  * Recovers what the media hold. No store is made; m may be mapped read-only. m stays the caller's
  * and must outlive the store. Errors with a sentence that names the place: -EUCLEAN corruption;

@@ -21,8 +21,15 @@ static void heal(struct store *s)
 	for (int k = 0; k < 2; k++) {
 		struct gm_super super;
 
-		if (!s->super.copy_bad[k] || !store_can_store(s, offset[k], sizeof(super)))
+		if (!s->super.copy_bad[k])
 			continue;
+		if (!store_can_store(s, offset[k], sizeof(super))) {
+			log_warning(
+				"the %s superblock is damaged, and its memory can't be written; "
+				"the other one is used",
+				k ? "second" : "first");
+			continue;
+		}
 		log_warning("the %s superblock was damaged; it is written anew from the other one",
 			k ? "second" : "first");
 		super_encode(&super, &s->super);
