@@ -306,8 +306,7 @@ int pool_check_count(const struct pool *pool, const struct store_super *super, s
 	if (pool->count != super->region_count)
 		return problem(why, EINVAL,
 			"pool %s has %u region(s) and %u are named: name every one, in the order "
-			"of the "
-			"format",
+			"of the format",
 			pool_format_uuid(uuid, super->uuid), super->region_count, pool->count);
 	return 0;
 }
