@@ -4,6 +4,7 @@
 import json
 
 from case import Case
+from damage import journal_lost, superblocks_lost
 from dax import BLOCK, device_names, is_bound
 from lab import read_text
 from product import unmount
@@ -72,6 +73,8 @@ def again(lab):
     lab.check([r['kind'] for r in status['regions']] == ['pmem'], 'found without --region')
     unmount(lab, MOUNT)
     lab.check('Soft Reserved' not in read_text('/proc/iomem'), 'there was no other region')
+    superblocks_lost(lab, lambda: 'dax0.0', MOUNT)
+    journal_lost(lab, 'dax0.0', MOUNT)
 
 
 CASE = Case(about='a pmem region: format makes the namespace, spares what others have made, and the pool survives a kexec',
