@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <seccomp.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -14,6 +15,39 @@ static void releasep(scmp_filter_ctx *filter)
 {
 	if (*filter)
 		seccomp_release(*filter);
+}
+
+/* ---- libseccomp without memory ---- */
+
+/*
+ * It does not come through that: where a rule could not be noted it says nothing, and while it
+ * makes the kernel's program of the rules it makes a wrong one, ends by a signal or hangs. So what
+ * it takes is there before, in a hole of the heap. What is left of the last piece, above the hole,
+ * keeps it from being given back; it is so small that it never is itself, which would take a system
+ * call.
+ */
+#define RESERVE_PIECES 32U
+#define RESERVE_BYTES  65536U /* of each: malloc(3) takes larger ones from elsewhere */
+
+static void *make_hole(void)
+{
+	void *pieces[RESERVE_PIECES], *rest = NULL;
+	size_t count = 0;
+
+	while (count < RESERVE_PIECES && (pieces[count] = malloc(RESERVE_BYTES)))
+		count++;
+	if (count == RESERVE_PIECES)
+		rest = realloc(pieces[count - 1], 1);
+	count -= rest != NULL;
+	while (count > 0)
+		free(pieces[--count]);
+	return rest;
+}
+
+/* What it has not said itself. */
+static int check_memory(int r)
+{
+	return r == 0 && errno == ENOMEM ? -ENOMEM : r;
 }
 
 /* ---- rules ---- */
@@ -49,7 +83,8 @@ static int add_rule(scmp_filter_ctx filter, const struct confine_rule *rule, str
 		compares[count] = make_compare(&rule->compares[count]);
 		count++;
 	}
-	int r = seccomp_rule_add_array(filter, action, number, count, compares);
+	errno = 0;
+	int r = check_memory(seccomp_rule_add_array(filter, action, number, count, compares));
 	return r < 0 ? problem_errno(why, -r, "the rule for the system call %s", rule->name) : 0;
 }
 
@@ -112,7 +147,8 @@ static int set_attributes(scmp_filter_ctx filter, struct problem *why)
 
 static int load(scmp_filter_ctx filter, struct problem *why)
 {
-	int r = seccomp_load(filter);
+	errno = 0;
+	int r = check_memory(seccomp_load(filter));
 
 	if (r == -EINVAL || r == -ENOSYS || r == -EOPNOTSUPP)
 		return problem(why, EOPNOTSUPP,
@@ -124,7 +160,8 @@ static int load(scmp_filter_ctx filter, struct problem *why)
 int confine_syscalls(const struct confine_rules *tables, size_t count, const char *name,
 	confine_tell *tell, struct problem *why)
 {
-	_cleanup_(releasep) scmp_filter_ctx filter = seccomp_init(SCMP_ACT_TRAP);
+	_cleanup_free_ void *hole = make_hole();
+	_cleanup_(releasep) scmp_filter_ctx filter = hole ? seccomp_init(SCMP_ACT_TRAP) : NULL;
 
 	if (!filter)
 		return problem_errno(why, ENOMEM, "making a filter of system calls");

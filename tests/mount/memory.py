@@ -54,6 +54,7 @@ class Switch:
     """A daemon's memory: struct lever of tests/mount/scarce.c."""
     LEVER = struct.Struct('<iIQQ')
     ALL = (1 << 64) - 1
+    NEXT_WORKER = -1
 
     def __init__(self, path, user):
         self.path = path
@@ -67,7 +68,10 @@ class Switch:
 
     @contextlib.contextmanager
     def failing(self, pid, n, since=False):
-        """While the body runs, n calls of that process are served, and then one fails, or all. Yields a list: how many did."""
+        """
+        While the body runs, n calls of that process (NEXT_WORKER: of the next worker that is started) are served, and
+        then one fails, or all. Yields a list: how many did.
+        """
         failed = []
         self._set(pid, since, n, 0)
         try:
