@@ -58,7 +58,7 @@ class Switch:
     """A daemon's memory: struct lever of tests/mount/scarce.c."""
     LEVER = struct.Struct('<iIQQ')
     ALL = (1 << 64) - 1
-    NEXT_WORKER = -1
+    NEXT_WORKER, NEXT_SUPERVISOR = -1, -2
 
     def __init__(self, path, user):
         self.path = path
@@ -73,7 +73,7 @@ class Switch:
     @contextlib.contextmanager
     def failing(self, pid, n, since=False):
         """
-        While the body runs, n calls of that process (NEXT_WORKER: of the next worker that is started) are served, and
+        While the body runs, n calls of that process (NEXT_...: of the next such one that is started) are served, and
         then one fails, or all. Yields a list: how many did.
         """
         failed = []

@@ -37,12 +37,13 @@
 
 #define SHOWN __attribute__((visibility("default")))
 
-/* The next process of that name that is started: its calls from main() on. */
-#define NEXT_WORKER (-1)
+/* Whichever process of that name is started next: its calls from main() on. */
+#define NEXT_WORKER     (-1)
+#define NEXT_SUPERVISOR (-2)
 
 /* Little numbers of the processor's own order: test and daemon are on one machine. */
 struct lever {
-	atomic_int pid;    /* whose calls count; 0: nobody's; NEXT_WORKER */
+	atomic_int pid;    /* whose calls count; 0: nobody's; or one of these */
 	atomic_uint since; /* 1: all calls fail from that one on */
 	atomic_ulong left; /* to be served */
 	atomic_ulong failed;
@@ -362,7 +363,11 @@ static int wrapped_main(int argc, char **argv, char **envp)
 
 static void map_switch(const char *path)
 {
-	int fd = open(path, O_RDWR | O_CLOEXEC), next = NEXT_WORKER;
+	const char *name = program_invocation_short_name;
+	int next = strcmp(name, "guestmemfs-worker") == 0 ? NEXT_WORKER
+		   : strcmp(name, "guestmemfs-fuse") == 0 ? NEXT_SUPERVISOR
+							  : 0;
+	int fd = open(path, O_RDWR | O_CLOEXEC);
 
 	lever = fd < 0 ? MAP_FAILED
 		       : mmap(NULL, sizeof(*lever), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -370,7 +375,7 @@ static void map_switch(const char *path)
 		die(path);
 	(void)close(fd);
 	atomic_store(&self, getpid());
-	if (strcmp(program_invocation_short_name, "guestmemfs-worker") == 0)
+	if (next != 0)
 		(void)atomic_compare_exchange_strong(&lever->pid, &next, getpid());
 }
 
