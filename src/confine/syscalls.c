@@ -3,13 +3,13 @@
 #include <assert.h>
 #include <errno.h>
 #include <seccomp.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "confine/internal.h"
 #include "confine/sanitizers.h"
 #include "util/cleanup.h"
+#include "util/reserve.h"
 
 static void releasep(scmp_filter_ctx *filter)
 {
@@ -20,29 +20,9 @@ static void releasep(scmp_filter_ctx *filter)
 /* ---- libseccomp without memory ---- */
 
 /*
- * It does not come through that: where a rule could not be noted it says nothing, and while it
- * makes the kernel's program of the rules it makes a wrong one, ends by a signal or hangs. So what
- * it takes is there before, in a hole of the heap. What is left of the last piece, above the hole,
- * keeps it from being given back; it is so small that it never is itself, which would take a system
- * call.
+ * Where a rule could not be noted it says nothing, and while it makes the kernel's program of the
+ * rules it makes a wrong one, ends by a signal or hangs: so it gets a reserve.
  */
-#define RESERVE_PIECES 32U
-#define RESERVE_BYTES  65536U /* of each: malloc(3) takes larger ones from elsewhere */
-
-static void *make_hole(void)
-{
-	void *pieces[RESERVE_PIECES], *rest = NULL;
-	size_t count = 0;
-
-	while (count < RESERVE_PIECES && (pieces[count] = malloc(RESERVE_BYTES)))
-		count++;
-	if (count == RESERVE_PIECES)
-		rest = realloc(pieces[count - 1], 1);
-	count -= rest != NULL;
-	while (count > 0)
-		free(pieces[--count]);
-	return rest;
-}
 
 /* What it has not said itself. */
 static int check_memory(int r)
@@ -160,8 +140,8 @@ static int load(scmp_filter_ctx filter, struct problem *why)
 int confine_syscalls(const struct confine_rules *tables, size_t count, const char *name,
 	confine_tell *tell, struct problem *why)
 {
-	_cleanup_free_ void *hole = make_hole();
-	_cleanup_(releasep) scmp_filter_ctx filter = hole ? seccomp_init(SCMP_ACT_TRAP) : NULL;
+	_cleanup_free_ void *reserve = reserve_memory();
+	_cleanup_(releasep) scmp_filter_ctx filter = reserve ? seccomp_init(SCMP_ACT_TRAP) : NULL;
 
 	if (!filter)
 		return problem_errno(why, ENOMEM, "making a filter of system calls");

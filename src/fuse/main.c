@@ -95,7 +95,7 @@ static int run_supervisor(int argc, char *argv[])
 	int r = options_parse(&o, argc, argv, geteuid() == 0, &why);
 	if (r < 0) {
 		(void)fprintf(stderr, "guestmemfs-fuse: %s\n", why.text);
-		return r == -ENOMEM ? EXIT_FAILURE : EXIT_USAGE;
+		return r == -ENOMEM || r == -EMFILE || r == -ENFILE ? EXIT_FAILURE : EXIT_USAGE;
 	}
 	if (o.action == OPTIONS_HELP) {
 		options_print_help();

@@ -114,41 +114,33 @@ SHOWN int posix_memalign(void **ret, size_t alignment, size_t size)
  * glibc's name service ends the process, by an assertion or a signal, where it has no memory: here
  * each of these is one call that fails or has all that it needs.
  */
-SHOWN struct passwd *getpwuid(uid_t uid)
-{
-	struct passwd *(*real)(uid_t);
-	void *found = dlsym(RTLD_NEXT, "getpwuid");
-	int mine = atomic_load(&self);
-	struct passwd *user;
+/* NOLINTBEGIN(bugprone-macro-parentheses): types */
+#define LOOK_UP(type, name, key)                                                                   \
+	SHOWN type *name(key by)                                                                   \
+	{                                                                                          \
+		type *(*real)(key);                                                                \
+		void *found = dlsym(RTLD_NEXT, #name);                                             \
+		int mine = atomic_load(&self);                                                     \
+		type *result;                                                                      \
+                                                                                                   \
+		if (fails())                                                                       \
+			return NULL;                                                               \
+		memcpy(&real, &found, sizeof(real));                                               \
+		atomic_store(&self, 0);                                                            \
+		result = real(by);                                                                 \
+		atomic_store(&self, mine);                                                         \
+		return result;                                                                     \
+	}
 
-	if (fails())
-		return NULL;
-	memcpy(&real, &found, sizeof(real));
-	atomic_store(&self, 0);
-	user = real(uid);
-	atomic_store(&self, mine);
-	return user;
-}
-
-SHOWN struct group *getgrgid(gid_t gid)
-{
-	struct group *(*real)(gid_t);
-	void *found = dlsym(RTLD_NEXT, "getgrgid");
-	int mine = atomic_load(&self);
-	struct group *group;
-
-	if (fails())
-		return NULL;
-	memcpy(&real, &found, sizeof(real));
-	atomic_store(&self, 0);
-	group = real(gid);
-	atomic_store(&self, mine);
-	return group;
-}
+/* NOLINTEND(bugprone-macro-parentheses) */
+LOOK_UP(struct passwd, getpwuid, uid_t)
+LOOK_UP(struct group, getgrgid, gid_t)
+LOOK_UP(struct passwd, getpwnam, const char *)
+LOOK_UP(struct group, getgrnam, const char *)
 
 /*
  * libseccomp ends by a signal or hangs where it has no memory for the program that it makes. What
- * it takes is there before it is asked (src/confine/syscalls.c): one call as well.
+ * it takes is there before it is asked (src/util/reserve.h): one call as well.
  */
 SHOWN int seccomp_load(void *filter);
 SHOWN int seccomp_load(void *filter)
