@@ -172,11 +172,16 @@ static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 		open_inode(req, ino, fi);
 }
 
+void ops_close(struct ops *o, uint64_t ino)
+{
+	release_inode(o, ino);
+}
+
 /* RELEASE and RELEASEDIR. */
 static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	(void)fi;
-	release_inode(ops_of(req), ino);
+	ops_close(ops_of(req), ino);
 	fuse_reply_err(req, 0);
 }
 

@@ -64,6 +64,10 @@ void ops_deinit(struct ops *o);
  */
 void ops_process(struct ops *o, struct fuse_session *se, const struct fuse_buf *buf);
 
+/* What a RELEASE or RELEASEDIR does, but for the answer: for one that libfuse has no memory for,
+ * while ops_process() serves it. */
+void ops_close(struct ops *o, uint64_t ino);
+
 /*
  * The helper has answered a grants_check() of this inode. FREE: ns_unhold() has been called
  * already; busy tells that somebody still holds it (or that no answer will come). Requests that

@@ -152,6 +152,8 @@ int worker_serve_mount(struct worker *w, struct problem *why)
 
 		if (r == -EAGAIN || r == -EINTR)
 			break;
+		if (r == -ENOMEM)
+			return problem_errno(why, ENOMEM, "serving the mount");
 		if (r <= 0)
 			return take_end_of_mount(w, why);
 		served += r == CONNECTION_WAITED_FOR;
