@@ -377,13 +377,15 @@ static int refuse(const struct instance *i, int error, uint64_t pid, struct prob
 		pid, i->name);
 }
 
-int takeover_try(struct supervisor *s, const struct options *options, struct problem *why)
+int takeover_try(
+	struct supervisor *s, const struct options *options, bool *supervised, struct problem *why)
 {
 	_cleanup_(parts_deinit) struct parts look = PARTS_NULL, parts = PARTS_NULL;
 	_cleanup_(instance_forget) struct instance i = INSTANCE_NULL;
 	_cleanup_fd_ int sock = -1;
 	int r = instance_name(&i, options, why);
 
+	*supervised = false;
 	if (r < 0)
 		return r;
 	sock = connect_keeper(i.runtime.keeper_socket);
@@ -392,6 +394,7 @@ int takeover_try(struct supervisor *s, const struct options *options, struct pro
 	r = get_parts(sock, KEEPER_LOOK, &look);
 	if (r < 0 || (r == 0 && look.end == 0))
 		return r == -ECONNRESET ? 0 : refuse(&i, r, look.end, why);
+	*supervised = look.end != 0;
 	if (look.end != 0 || look.count[KEEPER_INSTANCE] == 0)
 		return 0; /* it has its supervisor, or is just ending */
 	r = instance_record_compare(look.fds[KEEPER_INSTANCE][KEEPER_RECORD], &i, why);
