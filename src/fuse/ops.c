@@ -465,9 +465,9 @@ void ops_process(struct ops *o, struct fuse_session *se, const struct fuse_buf *
 		o->unique = header.unique;
 	}
 	o->session = se;
-	ops_note_serving(o, o->unique);
+	ops_note_serving(o, o->unique, 0);
 	fuse_session_process_buf(se, buf);
-	ops_note_serving(o, 0);
+	ops_note_serving(o, 0, 0);
 	o->unique = 0;
 	if (o->ns->left)
 		grants_check(o->grants, o->ns->left, LINK_CHECK_TAKE | LINK_CHECK_KEEP);
