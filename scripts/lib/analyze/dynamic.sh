@@ -102,18 +102,27 @@ dynamic_tsan() {
     return "$ended"
 }
 
+# Whoever a program runs as counts into the same files, so all of them are there before anybody has made his own.
+dynamic_coverage_files() {
+    local notes
+    find "$1" -name '*.gcda' -delete
+    find "$1" -name '*.gcno' | while read -r notes; do
+        : >"${notes%.gcno}.gcda"
+    done
+    chmod -R a+rwX "$1"
+}
+
 # What the unit tests, the golden images, the corpus of the fuzzers and the mount tests reach. What only the lab does is not
 # counted: it runs on a root directory that it can't write to.
 dynamic_coverage() {
     local dir=$out/coverage-build
     dynamic_build coverage gcc -Db_coverage=true --buildtype=debug || return 1
-    find "$dir" -name '*.gcda' -delete
-    chmod -R a+rwX "$dir" # whoever a daemon runs as counts into the same files
+    dynamic_coverage_files "$dir"
     LD_PRELOAD=$unconfined dynamic_units coverage testlog --suite unit --suite golden --suite fuzz \
         --timeout-multiplier 5 || return 1
     meson test -C "$dir" --no-rebuild confine cli_run # which are about just what is taken away there
-    chmod -R a+rwX "$dir"
     dynamic_mounts coverage tests/mount || return 1
+    find "$dir" -name '*.gcda' -empty -delete
     gcovr --root "$top" "$dir" --filter "$top/src/" -j "$jobs" --json "$out/coverage.json" &&
         "$python" -B scripts/lib/analyze/coverage.py "$out/coverage.json" >"$out/coverage.md"
 }
