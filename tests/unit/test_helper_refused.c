@@ -142,7 +142,7 @@ Test(helper_refused, what_it_can_not_start_with)
 {
 	static const struct {
 		void (*change)(struct helper_options *o);
-		int error;
+		unsigned error;
 		const char *sentence;
 	} cases[] = {
 		{add_soft_region, EINVAL, "region next is of kind soft, other than the first one"},
