@@ -266,9 +266,10 @@ int __wrap_soft_device_open(const struct soft_device *d, int access)
 int __wrap_soft_device_set_owner(const struct soft_device *d, uid_t uid, gid_t gid, mode_t mode)
 {
 	struct fake_device *found = mode == 0 ? find_instance(d) : find_same(d);
+	int r = atomic_load(&fake_soft->no_owner);
 
-	if (!found)
-		return -ESTALE;
+	if (r < 0 || !found)
+		return r < 0 ? r : -ESTALE;
 	found->uid = uid;
 	found->gid = gid;
 	found->mode = mode;
