@@ -35,6 +35,7 @@
 
 #define STOP_WORKER_MS 10000U /* for its checkpoint and the unmounting */
 #define STOP_HELPER_MS 5000
+#define LOOK_MS        200U /* a start that finds a supervisor looks so often whether that lives */
 
 /* ---- telling ---- */
 
@@ -302,20 +303,38 @@ static bool may_have_changed(int error)
 	return error == -EWOULDBLOCK || error == -EBUSY || error == -EADDRINUSE;
 }
 
+/*
+ * 1: what was in the way is taken over. Without its supervisor the keeper does not wait longer than
+ * we would for the lock, so whether that lives is asked all the time.
+ */
+static int open_instance(
+	struct supervisor *s, const struct options *options, bool supervised, struct problem *why)
+{
+	uint64_t now = clock_milliseconds(), until = now + INSTANCE_LOCK_MS;
+	int r, taken;
+
+	do {
+		r = instance_open(
+			&s->instance, options, supervised ? LOOK_MS : (unsigned)(until - now), why);
+		taken = may_have_changed(r) ? takeover_try(s, options, &supervised, why) : 0;
+		now = clock_milliseconds();
+	} while (r == -EWOULDBLOCK && taken == 0 && now < until);
+	return taken ? taken : r;
+}
+
 static int start(struct supervisor *s, const struct options *options, struct problem *why)
 {
-	int r = open_signals(s, why), again;
+	bool supervised = false;
+	int r = open_signals(s, why);
 
 	if (r == 0)
 		r = find_own_path(s, why);
 	if (r == 0)
-		r = takeover_try(s, options, why);
+		r = takeover_try(s, options, &supervised, why);
 	if (r == 0) {
-		r = instance_open(&s->instance, options, why);
+		r = open_instance(s, options, supervised, why);
 		if (r == 0)
 			return start_all(s, why);
-		again = may_have_changed(r) ? takeover_try(s, options, why) : 0;
-		r = again ? again : r;
 	}
 	if (r > 0)
 		announce_takeover(s);

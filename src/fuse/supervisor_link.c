@@ -142,7 +142,7 @@ static int take_message(
 		get_le32(m->header.size) != size ||
 		(descriptor >= 0) != (opcode == LINK_UPGRADE && worker))
 		return -EPROTO;
-	if (opcode == LINK_UPGRADE) {
+	if (opcode == LINK_UPGRADE && worker) {
 		upgrade_begin(s, steal_fd(&descriptor));
 	} else if (opcode == LINK_RECOVERED && worker && !c->recovered) {
 		c->recovered = s->recovered = true;

@@ -407,7 +407,8 @@ static int refuse(const struct instance *i, int error, uint64_t pid, struct prob
 		pid, i->name);
 }
 
-int takeover_try(struct supervisor *s, const struct options *options, struct problem *why)
+int takeover_try(
+	struct supervisor *s, const struct options *options, bool *supervised, struct problem *why)
 {
 	_cleanup_(parts_deinit) struct parts look = PARTS_NULL, parts = PARTS_NULL;
 	_cleanup_(instance_forget) struct instance i = INSTANCE_NULL;
@@ -416,6 +417,7 @@ int takeover_try(struct supervisor *s, const struct options *options, struct pro
 	pid_t pid = 0;
 	int r = instance_name(&i, options, why);
 
+	*supervised = false;
 	if (r < 0)
 		return r;
 	sock = connect_keeper(i.runtime.keeper_socket, &pid);
@@ -429,6 +431,7 @@ int takeover_try(struct supervisor *s, const struct options *options, struct pro
 			why, ETIMEDOUT, "waited %u seconds for %s", ANSWER_MS / 1000, advice.text);
 	if (r < 0 || (r == 0 && look.end == 0))
 		return r == -ECONNRESET ? 0 : refuse(&i, r, look.end, why);
+	*supervised = look.end != 0;
 	if (look.end != 0 || look.count[KEEPER_INSTANCE] == 0)
 		return 0; /* it has its supervisor, or is just ending */
 	r = instance_record_compare(look.fds[KEEPER_INSTANCE][KEEPER_RECORD], &i, why);
