@@ -195,10 +195,14 @@ int keeping_start(struct supervisor *s, struct problem *why)
 
 int keeping_start_next(struct supervisor *s, const char *path, struct problem *why)
 {
+	int r;
+
 	if (s->keeper.process.pid)
 		return start(s, &s->next_keeper, path, why);
-	s->keeper.retry_at = 0;
-	return start_first(s, path, why);
+	r = start_first(s, path, why);
+	if (r == 0)
+		s->keeper.retry_at = 0;
+	return r;
 }
 
 /* ---- one after the other ---- */
@@ -214,6 +218,7 @@ static void replace(struct supervisor *s)
 	old->process = new->process;
 	old->link = new->link;
 	old->serving = false;
+	old->words[0] = '\0';
 	(void)close_fd(old->program);
 	(void)close_fd(old->candidate);
 	old->program = new->program;
@@ -298,7 +303,8 @@ static void take_ends(struct supervisor *s)
 	}
 	if (!reap(s, &s->keeper, &why))
 		return;
-	if (s->next_keeper.serving) {
+	/* One that was ready may have ended since. */
+	if (s->next_keeper.process.pid && s->next_keeper.serving) {
 		replace(s);
 		return;
 	}

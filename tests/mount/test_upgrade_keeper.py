@@ -171,6 +171,24 @@ def test_one_that_is_stopped_is_killed(instance, client):
     client.check()
 
 
+def test_death_of_the_next_one(instance, client, hold_at):
+    """It was ready, and dies before it is its turn: another one is started, and has all."""
+    before = instance.status()['pids']
+    trap = hold_at(before['supervisor'], 'upgrade_take_keeper_ready')
+    begin(instance)
+    trap.wait()
+    for pid in keepers_of(instance) - {before['keeper']}:
+        os.kill(pid, signal.SIGKILL)
+    trap.release()
+    pids = instance.wait_status(lambda s: s['pids']['keeper'] not in (0, before['keeper']))['pids']
+    assert wait_until(lambda: keepers_of(instance) == {pids['keeper']}, 20)
+    assert 'the new keeper did not come to serve: the keeper was ended by signal 9' in instance.log()
+    upgraded(instance)
+    take_over(instance, die(instance))
+    client.check()
+    client.check_open()
+
+
 # -- programs that do not come to serve
 
 KEEPERS = {
