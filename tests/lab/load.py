@@ -28,11 +28,7 @@ class Load:
             n += 1
             path = self.pool.path(f'load/{n}')
             try:
-                with open(path, 'xb') as f:
-                    os.truncate(f.fileno(), 2 * BLOCK)
-                with Attached(self.library, path):
-                    pass
-                os.unlink(path)
+                self.work(path)
                 self.done += 1
             except OSError as e:
                 name = errno.errorcode.get(e.errno, str(e))
@@ -40,6 +36,13 @@ class Load:
                 with contextlib.suppress(OSError):
                     os.unlink(path)
                 self._end.wait(0.05)
+
+    def work(self, path):
+        with open(path, 'xb') as f:
+            os.truncate(f.fileno(), 2 * BLOCK)
+        with Attached(self.library, path):
+            pass
+        os.unlink(path)
 
     def end(self):
         self._end.set()

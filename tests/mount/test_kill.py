@@ -255,7 +255,7 @@ def test_worker_killed_as_it_begins_a_mount(instance, bystander, hold_at, kill_a
 
 
 SUPERVISOR_POINTS = {
-    'death-noticed': ('take_end', False),
+    'death-noticed': ('supervisor_take_end', False),
     'before-the-worker': ('child_start_worker', False),
     'worker-runs': ('child_start_worker', True),
     'links-made': ('children_connect', True),
