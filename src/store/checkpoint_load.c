@@ -41,6 +41,25 @@ static int load_object(struct loader *l, enum gm_item_type type, const void *pay
 	return load_item(l, type, payload, length, bytes);
 }
 
+/* Applied, the second record of an inode would be a change of the first one. */
+static int check_inodes_ascend(const struct loader *l)
+{
+	const struct checkpoint_section *s = &l->sections[GM_SECTION_INODES];
+	uint64_t last = 0;
+
+	for (uint64_t n = 0; n < s->count; n++) {
+		const struct gm_inode *i = (const void *)(s->bytes + n * sizeof(*i));
+
+		if (n > 0 && get_le64(i->ino) <= last)
+			return problem(l->why, EUCLEAN,
+				"section inodes: record %" PRIu64
+				" does not come behind the one before",
+				n);
+		last = get_le64(i->ino);
+	}
+	return 0;
+}
+
 /* That none overlap has been seen when they were applied; the order is the format's. */
 static int check_extents_ascend(const struct loader *l)
 {
@@ -97,20 +116,30 @@ static int load_records(
 	return 0;
 }
 
+static bool dirent_follows(const struct codec_dirent *last, const struct codec_dirent *d)
+{
+	return d->parent > last->parent || (d->parent == last->parent && d->cookie > last->cookie);
+}
+
 static int load_dirents(struct loader *l)
 {
 	const struct checkpoint_section *s = &l->sections[GM_SECTION_DIRENTS];
+	struct codec_dirent last = {.parent = 0};
 	uint64_t at = 0;
 
 	for (uint64_t n = 0; n < s->count; n++) {
 		struct codec_dirent d;
 		const char *wrong = codec_decode_dirent(&d, s->bytes + at, s->length - at);
-		int r = wrong ? problem(l->why, EUCLEAN, "%s", wrong)
-			      : load_object(l, GM_ITEM_DIRENT, s->bytes + at,
-					codec_dirent_bytes(d.name_len));
+		int r;
 
+		if (!wrong && !dirent_follows(&last, &d))
+			wrong = "it does not come behind the one before";
+		r = wrong ? problem(l->why, EUCLEAN, "%s", wrong)
+			  : load_object(l, GM_ITEM_DIRENT, s->bytes + at,
+				    codec_dirent_bytes(d.name_len));
 		if (r < 0)
 			return problem_prefix(l->why, r, "section entries: record %" PRIu64, n);
+		last = d;
 		at += codec_dirent_bytes(d.name_len);
 	}
 	if (at != s->length)
@@ -282,8 +311,10 @@ static int compare_used(struct loader *l)
 
 static int load_sections(struct loader *l)
 {
-	int r = load_records(l, GM_SECTION_INODES, GM_ITEM_INODE, sizeof(struct gm_inode));
+	int r = check_inodes_ascend(l);
 
+	if (r == 0)
+		r = load_records(l, GM_SECTION_INODES, GM_ITEM_INODE, sizeof(struct gm_inode));
 	if (r == 0)
 		r = load_dirents(l);
 	if (r == 0)
