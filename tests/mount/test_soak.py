@@ -70,8 +70,8 @@ def test_the_model_notices(make_instance, workdir, make_agent, what):
 
 
 @pytest.mark.limit(int(300 + 5 * seconds))
-def test_random_kills_lose_nothing_acknowledged(make_instance, workdir, seed):
+def test_random_kills_lose_nothing_acknowledged(make_instance, workdir, seed, figure):
     instance = make_region(make_instance(size='256M'), size='256M').start()
     soak = Soak(instance, install_agent(os.environ['GM_BUILD'], workdir), seed)
     soak.run(seconds)
-    print(soak.report())
+    figure(soak.report())
