@@ -125,13 +125,6 @@ static void change_extent(struct alloc *a, const struct alloc_extent *e, const s
 
 void alloc_claim(struct alloc *a, const struct alloc_extent *e)
 {
-	static const struct change c = {.not_in = USED | QUARANTINED | POISONED, .enter = USED};
-
-	change_extent(a, e, &c);
-}
-
-void alloc_claim_any(struct alloc *a, const struct alloc_extent *e)
-{
 	static const struct change c = {.not_in = USED | QUARANTINED, .enter = USED};
 
 	change_extent(a, e, &c);

@@ -108,9 +108,7 @@ bool alloc_any_poisoned(const struct alloc *a, const struct alloc_extent *e);
  * Changes of state. The ranges must be data blocks in the state named first, which the caller has
  * checked; they can't fail.
  */
-void alloc_claim(struct alloc *a, const struct alloc_extent *e); /* free and sound -> used */
-void alloc_claim_any(
-	struct alloc *a, const struct alloc_extent *e);            /* free, sound or not -> used */
+void alloc_claim(struct alloc *a, const struct alloc_extent *e);   /* free, sound or not -> used */
 void alloc_release(struct alloc *a, const struct alloc_extent *e); /* used -> free and dirty */
 void alloc_quarantine(struct alloc *a, const struct alloc_extent *e); /* free -> quarantined */
 void alloc_unquarantine(

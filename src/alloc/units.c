@@ -69,15 +69,11 @@ static bool next_part(uint64_t *unit, uint64_t *count, struct part *ret)
 	return true;
 }
 
-static bool part_is(const struct units *u, const struct part *p, bool used)
+static bool part_is_free(const struct units *u, const struct part *p)
 {
 	const struct units_block *b = p->block < u->room ? &u->blocks[p->block] : NULL;
-	unsigned end = p->from + p->count;
 
-	if (!b || !b->there)
-		return false;
-	return (used ? bits_next_clear(&b->used, p->from) : bits_next_set(&b->used, p->from)) >=
-	       end;
+	return b && b->there && bits_next_set(&b->used, p->from) >= p->from + p->count;
 }
 
 static void change_part(struct units *u, const struct part *p, bool used)
@@ -102,14 +98,6 @@ static void change_part(struct units *u, const struct part *p, bool used)
 
 /* ---- what is there ---- */
 
-bool units_is_missing(const struct units *u, uint64_t block, uint64_t count)
-{
-	for (uint64_t n = block; n < block + count && n < u->room; n++)
-		if (u->blocks[n].there)
-			return false;
-	return true;
-}
-
 bool units_is_empty(const struct units *u, uint64_t block, uint64_t count)
 {
 	for (uint64_t n = block; n < block + count; n++)
@@ -118,22 +106,12 @@ bool units_is_empty(const struct units *u, uint64_t block, uint64_t count)
 	return true;
 }
 
-static bool all_are(const struct units *u, uint64_t unit, uint64_t count, bool used)
-{
-	for (struct part p; next_part(&unit, &count, &p);)
-		if (!part_is(u, &p, used))
-			return false;
-	return true;
-}
-
 bool units_is_free(const struct units *u, uint64_t unit, uint64_t count)
 {
-	return all_are(u, unit, count, false);
-}
-
-bool units_is_used(const struct units *u, uint64_t unit, uint64_t count)
-{
-	return all_are(u, unit, count, true);
+	for (struct part p; next_part(&unit, &count, &p);)
+		if (!part_is_free(u, &p))
+			return false;
+	return true;
 }
 
 bool units_any_bad(const struct units *u, uint64_t unit, uint64_t count)

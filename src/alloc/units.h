@@ -43,13 +43,11 @@ void units_deinit(struct units *u);
 /* Memory for blocks below `end`. 0 or -ENOMEM. */
 int units_reserve(struct units *u, uint64_t end);
 
-/* True if none, or each, of the blocks is there; if each is there and has no used unit. */
-bool units_is_missing(const struct units *u, uint64_t block, uint64_t count);
+/* True if each of the blocks is there and has no used unit. */
 bool units_is_empty(const struct units *u, uint64_t block, uint64_t count);
 
-/* True if every unit is free, or used; units of missing blocks are neither. */
+/* True if every unit is free; units of missing blocks are not. */
 bool units_is_free(const struct units *u, uint64_t unit, uint64_t count);
-bool units_is_used(const struct units *u, uint64_t unit, uint64_t count);
 
 /* True if any of the units lies in a bad block. */
 bool units_any_bad(const struct units *u, uint64_t unit, uint64_t count);

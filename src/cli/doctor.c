@@ -306,12 +306,11 @@ const struct cli_command cli_doctor = {
 	.usage = "[--cmdline FILE|-] [--json]",
 	.summary = "find what could cost guests their memory, on this host or in the next kernel",
 	.help = "One line for each check: ok, warning or danger, what is so, and what to do about "
-		"it. "
-		"Ends with 1 if there is a\n"
-		"danger. docs/boot.md explains each one.\n\n"
+		"it. Ends with 1 if there is a\n"
+		"danger. docs/boot.md explains each one.\n"
+		"\n"
 		"  --cmdline FILE|-  check the command line in FILE (or standard input), for the "
-		"next "
-		"kernel, against the\n"
+		"next kernel, against the\n"
 		"                    regions in use, in place of the running kernel's\n"
 		"  --json            print JSON; docs/boot.md describes the keys\n"
 		"  --help            print this",

@@ -141,7 +141,8 @@ const struct cli_command cli_format = {
 	.usage = "[--region SPEC ...] [--max-files N] [--label TEXT] [--force | --grow]",
 	.summary = "make an empty pool of one or more regions",
 	.help = "The metadata goes into the first region. What is there already is never "
-		"overwritten unasked.\n\n"
+		"overwritten unasked.\n"
+		"\n"
 		"  --region SPEC    the memory; without it soft:auto where there is such memory, "
 		"else pmem:auto\n"
 		"    soft:auto, soft:0xSTART          soft-reserved RAM: the only one, or by its "
@@ -151,19 +152,14 @@ const struct cli_command cli_format = {
 		"namespace is made devdax,\n"
 		"                                     with pages of 2M unless align= says 1G\n"
 		"    file:PATH[,size=SIZE]            a file on tmpfs, hugetlbfs (pagesize=2M) or "
-		"a "
-		"disk; with a size\n"
+		"a disk; with a size\n"
 		"                                     (K, M, G or T behind the number) it is made "
-		"if "
-		"it is not there\n"
-		"  --max-files N    room for that many files and directories "
-		"(65536)\n"
+		"if it is not there\n"
+		"  --max-files N    room for that many files and directories (65536)\n"
 		"  --label TEXT     a name for people, at most 63 bytes\n"
-		"  --force          format although something is there; all of it "
-		"is lost\n"
+		"  --force          format although something is there; all of it is lost\n"
 		"  --grow           make no pool, but take what the regions of the present one "
-		"have "
-		"grown by into use\n"
+		"have grown by into use\n"
 		"  --help           print this",
 	.run = run_format,
 };

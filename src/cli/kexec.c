@@ -40,8 +40,7 @@ static int check_pools(const struct instances *all, struct problem *why)
 		if (instance_has_kind(&all->list[n], "file"))
 			return problem(why, EINVAL,
 				"the pool mounted at %s is on a file, which does not survive a "
-				"kexec; unmount it first, or give "
-				"--force and lose it",
+				"kexec; unmount it first, or give --force and lose it",
 				query_text(all->list[n].status, "/mount_point"));
 	}
 	return 0;

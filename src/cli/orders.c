@@ -93,9 +93,9 @@ const struct cli_command cli_freeze = {
 	.help = "Has the kernel write what its page cache has for files with content, writes a "
 		"checkpoint, and refuses every\n"
 		"change with EBUSY until 'guestmemfs thaw', or until another kernel mounts the "
-		"pool. "
-		"Mapped memory is not\n"
-		"touched. 'guestmemfs kexec' does it by itself.\n\n"
+		"pool. Mapped memory is not\n"
+		"touched. 'guestmemfs kexec' does it by itself.\n"
+		"\n"
 		"  --help  print this",
 	.run = run_freeze,
 };

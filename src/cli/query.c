@@ -37,8 +37,7 @@ static int query_path_problem(const char *path, int err, struct problem *why)
 	case ENOTCONN:
 		return problem(why, ENOTCONN,
 			"%s is on a mount that nobody serves any more: start guestmemfs-fuse "
-			"again, which "
-			"mounts anew",
+			"again, which mounts anew",
 			path);
 	default:
 		return problem_errno(why, err, "%s", path);

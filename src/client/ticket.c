@@ -46,8 +46,7 @@ static int explain(int err, struct problem *why)
 	case EMEDIUMTYPE:
 		return problem(why, EMEDIUMTYPE,
 			"it is a file with content (user.guestmemfs.io): it is read and written, "
-			"and "
-			"has no memory to attach");
+			"and has no memory to attach");
 	case EBADF:
 		return problem(
 			why, EBADF, "opened with O_PATH, which gives no access to its memory");

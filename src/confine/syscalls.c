@@ -117,8 +117,7 @@ static int load(scmp_filter_ctx filter, struct problem *why)
 	if (r == -EINVAL || r == -ENOSYS || r == -EOPNOTSUPP)
 		return problem(why, EOPNOTSUPP,
 			"this kernel has no filters of system calls (CONFIG_SECCOMP_FILTER; what "
-			"emulates a kernel "
-			"may lack them): guestmemfs does not run without");
+			"emulates a kernel may lack them): guestmemfs does not run without");
 	return r < 0 ? problem_errno(why, -r, "putting the filter of system calls into force") : 0;
 }
 

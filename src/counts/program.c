@@ -123,8 +123,7 @@ static int explain_status(const struct counts_job *job, struct problem *why)
 	case COUNTS_JOB_NO_SYMBOL:
 		return problem(why, EOPNOTSUPP,
 			"the kernel does not tell where its struct pages are (vmemmap_base in "
-			"/proc/kallsyms; "
-			"CONFIG_KALLSYMS_ALL, kernel.kptr_restrict below 2)");
+			"/proc/kallsyms; CONFIG_KALLSYMS_ALL, kernel.kptr_restrict below 2)");
 	case COUNTS_JOB_NO_LAYOUT:
 		return problem(
 			why, EOPNOTSUPP, "the struct page of this kernel is not one that we know");

@@ -211,8 +211,7 @@ static void check_count(struct line_check *c)
 		(void)doctor_report_add(c->report, "memmap-count", DOCTOR_OK,
 			k->off ? "%s may have any number of memmap= entries (%u), as KASLR is off"
 			       : "%s has no more memmap= entries with '!', '#' or '$' than the "
-				 "four "
-				 "that KASLR heeds (%u)",
+				 "four that KASLR heeds (%u)",
 			c->name, k->memmaps);
 		return;
 	}

@@ -123,8 +123,8 @@ static void check_nodes(struct doctor_report *report, const struct doctor_facts 
 			d->name, d->soft ? "" : " and every guest", (unsigned)d->uid,
 			(unsigned)d->mode);
 		doctor_finding_remedy(f,
-			"chown root /dev/%s; chmod 0600 /dev/%s; and look for the "
-			"udev rule that opened it",
+			"chown root /dev/%s; chmod 0600 /dev/%s; and look for the udev rule that "
+			"opened it",
 			d->name, d->name);
 	}
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Whether and when a file is granted, and when it is held no more. The link itself: grants_link.c.
- */
+/* Whether and when a file is granted, and when it is held no more. Who waits meanwhile:
+ * grants_waiting.c; the link itself: grants_link.c. */
 #include "fuse/grants.h"
 
 #include <assert.h>
@@ -11,7 +11,6 @@
 #include "fuse/grants_internal.h"
 #include "fuse/grants_send.h"
 #include "fuse/tickets.h"
-#include "util/cleanup.h"
 #include "util/clock.h"
 #include "util/le.h"
 #include "util/log.h"
@@ -36,9 +35,27 @@ enum gm_reason grants_reason_of(int error)
 	}
 }
 
-/* The file is clean. Held first, by a committed record; then the number; then the message: the
- * order is the promise. */
-static int grant(struct grants *g, uint64_t ino, const struct request *rq)
+const struct inode *grants_find_waited(const struct grants *g, uint64_t ino)
+{
+	const struct inode *inode = meta_inode(g->meta, ino);
+
+	return inode && inode_has_memory(inode) ? inode : NULL;
+}
+
+const struct inode *grants_find_file(const struct grants *g, uint64_t ino)
+{
+	const struct inode *inode = grants_find_waited(g, ino);
+
+	return inode && !inode_is_contents(inode) ? inode : NULL;
+}
+
+bool grants_may_send_now(const struct grants *g, const struct inode *inode)
+{
+	return meta_is_clean(g->meta, inode) && !scrub_touches(&g->scrub, inode) &&
+	       !grants_is_zeroing(g, inode->attr.ino);
+}
+
+int grants_grant(struct grants *g, uint64_t ino, const struct request *rq)
 {
 	const struct inode *inode;
 	int r;
@@ -58,178 +75,12 @@ static int grant(struct grants *g, uint64_t ino, const struct request *rq)
 	return 0;
 }
 
-void grants_drop_waiting(struct grants *g, struct waiting *w)
-{
-	struct request *rq;
-
-	while ((rq = STAILQ_FIRST(&w->requests))) {
-		STAILQ_REMOVE_HEAD(&w->requests, link);
-		g->request_count -= !rq->clean;
-		free(rq);
-	}
-	TAILQ_REMOVE(&g->waiting, w, link);
-	free(w);
-}
-
-void grants_drop_clients(struct grants *g)
-{
-	struct waiting *w, *next;
-
-	for (w = TAILQ_FIRST(&g->waiting); w; w = next) {
-		next = TAILQ_NEXT(w, link);
-		w->at = 0;
-		if (!STAILQ_FIRST(&w->requests)->clean)
-			grants_drop_waiting(g, w);
-	}
-}
-
-/* blocks: which are the reason; NULL: all of the file. */
-static void refuse(struct grants *g, uint64_t ino, const struct request *rq, int error,
-	const struct alloc_extent *blocks)
-{
-	if (rq->clean && ino == g->contents.ino)
-		grants_fail_contents(g, error);
-	else if (rq->clean)
-		g->config.cleaned(g->config.data, error, blocks);
-	else if (rq->access)
-		grants_send_refuse(&g->outbox, rq->id, error, grants_reason_of(error));
-	else
-		g->config.exported(g->config.data, ino, error, grants_reason_of(error), NULL);
-}
-
-static void refuse_all(
-	struct grants *g, struct waiting *w, int error, const struct alloc_extent *blocks)
-{
-	const struct request *rq;
-
-	STAILQ_FOREACH (rq, &w->requests, link)
-		refuse(g, w->ino, rq, error, blocks);
-	grants_drop_waiting(g, w);
-}
-
-void grants_refuse_waiting(struct grants *g, uint64_t ino, int error)
-{
-	struct waiting *w, *next;
-
-	for (w = TAILQ_FIRST(&g->waiting); w; w = next) {
-		next = TAILQ_NEXT(w, link);
-		if (w->ino == ino)
-			refuse_all(g, w, error, NULL);
-	}
-}
-
-static void grant_all(struct grants *g, struct waiting *w)
-{
-	const struct request *rq;
-
-	STAILQ_FOREACH (rq, &w->requests, link) {
-		int r = 0;
-
-		if (rq->clean && w->ino == g->contents.ino)
-			r = grants_send_fetch(g, w->ino);
-		else if (rq->clean)
-			g->config.cleaned(g->config.data, 0, NULL);
-		else if (rq->access)
-			r = grant(g, w->ino, rq);
-		else
-			grants_begin_export(g, w->ino, &rq->asker);
-		if (r < 0)
-			refuse(g, w->ino, rq, r, NULL);
-	}
-	grants_drop_waiting(g, w);
-}
-
-/* The content store is waited for by the worker, and granted to no client. */
-static const struct inode *find_waited(const struct grants *g, uint64_t ino)
-{
-	const struct inode *inode = meta_inode(g->meta, ino);
-
-	return inode && inode_has_memory(inode) ? inode : NULL;
-}
-
-/* The file if it may be granted at all; it may have been removed since the ticket was made. */
-static const struct inode *find_file(const struct grants *g, uint64_t ino)
-{
-	const struct inode *inode = find_waited(g, ino);
-
-	return inode && !inode_is_contents(inode) ? inode : NULL;
-}
-
-bool grants_may_send_now(const struct grants *g, const struct inode *inode)
-{
-	return meta_is_clean(g->meta, inode) && !scrub_touches(&g->scrub, inode) &&
-	       !grants_is_zeroing(g, inode->attr.ino);
-}
-
-/* True if no block is left that might need another order. */
-static bool is_ordered_to_end(const struct inode *inode, uint64_t at)
-{
-	const struct file_extent *last;
-
-	if (inode->extent_count == 0)
-		return true;
-	last = &inode->extents[inode->extent_count - 1];
-	return at >= last->file_block + last->count;
-}
-
-/*
- * Goes on with a file that somebody waits for: one order if there is room, or the grant if nothing
- * is left to be done. True if an order was given; then it is the others' turn. The second look is
- * for a file that changed while it was scrubbed.
- */
-static bool advance_waiting(struct grants *g, struct waiting *w)
-{
-	const struct inode *inode = find_waited(g, w->ino);
-
-	if (!inode || store_is_frozen(g->config.ns->store)) {
-		refuse_all(g, w, inode ? -EBUSY : -ESTALE, NULL);
-		return false;
-	}
-	if (grants_is_zeroing(g, w->ino))
-		return false;
-	for (unsigned look = 0; look < 2; look++) {
-		bool room = scrub_has_room(&g->scrub);
-
-		if (room && scrub_order_file(&g->scrub, inode, &w->at)) {
-			TAILQ_REMOVE(&g->waiting, w, link);
-			TAILQ_INSERT_TAIL(&g->waiting, w, link);
-			return true;
-		}
-		/* Others may have all the orders: this file's last one may be done nevertheless. */
-		if ((!room && !is_ordered_to_end(inode, w->at)) || scrub_touches(&g->scrub, inode))
-			return false;
-		if (meta_is_clean(g->meta, inode)) {
-			grant_all(g, w);
-			return false;
-		}
-		if (!room)
-			return false;
-		w->at = 0;
-	}
-	log_error("inode %llu is not granted: it can't be made clean", (unsigned long long)w->ino);
-	refuse_all(g, w, -EIO, NULL);
-	return false;
-}
-
-/* One order for each file at a time: a small file does not wait for all of a great one. */
-static bool advance_first_waiting(struct grants *g)
-{
-	struct waiting *w = TAILQ_FIRST(&g->waiting), *next;
-	bool gave = false;
-
-	for (; w && !gave; w = next) {
-		next = TAILQ_NEXT(w, link);
-		gave = advance_waiting(g, w);
-	}
-	return gave;
-}
-
 /* Turn about, over all calls: who punches without end keeps no grant waiting, nor the other way
  * round. */
 static bool advance_next(struct grants *g)
 {
 	bool zeroed = !g->zeroed_last && grants_advance_zeroings(g);
-	bool gave = zeroed || advance_first_waiting(g);
+	bool gave = zeroed || grants_advance_waiting(g);
 
 	if (!gave && g->zeroed_last)
 		gave = zeroed = grants_advance_zeroings(g);
@@ -264,68 +115,23 @@ void grants_get_scrub(const struct grants *g, uint64_t now, struct grants_scrub 
 		.done = g->scrub.done};
 }
 
-static struct waiting *find_waiting(struct grants *g, uint64_t ino)
-{
-	struct waiting *w;
-
-	TAILQ_FOREACH (w, &g->waiting, link)
-		if (w->ino == ino)
-			return w;
-	w = calloc(1, sizeof(*w));
-	if (!w)
-		return NULL;
-	w->ino = ino;
-	STAILQ_INIT(&w->requests);
-	TAILQ_INSERT_TAIL(&g->waiting, w, link);
-	return w;
-}
-
-static int wait_for_scrub(struct grants *g, uint64_t ino, const struct request *rq)
-{
-	_cleanup_free_ struct request *copy = malloc(sizeof(*copy));
-	struct waiting *w;
-
-	if (!rq->clean && g->request_count == GRANTS_WAITING_MAX)
-		return -EUSERS;
-	if (!copy)
-		return -ENOMEM;
-	w = find_waiting(g, ino);
-	if (!w)
-		return -ENOMEM;
-	*copy = *rq;
-	STAILQ_INSERT_TAIL(&w->requests, copy, link);
-	copy = NULL;
-	g->request_count += !rq->clean;
-	return 0;
-}
-
 int grants_export(struct grants *g, uint64_t ino, const struct asker *asker)
 {
 	const struct request rq = {.access = 0, .asker = *asker};
-	const struct inode *inode = find_file(g, ino);
+	const struct inode *inode = grants_find_file(g, ino);
 
 	if (!inode)
 		return -ENOENT;
 	if (!g->ready)
 		return -EAGAIN;
-	return wait_for_scrub(g, ino, &rq); /* at once, in grants_advance(), if it is clean */
-}
-
-static bool is_waited(const struct grants *g, uint64_t ino)
-{
-	const struct waiting *w;
-
-	TAILQ_FOREACH (w, &g->waiting, link)
-		if (w->ino == ino)
-			return true;
-	return false;
+	return grants_wait(g, ino, &rq); /* at once, in grants_advance(), if it is clean */
 }
 
 int grants_clean(struct grants *g, uint64_t ino)
 {
 	const struct request rq = {.clean = true};
 
-	return is_waited(g, ino) ? 0 : wait_for_scrub(g, ino, &rq);
+	return grants_is_waited(g, ino) ? 0 : grants_wait(g, ino, &rq);
 }
 
 void grants_yield(struct grants *g)
@@ -356,15 +162,15 @@ int grants_redeem(struct grants *g, const struct link_redeem *m)
 		grants_send_refuse(&g->outbox, rq.id, -EKEYREJECTED, GM_REASON_TICKET);
 		return 0;
 	}
-	inode = find_file(g, ino);
+	inode = grants_find_file(g, ino);
 	if (!inode)
 		r = -ESTALE;
 	else if (store_is_frozen(g->config.ns->store))
 		r = -EBUSY;
 	else if (grants_may_send_now(g, inode))
-		r = grant(g, ino, &rq);
+		r = grants_grant(g, ino, &rq);
 	else
-		r = wait_for_scrub(g, ino, &rq);
+		r = grants_wait(g, ino, &rq);
 	if (r < 0)
 		grants_send_refuse(&g->outbox, rq.id, r, grants_reason_of(r));
 	return 0;
@@ -375,7 +181,7 @@ static void note_cleaned(struct grants *g, const struct scrub_order *order)
 {
 	const struct inode *contents = meta_inode(g->meta, g->meta->contents);
 
-	if (order->ino || !contents || g->contents.ino || !is_waited(g, g->meta->contents) ||
+	if (order->ino || !contents || g->contents.ino || !grants_is_waited(g, g->meta->contents) ||
 		!scrub_order_touches(order, contents))
 		return;
 	g->config.cleaned(g->config.data, 0, NULL);
@@ -384,7 +190,6 @@ static void note_cleaned(struct grants *g, const struct scrub_order *order)
 int grants_take_done(struct grants *g, const struct link_done *m)
 {
 	struct scrub_order order;
-	struct waiting *w, *next;
 	int r;
 
 	if (get_le64(m->header.id) & GRANTS_UNEXPORT_ID)
@@ -399,13 +204,7 @@ int grants_take_done(struct grants *g, const struct link_done *m)
 		note_cleaned(g, &order);
 		return 0;
 	}
-	for (w = TAILQ_FIRST(&g->waiting); w; w = next) {
-		const struct inode *inode = find_waited(g, w->ino);
-
-		next = TAILQ_NEXT(w, link);
-		if (inode && scrub_order_touches(&order, inode))
-			refuse_all(g, w, r == -ENOMEM ? r : -EIO, &order.blocks);
-	}
+	grants_fail_order(g, &order, r);
 	return 0;
 }
 
@@ -487,6 +286,8 @@ int grants_take_busy(struct grants *g, const struct link_check *m)
 	g->config.checked(g->config.data, get_le64(m->ino), true);
 	return 0;
 }
+
+/* ---- start and end ---- */
 
 int grants_new(struct grants **ret, const struct grants_config *config)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What grants.c and grants_link.c share, and nobody else sees. */
+/* What grants.c and the files beside it share, and nobody else sees. */
 #ifndef GM_FUSE_GRANTS_INTERNAL_H
 #define GM_FUSE_GRANTS_INTERNAL_H
 
@@ -103,8 +103,47 @@ int grants_take_revoked(struct grants *g, const struct link_revoked *m);
 /* A HOLDER with an id: of a REVOKE. */
 int grants_take_revoked_holder(struct grants *g, const struct link_holder *m);
 
+enum gm_reason grants_reason_of(int error); /* negative errno */
+
+/* The content store is waited for by the worker, and granted to no client. */
+const struct inode *grants_find_waited(const struct grants *g, uint64_t ino);
+
+/* The file if it may be granted at all; it may have been removed since the ticket was made. */
+const struct inode *grants_find_file(const struct grants *g, uint64_t ino);
+
 /* Are all its blocks clean, and none under an order? */
 bool grants_may_send_now(const struct grants *g, const struct inode *inode);
+
+/* The file is clean. Held first, by a committed record; then the number; then the message: the
+ * order is the promise. Negative errno. */
+int grants_grant(struct grants *g, uint64_t ino, const struct request *rq);
+
+/* ---- grants_waiting.c ---- */
+
+/* rq waits until the file's blocks are clean; it is answered by grants_advance_waiting() or one of
+ * those below. -EUSERS, -ENOMEM. */
+int grants_wait(struct grants *g, uint64_t ino, const struct request *rq);
+bool grants_is_waited(const struct grants *g, uint64_t ino);
+
+/* One order for each file at a time: a small file does not wait for all of a great one. True if an
+ * order was given. */
+bool grants_advance_waiting(struct grants *g);
+
+/* Whoever waits for the file gets this error. */
+void grants_refuse_waiting(struct grants *g, uint64_t ino, int error);
+
+/* The order failed: so do all whose files it touches. */
+void grants_fail_order(struct grants *g, const struct scrub_order *order, int error);
+
+/* Their link is gone; no answer is sent. What the worker itself waits for stays, for the next
+ * helper.
+ */
+void grants_drop_clients(struct grants *g);
+
+/* Nobody waits for the file any more; no answer is sent. */
+void grants_drop_waiting(struct grants *g, struct waiting *w);
+
+/* ---- grants_contents.c ---- */
 
 /* Goes on with grants_fetch_contents(). A new helper is asked anew. */
 void grants_advance_contents(struct grants *g);
@@ -117,6 +156,8 @@ int grants_send_fetch(struct grants *g, uint64_t ino);
 int grants_take_part(struct grants *g, const struct link_part *m, int fd); /* takes fd */
 int grants_take_contents_given(struct grants *g, const struct link_contents_given *m);
 
+/* ---- grants_zero.c ---- */
+
 /* Gives the orders of grants_zero() that are due. True if one was given. */
 bool grants_advance_zeroings(struct grants *g);
 
@@ -128,10 +169,7 @@ void grants_note_zeroed(struct grants *g, uint64_t order, int error);
 
 void grants_drop_zeroings(struct grants *g);
 
-/* Whoever waits for the file gets this error. */
-void grants_refuse_waiting(struct grants *g, uint64_t ino, int error);
-
-enum gm_reason grants_reason_of(int error); /* negative errno */
+/* ---- grants_export.c ---- */
 
 /* The file is clean: makes its node. */
 void grants_begin_export(struct grants *g, uint64_t ino, const struct asker *asker);
@@ -142,13 +180,7 @@ void grants_lose_exports(struct grants *g);
 /* A helper is there: the nodes are brought in line with the journal. */
 void grants_resume_exports(struct grants *g);
 
-/* Their link is gone; no answer is sent. What the worker itself waits for stays, for the next
- * helper.
- */
-void grants_drop_clients(struct grants *g);
-
-/* Nobody waits for the file any more; no answer is sent. */
-void grants_drop_waiting(struct grants *g, struct waiting *w);
+/* ---- grants_link.c ---- */
 
 /* Closes the link, if there is one, and forgets what depends on it. */
 void grants_drop_link(struct grants *g);

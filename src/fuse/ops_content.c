@@ -26,8 +26,8 @@ static void log_gone(struct ops *o, const struct alloc_extent *block)
 	if (left_out)
 		log_error("%u lines about content that can't be reached were left out", left_out);
 	log_error("block %" PRIu64 " of region %" PRIu32
-		  ", where files have their content, can't be "
-		  "reached: was the region cut short, or its device taken away?",
+		  ", where files have their content, can't be reached: was the region cut short, "
+		  "or its device taken away?",
 		block->block, block->region);
 }
 

@@ -151,8 +151,7 @@ int options_default_name(const char **ret, const char *mount_path, struct proble
 	if (!options_is_name(name))
 		return problem(why, EINVAL,
 			"the mount point's last component, \"%s\", can't be the name of the "
-			"instance; "
-			"give one with --name (letters, digits, '.', '_', '-')",
+			"instance; give one with --name (letters, digits, '.', '_', '-')",
 			name);
 	*ret = name;
 	return 0;
@@ -292,8 +291,7 @@ static int check_mount_option(const char *word, bool privileged, bool *pass_on, 
 		if (kind == NEVER)
 			return problem(why, EINVAL,
 				"-o %s is refused: guestmemfs holds guest memory only, and is "
-				"always mounted "
-				"nodev,nosuid",
+				"always mounted nodev,nosuid",
 				word);
 		if (kind == ROOT_ALWAYS_ON && !privileged)
 			return problem(why, EINVAL,
@@ -355,8 +353,7 @@ static int take_option(
 		if (!options_is_name(optarg))
 			return problem(why, EINVAL,
 				"--name %s: a name is up to %u letters, digits, '.', '_', '-', and "
-				"begins "
-				"with a letter, a digit or '_'",
+				"begins with a letter, a digit or '_'",
 				optarg, OPTIONS_NAME_MAX);
 		o->name = optarg;
 		return 0;

@@ -167,8 +167,7 @@ static int check_export(
 	if (!*serves && have->count > 0)
 		return obstacle(o, EBUSY, GM_REASON_DEVICE,
 			"it was granted before, the devices made then don't make up one of 2M "
-			"pages "
-			"over the whole file, and it is not shown that nobody reaches them");
+			"pages over the whole file, and it is not shown that nobody reaches them");
 	return 0;
 }
 

@@ -27,19 +27,32 @@ int pool_say_bad(
 		r->name, offset & ~(uint64_t)(PAGE_BYTES - 1), pool_say_how(what->poisoned));
 }
 
-int pool_say_unwritable(const struct region *r, const struct media *area, const struct sigbus *what,
-	struct problem *why)
+int pool_guard(const struct region *r, uint64_t offset, const void *mapped,
+	void (*work)(void *data), void *data, struct problem *why)
 {
-	uint64_t at = what->address - (uintptr_t)area->base;
+	struct sigbus what;
 
+	if (sigbus_guard(work, data, &what) == 0)
+		return 0;
+	return pool_say_bad(r, offset + (what.address - (uintptr_t)mapped), &what, why);
+}
+
+int pool_guard_writing(const struct region *r, const struct media *area, void (*work)(void *data),
+	void *data, struct problem *why)
+{
+	struct sigbus what;
+
+	if (sigbus_guard(work, data, &what) == 0)
+		return 0;
+	uint64_t at = what.address - (uintptr_t)area->base;
 	if (at < area->size)
 		return problem(why, EIO,
 			"region %s can't be written at offset 0x%" PRIx64
 			": the memory %s; do the same again once it can be",
-			r->name, at & ~(uint64_t)(PAGE_BYTES - 1), pool_say_how(what->poisoned));
+			r->name, at & ~(uint64_t)(PAGE_BYTES - 1), pool_say_how(what.poisoned));
 	return problem(why, EIO,
 		"a stamp can't be written: the memory %s; do the same again once it can be",
-		pool_say_how(what->poisoned));
+		pool_say_how(what.poisoned));
 }
 
 int pool_read(const struct region *r, uint64_t offset, const void *mapped, void *to, size_t length,

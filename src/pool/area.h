@@ -17,9 +17,17 @@ const char *pool_say_how(bool poisoned);
 int pool_say_bad(
 	const struct region *r, uint64_t offset, const struct sigbus *what, struct problem *why);
 
-/* The same for one that can't be written; what lies outside of the area is a stamp. */
-int pool_say_unwritable(const struct region *r, const struct media *area, const struct sigbus *what,
-	struct problem *why);
+/*
+ * work(data), which reads what is mapped of the region at `offset`. -EIO with a sentence: some of
+ * it can't be read. What the work has allocated stays then, in a process that is about to say this
+ * and end.
+ */
+int pool_guard(const struct region *r, uint64_t offset, const void *mapped,
+	void (*work)(void *data), void *data, struct problem *why);
+
+/* The same for what writes, to the area and to stamps. */
+int pool_guard_writing(const struct region *r, const struct media *area, void (*work)(void *data),
+	void *data, struct problem *why);
 
 /* memcpy() of what is mapped of the region at `offset`; -EIO with a sentence. */
 int pool_read(const struct region *r, uint64_t offset, const void *mapped, void *to, size_t length,

@@ -19,8 +19,6 @@
 #define MAGIC   "GMFSCOPY"
 #define VERSION 1U
 
-static const enum gm_stamp_position positions[] = {GM_STAMP_FIRST, GM_STAMP_LAST};
-
 const char *backup_name(char buffer[BACKUP_NAME], const uint8_t uuid[16], int64_t now)
 {
 	char text[POOL_UUID_TEXT], date[32] = "";
@@ -91,9 +89,8 @@ static int read_stamps(struct backup_head *head, const struct pool *pool, struct
 {
 	for (uint32_t i = 0; i < pool->count; i++) {
 		head->region_blocks[i] = put_le64(pool->regions[i].size / GM_BLOCK_SIZE);
-		for (size_t k = 0; k < ARRAY_SIZE(positions); k++) {
-			int r = pool_read_stamp(
-				&pool->regions[i], positions[k], &head->stamps[i][k], why);
+		for (enum gm_stamp_position k = GM_STAMP_FIRST; k <= GM_STAMP_LAST; k++) {
+			int r = pool_read_stamp(&pool->regions[i], k, &head->stamps[i][k], why);
 
 			if (r < 0 && r != -EIO)
 				return r;
@@ -277,8 +274,8 @@ int backup_check(const struct backup *b, struct pool *pool, struct problem *why)
 	int r = check_sizes(b, pool, why);
 
 	for (uint32_t i = 0; i < pool->count && r >= 0; i++)
-		for (size_t k = 0; k < ARRAY_SIZE(positions) && r >= 0; k++) {
-			r = check_stamp(b, &pool->regions[i], i, positions[k], why);
+		for (enum gm_stamp_position k = GM_STAMP_FIRST; k <= GM_STAMP_LAST && r >= 0; k++) {
+			r = check_stamp(b, &pool->regions[i], i, k, why);
 			shown += r > 0;
 		}
 	if (r < 0)
@@ -329,7 +326,7 @@ static int restore_stamps(const struct backup *b, const struct pool *pool, struc
 		const struct region *region = &pool->regions[n / 2];
 		void *block = NULL;
 
-		r = pool_map_block(region, positions[n % 2], true, &block, why);
+		r = pool_map_block(region, n % 2, true, &block, why);
 		if (r < 0)
 			return r;
 		struct media m = pool_media(region, block, GM_BLOCK_SIZE);
@@ -378,15 +375,13 @@ int backup_restore(const struct backup *b, struct pool *pool, struct problem *wh
 {
 	uint64_t bytes = get_le64(b->head.area_bytes);
 	struct restoring to = {.backup = b, .pool = pool, .why = why};
-	struct sigbus what;
 	int r = pool_reach(pool, bytes / GM_BLOCK_SIZE, why);
 
 	if (r == 0)
 		r = pool_map_area(pool, bytes, true, &to.area, why);
 	if (r < 0)
 		return r;
-	if (sigbus_guard(do_restore, &to, &what) < 0)
-		to.r = pool_say_unwritable(&pool->regions[0], &to.area, &what, why);
+	r = pool_guard_writing(&pool->regions[0], &to.area, do_restore, &to, why);
 	region_unmap(&pool->regions[0], to.area.base, to.area.size);
-	return to.r;
+	return r < 0 ? r : to.r;
 }

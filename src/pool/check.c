@@ -69,12 +69,9 @@ static int check_run(const struct pool *pool, struct check_view *view, uint32_t 
 	if (r < 0)
 		return r;
 	struct check_work work = {.report = ret, .input = &input};
-	struct sigbus what;
-
-	/* What it has allocated stays, in a process that is about to say this and end. */
-	if (sigbus_guard(do_check, &work, &what) < 0)
-		return pool_say_bad(
-			&pool->regions[0], what.address - (uintptr_t)view->area.base, &what, why);
+	r = pool_guard(&pool->regions[0], 0, view->area.base, do_check, &work, why);
+	if (r < 0)
+		return r;
 	return work.r < 0 ? problem_errno(why, -work.r, "checking the pool") : 0;
 }
 

@@ -117,12 +117,9 @@ static int media_is_blank(
 	const struct region *r, uint64_t offset, const struct media *media, struct problem *what)
 {
 	struct blank_work work = {.media = media};
-	struct sigbus where;
+	int e = pool_guard(r, offset, media->base, do_is_blank, &work, what);
 
-	if (sigbus_guard(do_is_blank, &work, &where) < 0)
-		return pool_say_bad(
-			r, offset + (where.address - (uintptr_t)media->base), &where, what);
-	return work.blank;
+	return e < 0 ? e : work.blank;
 }
 
 static int block_is_blank(

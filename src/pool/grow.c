@@ -95,8 +95,7 @@ static int check_shrunk(const struct growth *g, uint32_t i, struct problem *why)
 		return 0;
 	return problem(why, EUCLEAN,
 		"region %s has shrunk: it is %s, and was %s when the pool was formatted; a pool "
-		"can "
-		"only grow",
+		"can only grow",
 		g->pool->regions[i].name, region_format_size(now, g->pool->regions[i].size),
 		region_format_size(then, g->super.regions[i].blocks * GM_BLOCK_SIZE));
 }
@@ -197,16 +196,12 @@ static void do_grow(void *data)
 	work->r = grow_store(work->growth, work->area, work->why);
 }
 
-/* What it has allocated stays, in a process that is about to say this and end. */
 static int grow_guarded(const struct growth *g, struct media *area, struct problem *why)
 {
 	struct grow_work work = {.growth = g, .area = area, .why = why};
-	struct sigbus what;
+	int e = pool_guard(&g->pool->regions[0], 0, area->base, do_grow, &work, why);
 
-	if (sigbus_guard(do_grow, &work, &what) < 0)
-		return pool_say_bad(
-			&g->pool->regions[0], what.address - (uintptr_t)area->base, &what, why);
-	return work.r;
+	return e < 0 ? e : work.r;
 }
 
 static int grow_regions(struct growth *g, struct problem *why)

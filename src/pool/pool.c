@@ -215,10 +215,9 @@ static int read_super_guarded(
 	const struct region *r, const void *block, struct store_super *ret, struct problem *why)
 {
 	struct super_read s = {.block = block, .why = PROBLEM_INIT};
-	struct sigbus what;
 
-	if (sigbus_guard(do_read_super, &s, &what) < 0)
-		return pool_say_bad(r, what.address - (uintptr_t)block, &what, why);
+	if (pool_guard(r, 0, block, do_read_super, &s, why) < 0)
+		return -EIO;
 	if (s.r == 0)
 		*ret = s.super;
 	else if (why)
@@ -313,8 +312,7 @@ int pool_check_count(const struct pool *pool, const struct store_super *super, s
 	if (pool->count != super->region_count)
 		return problem(why, EINVAL,
 			"pool %s has %u region(s) and %u are named: name every one, in the order "
-			"of the "
-			"format",
+			"of the format",
 			pool_format_uuid(uuid, super->uuid), super->region_count, pool->count);
 	return 0;
 }

@@ -16,8 +16,6 @@
 /* Where nothing says how long the metadata area is, a sign of a pool is looked for so far. */
 #define LOOK_BLOCKS 512U
 
-static const enum gm_stamp_position positions[] = {GM_STAMP_FIRST, GM_STAMP_LAST};
-
 struct pool_repair {
 	struct pool *pool;
 	struct media area;     /* mapped; read-only until it is written */
@@ -86,8 +84,8 @@ static int describe(struct pool_repair *p, uint64_t max_files, struct problem *w
 			.node = r->node,
 			.reserved_ram = r->reserved_ram,
 			.large_pages = r->align >= GM_GROUP_SIZE};
-		for (size_t k = 0; k < ARRAY_SIZE(positions); k++) {
-			int e = read_stamp(p, i, positions[k], why);
+		for (enum gm_stamp_position k = GM_STAMP_FIRST; k <= GM_STAMP_LAST; k++) {
+			int e = read_stamp(p, i, k, why);
 
 			if (e < 0)
 				return e;
@@ -210,14 +208,14 @@ static int check_stamps(
 	const struct region *r = &p->pool->regions[i];
 	unsigned bad = 0;
 
-	for (size_t k = 0; k < ARRAY_SIZE(positions); k++) {
+	for (enum gm_stamp_position k = GM_STAMP_FIRST; k <= GM_STAMP_LAST; k++) {
 		const struct gm_stamp *stamp = &p->stamps[2UL * i + k];
-		int e = store_check_stamp(stamp, p->super.uuid, i, positions[k],
-			p->super.regions[i].blocks, &p->super.plan, why);
+		int e = store_check_stamp(stamp, p->super.uuid, i, k, p->super.regions[i].blocks,
+			&p->super.plan, why);
 
 		if (e == 0 && store_stamp_is_whole(stamp))
 			continue;
-		if (store_stamp_is_whole(stamp) && !is_of_smaller(p, i, positions[k]))
+		if (store_stamp_is_whole(stamp) && !is_of_smaller(p, i, k))
 			return problem_prefix(why, e, "region %s", r->name);
 		p->stamp_bad[2UL * i + k] = true;
 		/* One with half a token, or of a smaller size, is the region's all the same. */
@@ -228,7 +226,7 @@ static int check_stamps(
 			"both stamps of region %s are damaged: nothing shows that it is region %u "
 			"of the pool, and nothing was changed",
 			r->name, i);
-	for (size_t k = 0; k < ARRAY_SIZE(positions); k++)
+	for (enum gm_stamp_position k = GM_STAMP_FIRST; k <= GM_STAMP_LAST; k++)
 		if (p->stamp_bad[2UL * i + k])
 			salvage_note(report, false, 0,
 				"the stamp in the %s block of region %s is %s and is made anew",
@@ -341,7 +339,7 @@ static void do_write(void *data)
 
 	for (uint32_t n = 0; n < 2 * p->pool->count && w->r == 0; n++)
 		if (p->stamp_bad[n])
-			w->r = pool_write_stamp(p->pool, n / 2, positions[n % 2], &p->super,
+			w->r = pool_write_stamp(p->pool, n / 2, n % 2, &p->super,
 				salvage_token(p->salvage), w->why);
 	if (w->r == 0 && salvage_is_needed(p->salvage))
 		salvage_write(p->salvage, &p->area);
@@ -351,12 +349,9 @@ static void do_write(void *data)
 int pool_repair_write(struct pool_repair *p, struct problem *why)
 {
 	struct writing w = {.repair = p, .why = why};
-	struct sigbus what;
 	int r = map(p, p->super.plan.meta_blocks, true, why);
 
-	if (r < 0)
-		return r;
-	if (sigbus_guard(do_write, &w, &what) < 0)
-		return pool_say_unwritable(&p->pool->regions[0], &p->area, &what, why);
-	return w.r;
+	if (r == 0)
+		r = pool_guard_writing(&p->pool->regions[0], &p->area, do_write, &w, why);
+	return r < 0 ? r : w.r;
 }

@@ -7,11 +7,9 @@
 
 #include "pool/internal.h"
 
-static const enum gm_stamp_position positions[] = {GM_STAMP_FIRST, GM_STAMP_LAST};
-
 static void **kept_block(struct pool *pool, uint32_t i, enum gm_stamp_position position)
 {
-	return &pool->kept[i][position == GM_STAMP_LAST];
+	return &pool->kept[i][position];
 }
 
 int pool_keep_stamps(struct pool *pool, struct problem *why)
@@ -19,9 +17,8 @@ int pool_keep_stamps(struct pool *pool, struct problem *why)
 	int e = 0;
 
 	for (uint32_t i = 0; i < pool->count; i++)
-		for (size_t n = 0; n < ARRAY_SIZE(positions) && e == 0; n++)
-			e = pool_map_block(&pool->regions[i], positions[n], true,
-				kept_block(pool, i, positions[n]), why);
+		for (enum gm_stamp_position n = GM_STAMP_FIRST; n <= GM_STAMP_LAST && e == 0; n++)
+			e = pool_map_block(&pool->regions[i], n, true, kept_block(pool, i, n), why);
 	if (e < 0)
 		pool_drop_stamps(pool);
 	return e;
@@ -30,8 +27,8 @@ int pool_keep_stamps(struct pool *pool, struct problem *why)
 void pool_drop_stamps(struct pool *pool)
 {
 	for (uint32_t i = 0; i < pool->count; i++)
-		for (size_t n = 0; n < ARRAY_SIZE(positions); n++) {
-			void **block = kept_block(pool, i, positions[n]);
+		for (enum gm_stamp_position n = GM_STAMP_FIRST; n <= GM_STAMP_LAST; n++) {
+			void **block = kept_block(pool, i, n);
 
 			region_unmap(&pool->regions[i], *block, GM_BLOCK_SIZE);
 			*block = NULL;
@@ -41,14 +38,14 @@ void pool_drop_stamps(struct pool *pool)
 static int borrow_block(const struct pool *pool, uint32_t i, enum gm_stamp_position position,
 	bool writable, void **ret, struct problem *why)
 {
-	*ret = pool->kept[i][position == GM_STAMP_LAST];
+	*ret = pool->kept[i][position];
 	return *ret ? 0 : pool_map_block(&pool->regions[i], position, writable, ret, why);
 }
 
 static void return_block(
 	const struct pool *pool, uint32_t i, enum gm_stamp_position position, void *block)
 {
-	if (block != pool->kept[i][position == GM_STAMP_LAST])
+	if (block != pool->kept[i][position])
 		region_unmap(&pool->regions[i], block, GM_BLOCK_SIZE);
 }
 
@@ -75,8 +72,8 @@ int pool_stamps_agree(
 	int e = 0;
 
 	for (uint32_t i = 0; i < pool->count; i++)
-		for (size_t n = 0; n < ARRAY_SIZE(positions) && e == 0; n++)
-			e = stamp_bears(pool, i, positions[n], token, &bears, why);
+		for (enum gm_stamp_position n = GM_STAMP_FIRST; n <= GM_STAMP_LAST && e == 0; n++)
+			e = stamp_bears(pool, i, n, token, &bears, why);
 	if (e == 0)
 		*agree = bears;
 	return e;
@@ -105,7 +102,7 @@ int pool_write_stamps(const struct pool *pool, const uint8_t token[16], struct p
 	int e = 0;
 
 	for (uint32_t i = 0; i < pool->count; i++)
-		for (size_t n = 0; n < ARRAY_SIZE(positions) && e == 0; n++)
-			e = pool_write_stamp(pool, i, positions[n], &pool->super, token, why);
+		for (enum gm_stamp_position n = GM_STAMP_FIRST; n <= GM_STAMP_LAST && e == 0; n++)
+			e = pool_write_stamp(pool, i, n, &pool->super, token, why);
 	return e;
 }

@@ -44,8 +44,7 @@ static int file_check_type(const char *path, mode_t mode, struct problem *why)
 	if (S_ISLNK(mode))
 		return problem(why, EINVAL,
 			"%s is a symbolic link, which could lead elsewhere at the next start: name "
-			"the "
-			"file that it leads to",
+			"the file that it leads to",
 			path);
 	return problem(why, EINVAL, "%s is %s; a file: region is a regular file", path,
 		file_type_name(mode));
@@ -58,8 +57,7 @@ static int file_open_problem(const char *path, int err, struct problem *why)
 	case EPERM:
 		return problem(why, EACCES,
 			"no permission to open region %s: it belongs to another user, or one of "
-			"its "
-			"directories may not be entered",
+			"its directories may not be entered",
 			path);
 	case ENOTDIR:
 		return problem(
@@ -111,8 +109,7 @@ static int file_reserve(int fd, const char *path, uint64_t size, struct problem 
 	case EDQUOT:
 		return problem(why, ENOSPC,
 			"no space for the %s of region %s: make room on its file system, or more "
-			"huge "
-			"pages on hugetlbfs, or take a smaller size=",
+			"huge pages on hugetlbfs, or take a smaller size=",
 			text, path);
 	case EFBIG:
 		return problem(why, EFBIG,
@@ -121,8 +118,7 @@ static int file_reserve(int fd, const char *path, uint64_t size, struct problem 
 	case EOPNOTSUPP:
 		return problem(why, EOPNOTSUPP,
 			"the file system of region %s can't allocate space in advance (fallocate): "
-			"put "
-			"it on tmpfs, hugetlbfs, ext4, xfs or btrfs",
+			"put it on tmpfs, hugetlbfs, ext4, xfs or btrfs",
 			path);
 	default:
 		return problem_errno(why, errno, "allocating the %s of region %s", text, path);
@@ -225,8 +221,7 @@ static int file_describe(struct region *r, struct problem *why)
 	if (r->size % GM_BLOCK_SIZE != 0)
 		return problem(why, EINVAL,
 			"region %s is %s, which is not a multiple of 2M: it is not a region, or it "
-			"was "
-			"cut short",
+			"was cut short",
 			r->name, region_format_size(text, r->size));
 	return file_find_align(r, why);
 }

@@ -4,7 +4,7 @@
  *   7f1c00000000-7f1c00200000 rw-s 00400000 00:1b 1234      /path, in which a newline is \012
  * Only what stands before the path is read, so no name can pretend to be a line.
  */
-#include "region/procscan.h"
+#include "region/maps.h"
 
 #include <errno.h>
 #include <limits.h>

@@ -43,8 +43,7 @@ static int pmem_check(const struct region_spec *spec, struct problem *why)
 		return 0;
 	return problem(why, EINVAL,
 		"a pmem region is pmem:auto, pmem:/dev/daxX.Y or pmem:namespaceX.Y; '%s' is none "
-		"of "
-		"these",
+		"of these",
 		spec->path);
 }
 
@@ -71,15 +70,12 @@ static int pmem_check_devdax(
 	if (!p->dev)
 		return problem(why, ENODEV,
 			"%s is no devdax namespace yet: guestmemfs format --region pmem:%s makes "
-			"it "
-			"one "
-			"and a pool in it",
+			"it one and a pool in it",
 			name, name);
 	if (spec->align && daxctl_dev_get_align(p->dev) != spec->align)
 		return problem(why, EINVAL,
 			"/dev/%s has pages of %s, not of %s: guestmemfs format --force makes it "
-			"anew, and "
-			"all that it holds is lost",
+			"anew, and all that it holds is lost",
 			daxctl_dev_get_devname(p->dev),
 			region_format_size(is, daxctl_dev_get_align(p->dev)),
 			region_format_size(wanted, spec->align));
@@ -152,9 +148,8 @@ static int pmem_check_shape(const struct region *r, struct problem *why)
 	if (r->align != GM_BLOCK_SIZE && r->align != GM_GROUP_SIZE)
 		return problem(why, EINVAL,
 			"region %s is mapped by pages of %s: it must be 2M or 1G (guestmemfs "
-			"format "
-			"--force --region pmem:%s,align=2M makes it anew, and all that it holds is "
-			"lost)",
+			"format --force --region pmem:%s,align=2M makes it anew, and all that it "
+			"holds is lost)",
 			r->name, region_format_size(align, r->align), r->name);
 	if (r->physical_start % r->align != 0)
 		return problem(why, EINVAL,

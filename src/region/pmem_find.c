@@ -121,10 +121,8 @@ static int choose_auto(const struct search *s, struct pmem_place *ret, struct pr
 	if (s->devdax_count + s->raw_count == 0)
 		return problem(why, ENODEV,
 			"there is no pmem namespace to be used on this host: it takes "
-			"memmap=SIZE!START "
-			"on the kernel's command line and the modules nd_e820, nd_pmem, dax_pmem "
-			"and "
-			"device_dax (docs/boot.md)");
+			"memmap=SIZE!START on the kernel's command line and the modules nd_e820, "
+			"nd_pmem, dax_pmem and device_dax (docs/boot.md)");
 	*ret = s->devdax_count ? s->devdax : s->raw;
 	return 0;
 }

@@ -94,8 +94,7 @@ static int check_raw_is_blank(const struct pmem_place *p, struct problem *why)
 	return problem(why, EEXIST,
 		"%s (%s) is not blank: a file system may be there, or only what the memory held "
 		"before it was reserved; --force makes a region of it all the same, and all that "
-		"it "
-		"holds is lost",
+		"it holds is lost",
 		ndctl_namespace_get_devname(p->ns), node);
 }
 
@@ -108,8 +107,7 @@ static int check_blank(const struct pmem_place *p, const struct pmem_make *m, st
 	if (!pmem_is_raw(p))
 		return problem(why, EEXIST,
 			"%s is a%s namespace, which somebody has made: --force makes a region of "
-			"it "
-			"all the same, and all that it holds is lost",
+			"it all the same, and all that it holds is lost",
 			name,
 			ndctl_namespace_get_pfn(p->ns)   ? "n fsdax"
 			: ndctl_namespace_get_btt(p->ns) ? " sector"

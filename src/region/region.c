@@ -136,8 +136,7 @@ static int region_lock_once(
 		if (*left_ms == 0)
 			return problem(why, EWOULDBLOCK,
 				"region %s is in use by another guestmemfs-fuse or guestmemfs "
-				"command "
-				"(its lock is taken); end that one first%s%s%s",
+				"command (its lock is taken); end that one first%s%s%s",
 				r->name, r->name[0] == '/' ? ", fuser " : "",
 				r->name[0] == '/' ? r->name : "",
 				r->name[0] == '/' ? " names it" : "");

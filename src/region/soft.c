@@ -53,8 +53,7 @@ static int soft_check(const struct region_spec *spec, struct problem *why)
 	if (!soft_parse_start(spec->path, &start))
 		return problem(why, EINVAL,
 			"a soft region is named by its physical start, as in soft:0x100000000, or "
-			"it is "
-			"soft:auto");
+			"it is soft:auto");
 	if (start % GM_BLOCK_SIZE != 0)
 		return problem(why, EINVAL,
 			"%s is not a multiple of 2M, as every region's start is", spec->path);
@@ -94,11 +93,9 @@ static int soft_check_kmem(const struct soft_list *l, struct problem *why)
 			const char *name = strrchr(soft_device_node(node, &l->devices[i]), '/') + 1;
 			return problem(why, EBUSY,
 				"the kernel has taken the region as System RAM (%s is bound to "
-				"kmem): boot "
-				"with dax_hmem.region_idle=1 modprobe.blacklist=kmem, or, as long "
-				"as its "
-				"memory can be taken offline: daxctl reconfigure-device -m devdax "
-				"-f %s",
+				"kmem): boot with dax_hmem.region_idle=1 modprobe.blacklist=kmem, "
+				"or, as long as its memory can be taken offline: daxctl "
+				"reconfigure-device -m devdax -f %s",
 				name, name);
 		}
 	return 0;
@@ -187,9 +184,8 @@ static int soft_find_metadata(const struct soft_list *l, uint64_t region_blocks,
 		soft_device_node(node, d);
 		return problem(why, EBUSY,
 			"%s is over the region's first block, and was not made by guestmemfs: if "
-			"it "
-			"is not "
-			"needed, remove it (daxctl disable-device %s; daxctl destroy-device %s)",
+			"it is not needed, remove it (daxctl disable-device %s; daxctl "
+			"destroy-device %s)",
 			node, node + 5, node + 5);
 	}
 	return 0;
@@ -375,8 +371,7 @@ static int soft_check_unused(int fd, const struct soft_device *d, struct problem
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
 		return problem(why, EBUSY,
 			"%s, its metadata device, is in use by another guestmemfs-fuse or "
-			"guestmemfs "
-			"command: end that one first",
+			"guestmemfs command: end that one first",
 			node);
 	int r = device_find_user(node, &pid);
 	if (r < 0)

@@ -95,8 +95,8 @@ static int check_instance(const struct dax_id d, uint64_t instance, struct probl
 	if (dax_get_instance(d, &now) == 0 && now == instance)
 		return 0;
 	return problem(why, EBUSY,
-		"device %s is gone, or another one has its name: somebody else "
-		"is changing the devices of its region",
+		"device %s is gone, or another one has its name: somebody else is changing the "
+		"devices of its region",
 		dax_name(name, d));
 }
 

@@ -132,8 +132,7 @@ static int region_search_result(
 	if (s->matches > 1)
 		return problem(why, EINVAL,
 			"there are several soft-reserved regions: name those to be used, each as "
-			"in "
-			"--region soft:START (%s)",
+			"in --region soft:START (%s)",
 			s->list);
 	if (s->start && s->all)
 		return problem(why, ENODEV,
@@ -142,8 +141,7 @@ static int region_search_result(
 	return problem(why, ENODEV,
 		"there is no soft-reserved memory on this host: it takes "
 		"memmap=SIZE!START,SIZE%%START-12+0xefffffff dax_hmem.region_idle=1 on the "
-		"kernel's "
-		"command line and the module dax_hmem (docs/boot.md)");
+		"kernel's command line and the module dax_hmem (docs/boot.md)");
 }
 
 static int region_find(struct soft_region *ret, const uint64_t *start, struct problem *why)

@@ -41,62 +41,46 @@ static int load_object(struct loader *l, enum gm_item_type type, const void *pay
 	return load_item(l, type, payload, length, bytes);
 }
 
-/* Applied, the second record of an inode would be a change of the first one. */
-static int check_inodes_ascend(const struct loader *l)
+/* Where a file has something, in blocks or units; of an inode itself, one. */
+struct place {
+	uint64_t ino;
+	uint64_t from;
+	uint64_t end;
+};
+
+static struct place place_of(unsigned section, const void *record)
 {
-	const struct checkpoint_section *s = &l->sections[GM_SECTION_INODES];
-	uint64_t last = 0;
+	const struct gm_inode *i = record;
+	const struct gm_extent *e = record;
+	const struct gm_piece *p = record;
+	uint64_t from;
 
-	for (uint64_t n = 0; n < s->count; n++) {
-		const struct gm_inode *i = (const void *)(s->bytes + n * sizeof(*i));
-
-		if (n > 0 && get_le64(i->ino) <= last)
-			return problem(l->why, EUCLEAN,
-				"section inodes: record %" PRIu64
-				" does not come behind the one before",
-				n);
-		last = get_le64(i->ino);
+	if (section == GM_SECTION_INODES)
+		return (struct place){.ino = get_le64(i->ino), .end = 1};
+	if (section == GM_SECTION_EXTENTS) {
+		from = get_le64(e->file_block);
+		return (struct place){get_le64(e->ino), from, from + get_le32(e->count)};
 	}
-	return 0;
+	from = get_le64(p->file_unit);
+	return (struct place){get_le64(p->ino), from, from + get_le32(p->count)};
 }
 
-/* That none overlap has been seen when they were applied; the order is the format's. */
-static int check_extents_ascend(const struct loader *l)
+/* That no extents or pieces overlap has been seen when they were applied, and the order is the
+ * format's; applied, the second record of an inode would be a change of the first one. */
+static int check_ascending(const struct loader *l, unsigned section, size_t size)
 {
-	const struct checkpoint_section *s = &l->sections[GM_SECTION_EXTENTS];
-	uint64_t ino = 0, end = 0;
+	const struct checkpoint_section *s = &l->sections[section];
+	struct place last = {.ino = 0};
 
 	for (uint64_t n = 0; n < s->count; n++) {
-		const struct gm_extent *e = (const void *)(s->bytes + n * sizeof(*e));
+		struct place p = place_of(section, s->bytes + n * size);
 
-		if (get_le64(e->ino) < ino ||
-			(get_le64(e->ino) == ino && get_le64(e->file_block) < end))
+		if (p.ino < last.ino || (p.ino == last.ino && p.from < last.end))
 			return problem(l->why, EUCLEAN,
-				"section extents: record %" PRIu64
+				"section %s: record %" PRIu64
 				" does not come behind the one before",
-				n);
-		ino = get_le64(e->ino);
-		end = get_le64(e->file_block) + get_le32(e->count);
-	}
-	return 0;
-}
-
-static int check_pieces_ascend(const struct loader *l)
-{
-	const struct checkpoint_section *s = &l->sections[GM_SECTION_PIECES];
-	uint64_t ino = 0, end = 0;
-
-	for (uint64_t n = 0; n < s->count; n++) {
-		const struct gm_piece *p = (const void *)(s->bytes + n * sizeof(*p));
-
-		if (get_le64(p->ino) < ino ||
-			(get_le64(p->ino) == ino && get_le64(p->file_unit) < end))
-			return problem(l->why, EUCLEAN,
-				"section pieces: record %" PRIu64
-				" does not come behind the one before",
-				n);
-		ino = get_le64(p->ino);
-		end = get_le64(p->file_unit) + get_le32(p->count);
+				checkpoint_section_name(section), n);
+		last = p;
 	}
 	return 0;
 }
@@ -311,7 +295,7 @@ static int compare_used(struct loader *l)
 
 static int load_sections(struct loader *l)
 {
-	int r = check_inodes_ascend(l);
+	int r = check_ascending(l, GM_SECTION_INODES, sizeof(struct gm_inode));
 
 	if (r == 0)
 		r = load_records(l, GM_SECTION_INODES, GM_ITEM_INODE, sizeof(struct gm_inode));
@@ -320,7 +304,7 @@ static int load_sections(struct loader *l)
 	if (r == 0)
 		r = load_records(l, GM_SECTION_EXTENTS, GM_ITEM_EXTENT, sizeof(struct gm_extent));
 	if (r == 0)
-		r = check_extents_ascend(l);
+		r = check_ascending(l, GM_SECTION_EXTENTS, sizeof(struct gm_extent));
 	if (r == 0)
 		r = load_map(l, GM_SECTION_USED, 0);
 	if (r == 0)
@@ -340,7 +324,7 @@ static int load_sections(struct loader *l)
 	if (r == 0)
 		r = load_records(l, GM_SECTION_PIECES, GM_ITEM_PIECE, sizeof(struct gm_piece));
 	if (r == 0)
-		r = check_pieces_ascend(l);
+		r = check_ascending(l, GM_SECTION_PIECES, sizeof(struct gm_piece));
 	return r;
 }
 

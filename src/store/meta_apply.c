@@ -280,7 +280,7 @@ static void apply_extent(struct meta *m, const struct gm_extent *from, bool remo
 	} else {
 		m->extent_count += (uint64_t)(int64_t)extents_insert(file, &e);
 		quotas_count(m, file, (int64_t)e.count * GM_UNITS_PER_BLOCK);
-		alloc_claim_any(m->alloc, &a);
+		alloc_claim(m->alloc, &a);
 		if (inode_is_contents(file))
 			units_add_blocks(&m->units, e.file_block, e.count);
 	}

@@ -145,8 +145,7 @@ static int check_places(const struct salvage *s, struct problem *why)
 				"inode %" PRIu64 " has block %" PRIu64 " of region %" PRIu32
 				", where no file can have any if the pool was made for %" PRIu64
 				" files and has these regions: nothing was changed; say "
-				"--max-files as at "
-				"the format",
+				"--max-files as at the format",
 				ino, e.block, e.region, s->super.plan.max_files);
 	return 0;
 }

@@ -138,7 +138,7 @@ static void serve(struct connection *c, int fd)
 	}
 }
 
-/* As worker.c does it. */
+/* As worker_start.c and worker_mount.c do it. */
 static void be_worker(int fd)
 {
 	struct connection c = {.ops = NULL};

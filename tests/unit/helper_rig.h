@@ -71,6 +71,9 @@ unsigned rig_count_log(const struct rig *r, const char *text);
 void rig_expect_all_lines(
 	const struct rig *r, const char *text, const char *left_out, unsigned wanted);
 
+/* The next packet there, as packet_receive() has it. Fails after some seconds. */
+ssize_t rig_receive(int sock, void *data, size_t size, int *fds, size_t *nfds);
+
 /* ---- as the worker ---- */
 
 /* Fills the header and sends. */

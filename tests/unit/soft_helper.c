@@ -15,7 +15,7 @@ const struct rig_extent small[2] = {{0, 10, 3}, {3, 100, 2}};
 
 /* ---- its life ---- */
 
-static void set_up_by(enum reuse_policy policy, bool counts)
+void soft_helper_set_up_by(enum reuse_policy policy, bool counts)
 {
 	rig_init(&rig);
 	fake_soft_init(&rig);
@@ -32,12 +32,12 @@ void soft_helper_set_up(void)
 
 void soft_helper_set_up_without(void)
 {
-	set_up_by(REUSE_SHOWN, false);
+	soft_helper_set_up_by(REUSE_SHOWN, false);
 }
 
 void soft_helper_set_up_never(void)
 {
-	set_up_by(REUSE_NEVER, true);
+	soft_helper_set_up_by(REUSE_NEVER, true);
 }
 
 void soft_helper_tear_down(void)

@@ -22,6 +22,9 @@ void soft_helper_set_up_without(void);
 void soft_helper_set_up_never(void);
 void soft_helper_tear_down(void);
 
+/* What each of them does. */
+void soft_helper_set_up_by(enum reuse_policy policy, bool counts);
+
 /* Another helper, which is told that the file, or nothing (count 0), is held. */
 void restart(uint64_t ino, const struct rig_extent *held, size_t count);
 

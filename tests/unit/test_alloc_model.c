@@ -209,10 +209,8 @@ static void do_step(struct alloc *a, enum step step, const struct alloc_extent *
 {
 	switch (step) {
 	case CLAIM_PLAN:
-		alloc_claim(a, e);
-		break;
 	case CLAIM_ANY:
-		alloc_claim_any(a, e);
+		alloc_claim(a, e);
 		break;
 	case RELEASE:
 		alloc_release(a, e);

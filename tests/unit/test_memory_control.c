@@ -6,19 +6,12 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <limits.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "cli/json_read.h"
-#include "fuse/control.h"
-#include "fuse/grants.h"
-#include "fuse/tickets.h"
-#include "proto/control.h"
+#include "control_fixture.h"
 #include "scarce.h"
-#include "store_fixture.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
 #include "util/le.h"
@@ -26,62 +19,29 @@
 
 #define ROOM 65536
 
-static char directory[64], path[96];
-static struct fixture fixture;
-static struct namespace ns;
-static struct pool pool;
-static struct tickets *tickets;
-static struct grants *grants;
-static struct status status;
-static struct control *control;
+static struct control_fixture s;
 static uint64_t file;
 
 static void make_files(void)
 {
-	static const struct ns_request nobody = {.unique = 0};
 	struct ns_change change = {.set = NS_SET_SIZE, .size = 3 * GM_BLOCK_SIZE};
 	struct stat st;
 
-	cr_assert_eq(ns_mkdir(&ns, &nobody, GM_ROOT_INO, "d", 1, 0755, &st), 0);
-	cr_assert_eq(ns_create(&ns, &nobody, st.st_ino, "f", 1, 0640, &st), 0);
-	cr_assert_eq(ns_setattr(&ns, &nobody, st.st_ino, &change, &st), 0);
+	cr_assert_eq(ns_mkdir(&s.ns, &control_nobody, GM_ROOT_INO, "d", 1, 0755, &st), 0);
+	cr_assert_eq(ns_create(&s.ns, &control_nobody, st.st_ino, "f", 1, 0640, &st), 0);
+	cr_assert_eq(ns_setattr(&s.ns, &control_nobody, st.st_ino, &change, &st), 0);
 	file = st.st_ino;
 }
 
 static void setup(void)
 {
-	struct grants_config config = {.ns = &ns};
-	struct problem why = PROBLEM_INIT;
-
-	(void)snprintf(directory, sizeof(directory), "/tmp/gm-memory-control-XXXXXX");
-	cr_assert_not_null(mkdtemp(directory));
-	(void)snprintf(path, sizeof(path), "%s/control.sock", directory);
-	fixture_init(&fixture, 64);
-	ns_init(&ns, fixture.store);
-	tickets = config.tickets = tickets_new(0, NULL);
-	cr_assert_eq(grants_new(&grants, &config), 0);
-	pool = (struct pool){.count = 1};
-	pool.regions[0] = (struct region){.kind = GM_REGION_FILE,
-		.name = (char *)"/the/region",
-		.fd = -1,
-		.size = fixture.region_bytes};
-	status = (struct status){
-		.name = "vm", .mount_path = "/mnt/vm", .pool = &pool, .ns = &ns, .grants = grants};
-	int listener = packet_listen(path, 0600);
-	cr_assert_geq(listener, 0);
-	cr_assert_eq(control_new(&control, listener, geteuid(), &status, &ns, grants, &why), 0,
-		"%s", why.text);
+	control_fixture_init(&s);
 	make_files();
 }
 
 static void teardown(void)
 {
-	control = control_free(control);
-	cr_assert_eq(unlink(path), 0);
-	grants = grants_free(grants);
-	tickets = tickets_free(tickets);
-	fixture_deinit(&fixture);
-	cr_assert_eq(rmdir(directory), 0);
+	control_fixture_deinit(&s);
 }
 
 TestSuite(memory_control, .init = setup, .fini = teardown);
@@ -95,15 +55,15 @@ static int ask(uint32_t opcode, char said[ROOM], unsigned long n, enum scarce ho
 		.opcode = put_le32(opcode),
 		.ino = put_le64(opcode == CONTROL_EXTENTS ? file : 0),
 	};
-	_cleanup_fd_ int sock = packet_connect(path), memfd = -1;
+	_cleanup_fd_ int sock = packet_connect(s.path), memfd = -1;
 	struct control_answer answer;
 	size_t nfds = 1;
 
 	cr_assert_geq(sock, 0);
 	cr_assert_eq(packet_send(sock, &m, sizeof(m), NULL, 0, false), 0);
 	scarce_begin(n, how);
-	control_serve(control, clock_milliseconds()); /* takes the connection */
-	control_serve(control, clock_milliseconds()); /* and the request */
+	control_serve(s.control, clock_milliseconds()); /* takes the connection */
+	control_serve(s.control, clock_milliseconds()); /* and the request */
 	*failed = scarce_end();
 	cr_assert_eq(packet_receive(sock, &answer, sizeof(answer), &memfd, &nfds, false),
 		(ssize_t)sizeof(answer), "call %lu: no answer", n);

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT
+/* The offline check finds what was broken on purpose about symlinks, devices and second names. */
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "fsck_fixture.h"
+#include "store/codec.h"
+#include "util/cleanup.h"
+
+static void point_a_target_at_a_file(struct tree_image *i)
+{
+	struct gm_target *t = image_section(i, GM_SECTION_TARGETS, NULL);
+
+	t->ino = put_le64(3);
+}
+
+static void give_a_symlink_two_targets(struct tree_image *i)
+{
+	uint8_t *t = image_section(i, GM_SECTION_TARGETS, NULL);
+
+	((struct gm_target *)(void *)(t + codec_target_bytes(5)))->ino = put_le64(7);
+}
+
+static void cut_a_target(struct tree_image *i)
+{
+	uint8_t *t = image_section(i, GM_SECTION_TARGETS, NULL);
+
+	((struct gm_target *)(void *)t)->length = put_le32(4);
+	t[sizeof(struct gm_target) + 4] = 0;
+}
+
+static void lengthen_a_target_past_the_end(struct tree_image *i)
+{
+	uint8_t *t = image_section(i, GM_SECTION_TARGETS, NULL);
+
+	((struct gm_target *)(void *)(t + codec_target_bytes(5)))->length = put_le32(200);
+}
+
+/* The section of targets is the last one. */
+static void lose_all_targets(struct tree_image *i)
+{
+	uint32_t n = get_le32(i->header.section_count) - 1;
+
+	cr_assert_eq(get_le32(i->header.sections[n].type), GM_SECTION_TARGETS);
+	memset(&i->header.sections[n], 0, sizeof(i->header.sections[n]));
+	i->header.section_count = put_le32(n);
+}
+
+static void lose_a_target(struct tree_image *i)
+{
+	struct gm_section *s = &i->header.sections[get_le32(i->header.section_count) - 1];
+
+	s->count = put_le64(1);
+	s->length = put_le64(codec_target_bytes(5));
+}
+
+static void leave_bytes_behind_the_targets(struct tree_image *i)
+{
+	struct gm_section *s = &i->header.sections[get_le32(i->header.section_count) - 1];
+
+	s->count = put_le64(1);
+}
+
+static void make_a_device_a_fifo(struct tree_image *i)
+{
+	image_inode(i, 9)->mode = put_le32(S_IFIFO | 0600);
+}
+
+static void forbid_a_symlink(struct tree_image *i)
+{
+	image_inode(i, 7)->mode = put_le32(S_IFLNK | 0700);
+}
+
+static void forget_a_second_name(struct tree_image *i)
+{
+	image_inode(i, 4)->links = put_le32(1);
+}
+
+static void give_a_symlink_a_block(struct tree_image *i)
+{
+	struct gm_extent *e = image_section(i, GM_SECTION_EXTENTS, NULL);
+	uint64_t count;
+
+	(void)image_section(i, GM_SECTION_EXTENTS, &count);
+	e[count - 1].ino = put_le64(7);
+}
+
+Test(fsck_links, damage_to_links_is_found_named_and_refused_by_recovery)
+{
+	static const struct tree_damage cases[] = {
+		{point_a_target_at_a_file, "target-dangling", "inode 3, which is no symlink"},
+		{give_a_symlink_two_targets, "target-twice", "inode 7"},
+		{cut_a_target, "target-length", "has 4 bytes, its size says 5"},
+		{lengthen_a_target_past_the_end, "target-bad", "cut off"},
+		{lose_all_targets, "target-missing", "inode 7"},
+		{lose_a_target, "target-missing", "inode 8"},
+		{leave_bytes_behind_the_targets, "target-bad", "behind the last"},
+		{make_a_device_a_fifo, "inode-bad", "no device"},
+		{forbid_a_symlink, "inode-bad", "0777"},
+		{forget_a_second_name, "links-wrong", "has 1 links, its entries make 2"},
+		{give_a_symlink_a_block, "extent-dangling", "inode 7"},
+	};
+
+	for (size_t n = 0; n < ARRAY_SIZE(cases); n++) {
+		struct fixture f;
+
+		fsck_make_tree_of_links(&f);
+		fsck_expect_whole(&f);
+		fsck_expect_damage(&f, &cases[n], n);
+		fixture_deinit(&f);
+	}
+}
