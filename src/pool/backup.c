@@ -344,7 +344,7 @@ static bool has_stamp(const struct backup *b, const struct pool *pool)
 	struct problem why = PROBLEM_INIT;
 
 	for (uint32_t n = 1; n < 2 * pool->count; n++)
-		if (check_stamp(b, &pool->regions[n / 2], n / 2, positions[n % 2], &why) > 0)
+		if (check_stamp(b, &pool->regions[n / 2], n / 2, n % 2, &why) > 0)
 			return true;
 	return false;
 }

@@ -106,7 +106,7 @@ def refused(instance, *words, user=None):
 
 @pytest.mark.limit(180)
 def test_under_load(mounted, workdir, figure):
-    """Names change and files are attached all the time; three upgrades, and no call fails."""
+    """Names and contents change and files are attached all the time; three upgrades, and no call fails."""
     as_user(mounted.user, make_file, mounted.path('steady'), BLOCK)
     socket = as_user(mounted.user, lambda path: os.getxattr(path, 'user.guestmemfs.socket').decode(), mounted.mount)
     outages = []

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -163,6 +164,42 @@ Test(packet, refused_packets_leave_no_descriptor_and_no_rest)
 		cr_assert_eq(open_fds(), before, "case %zu leaks", i);
 		cr_assert_eq(packet_receive(pair[1], data, sizeof(data), NULL, NULL, false),
 			-EAGAIN, "case %zu left something", i);
+	}
+}
+
+/* So many numbers are left. */
+static void limit_fds(unsigned left, rlim_t max)
+{
+	struct rlimit limit = {.rlim_max = max};
+	bool is_open;
+
+	for (int fd = 0; (is_open = fcntl(fd, F_GETFD) >= 0) || left > 0; fd++) {
+		left -= !is_open;
+		limit.rlim_cur = (rlim_t)fd + 1;
+	}
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+Test(packet, descriptors_that_nobody_has_a_number_for_are_refused)
+{
+	for (unsigned left = 0; left <= 3; left++) {
+		int sent[3], got[4];
+		size_t n = ARRAY_SIZE(got);
+		char data[8];
+		struct rlimit old;
+
+		fill_fds(sent, 3);
+		cr_assert_eq(packet_send(pair[0], "long", 4, sent, 3, false), 0);
+		drop_fds(sent, 3);
+		cr_assert_eq(getrlimit(RLIMIT_NOFILE, &old), 0);
+		size_t before = open_fds();
+		limit_fds(left, old.rlim_max);
+		ssize_t r = packet_receive(pair[1], data, sizeof(data), got, &n, false);
+		cr_assert_eq(setrlimit(RLIMIT_NOFILE, &old), 0);
+		cr_expect_eq(r, left < 3 ? -EMFILE : 4, "%u left: %zd", left, r);
+		if (r == 4)
+			drop_fds(got, n);
+		cr_expect_eq(open_fds(), before, "%u left: leaks", left);
 	}
 }
 
