@@ -57,6 +57,8 @@ static int explain(int err, struct problem *why)
 	case EAGAIN:
 		return problem(
 			why, EAGAIN, "too many tickets are outstanding; try again in a moment");
+	case EBUSY:
+		return problem(why, EBUSY, "%s", gm_strreason(GM_REASON_FROZEN));
 	case ENOTCONN:
 		return problem(why, ENOTCONN, "the mount's daemon has ended; start it again");
 	default:

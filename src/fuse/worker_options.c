@@ -90,6 +90,13 @@ static int set_user(struct worker_options *o, const char *text, struct problem *
 	return 0;
 }
 
+static int set_rate(uint64_t *ret, const char *text, struct problem *why)
+{
+	if (region_parse_size(text, ret) < 0)
+		return problem(why, EINVAL, "worker: bad scrub rate %s", text);
+	return 0;
+}
+
 int worker_options_parse(
 	struct worker_options *ret, int argc, char *const argv[], struct problem *why)
 {
@@ -112,7 +119,7 @@ int worker_options_parse(
 		else if (c == OPTION_TRUST_MEMORY)
 			o.trust_memory = true;
 		else if (c == OPTION_SCRUB_RATE)
-			r = region_parse_size(optarg, &o.scrub_rate);
+			r = set_rate(&o.scrub_rate, optarg, why);
 		else if (c == OPTION_USER)
 			r = set_user(&o, optarg, why);
 		else if (c == OPTION_TABLE)

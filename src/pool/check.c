@@ -20,10 +20,9 @@ static int check_read_regions(const struct pool *pool, struct check_view *view, 
 			uint32_t n = 2 * i + position;
 			int r = pool_read_stamp(&pool->regions[i], position, &view->stamps[n], why);
 
-			if (r == -EIO)
+			if (r < 0) /* what is in it is fsck_run()'s to judge */
 				return r;
-			if (r == 0)
-				view->stamp_pointers[n] = &view->stamps[n];
+			view->stamp_pointers[n] = &view->stamps[n];
 		}
 	}
 	return 0;
@@ -75,6 +74,24 @@ static int check_run(const struct pool *pool, struct check_view *view, uint32_t 
 	return work.r < 0 ? problem_errno(why, -work.r, "checking the pool") : 0;
 }
 
+/* 1, or 0 if there is none that can be used; -EIO and what else kept it from being read. */
+static int check_read_super(const struct pool *pool, struct store_super *ret, struct problem *why)
+{
+	int r = pool_read_super(&pool->regions[0], ret, why);
+
+	switch (r) {
+	case 0:
+		return 1;
+	case -ENOENT:
+	case -EMEDIUMTYPE:
+	case -EUCLEAN:
+	case -EPROTONOSUPPORT:
+		return 0;
+	default:
+		return r;
+	}
+}
+
 int pool_check(struct pool *pool, struct fsck_report *ret, struct problem *why)
 {
 	_cleanup_free_ struct check_view *view = calloc(1, sizeof(*view));
@@ -83,10 +100,10 @@ int pool_check(struct pool *pool, struct fsck_report *ret, struct problem *why)
 
 	if (!view)
 		return problem_errno(why, ENOMEM, "checking the pool");
-	r = pool_read_super(&pool->regions[0], &super, why);
-	if (r == -EIO)
+	r = check_read_super(pool, &super, why);
+	if (r < 0)
 		return r;
-	bool readable = r == 0;
+	bool readable = r > 0;
 	if (readable && super.region_count < pool->count)
 		return problem(why, EINVAL, "the pool has %u region(s), and %u are named",
 			super.region_count, pool->count);
@@ -107,11 +124,11 @@ int pool_check_memory(struct pool *pool, struct problem *why)
 {
 	struct store_super super = {.region_count = 0};
 	struct media area;
-	int r = pool_read_super(&pool->regions[0], &super, why);
+	int r = check_read_super(pool, &super, why);
 
-	if (r == -EIO)
+	if (r < 0)
 		return r;
-	uint64_t length = check_area_length(pool, &super, r == 0);
+	uint64_t length = check_area_length(pool, &super, r > 0);
 	r = pool_reach(pool, length / GM_BLOCK_SIZE, why);
 	if (r == 0)
 		r = pool_map_area(pool, length, false, &area, why);

@@ -24,7 +24,8 @@ static bool has_grown(const struct growth *g, uint32_t i)
 }
 
 /* The last block of the size before. */
-static void *map_old_last(const struct growth *g, uint32_t i, bool writable, struct problem *why)
+static int map_old_last(
+	const struct growth *g, uint32_t i, bool writable, void **ret, struct problem *why)
 {
 	const struct region *r = &g->pool->regions[i];
 	uint64_t offset = (g->super.regions[i].blocks - 1) * GM_BLOCK_SIZE;
@@ -32,9 +33,10 @@ static void *map_old_last(const struct growth *g, uint32_t i, bool writable, str
 	void *block = region_map(r, offset, GM_BLOCK_SIZE, writable, &err);
 
 	if (!block)
-		(void)problem_errno(
+		return problem_errno(
 			why, err, "mapping what was the last block of region %s", r->name);
-	return block;
+	*ret = block;
+	return 0;
 }
 
 /* On soft regions the old last block has to be in the metadata device for a while. */
@@ -55,13 +57,14 @@ static int check_last(const struct growth *g, uint32_t i, struct problem *why)
 {
 	const struct region *r = &g->pool->regions[i];
 	struct gm_stamp stamp;
-	const uint8_t *block = map_old_last(g, i, false, why);
+	void *block = NULL;
+	int e = map_old_last(g, i, false, &block, why);
 
-	if (!block)
-		return -EIO;
-	int e = pool_read(r, (g->super.regions[i].blocks - 1) * GM_BLOCK_SIZE + GM_STAMP_OFFSET,
-		block + GM_STAMP_OFFSET, &stamp, sizeof(stamp), why);
-	region_unmap(r, (void *)block, GM_BLOCK_SIZE);
+	if (e < 0)
+		return e;
+	e = pool_read(r, (g->super.regions[i].blocks - 1) * GM_BLOCK_SIZE + GM_STAMP_OFFSET,
+		(const uint8_t *)block + GM_STAMP_OFFSET, &stamp, sizeof(stamp), why);
+	region_unmap(r, block, GM_BLOCK_SIZE);
 	if (e < 0)
 		return e;
 	e = store_check_stamp(&stamp, g->super.uuid, i, GM_STAMP_LAST, g->super.regions[i].blocks,
@@ -152,9 +155,10 @@ static int wipe_old_last(const struct growth *g, struct problem *why)
 	for (uint32_t i = 0; i < g->pool->count; i++) {
 		if (!has_grown(g, i))
 			continue;
-		void *block = map_old_last(g, i, true, why);
-		if (!block)
-			return -EIO;
+		void *block = NULL;
+		int r = map_old_last(g, i, true, &block, why);
+		if (r < 0)
+			return r;
 		struct media media = pool_media(&g->pool->regions[i], block, GM_BLOCK_SIZE);
 		media_copy(&media, GM_STAMP_OFFSET, &none, sizeof(none));
 		media_fence(&media);

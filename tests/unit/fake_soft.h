@@ -56,9 +56,10 @@ struct fake_soft {
 	atomic_bool hold_scan;    /* looks into /proc wait as long as this is set */
 	pthread_mutex_t looking;  /* held while the helper looks into /proc, where it must not see
 				     the test itself with a device's file */
-	atomic_int fail_in; /* the device after this many more can't be made; negative: none */
-	atomic_int keep;    /* this many removals fail */
-	atomic_int no_room; /* 0, or a negative errno of every note of a user */
+	atomic_int fail_in;  /* the device after this many more can't be made; negative: none */
+	atomic_int keep;     /* this many removals fail */
+	atomic_int no_room;  /* 0, or a negative errno of every note of a user */
+	atomic_int no_owner; /* ... and of every change of a node's owner */
 	/* fake_counts.c: */
 	bool lost;             /* root has taken away one of ours */
 	bool no_counts;        /* they can't be read here */

@@ -87,6 +87,23 @@ Test(alloc, refuses_regions_that_make_no_sense)
 	a = alloc_free(a);
 }
 
+/* A file may lie on several, and is mapped by pages of one size. */
+Test(alloc, takes_no_region_of_other_units_than_the_first)
+{
+	const struct alloc_region large = {.blocks = 2048,
+					  .first_data = 512,
+					  .data_blocks = 1024,
+					  .whole_groups = true},
+				  small = {.blocks = 2048, .data_blocks = 100};
+	struct alloc *a = alloc_new();
+
+	cr_assert_eq(alloc_add_region(a, &large), 0);
+	cr_expect_eq(alloc_add_region(a, &small), -EINVAL);
+	cr_expect_eq(alloc_add_region(a, &large), 0);
+	cr_expect_eq(alloc_region_count(a), 2);
+	a = alloc_free(a);
+}
+
 Test(alloc, takes_regions_up_to_the_formats_limit)
 {
 	struct alloc_region r = {.blocks = 3, .first_data = 1, .data_blocks = 1};

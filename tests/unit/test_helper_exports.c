@@ -139,6 +139,34 @@ Test(helper_exports, an_export_of_anothers_blocks_is_refused)
 	expect_export_refused(&answer, EUCLEAN, GM_REASON_RECORD);
 }
 
+/* The node that is there stays root's. */
+Test(helper_exports, an_export_whose_node_can_not_be_given_away)
+{
+	atomic_store(&fake_soft->no_owner, -EIO);
+	struct link_exported answer = export_file(11, small, 2);
+
+	expect_export_refused(&answer, EIO, GM_REASON_DEVICE);
+	cr_expect_eq(rig_count_log(&rig, "to user 1000 fails: Input/output error"), 1);
+	atomic_store(&fake_soft->no_owner, 0);
+	answer = export_file(11, small, 2);
+	expect_owner(exported_id(&answer), 1000, 100, 0640);
+}
+
+/* What can't be closed may be opened still: that is no end, and nothing of it is free. */
+Test(helper_exports, a_node_that_can_not_be_closed_is_told_of)
+{
+	const struct link_exported answer = export_file(11, small, 2);
+
+	atomic_store(&fake_soft->no_owner, -EIO);
+	end_export(EIO);
+	expect_answer(11, REMOVED, LINK_BUSY);
+	cr_expect_geq(rig_count_log(&rig, "which is removed, does not end: Input/output error"), 1);
+	expect_owner(exported_id(&answer), 1000, 100, 0640);
+	atomic_store(&fake_soft->no_owner, 0);
+	end_export(0);
+	expect_owner(exported_id(&answer), 0, 0, 0);
+}
+
 Test(helper_exports, an_owner_that_changes_while_the_device_is_made_counts)
 {
 	struct link_export m = {.ino = put_le64(11),

@@ -6,8 +6,10 @@ that none of them takes, by function.
 
     coverage.py FILE.json
 
-What is not taken has a reason in REASONS, and then its function is named, or is untested, and then it is quoted. An error path is a line that ends a function with an error, or says one: `return -E...`, `return problem(...)`, an entry
-of the log above "info". A line that a program does not return from has no count, and is not listed.
+What is not taken has a reason, by what its line says (REASONS) or by its function (coverage.reasons), and then its function
+is named, or is untested, and then it is quoted. An error path is a line that ends a function with an error, or says one:
+`return -E...`, `return problem(...)`, an entry of the log above "info". A line that a program does not return from has no
+count, and is not listed.
 """
 
 import collections
@@ -25,6 +27,7 @@ REASONS = (
     (re.compile(''), re.compile(r'ENOMEM'), 'memory'),
     (re.compile(''), re.compile(r'\berrno\b'), 'kernel'),
 )
+BY_FUNCTION = pathlib.Path(__file__).with_suffix('.reasons')
 FUNCTION = re.compile(r'^[a-z].*?\b(\w+)\(')  # its first line stands in the first column
 
 
@@ -73,6 +76,13 @@ def print_directories(files):
               f'| {n["branches"]} | {percent(n["branches_reached"], n["branches"])} |')
 
 
+def reasons_by_function():
+    """{(file, function): reason}"""
+    lines = [line.split() for line in BY_FUNCTION.read_text(encoding='utf-8').splitlines()]
+    return {(path, function): reason for reason, path, *functions in (line for line in lines if line and line[0] != '#')
+            for function in functions}
+
+
 def reason_of(path, what):
     for of_path, of_line, reason in REASONS:
         if of_path.search(path) and of_line.search(what):
@@ -82,10 +92,11 @@ def reason_of(path, what):
 
 def print_paths(files):
     print('| file | why not | function |\n| --- | --- | --- |')
+    known = reasons_by_function()
     for file in files:
         reasons = collections.defaultdict(dict)
         for function, what in paths_of(file):
-            reason = reason_of(file['file'], what)
+            reason = known.get((file['file'], function)) or reason_of(file['file'], what)
             reasons[reason][function + (f': `{what.replace("|", "&#124;")}`' if reason == 'untested' else '')] = True
         for reason, functions in sorted(reasons.items()):
             separator = '<br>' if reason == 'untested' else ', '

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=bash disable=SC2154 # $top, $out, $jobs and $python are the caller's
 # Sourced by scripts/analyze: the tools that look at programs at work. Each prints a line with "finding:" for what it has
-# found. Tests that fail here are no findings: some of them measure time, or look for what valgrind and gcov can't have.
+# found. Tests that fail here are no findings: some of them measure time, or look for what valgrind and gcov can't have. Tests
+# that did not run at all are the tool's failure.
 
 # dynamic_build TOOL COMPILER [MESON OPTION...]: in $out/TOOL-build, installed in $out/TOOL-prefix; $unconfined beside them.
 dynamic_build() {
@@ -20,6 +21,16 @@ dynamic_mounts() {
     shift
     GM_PREFIX=$out/$tool-prefix GM_BUILD=$out/$tool-build LD_PRELOAD=$unconfined \
         "$python" -B -m pytest -q -p no:cacheprovider -m 'not preload' "$@"
+    [ $? -le 1 ] # 1: some have failed
+}
+
+# dynamic_units TOOL NAME MESON-ARGUMENT...: meson's tests on its build; NAME is what meson calls its log of them.
+dynamic_units() {
+    local dir=$out/$1-build log=$out/$1-build/meson-logs/$2.json
+    shift 2
+    rm -f "$log"
+    meson test -C "$dir" --no-rebuild --num-processes "$jobs" "$@"
+    [ -s "$log" ]
 }
 
 # Empties the directory of a tool's reports, which all users may write to.
@@ -57,7 +68,7 @@ for line in open(sys.argv[1]):
 # those are looked at under ASan and UBSan, by scripts/test. A report is of one process. Left out: content_faults, whose
 # memory errors end valgrind itself, and static_exit, which has no C library that valgrind could stand in for.
 dynamic_valgrind() {
-    local reports=$out/valgrind-reports bin=$out/valgrind-prefix/bin memcheck=$out/memcheck tests
+    local reports=$out/valgrind-reports bin=$out/valgrind-prefix/bin memcheck=$out/memcheck tests ended=0
     dynamic_build valgrind gcc || return 1
     dynamic_reports "$reports"
     cat >"$memcheck" <<TEXT
@@ -68,26 +79,37 @@ exec valgrind --quiet --vgdb=no --trace-children=yes '--trace-children-skip=/bin
 TEXT
     chmod 755 "$memcheck"
     mapfile -t tests < <(meson test -C "$out/valgrind-build" --list --suite unit | sed -n 's#.* / ##p' | grep -v -x content_faults)
-    meson test -C "$out/valgrind-build" --no-rebuild --num-processes "$jobs" --timeout-multiplier 30 \
-        --wrapper "$memcheck" "${tests[@]}"
+    dynamic_units valgrind testlog-memcheck --timeout-multiplier 30 --wrapper "$memcheck" "${tests[@]}" || return 1
     dynamic_memcheck_reports "$reports" "$out/valgrind-build/meson-logs/testlog-memcheck.json"
     mv "$bin/guestmemfs" "$bin/command" &&
         printf '#!/bin/sh\nexec %s %s "$@"\n' "$memcheck" "$bin/command" >"$bin/guestmemfs" &&
         chmod 755 "$bin/guestmemfs"
-    dynamic_mounts valgrind -k 'not plain' tests/mount/test_command.py
+    dynamic_mounts valgrind -k 'not plain' tests/mount/test_command.py || ended=1
     dynamic_memcheck_reports "$reports" /dev/null
     dynamic_show "$reports"
+    return "$ended"
 }
 
 # A detector of races sees what threads do, so it is given the program that has them: the helper of mounts where clients come
 # and go, and blocks are zeroed meanwhile.
 dynamic_tsan() {
-    local reports=$out/tsan-reports
+    local reports=$out/tsan-reports ended=0
     dynamic_build tsan clang -Db_sanitize=thread -Db_lundef=false || return 1
     dynamic_reports "$reports"
     TSAN_OPTIONS=log_path=$reports/report dynamic_mounts tsan \
-        tests/mount/test_{grants,scrub}.py
+        tests/mount/test_{grants,scrub}.py || ended=1
     dynamic_show "$reports"
+    return "$ended"
+}
+
+# Whoever a program runs as counts into the same files, so all of them are there before anybody has made his own.
+dynamic_coverage_files() {
+    local notes
+    find "$1" -name '*.gcda' -delete
+    find "$1" -name '*.gcno' | while read -r notes; do
+        : >"${notes%.gcno}.gcda"
+    done
+    chmod -R a+rwX "$1"
 }
 
 # What the unit tests, the golden images, the corpus of the fuzzers and the mount tests reach. What only the lab does is not
@@ -95,13 +117,12 @@ dynamic_tsan() {
 dynamic_coverage() {
     local dir=$out/coverage-build
     dynamic_build coverage gcc -Db_coverage=true --buildtype=debug || return 1
-    find "$dir" -name '*.gcda' -delete
-    chmod -R a+rwX "$dir" # whoever a daemon runs as counts into the same files
-    LD_PRELOAD=$unconfined meson test -C "$dir" --no-rebuild --suite unit --suite golden --suite fuzz \
-        --num-processes "$jobs" --timeout-multiplier 5
+    dynamic_coverage_files "$dir"
+    LD_PRELOAD=$unconfined dynamic_units coverage testlog --suite unit --suite golden --suite fuzz \
+        --timeout-multiplier 5 || return 1
     meson test -C "$dir" --no-rebuild confine cli_run # which are about just what is taken away there
-    chmod -R a+rwX "$dir"
-    dynamic_mounts coverage tests/mount
+    dynamic_mounts coverage tests/mount || return 1
+    find "$dir" -name '*.gcda' -empty -delete
     gcovr --root "$top" "$dir" --filter "$top/src/" -j "$jobs" --json "$out/coverage.json" &&
         "$python" -B scripts/lib/analyze/coverage.py "$out/coverage.json" >"$out/coverage.md"
 }
