@@ -112,7 +112,13 @@ static int check_token(struct doctor_report *report, const struct instance *i,
 	return 0;
 }
 
-static void check_pools(struct doctor_run *d, const struct cmdline *next)
+static bool is_shortage(int r)
+{
+	return r == -ENOMEM || r == -EMFILE || r == -ENFILE;
+}
+
+/* A pool that can't be asked is a finding, unless it is us who have nothing to ask with. */
+static int check_pools(struct doctor_run *d, const struct cmdline *next, struct problem *ret)
 {
 	_cleanup_(instances_deinit) struct instances all = INSTANCES_NULL;
 	struct problem why = PROBLEM_INIT;
@@ -125,18 +131,23 @@ static void check_pools(struct doctor_run *d, const struct cmdline *next)
 			r = check_token(&d->report, &all.list[n], next, &why);
 	}
 	if (r == 0 && all.silent == 0)
-		return;
+		return 0;
 	if (r == 0)
 		why = all.silence;
+	if (is_shortage(r)) {
+		*ret = why;
+		return r;
+	}
 	struct doctor_finding *f = doctor_report_add(&d->report, "pool", DOCTOR_WARNING,
 		"not every pool that is mounted could be asked: %.400s", why.text);
 	doctor_finding_remedy(f, "start guestmemfs-fuse for it again; its regions are checked all "
 				 "the same");
+	return 0;
 }
 
 /* ---- all checks ---- */
 
-static int check_lines(struct doctor_run *d)
+static int check_lines(struct doctor_run *d, struct problem *why)
 {
 	_cleanup_(cmdline_deinit) struct cmdline next = CMDLINE_NULL;
 	const char *text = d->cmdline ? d->cmdline : d->facts.cmdline;
@@ -145,7 +156,7 @@ static int check_lines(struct doctor_run *d)
 	if (r == 0 && d->cmdline)
 		r = cmdline_parse(&next, d->cmdline);
 	if (r == 0)
-		check_pools(d, d->cmdline ? &next : NULL);
+		r = check_pools(d, d->cmdline ? &next : NULL, why);
 	return r == 0 && d->report.failed ? -ENOMEM : r;
 }
 
@@ -161,16 +172,15 @@ static int examine(struct doctor_run *d, struct problem *why)
 {
 	int r = facts_gather(&d->facts, "", why);
 
-	if (r < 0)
-		return r;
-	r = doctor_regions_find(&d->regions, &d->facts);
+	if (r == 0)
+		r = doctor_regions_find(&d->regions, &d->facts);
 	if (r == 0 && has_soft_region(&d->regions))
-		facts_gather_counts(&d->facts, "", GM_COUNTS_PATH);
+		r = facts_gather_counts(&d->facts, "", GM_COUNTS_PATH, why);
 	if (r == 0)
 		r = doctor_check_host(&d->report, &d->facts, &d->regions);
 	if (r == 0)
-		r = check_lines(d);
-	return r < 0 ? problem_errno(why, -r, "checking this host") : 0;
+		r = check_lines(d, why);
+	return r == 0 || *why->text ? r : problem_errno(why, -r, "checking this host");
 }
 
 /* ---- output ---- */

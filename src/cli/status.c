@@ -69,11 +69,14 @@ static void print_metadata(struct json_object *o)
 	uint64_t journal_size = query_number(o, "/journal/size");
 	uint64_t image = query_number(o, "/checkpoint/bytes");
 	uint64_t capacity = query_number(o, "/checkpoint/capacity");
+	const char *fault = query_text(o, "/metadata_fault");
 	char a[TEXT_SIZE];
 	char b[TEXT_SIZE];
 
 	print_line("metadata", "generation %" PRIu64 ", record %" PRIu64,
 		query_number(o, "/generation"), query_number(o, "/sequence"));
+	if (strcmp(fault, "-") != 0)
+		print_text("", fault);
 	print_line("journal", "%s of %s (%u %%)", text_size(a, journal), text_size(b, journal_size),
 		percent(journal, journal_size));
 	print_line("checkpoint", "%s of %s (%u %%)", text_size(a, image), text_size(b, capacity),

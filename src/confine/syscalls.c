@@ -9,11 +9,25 @@
 #include "confine/internal.h"
 #include "confine/sanitizers.h"
 #include "util/cleanup.h"
+#include "util/reserve.h"
 
 static void releasep(scmp_filter_ctx *filter)
 {
 	if (*filter)
 		seccomp_release(*filter);
+}
+
+/* ---- libseccomp without memory ---- */
+
+/*
+ * Where a rule could not be noted it says nothing, and while it makes the kernel's program of the
+ * rules it makes a wrong one, ends by a signal or hangs: so it gets a reserve.
+ */
+
+/* What it has not said itself. */
+static int check_memory(int r)
+{
+	return r == 0 && errno == ENOMEM ? -ENOMEM : r;
 }
 
 /* ---- rules ---- */
@@ -49,7 +63,8 @@ static int add_rule(scmp_filter_ctx filter, const struct confine_rule *rule, str
 		compares[count] = make_compare(&rule->compares[count]);
 		count++;
 	}
-	int r = seccomp_rule_add_array(filter, action, number, count, compares);
+	errno = 0;
+	int r = check_memory(seccomp_rule_add_array(filter, action, number, count, compares));
 	return r < 0 ? problem_errno(why, -r, "the rule for the system call %s", rule->name) : 0;
 }
 
@@ -112,7 +127,8 @@ static int set_attributes(scmp_filter_ctx filter, struct problem *why)
 
 static int load(scmp_filter_ctx filter, struct problem *why)
 {
-	int r = seccomp_load(filter);
+	errno = 0;
+	int r = check_memory(seccomp_load(filter));
 
 	if (r == -EINVAL || r == -ENOSYS || r == -EOPNOTSUPP)
 		return problem(why, EOPNOTSUPP,
@@ -124,7 +140,8 @@ static int load(scmp_filter_ctx filter, struct problem *why)
 int confine_syscalls(const struct confine_rules *tables, size_t count, const char *name,
 	confine_tell *tell, struct problem *why)
 {
-	_cleanup_(releasep) scmp_filter_ctx filter = seccomp_init(SCMP_ACT_TRAP);
+	_cleanup_free_ void *reserve = reserve_memory();
+	_cleanup_(releasep) scmp_filter_ctx filter = reserve ? seccomp_init(SCMP_ACT_TRAP) : NULL;
 
 	if (!filter)
 		return problem_errno(why, ENOMEM, "making a filter of system calls");

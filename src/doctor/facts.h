@@ -2,7 +2,8 @@
 /*
  * What the running host says of itself, gathered once and then only read. Everything is read below
  * a root directory, "" for the host itself. What can't be read is not an error here: the facts say
- * that it is not known, and the checks say what that means.
+ * that it is not known, and the checks say what that means. But where memory or descriptors ran out
+ * there are no facts: they would not be true.
  */
 #ifndef GM_DOCTOR_FACTS_H
 #define GM_DOCTOR_FACTS_H
@@ -100,15 +101,16 @@ struct doctor_facts {
 
 #define DOCTOR_FACTS_NULL ((struct doctor_facts){.cmdline = NULL})
 
-/* -ENOMEM with a sentence. */
+/* -ENOMEM, -EMFILE, -ENFILE or -EAGAIN with a sentence. */
 int facts_gather(struct doctor_facts *ret, const char *root, struct problem *why);
 
 /*
  * Has the program at path (guestmemfs-counts, below root like all else) try whether it works. A
  * part of its own: it takes a second, and is of use only where a region is soft. Not known without
- * root.
+ * root. Errors as above.
  */
-void facts_gather_counts(struct doctor_facts *f, const char *root, const char *path);
+int facts_gather_counts(
+	struct doctor_facts *f, const char *root, const char *path, struct problem *why);
 
 void facts_deinit(struct doctor_facts *f);
 

@@ -20,16 +20,16 @@
 
 /* ---- the firmware's map ---- */
 
-int facts_read_firmware(struct doctor_facts *f, const char *root)
+int facts_read_firmware(struct doctor_facts *f, struct host *h)
 {
 	for (unsigned n = 0;; n++) {
 		uint64_t start = 0;
 		uint64_t last = 0;
 		char type[64];
 
-		if (!read_number(&start, root, "/sys/firmware/memmap/%u/start", n) ||
-			!read_number(&last, root, "/sys/firmware/memmap/%u/end", n) ||
-			!read_line(type, sizeof(type), root, "/sys/firmware/memmap/%u/type", n))
+		if (!read_number(&start, h, "/sys/firmware/memmap/%u/start", n) ||
+			!read_number(&last, h, "/sys/firmware/memmap/%u/end", n) ||
+			!read_line(type, sizeof(type), h, "/sys/firmware/memmap/%u/type", n))
 			break;
 		e820_map_add(&f->firmware, start, last == UINT64_MAX ? last : last + 1,
 			e820_type_of(type) ? e820_type_of(type) : E820_RESERVED);
@@ -54,14 +54,14 @@ static bool parse_iomem(const char *line, struct fact_iomem *ret)
 	return last != 0; /* zeros are what is shown to those who may not know */
 }
 
-int facts_read_iomem(struct doctor_facts *f, const char *root)
+int facts_read_iomem(struct doctor_facts *f, struct host *h)
 {
-	_cleanup_file_ FILE *file = read_open(root, "/proc/iomem");
+	_cleanup_file_ FILE *file = read_open(h, "/proc/iomem");
 	_cleanup_free_ char *line = NULL;
 	struct fact_iomem entry;
 	size_t size = 0;
 
-	while (file && getline(&line, &size, file) >= 0) {
+	while (file && read_next(h, file, &line, &size)) {
 		if (!parse_iomem(line, &entry))
 			continue;
 		struct fact_iomem *more = reallocarray(f->iomem, f->iomem_count + 1, sizeof(*more));
@@ -75,16 +75,15 @@ int facts_read_iomem(struct doctor_facts *f, const char *root)
 
 /* ---- devices ---- */
 
-static void read_ranges(struct fact_device *d, const char *root)
+static void read_ranges(struct fact_device *d, struct host *h)
 {
 	for (unsigned n = 0; !d->ranges.failed; n++) {
 		uint64_t start = 0;
 		uint64_t last = 0;
 
 		if (!read_number(
-			    &start, root, "/sys/bus/dax/devices/%s/mapping%u/start", d->name, n) ||
-			!read_number(
-				&last, root, "/sys/bus/dax/devices/%s/mapping%u/end", d->name, n))
+			    &start, h, "/sys/bus/dax/devices/%s/mapping%u/start", d->name, n) ||
+			!read_number(&last, h, "/sys/bus/dax/devices/%s/mapping%u/end", d->name, n))
 			break;
 		e820_map_add(&d->ranges, start, last + 1, E820_NONE);
 	}
@@ -92,19 +91,23 @@ static void read_ranges(struct fact_device *d, const char *root)
 		d->start = d->ranges.entries[0].start;
 }
 
-static void read_region(struct fact_device *d, const char *root)
+static void read_region(struct fact_device *d, struct host *h)
 {
 	char path[PATH_MAX];
 	_cleanup_free_ char *real =
-		realpath(read_path(path, root, "/sys/bus/dax/devices/%s", d->name), NULL);
+		realpath(read_path(path, h, "/sys/bus/dax/devices/%s", d->name), NULL);
 
-	if (!real)
+	if (!real) {
+		host_note(h, errno);
 		return;
+	}
 	const char *directory = dirname(real);
+	struct host region = {.root = directory};
 	const char *last = strrchr(directory, '/');
 	(void)snprintf(d->region, sizeof(d->region), "%s", last ? last + 1 : directory);
-	d->soft = access(read_path(path, directory, "/dax_region/create"), F_OK) == 0;
-	(void)read_number(&d->region_size, directory, "/dax_region/size");
+	d->soft = access(read_path(path, &region, "/dax_region/create"), F_OK) == 0;
+	(void)read_number(&d->region_size, &region, "/dax_region/size");
+	host_note(h, region.error);
 }
 
 /*
@@ -150,22 +153,24 @@ static enum fact is_pool(const int pipefd[2], const uint8_t *block)
  * Looks at the first block. The device can only be mapped by its own page size, and shared; nothing
  * is written.
  */
-static enum fact find_pool(const char *path, uint64_t align)
+static enum fact find_pool(struct host *h, const char *path, uint64_t align)
 {
 	uint64_t length = align > GM_BLOCK_SIZE ? align : GM_BLOCK_SIZE;
 	_cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	int pipefd[2];
 
-	if (fd < 0)
+	void *block = fd < 0 ? MAP_FAILED : mmap(NULL, length, PROT_READ, MAP_SHARED, fd, 0);
+	if (block == MAP_FAILED) {
+		host_note(h, errno);
 		return FACT_UNKNOWN;
-	void *block = mmap(NULL, length, PROT_READ, MAP_SHARED, fd, 0);
-	if (block == MAP_FAILED)
-		return FACT_UNKNOWN;
+	}
 	enum fact found = FACT_UNKNOWN;
 	if (pipe2(pipefd, O_CLOEXEC) == 0) {
 		found = is_pool(pipefd, block);
 		(void)close_fd(pipefd[0]);
 		(void)close_fd(pipefd[1]);
+	} else {
+		host_note(h, errno);
 	}
 	(void)munmap(block, length);
 	return found;
@@ -173,7 +178,7 @@ static enum fact find_pool(const char *path, uint64_t align)
 
 /* As the helper has noted it. An empty device tells where its region begins, by which the note is
  * called (region/soft_record.h). */
-static void read_retired(struct fact_device *d, const char *root)
+static void read_retired(struct fact_device *d, struct host *h)
 {
 	char path[PATH_MAX];
 	unsigned region = 0, id = 0;
@@ -181,36 +186,37 @@ static void read_retired(struct fact_device *d, const char *root)
 	if (!d->soft || d->size != 0 || *d->driver ||
 		sscanf(d->name, "dax%u.%u", &region, &id) != 2 || id == 0)
 		return;
-	_cleanup_fd_ int fd =
-		open(read_path(path, root, "/run/guestmemfs/.soft-%#" PRIx64, d->start),
-			O_RDONLY | O_CLOEXEC);
+	_cleanup_fd_ int fd = open(read_path(path, h, "/run/guestmemfs/.soft-%#" PRIx64, d->start),
+		O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		host_note(h, errno);
 	d->retired = fd >= 0 && soft_record_names_retired(fd, id);
 }
 
-static void read_node(struct fact_device *d, const char *root)
+static void read_node(struct fact_device *d, struct host *h)
 {
 	char path[PATH_MAX];
 	struct stat st;
 
-	if (stat(read_path(path, root, "/dev/%s", d->name), &st) < 0)
+	if (stat(read_path(path, h, "/dev/%s", d->name), &st) < 0)
 		return;
 	d->has_node = true;
 	d->mode = st.st_mode & 07777;
 	d->uid = st.st_uid;
 }
 
-static int read_device(struct fact_device *d, const char *root, const char *name)
+static int read_device(struct fact_device *d, struct host *h, const char *name)
 {
 	*d = (struct fact_device){.start = UINT64_MAX};
 	(void)snprintf(d->name, sizeof(d->name), "%.23s", name);
-	(void)read_number(&d->start, root, "/sys/bus/dax/devices/%s/resource", name);
-	(void)read_number(&d->size, root, "/sys/bus/dax/devices/%s/size", name);
-	(void)read_number(&d->align, root, "/sys/bus/dax/devices/%s/align", name);
-	(void)read_link(d->driver, sizeof(d->driver), root, "/sys/bus/dax/devices/%s/driver", name);
-	read_ranges(d, root);
-	read_region(d, root);
-	read_retired(d, root);
-	read_node(d, root);
+	(void)read_number(&d->start, h, "/sys/bus/dax/devices/%s/resource", name);
+	(void)read_number(&d->size, h, "/sys/bus/dax/devices/%s/size", name);
+	(void)read_number(&d->align, h, "/sys/bus/dax/devices/%s/align", name);
+	(void)read_link(d->driver, sizeof(d->driver), h, "/sys/bus/dax/devices/%s/driver", name);
+	read_ranges(d, h);
+	read_region(d, h);
+	read_retired(d, h);
+	read_node(d, h);
 	return d->ranges.failed ? -ENOMEM : 0;
 }
 
@@ -233,7 +239,7 @@ static bool begins_region(const struct doctor_facts *f, const struct fact_device
  * has, tells where that is. All others are files, or windows that the helper opens and closes: they
  * are left in peace. So is kmem's memory, which is the kernel's own now.
  */
-static void find_pools(struct doctor_facts *f, const char *root)
+static void find_pools(struct doctor_facts *f, struct host *h)
 {
 	char path[PATH_MAX];
 
@@ -242,16 +248,18 @@ static void find_pools(struct doctor_facts *f, const char *root)
 
 		if (d->has_node && d->size > 0 && strcmp(d->driver, "device_dax") == 0 &&
 			begins_region(f, d))
-			d->pool = find_pool(read_path(path, root, "/dev/%s", d->name), d->align);
+			d->pool = find_pool(h, read_path(path, h, "/dev/%s", d->name), d->align);
 	}
 }
 
-int facts_read_devices(struct doctor_facts *f, const char *root)
+int facts_read_devices(struct doctor_facts *f, struct host *h)
 {
 	char path[PATH_MAX];
-	_cleanup_dir_ DIR *d = opendir(read_path(path, root, "/sys/bus/dax/devices"));
+	_cleanup_dir_ DIR *d = opendir(read_path(path, h, "/sys/bus/dax/devices"));
 	struct dirent *e;
 
+	if (!d)
+		host_note(h, errno);
 	while (d && (e = readdir(d))) {
 		if (strncmp(e->d_name, "dax", 3) != 0)
 			continue;
@@ -260,11 +268,11 @@ int facts_read_devices(struct doctor_facts *f, const char *root)
 		if (!more)
 			return -ENOMEM;
 		f->devices = more;
-		if (read_device(&more[f->device_count++], root, e->d_name) < 0)
+		if (read_device(&more[f->device_count++], h, e->d_name) < 0)
 			return -ENOMEM;
 	}
 	if (f->device_count > 0)
 		qsort(f->devices, f->device_count, sizeof(*f->devices), compare_devices);
-	find_pools(f, root);
+	find_pools(f, h);
 	return 0;
 }

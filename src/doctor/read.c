@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "doctor/read.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <spawn.h>
 #include <stdarg.h>
@@ -10,61 +11,97 @@
 
 #include "util/cleanup_file.h"
 
-static void make_path(char buffer[PATH_MAX], const char *root, const char *format, va_list ap)
+void host_note(struct host *h, int error)
 {
-	size_t length = strlen(root);
+	switch (error) {
+	case EAGAIN: /* processes */
+	case EMFILE:
+	case ENFILE:
+	case ENOBUFS:
+	case ENOMEM:
+		if (!h->error)
+			h->error = error;
+		break;
+	default:
+		break;
+	}
+}
+
+bool read_next(struct host *h, FILE *file, char **line, size_t *size)
+{
+	errno = 0;
+	if (getline(line, size, file) >= 0)
+		return true;
+	host_note(h, errno);
+	return false;
+}
+
+static void make_path(char buffer[PATH_MAX], const struct host *h, const char *format, va_list ap)
+{
+	size_t length = strlen(h->root);
 
 	if (length >= PATH_MAX)
 		length = PATH_MAX - 1;
-	memcpy(buffer, root, length);
+	memcpy(buffer, h->root, length);
 	(void)vsnprintf(buffer + length, PATH_MAX - length, format, ap);
 }
 
-const char *read_path(char buffer[PATH_MAX], const char *root, const char *format, ...)
+const char *read_path(char buffer[PATH_MAX], const struct host *h, const char *format, ...)
 {
 	va_list ap;
 
 	va_start(ap, format);
-	make_path(buffer, root, format, ap);
+	make_path(buffer, h, format, ap);
 	va_end(ap);
 	return buffer;
 }
 
-FILE *read_open(const char *root, const char *format, ...)
+static FILE *open_file(struct host *h, const char *path)
+{
+	FILE *f = fopen(path, "re");
+
+	if (!f)
+		host_note(h, errno);
+	return f;
+}
+
+FILE *read_open(struct host *h, const char *format, ...)
 {
 	char path[PATH_MAX];
 	va_list ap;
 
 	va_start(ap, format);
-	make_path(path, root, format, ap);
+	make_path(path, h, format, ap);
 	va_end(ap);
-	return fopen(path, "re");
+	return open_file(h, path);
 }
 
-static bool first_line(const char *path, char *text, size_t size)
+/* By one read(2): a file of /proc/sys has no second one, and without memory stdio would read byte
+ * by byte. */
+static bool first_line(struct host *h, const char *path, char *text, size_t size)
 {
-	_cleanup_file_ FILE *f = fopen(path, "re");
+	_cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, size - 1);
 
-	if (!f || !fgets(text, (int)size, f)) {
-		*text = '\0';
-		return false;
-	}
+	if (n < 0)
+		host_note(h, errno);
+	text[n > 0 ? n : 0] = '\0';
 	text[strcspn(text, "\n")] = '\0';
-	return true;
+	return n > 0;
 }
 
-bool read_line(char *text, size_t size, const char *root, const char *format, ...)
+bool read_line(char *text, size_t size, struct host *h, const char *format, ...)
 {
 	char path[PATH_MAX];
 	va_list ap;
 
 	va_start(ap, format);
-	make_path(path, root, format, ap);
+	make_path(path, h, format, ap);
 	va_end(ap);
-	return first_line(path, text, size);
+	return first_line(h, path, text, size);
 }
 
-bool read_number(uint64_t *ret, const char *root, const char *format, ...)
+bool read_number(uint64_t *ret, struct host *h, const char *format, ...)
 {
 	char path[PATH_MAX];
 	char text[64];
@@ -72,9 +109,9 @@ bool read_number(uint64_t *ret, const char *root, const char *format, ...)
 	va_list ap;
 
 	va_start(ap, format);
-	make_path(path, root, format, ap);
+	make_path(path, h, format, ap);
 	va_end(ap);
-	if (!first_line(path, text, sizeof(text)))
+	if (!first_line(h, path, text, sizeof(text)))
 		return false;
 	uint64_t value = strtoull(text, &end, 0);
 	if (end == text)
@@ -83,7 +120,7 @@ bool read_number(uint64_t *ret, const char *root, const char *format, ...)
 	return true;
 }
 
-bool read_finds(const char *text, const char *root, const char *format, ...)
+bool read_finds(const char *text, struct host *h, const char *format, ...)
 {
 	char path[PATH_MAX];
 	_cleanup_free_ char *line = NULL;
@@ -92,22 +129,22 @@ bool read_finds(const char *text, const char *root, const char *format, ...)
 	va_list ap;
 
 	va_start(ap, format);
-	make_path(path, root, format, ap);
+	make_path(path, h, format, ap);
 	va_end(ap);
-	_cleanup_file_ FILE *f = fopen(path, "re");
-	while (f && !found && getline(&line, &size, f) >= 0)
+	_cleanup_file_ FILE *f = open_file(h, path);
+	while (f && !found && read_next(h, f, &line, &size))
 		found = strstr(line, text) != NULL;
 	return found;
 }
 
-bool read_link(char *name, size_t size, const char *root, const char *format, ...)
+bool read_link(char *name, size_t size, struct host *h, const char *format, ...)
 {
 	char path[PATH_MAX];
 	char target[PATH_MAX];
 	va_list ap;
 
 	va_start(ap, format);
-	make_path(path, root, format, ap);
+	make_path(path, h, format, ap);
 	va_end(ap);
 	ssize_t n = readlink(path, target, sizeof(target) - 1);
 	if (n <= 0) {
@@ -120,28 +157,45 @@ bool read_link(char *name, size_t size, const char *root, const char *format, ..
 	return true;
 }
 
-FILE *read_program(pid_t *pid, const char *path, const char *argument)
+static int start_program(
+	struct host *h, pid_t *pid, const char *path, const char *argument, int output)
 {
 	const char *slash = strrchr(path, '/');
 	/* posix_spawn(3) writes to none of the strings, but has no const. */
 	char *const argv[] = {
 		(char *)(uintptr_t)(slash ? slash + 1 : path), (char *)(uintptr_t)argument, NULL};
 	posix_spawn_file_actions_t actions;
-	int ends[2];
-
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		return NULL;
 	int r = posix_spawn_file_actions_init(&actions);
+
 	if (r == 0) {
-		if (posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO) != 0 ||
-			posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO) != 0 ||
-			posix_spawn(pid, path, &actions, NULL, argv, environ) != 0)
-			r = -1;
+		r = posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
+		if (r == 0)
+			r = posix_spawn_file_actions_adddup2(&actions, output, STDERR_FILENO);
+		if (r == 0)
+			r = posix_spawn(pid, path, &actions, NULL, argv, environ);
 		(void)posix_spawn_file_actions_destroy(&actions);
 	}
-	(void)close(ends[1]);
-	FILE *f = r == 0 ? fdopen(ends[0], "r") : NULL;
-	if (!f)
+	host_note(h, r);
+	return r;
+}
+
+FILE *read_program(struct host *h, pid_t *pid, const char *path, const char *argument)
+{
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC) < 0) {
+		host_note(h, errno);
+		return NULL;
+	}
+	FILE *f = fdopen(ends[0], "r");
+	if (!f) {
+		host_note(h, errno);
 		(void)close(ends[0]);
+	}
+	if (f && start_program(h, pid, path, argument, ends[1]) != 0) {
+		(void)fclose(f);
+		f = NULL;
+	}
+	(void)close(ends[1]);
 	return f;
 }

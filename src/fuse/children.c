@@ -4,11 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 #include "proto/link.h"
 #include "util/cleanup.h"
@@ -135,30 +137,39 @@ static int choose_program(struct child *c, const char **path, char *room, size_t
 	return 0;
 }
 
-static int run(struct child *c, const char *path, const struct words *w, const struct inherited *in,
-	const struct instance *i, struct problem *why)
+int child_spawn(struct child *c, const char *path, struct spawn *spawn, struct problem *why)
 {
 	char program[32];
 	int r = choose_program(c, &path, program, sizeof(program));
+
+	spawn->path = path;
+	if (r < 0)
+		r = problem_errno(why, -r, "starting %s", path ? path : c->name);
+	else
+		r = spawn_process(&c->process, spawn, why);
+	if (r < 0)
+		c->link = close_fd(c->link);
+	c->recovered = c->serving = c->ended = false;
+	c->end_by = 0;
+	c->words[0] = '\0';
+	c->error = 0;
+	return r;
+}
+
+static int run(struct child *c, const char *path, const struct words *w, const struct inherited *in,
+	const struct instance *i, struct problem *why)
+{
 	struct spawn spawn = {
-		.path = path,
 		.argv = w->list,
 		.fds = in->fds,
 		.nfds = in->count,
 		.quiet = !i->options->foreground,
 	};
 
-	if (r < 0)
-		r = problem_errno(why, -r, "starting %s", path ? path : c->name);
-	else
-		r = w->failed ? problem_errno(why, ENOMEM, "starting the %s", c->name)
-			      : spawn_process(&c->process, &spawn, why);
-	if (r < 0)
-		c->link = close_fd(c->link);
-	c->recovered = c->serving = c->ended = false;
-	c->words[0] = '\0';
-	c->error = 0;
-	return r;
+	if (!w->failed)
+		return child_spawn(c, path, &spawn, why);
+	c->link = close_fd(c->link);
+	return problem_errno(why, ENOMEM, "starting the %s", c->name);
 }
 
 /* The worker gets the regions as they are open here: their lock is held for as long as either
@@ -282,6 +293,21 @@ int children_connect(const struct child *worker, const struct child *helper, str
 	(void)close_fd(ends[0]);
 	(void)close_fd(ends[1]);
 	return 0;
+}
+
+void child_describe_end(const struct child *c, int status, struct problem *ret)
+{
+	bool told = WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS && *c->words;
+
+	if (status == PROCESS_UNKNOWN)
+		(void)problem(ret, ECHILD, "the %s has ended", c->name);
+	else if (WIFSIGNALED(status))
+		(void)problem(ret, ECHILD, "the %s was ended by signal %d (%s)%s%s", c->name,
+			WTERMSIG(status), strsignal(WTERMSIG(status)), told ? ": " : "",
+			told ? c->words : "");
+	else
+		(void)problem(ret, ECHILD, "the %s ended with exit code %d", c->name,
+			WEXITSTATUS(status));
 }
 
 bool child_has_died_too_often(struct child *c, uint64_t now)

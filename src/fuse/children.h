@@ -26,6 +26,7 @@ struct child {
 	char words[256];       /* the last sentence that it could not go on for; "" */
 	int error;             /* and its errno, positive; 0: it has said none */
 	uint64_t retry_at;     /* it is started again then; 0: it need not be */
+	uint64_t end_by;       /* its link has ended, and so should it have then; 0: it has not */
 	uint64_t scarce_since; /* when what it takes was short first; 0: it has served since */
 	uint64_t deaths[CHILD_DEATHS_MAX]; /* the latest ones, milliseconds */
 	unsigned death_count;
@@ -47,6 +48,10 @@ int child_start_worker(struct child *c, const struct instance *i, const char *pa
 int child_start_helper(
 	struct child *c, const struct instance *i, const char *path, struct problem *why);
 
+/* The program at path, or the one that has served before, with all else as spawn says; its link is
+ * closed on failure. */
+int child_spawn(struct child *c, const char *path, struct spawn *spawn, struct problem *why);
+
 /* It has said so. Its program is the one to be started again from now on. */
 void child_has_served(struct child *c);
 
@@ -58,6 +63,9 @@ void child_send(const struct child *c, unsigned opcode, uint64_t id, int fd);
 
 /* Gives the two a socket to each other. */
 int children_connect(const struct child *worker, const struct child *helper, struct problem *why);
+
+/* The sentence of how it has ended, with status as of process_wait(). */
+void child_describe_end(const struct child *c, int status, struct problem *ret);
 
 /* Notes a death. True if there were too many lately. */
 bool child_has_died_too_often(struct child *c, uint64_t now);

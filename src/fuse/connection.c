@@ -26,11 +26,15 @@ static bool is_answered(const struct fuse_in_header *request)
 	       request->opcode != FUSE_NOTIFY_REPLY; /* from an enemy: we never ask for it */
 }
 
+static bool is_close(const struct fuse_in_header *request)
+{
+	return request->opcode == FUSE_RELEASE || request->opcode == FUSE_RELEASEDIR;
+}
+
 /* Whoever made it goes on meanwhile, and mostly makes another one. */
 static bool is_waited_for(const struct fuse_in_header *request)
 {
-	return is_answered(request) && request->opcode != FUSE_RELEASE &&
-	       request->opcode != FUSE_RELEASEDIR;
+	return is_answered(request) && !is_close(request);
 }
 
 /* ---- between libfuse and the kernel ---- */
@@ -54,19 +58,24 @@ static size_t gather(uint8_t *to, size_t room, const struct iovec *iov, int coun
 	return length;
 }
 
-/* The first one is kept, later ones are compared with it. */
-static void note_init_reply(struct connection *c, const struct fuse_in_header *request,
+/* Whether it is the one that the kernel has. */
+static void compare_init_reply(struct connection *c, const struct iovec *iov, int count)
+{
+	const struct runtime_header *h = c->table.header;
+	uint8_t reply[RUNTIME_TABLE_INIT_MAX];
+	size_t length = gather(reply, sizeof(reply), iov, count);
+
+	c->unfit = length != h->init_reply_size || memcmp(reply, h->init_reply, length) != 0;
+}
+
+/* For those to come. */
+static void keep_init_reply(struct connection *c, const struct fuse_in_header *request,
 	const struct iovec *iov, int count)
 {
 	struct runtime_header *h = c->table.header;
 	uint8_t reply[RUNTIME_TABLE_INIT_MAX];
 	size_t length = gather(reply, sizeof(reply), iov, count);
 
-	if (c->replaying_init) {
-		c->unfit =
-			length != h->init_reply_size || memcmp(reply, h->init_reply, length) != 0;
-		return;
-	}
 	if (length == 0 || request->len > sizeof(h->init_request))
 		return; /* then the next worker can't go on with this connection */
 	memcpy(h->init_request, request, request->len);
@@ -109,6 +118,32 @@ static ssize_t send_reply(
 	return length > 0 ? write(fd, c->reply, length) : writev(fd, iov, count);
 }
 
+/*
+ * libfuse says ENOMEM by itself to what it has no memory for, and no operation says that to a
+ * close. The kernel would take it for the end of the matter, and the file would count as open for
+ * ever: so it is carried out here, which takes no memory.
+ */
+static void close_past_libfuse(struct connection *c, uint32_t slot, struct fuse_out_header *header)
+{
+	if (header->error != -ENOMEM || !is_close(slots_request(&c->slots, slot)))
+		return;
+	ops_close(c->ops, slots_request(&c->slots, slot)->nodeid);
+	header->error = 0;
+}
+
+/*
+ * Neither the first request, with which the mount stands and falls, nor one that is carried out
+ * already is answered with ENOMEM, unless that was said before. The worker ends, and the next one
+ * answers.
+ */
+static bool is_for_next_worker(const struct connection *c, uint32_t slot, int error)
+{
+	if (error != -ENOMEM || slot == SLOTS_MAX)
+		return error == -ENOMEM && c->replaying_init;
+	return slots_request(&c->slots, slot)->opcode == FUSE_INIT ||
+	       (c->ops->applied && !c->slots.shared->states[slot].refused);
+}
+
 /* Every reply comes through here, and so does what the kernel is told unasked (number 0). */
 static ssize_t write_reply(int fd, struct iovec *iov, int count, void *userdata)
 {
@@ -118,22 +153,27 @@ static ssize_t write_reply(int fd, struct iovec *iov, int count, void *userdata)
 	ssize_t n;
 
 	memcpy(&header, iov[0].iov_base, sizeof(header));
-	if (c->mute)
-		return (ssize_t)header.len;
-	if (c->replaying_init) {
-		note_init_reply(c, NULL, iov, count);
-		return (ssize_t)header.len;
-	}
-	if (header.unique != 0)
+	if (header.unique != 0 && !c->replaying_init)
 		slot = slots_find(&c->slots, header.unique);
 	/* Without memory libfuse says so to every request, also where the kernel waits for no
 	 * answer. */
-	if (slot != SLOTS_MAX && !is_answered(slots_request(&c->slots, slot)))
+	if (c->mute || (slot != SLOTS_MAX && !is_answered(slots_request(&c->slots, slot))))
 		return (ssize_t)header.len;
-	if (slot != SLOTS_MAX)
+	if (slot != SLOTS_MAX) {
 		opcode = slots_request(&c->slots, slot)->opcode;
+		close_past_libfuse(c, slot, &header);
+		memcpy(iov[0].iov_base, &header, sizeof(header));
+	}
+	if (is_for_next_worker(c, slot, header.error)) {
+		c->scarce = true;
+		return (ssize_t)header.len;
+	}
+	if (c->replaying_init) {
+		compare_init_reply(c, iov, count);
+		return (ssize_t)header.len;
+	}
 	if (opcode == FUSE_INIT)
-		note_init_reply(c, slots_request(&c->slots, slot), iov, count);
+		keep_init_reply(c, slots_request(&c->slots, slot), iov, count);
 	if (slot != SLOTS_MAX)
 		note_refusal(c, slot, -header.error);
 	n = send_reply(c, fd, iov, count, opcode != FUSE_READ);
@@ -227,7 +267,7 @@ static void serve_slot(struct connection *c, uint32_t slot)
 	process(c, request, request->len);
 	if (!answered)
 		slots_free(&c->slots, slot);
-	else if (request->len == 0)
+	else if (request->len == 0 || c->scarce)
 		return;
 	else if (is_unwanted(c, slot))
 		slots_free(&c->slots, slot);
@@ -253,6 +293,8 @@ int connection_serve(struct connection *c)
 	slots_take(&c->slots, slot);
 	waited_for = is_waited_for(buf.mem);
 	serve_slot(c, slot);
+	if (c->scarce)
+		return -ENOMEM;
 	return waited_for ? CONNECTION_WAITED_FOR : CONNECTION_NOT_WAITED_FOR;
 }
 
@@ -270,7 +312,7 @@ static int replay_init(struct connection *c, struct problem *why)
 	c->replaying_init = true;
 	process(c, request, h->init_request_size);
 	c->replaying_init = false;
-	if (c->unfit)
+	if (c->unfit && !c->scarce)
 		return problem(why, EPROTONOSUPPORT,
 			"this version would have made another connection to the kernel than the "
 			"one that is there");
@@ -367,9 +409,9 @@ int connection_resume(struct connection *c, const struct store_result *last, uns
 	if (r < 0)
 		return r;
 	c->ops->again = true;
-	for (uint32_t n = 0; n < count; n++)
+	for (uint32_t n = 0; n < count && !c->scarce; n++)
 		serve_again(c, list[n], applied);
 	c->ops->again = false;
 	*answered = count;
-	return 0;
+	return c->scarce ? problem_errno(why, ENOMEM, "going on with the mount") : 0;
 }

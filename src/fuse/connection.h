@@ -24,6 +24,7 @@ struct connection {
 	bool replaying_init;                /* its answer is not for the kernel */
 	bool mute;                          /* what is said reaches nobody */
 	bool unfit;                         /* that answer is not the one that the kernel has */
+	bool scarce;                        /* a request is left to the next worker, for ENOMEM */
 	_Alignas(1024) uint8_t reply[1024]; /* room for a small one; never in two pages */
 };
 
@@ -34,7 +35,8 @@ void connection_close(struct connection *c); /* also if it was never opened */
 /*
  * Before anything is read: the first request is told to libfuse again, and what was not answered
  * is. last: the store's last result before this worker's own changes. *answered: how many requests.
- * -EPROTONOSUPPORT with a sentence: this worker can't serve this connection.
+ * -EPROTONOSUPPORT with a sentence: this worker can't serve this connection;
+ * -ENOMEM: not now.
  */
 int connection_resume(struct connection *c, const struct store_result *last, unsigned *answered,
 	struct problem *why);
@@ -47,8 +49,8 @@ enum { /* a request was served, */
 	CONNECTION_NOT_WAITED_FOR, /* whoever made it went on meanwhile */
 };
 
-/* Reads and serves one request: one of these; -EAGAIN, -EINTR there is none; 0 or another negative
- * errno: the connection has ended. */
+/* Reads and serves one request: one of these; -EAGAIN, -EINTR there is none; -ENOMEM this worker
+ * can't go on, and another one may; 0 or another negative errno: the connection has ended. */
 int connection_serve(struct connection *c);
 
 /* From now on nothing is answered, whoever tries to: what has no answer is the next worker's. */

@@ -17,6 +17,8 @@ struct content_memory {
 	size_t count, room;
 	void (*arrived)(void *data);
 	void *data;
+	void (*stray)(void *data, const struct sigbus *what);
+	void *stray_data;
 	struct content_fault fault; /* of the last access that failed */
 	bool has_fault;
 };
@@ -50,6 +52,13 @@ void content_memory_on_arrival(struct content_memory *cm, void (*arrived)(void *
 {
 	cm->arrived = arrived;
 	cm->data = data;
+}
+
+void content_memory_on_stray(
+	struct content_memory *cm, void (*stray)(void *data, const struct sigbus *what), void *data)
+{
+	cm->stray = stray;
+	cm->stray_data = data;
 }
 
 void content_memory_arrived(struct content_memory *cm)
@@ -259,9 +268,10 @@ static void note_fault(struct content_memory *cm, const struct sigbus *what)
 		cm->has_fault = true;
 		return;
 	}
-	/* Of the metadata, or the worker's own: if it is touched again, that is the worker's end.
-	 */
-	log_error("a memory error has hit the worker outside of the contents of files");
+	if (cm->stray)
+		cm->stray(cm->stray_data, what);
+	else
+		log_error("a memory error has hit the worker outside of the contents of files");
 }
 
 struct access {

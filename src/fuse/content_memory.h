@@ -88,6 +88,12 @@ struct content_fault {
 			  device was taken away */
 };
 
+/* Whoever hears of errors that the kernel has told of and that lie in no window. Without one they
+ * are a line in the log. */
+struct sigbus;
+void content_memory_on_stray(struct content_memory *cm,
+	void (*stray)(void *data, const struct sigbus *what), void *data);
+
 /* The next that has come up, by an access or because the kernel told so; false: none (any more). */
 bool content_memory_next_fault(struct content_memory *cm, struct content_fault *ret);
 

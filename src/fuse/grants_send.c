@@ -6,18 +6,9 @@
 #include "proto/link.h"
 #include "util/le.h"
 
-static struct link_header header(size_t size, unsigned opcode, uint64_t id)
-{
-	return (struct link_header){
-		.size = put_le32((uint32_t)size),
-		.opcode = put_le16((uint16_t)opcode),
-		.id = put_le64(id),
-	};
-}
-
 void grants_send_plain(struct outbox *o, unsigned opcode)
 {
-	struct link_plain m = {.header = header(sizeof(m), opcode, 0)};
+	struct link_plain m = {.header = link_header_make(sizeof(m), opcode, 0)};
 
 	outbox_put(o, &m, sizeof(m));
 }
@@ -25,7 +16,7 @@ void grants_send_plain(struct outbox *o, unsigned opcode)
 void grants_send_config(struct outbox *o, const struct store_super *super)
 {
 	struct link_config m = {
-		.header = header(sizeof(m), LINK_CONFIG, 0),
+		.header = link_header_make(sizeof(m), LINK_CONFIG, 0),
 		.version = put_le32(LINK_VERSION),
 		.region_count = put_le32(super->region_count),
 	};
@@ -118,7 +109,7 @@ static void send_extents(struct outbox *o, struct parts p, uint64_t id)
 			m.extents[n] = extent_of(p.inode, &e);
 			more = next_part(&p, &e);
 		}
-		m.header = header(link_extents_size(n), LINK_EXTENTS, id);
+		m.header = link_header_make(link_extents_size(n), LINK_EXTENTS, id);
 		m.ino = put_le64(p.inode->attr.ino);
 		m.count = put_le32(n);
 		m.reserved = put_le32(0);
@@ -131,7 +122,7 @@ void grants_send_held(
 {
 	struct parts p = {.inode = inode, .alloc = alloc};
 	struct link_held m = {
-		.header = header(sizeof(m), LINK_HELD, 0),
+		.header = link_header_make(sizeof(m), LINK_HELD, 0),
 		.ino = put_le64(inode->attr.ino),
 		.epoch = put_le64(epoch),
 		.extent_count = put_le64(count_parts(p)),
@@ -146,7 +137,7 @@ void grants_send_grant(
 {
 	struct parts p = {.inode = inode};
 	struct link_grant m = {
-		.header = header(sizeof(m), LINK_GRANT, id),
+		.header = link_header_make(sizeof(m), LINK_GRANT, id),
 		.ino = put_le64(inode->attr.ino),
 		.epoch = put_le64(epoch),
 		.size = put_le64(inode->attr.size),
@@ -164,7 +155,7 @@ void grants_send_export(struct outbox *o, unsigned opcode, const struct inode *i
 {
 	struct parts p = {.inode = inode};
 	struct link_export m = {
-		.header = header(sizeof(m), opcode, id),
+		.header = link_header_make(sizeof(m), opcode, id),
 		.ino = put_le64(inode->attr.ino),
 	};
 
@@ -191,7 +182,7 @@ void grants_send_contents(
 {
 	struct parts p = {.inode = inode};
 	struct link_contents m = {
-		.header = header(sizeof(m), LINK_CONTENTS, id),
+		.header = link_header_make(sizeof(m), LINK_CONTENTS, id),
 		.ino = put_le64(inode->attr.ino),
 		.epoch = put_le64(epoch),
 		.extent_count = put_le64(count_parts(p)),
@@ -205,7 +196,7 @@ void grants_send_contents(
 void grants_send_refuse(struct outbox *o, uint64_t id, int error, enum gm_reason reason)
 {
 	struct link_refuse m = {
-		.header = header(sizeof(m), LINK_REFUSE, id),
+		.header = link_header_make(sizeof(m), LINK_REFUSE, id),
 		.error = put_le32((uint32_t)-error),
 		.reason = put_le32(reason),
 	};
@@ -216,7 +207,7 @@ void grants_send_refuse(struct outbox *o, uint64_t id, int error, enum gm_reason
 void grants_send_check(struct outbox *o, uint64_t ino, uint64_t epoch, unsigned flags)
 {
 	struct link_check m = {
-		.header = header(sizeof(m), LINK_CHECK, 0),
+		.header = link_header_make(sizeof(m), LINK_CHECK, 0),
 		.ino = put_le64(ino),
 		.epoch = put_le64(epoch),
 		.flags = put_le32(flags),
@@ -228,7 +219,7 @@ void grants_send_check(struct outbox *o, uint64_t ino, uint64_t epoch, unsigned 
 void grants_send_revoke(struct outbox *o, uint64_t ino, bool kill, uid_t uid, uint64_t id)
 {
 	struct link_revoke m = {
-		.header = header(sizeof(m), LINK_REVOKE, id),
+		.header = link_header_make(sizeof(m), LINK_REVOKE, id),
 		.ino = put_le64(ino),
 		.flags = put_le32(kill ? LINK_REVOKE_KILL : 0),
 		.uid = put_le32(uid),
@@ -240,7 +231,7 @@ void grants_send_revoke(struct outbox *o, uint64_t ino, bool kill, uid_t uid, ui
 void grants_send_hand_over(struct outbox *o, const struct ns_heritage *h, uint64_t epoch)
 {
 	struct link_hand_over m = {
-		.header = header(sizeof(m), LINK_HAND_OVER, 0),
+		.header = link_header_make(sizeof(m), LINK_HAND_OVER, 0),
 		.from = put_le64(h->from),
 		.ino = put_le64(h->ino),
 		.epoch = put_le64(epoch),

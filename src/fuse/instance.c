@@ -117,7 +117,7 @@ int instance_name(struct instance *ret, const struct options *options, struct pr
 	return 0;
 }
 
-static int open_all(struct instance *i, struct problem *why)
+static int open_all(struct instance *i, unsigned lock_ms, struct problem *why)
 {
 	const struct options *o = i->options;
 	int r = name_it(i, why);
@@ -127,7 +127,7 @@ static int open_all(struct instance *i, struct problem *why)
 	if (r == 0)
 		r = open_regions(i, why);
 	if (r == 0)
-		r = pool_lock(&i->pool, false, INSTANCE_LOCK_MS, why);
+		r = pool_lock(&i->pool, false, lock_ms, why);
 	/* Only now: before, the mount there may have been a predecessor's that is just ending. */
 	if (r == 0)
 		r = mountpoint_prepare(i->mount_path, why);
@@ -145,13 +145,14 @@ static int open_all(struct instance *i, struct problem *why)
 	return r;
 }
 
-int instance_open(struct instance *ret, const struct options *options, struct problem *why)
+int instance_open(
+	struct instance *ret, const struct options *options, unsigned lock_ms, struct problem *why)
 {
 	struct instance i = INSTANCE_NULL;
 	int r;
 
 	i.options = options;
-	r = open_all(&i, why);
+	r = open_all(&i, lock_ms, why);
 	if (r < 0) {
 		instance_discard(&i);
 		instance_close(&i);

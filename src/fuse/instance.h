@@ -27,8 +27,9 @@ struct instance {
 #define INSTANCE_NULL ((struct instance){.pool = POOL_NULL, .runtime = RUNTIME_NULL})
 
 /* Sentences for everything that an operator can have got wrong; then nothing is left that was not
- * there before. */
-int instance_open(struct instance *ret, const struct options *options, struct problem *why);
+ * there before. -EWOULDBLOCK: another one has had the regions locked for lock_ms. */
+int instance_open(
+	struct instance *ret, const struct options *options, unsigned lock_ms, struct problem *why);
 
 /* Mount point, name and paths alone: nothing is opened or made. For instance_forget(). */
 int instance_name(struct instance *ret, const struct options *options, struct problem *why);

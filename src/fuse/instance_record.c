@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,9 +37,26 @@ static const char *next_word(const struct words *w, const char *word)
 
 /* ---- making ---- */
 
+struct making {
+	FILE *file;
+	bool lost; /* a word, for want of memory. Then fclose(3) says 0, and may have lost all */
+};
+
+static void add_word(struct making *m, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+static void add_word(struct making *m, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	m->lost |= vfprintf(m->file, format, ap) < 0;
+	m->lost |= fputc(0, m->file) == EOF;
+	va_end(ap);
+}
+
 /* Without the options that count only where the region is made; a file by its path from the root.
  */
-static int print_region(FILE *f, const char *text, struct problem *why)
+static int print_region(struct making *m, const char *text, struct problem *why)
 {
 	_cleanup_(region_spec_deinit) struct region_spec spec = REGION_SPEC_NULL;
 	_cleanup_free_ char *path = NULL;
@@ -49,47 +67,49 @@ static int print_region(FILE *f, const char *text, struct problem *why)
 		return r;
 	if (strncmp(text, "file:", 5) == 0)
 		path = realpath(spec.path, NULL);
-	(void)fprintf(f, "--region=%.*s:%s%c", kind, text, path ? path : spec.path, 0);
+	if (strncmp(text, "file:", 5) == 0 && !path && errno == ENOMEM)
+		return problem_errno(why, ENOMEM, "noting what the instance is");
+	add_word(m, "--region=%.*s:%s", kind, text, path ? path : spec.path);
 	return 0;
 }
 
-static int print_start(FILE *f, const struct instance *i, struct problem *why)
+static int print_start(struct making *m, const struct instance *i, struct problem *why)
 {
 	const struct options *o = i->options;
 	int r = 0;
 
-	(void)fprintf(f, "the mount point %s%c", i->mount_path, 0);
-	(void)fprintf(f, "--name=%s%c", i->name, 0);
-	(void)fprintf(f, "--socket=%s%c", i->runtime.grant_socket, 0);
+	add_word(m, "the mount point %s", i->mount_path);
+	add_word(m, "--name=%s", i->name);
+	add_word(m, "--socket=%s", i->runtime.grant_socket);
 	for (size_t n = 0; n < o->region_count && r == 0; n++)
-		r = print_region(f, o->regions[n], why);
+		r = print_region(m, o->regions[n], why);
 	if (o->region_count == 0)
-		(void)fprintf(f, "no --region%c", 0);
+		add_word(m, "no --region");
 	if (*o->mount_options)
-		(void)fprintf(f, "-o %s%c", o->mount_options, 0);
+		add_word(m, "-o %s", o->mount_options);
 	if (o->has_user)
-		(void)fprintf(f, "--user=%u:%u%c", (unsigned)o->user, (unsigned)o->user_group, 0);
+		add_word(m, "--user=%u:%u", (unsigned)o->user, (unsigned)o->user_group);
 	if (o->has_trusted_group)
-		(void)fprintf(f, "--trusted-group=%u%c", (unsigned)o->trusted_group, 0);
-	(void)fprintf(f, "--reuse=%s%c", reuse_policy_name(o->reuse), 0);
-	(void)fprintf(f, "--scrub-rate=%" PRIu64 "%c", o->scrub_rate, 0);
+		add_word(m, "--trusted-group=%u", (unsigned)o->trusted_group);
+	add_word(m, "--reuse=%s", reuse_policy_name(o->reuse));
+	add_word(m, "--scrub-rate=%" PRIu64, o->scrub_rate);
 	return r;
 }
 
 static int make_words(struct words *ret, const struct instance *i, struct problem *why)
 {
 	struct words w = {.text = NULL};
-	FILE *f = open_memstream(&w.text, &w.size);
+	struct making m = {.file = open_memstream(&w.text, &w.size)};
 	int r;
 
-	if (!f)
+	if (!m.file)
 		return problem_errno(why, errno, "noting what the instance is");
-	r = print_start(f, i, why);
-	(void)fputc(0, f);
+	r = print_start(&m, i, why);
+	add_word(&m, "%s", "");
 	for (uint32_t n = 0; n < i->pool.count; n++)
-		(void)fprintf(f, "%s:%s%c", region_kind_name(i->pool.regions[n].kind),
-			i->pool.regions[n].name, 0);
-	if (fclose(f) != 0 && r == 0)
+		add_word(&m, "%s:%s", region_kind_name(i->pool.regions[n].kind),
+			i->pool.regions[n].name);
+	if ((fclose(m.file) != 0 || m.lost || !w.text) && r == 0)
 		r = problem_errno(why, ENOMEM, "noting what the instance is");
 	if (r < 0) {
 		words_deinit(&w);

@@ -46,6 +46,7 @@ struct keeper {
 	int askers[ASKERS_MAX]; /* the oldest first; -1: none */
 	uint64_t lonely_until;  /* in clock_milliseconds(); 0: somebody is there */
 	uint64_t deaf_until;    /* no connection is taken before; 0: they are */
+	bool charged;           /* it is the keeper: who asks is answered */
 	bool end;
 };
 
@@ -118,12 +119,12 @@ static int receive_message(int sock, struct keeper_message *m, int *fds, size_t 
 }
 
 /* To worker and helper, as if from the supervisor: they can't see who has the link's other end. */
-static void tell_children(const struct keeper *k, pid_t supervisor)
+static void tell_children(const struct keeper *k, enum link_supervisor_opcode opcode, pid_t pid)
 {
 	const struct link_plain m = {
 		.header = {.size = put_le32(sizeof(m)),
-			.opcode = put_le16(LINK_SUPERVISOR),
-			.id = put_le64((uint64_t)supervisor)},
+			.opcode = put_le16((uint16_t)opcode),
+			.id = put_le64((uint64_t)pid)},
 	};
 
 	for (unsigned slot = KEEPER_WORKER; slot <= KEEPER_HELPER; slot++) {
@@ -140,33 +141,72 @@ static void lose_supervisor(struct keeper *k)
 {
 	k->supervisor = close_fd(k->supervisor);
 	k->pid = 0;
-	if (k->slots[KEEPER_WORKER].count == 0)
-		k->end = true; /* nothing has served yet */
-	else
-		tell_children(k, 0);
+	if (!k->charged || k->slots[KEEPER_WORKER].count == 0) {
+		k->end = true; /* another one is the keeper; or nothing has served yet */
+		return;
+	}
+	/* It may have died before it could tell them which of two it is. */
+	tell_children(k, LINK_KEEPER, getpid());
+	tell_children(k, LINK_SUPERVISOR, 0);
 }
 
-/* What can't be taken is no reason to believe that it died, and to let another one in beside it. */
+/* From here on who connects is told that it is us (SO_PEERCRED), by whom the socket listens. */
+static void take_charge(struct keeper *k)
+{
+	k->charged = true;
+	(void)listen(k->socket, SOMAXCONN);
+}
+
+/* The last that is done: whatever becomes of the supervisor, one of the two has the charge. */
+static void yield(struct keeper *k, const struct kept *to)
+{
+	if (k->charged && to->count == 1)
+		(void)send_message(to->fds[0], KEEPER_CHARGE, 0, 0, NULL);
+	k->end = true;
+}
+
+/* with: what came along; its owner is the slot, or nobody any more. What is no order is no reason
+ * to believe that the supervisor died, and to let another one in beside it. */
+static void obey(struct keeper *k, const struct keeper_message *m, struct kept *with)
+{
+	struct kept *slot = &k->slots[get_le16(m->slot)];
+
+	switch (get_le16(m->opcode)) {
+	case KEEPER_KEEP:
+		with->value = get_le64(m->value);
+		empty(slot);
+		*slot = *with;
+		return;
+	case KEEPER_CHARGE:
+		take_charge(k);
+		break;
+	case KEEPER_ASK:
+		(void)send_message(k->supervisor, KEEPER_READY, 0, KEEPER_VERSION, NULL);
+		break;
+	case KEEPER_YIELD:
+		yield(k, with);
+		break;
+	default:
+		k->end = true;
+	}
+	empty(with);
+}
+
 static void serve_supervisor(struct keeper *k)
 {
 	while (k->supervisor >= 0 && !k->end) {
-		struct kept new = {.count = PACKET_FDS_MAX};
+		struct kept with = {.count = PACKET_FDS_MAX};
 		struct keeper_message m;
-		int r = receive_message(k->supervisor, &m, new.fds, &new.count);
+		int r = receive_message(k->supervisor, &m, with.fds, &with.count);
 
 		if (r == 0)
 			return;
-		if (r == -ECONNRESET) {
+		if (r == -ECONNRESET)
 			lose_supervisor(k);
-		} else if (r > 0 && get_le16(m.opcode) == KEEPER_KEEP) {
-			new.value = get_le64(m.value);
-			empty(&k->slots[get_le16(m.slot)]);
-			k->slots[get_le16(m.slot)] = new;
-		} else {
-			if (r > 0)
-				empty(&new);
+		else if (r < 0)
 			k->end = true;
-		}
+		else
+			obey(k, &m, &with);
 	}
 }
 
@@ -199,13 +239,13 @@ static int give(struct keeper *k, int sock, pid_t pid)
 	int r = 0;
 
 	/* First of all: the helper takes it for one of ours when it has the regions open. */
-	tell_children(k, pid);
+	tell_children(k, LINK_SUPERVISOR, pid);
 	for (unsigned slot = 0; slot < KEEPER_SLOTS && r == 0; slot++)
 		r = send_message(sock, KEEPER_KEPT, slot, k->slots[slot].value, &k->slots[slot]);
 	if (r == 0)
 		r = send_message(sock, KEEPER_END, 0, (uint64_t)getpid(), &self);
 	if (r < 0)
-		tell_children(k, 0);
+		tell_children(k, LINK_SUPERVISOR, 0);
 	return r;
 }
 
@@ -336,7 +376,7 @@ static void wait_for_something(struct keeper *k)
 	if (now >= k->deaf_until)
 		k->deaf_until = 0;
 	if (!k->deaf_until)
-		list[PLACE_SOCKET].fd = k->socket;
+		list[PLACE_SOCKET].fd = k->charged ? k->socket : -1;
 	else if (timeout < 0 || timeout > (int)ACCEPT_PAUSE_MS)
 		timeout = time_left(k->deaf_until, now);
 	if (alone && !k->lonely_until)
@@ -357,7 +397,8 @@ static void run(struct keeper *k)
 		look_around(k, clock_milliseconds());
 		if (k->end)
 			break;
-		take_asker(k);
+		if (k->charged)
+			take_asker(k);
 		for (unsigned i = 0; i < ASKERS_MAX; i++)
 			if (k->askers[i] >= 0)
 				serve_asker(k, &k->askers[i]);
@@ -375,6 +416,7 @@ static const struct confine_rule rules[] = {
 	CONFINE_ALLOW("geteuid"),
 	CONFINE_ALLOW("getpid"),
 	CONFINE_ALLOW("getsockopt"),
+	{.name = "listen", .compares = {{CONFINE_EQUAL, 0, SPAWN_FIRST_FD + 1, 0}}},
 	CONFINE_ALLOW("munmap"),
 	CONFINE_ALLOW("poll"),
 	CONFINE_ALLOW("ppoll"),

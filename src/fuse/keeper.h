@@ -7,6 +7,10 @@
  * While there is no supervisor it ends when the worker has ended in order; when the worker has died
  * otherwise, after KEEPER_LONELY_MS. With it goes the connection to the kernel, if that is open
  * nowhere else, so that nobody waits for ever; and the helper ends.
+ *
+ * In an upgrade there are two for a moment. One of them at the most is in charge: the new one is
+ * told by the old one, with which that ends. So a supervisor that dies in the middle of it leaves
+ * exactly one, which has all.
  */
 #ifndef GM_FUSE_KEEPER_H
 #define GM_FUSE_KEEPER_H

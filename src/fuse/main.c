@@ -92,9 +92,10 @@ static int run_supervisor(int argc, char *argv[])
 	_cleanup_(options_deinit) struct options o = OPTIONS_NULL;
 	struct problem why = PROBLEM_INIT;
 
-	if (options_parse(&o, argc, argv, geteuid() == 0, &why) < 0) {
+	int r = options_parse(&o, argc, argv, geteuid() == 0, &why);
+	if (r < 0) {
 		(void)fprintf(stderr, "guestmemfs-fuse: %s\n", why.text);
-		return EXIT_USAGE;
+		return r == -ENOMEM || r == -EMFILE || r == -ENFILE ? EXIT_FAILURE : EXIT_USAGE;
 	}
 	if (o.action == OPTIONS_HELP) {
 		options_print_help();

@@ -179,8 +179,9 @@ bool ns_next_fault(struct namespace *ns, struct ns_fault *ret)
 	const struct inode *store = meta_contents(ns_meta(ns));
 	struct content_fault fault;
 
-	while (store && ns->memory && content_memory_next_fault(ns->memory, &fault)) {
-		const struct file_extent *e = extents_find_after(store, fault.file_block);
+	while (ns->memory && content_memory_next_fault(ns->memory, &fault)) {
+		const struct file_extent *e =
+			store ? extents_find_after(store, fault.file_block) : NULL;
 
 		if (!e || e->file_block > fault.file_block)
 			continue; /* given back meanwhile */

@@ -172,11 +172,16 @@ static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 		open_inode(req, ino, fi);
 }
 
+void ops_close(struct ops *o, uint64_t ino)
+{
+	release_inode(o, ino);
+}
+
 /* RELEASE and RELEASEDIR. */
 static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	(void)fi;
-	release_inode(ops_of(req), ino);
+	ops_close(ops_of(req), ino);
 	fuse_reply_err(req, 0);
 }
 
@@ -460,9 +465,9 @@ void ops_process(struct ops *o, struct fuse_session *se, const struct fuse_buf *
 		o->unique = header.unique;
 	}
 	o->session = se;
-	ops_note_serving(o, o->unique);
+	ops_note_serving(o, o->unique, 0);
 	fuse_session_process_buf(se, buf);
-	ops_note_serving(o, 0);
+	ops_note_serving(o, 0, 0);
 	o->unique = 0;
 	if (o->ns->left)
 		grants_check(o->grants, o->ns->left, LINK_CHECK_TAKE | LINK_CHECK_KEEP);

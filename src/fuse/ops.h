@@ -24,6 +24,7 @@
 
 struct connection;
 struct grants;
+struct slots_serving;
 struct tickets;
 
 struct ops { /* the session's userdata; everything that it points to is the worker's */
@@ -37,9 +38,9 @@ struct ops { /* the session's userdata; everything that it points to is the work
 	uint64_t unique; /* of the request that is being served; ops_process() sets it */
 	/* An earlier worker has carried it out: only its answer is due. */
 	bool applied;
-	bool again;        /* an earlier worker may have answered it */
-	bool unwanted;     /* it has tried, and the kernel did not take the answer */
-	uint64_t *serving; /* where its number stands while it is served; NULL: nowhere */
+	bool again;                    /* an earlier worker may have answered it */
+	bool unwanted;                 /* it has tried, and the kernel did not take the answer */
+	struct slots_serving *serving; /* where it stands while it is served; NULL: nowhere */
 	struct connection *connection; /* whose session this is; for that alone */
 	struct parked_list parked;
 	uint64_t explain_after; /* in clock_milliseconds(): no sentence in the log before */
@@ -63,6 +64,10 @@ void ops_deinit(struct ops *o);
  * libfuse keeps to itself. The request's bytes stay where they are until it is answered.
  */
 void ops_process(struct ops *o, struct fuse_session *se, const struct fuse_buf *buf);
+
+/* What a RELEASE or RELEASEDIR does, but for the answer: for one that libfuse has no memory for,
+ * while ops_process() serves it. */
+void ops_close(struct ops *o, uint64_t ino);
 
 /*
  * The helper has answered a grants_check() of this inode. FREE: ns_unhold() has been called

@@ -8,6 +8,7 @@
 #define GM_FUSE_OPS_INTERNAL_H
 
 #include "fuse/ops.h"
+#include "fuse/slots.h"
 
 /* Nobody but this mount changes names and attributes, so that the kernel may keep what it knows. */
 #define CACHE_SECONDS 86400.0
@@ -31,11 +32,13 @@ static inline struct ns_request request_of(fuse_req_t req)
 	return rq;
 }
 
-/* Should the worker die now, this is the request that it was at. */
-static inline void ops_note_serving(const struct ops *o, uint64_t unique)
+/* Should the worker die now, this is the request that it was at, and the step of it. */
+static inline void ops_note_serving(const struct ops *o, uint64_t unique, uint64_t step)
 {
-	if (o->serving)
-		__atomic_store_n(o->serving, unique, __ATOMIC_RELEASE);
+	if (!o->serving)
+		return;
+	o->serving->step = step;
+	__atomic_store_n(&o->serving->unique, unique, __ATOMIC_RELEASE);
 }
 
 static inline void reply_error(fuse_req_t req, int r)

@@ -172,9 +172,9 @@ static void retry_parked(struct ops *o, struct parked *p)
 	struct stat st;
 	int r;
 
-	ops_note_serving(o, p->rq.unique);
+	ops_note_serving(o, p->rq.unique, p->done / NS_STEP);
 	r = try_again(o, p, &st);
-	ops_note_serving(o, 0);
+	ops_note_serving(o, 0, 0);
 	grants_hand_over(o->grants);
 	if (r == p->error && p->awaited_count > 0)
 		return;          /* another answer may still help */
@@ -223,10 +223,10 @@ void ops_take_zeroed(struct ops *o, uint64_t id, int error)
 		return;
 	p->zeroing = 0;
 	if (error == 0) {
-		ops_note_serving(o, p->rq.unique);
+		ops_note_serving(o, p->rq.unique, 0);
 		clock_gettime(CLOCK_REALTIME, &p->rq.now);
 		error = ns_change_space(o->ns, &p->rq, p->ino, p->space, &p->range);
-		ops_note_serving(o, 0);
+		ops_note_serving(o, 0, 0);
 	}
 	finish_parked(o, p, error, NULL);
 }

@@ -13,6 +13,7 @@
 
 #include "region/region.h"
 #include "util/cleanup.h"
+#include "util/reserve.h"
 
 #define NOBODY 65534U /* /proc/sys/kernel/overflowuid, on every system that has not changed it */
 
@@ -108,17 +109,18 @@ void options_print_help(void)
 		    "nosuid, nodev\n"
 		    "                         and default_permissions are always in force, "
 		    "allow_other for root\n"
-		    "  -f                     stay in the foreground; messages go to stderr. "
-		    "Without it the command\n"
-		    "                         returns when the mount serves, and messages go to "
-		    "syslog from then on\n"
+		    "  -f                     stay in the foreground; messages go to stderr, and "
+		    "systemd is told when the\n"
+		    "                         mount serves (Type=notify). Without it the command "
+		    "returns then, and\n"
+		    "                         messages go to syslog from then on\n"
 		    "  -d                     tell every detail; implies -f\n"
 		    "  --help, --version\n"
 		    "\n"
 		    "Exit code: 0 done, 1 failed, 2 wrong usage. SIGTERM ends the instance in good "
 		    "order; the memory and\n"
-		    "its files stay for the next start. SIGHUP is guestmemfs upgrade: worker and "
-		    "helper are replaced by\n"
+		    "its files stay for the next start. SIGHUP is guestmemfs upgrade: worker, "
+		    "helper and keeper are replaced by\n"
 		    "the programs that are installed now. If this process is killed, mount and "
 		    "grants go on, and a start\n"
 		    "with the same arguments takes over from it.\n"
@@ -177,13 +179,44 @@ static int parse_format(enum options_format *ret, const char *text, struct probl
 	return problem(why, EINVAL, "--format=%s: say never, blank or force", text);
 }
 
+/*
+ * glibc's look-up ends the process by a signal where it has no memory, so it gets a reserve. What
+ * could not be looked up is not taken for a user, or group, that is not there.
+ */
+static int end_look_up(bool found, const char *what, const char *name, struct problem *why)
+{
+	if (!found && (errno == ENOMEM || errno == EMFILE || errno == ENFILE))
+		return problem_errno(why, errno, "looking up the %s %s", what, name);
+	return 0;
+}
+
+/* *ret is NULL where there is no such user. */
+static int find_user(const struct passwd **ret, const char *name, struct problem *why)
+{
+	_cleanup_free_ void *reserve = reserve_memory();
+
+	errno = reserve ? 0 : ENOMEM;
+	*ret = reserve ? getpwnam(name) : NULL;
+	return end_look_up(*ret, "user", name, why);
+}
+
+static int find_group(const struct group **ret, const char *name, struct problem *why)
+{
+	_cleanup_free_ void *reserve = reserve_memory();
+
+	errno = reserve ? 0 : ENOMEM;
+	*ret = reserve ? getgrnam(name) : NULL;
+	return end_look_up(*ret, "group", name, why);
+}
+
 static int parse_group(gid_t *ret, const char *text, struct problem *why)
 {
 	const struct group *g;
 	char *end;
+	int r = find_group(&g, text, why);
 
-	errno = 0;
-	g = getgrnam(text);
+	if (r < 0)
+		return r;
 	if (g) {
 		*ret = g->gr_gid;
 		return 0;
@@ -221,13 +254,16 @@ static void set_user(struct options *o, uid_t user, gid_t group)
 static int parse_user(struct options *o, const char *name, bool privileged, struct problem *why)
 {
 	const struct passwd *p;
+	int r;
 
 	if (!privileged)
 		return problem(why, EINVAL,
 			"--user %s: only root's processes can become another user; yours stay "
 			"yours",
 			name);
-	p = getpwnam(name);
+	r = find_user(&p, name, why);
+	if (r < 0)
+		return r;
 	if (!p)
 		return problem(why, EINVAL, "--user %s: there is no such user", name);
 	if (p->pw_uid == 0)
@@ -240,19 +276,23 @@ static int parse_user(struct options *o, const char *name, bool privileged, stru
 }
 
 /* "nobody" is there also where no list of users says so: the kernel has a number for it. */
-static void choose_user(struct options *o)
+static int choose_user(struct options *o, struct problem *why)
 {
 	static const char *const names[] = {"guestmemfs", "nobody"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		const struct passwd *p = getpwnam(names[i]);
+		const struct passwd *p;
+		int r = find_user(&p, names[i], why);
 
+		if (r < 0)
+			return r;
 		if (p && p->pw_uid != 0) {
 			set_user(o, p->pw_uid, p->pw_gid);
-			return;
+			return 0;
 		}
 	}
 	set_user(o, NOBODY, NOBODY);
+	return 0;
 }
 
 /* How each option of -o is answered. */
@@ -434,7 +474,9 @@ int options_parse(
 		if (r < 0)
 			return r;
 		if (privileged && !o.has_user)
-			choose_user(&o);
+			r = choose_user(&o, why);
+		if (r < 0)
+			return r;
 	}
 	*ret = o;
 	o = OPTIONS_NULL;

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fuse/runtime_rest.h"
 #include "util/cleanup.h"
 #include "util/packet.h"
 #include "util/run_directory.h"
@@ -89,15 +90,6 @@ static int name_sockets(struct runtime *r, const char *socket, struct problem *w
 	return e < 0 ? e : check_socket_path(r->grant_socket, why);
 }
 
-/* True if fd is still what is at the path. */
-static bool is_at(int fd, const char *path)
-{
-	struct stat opened, there;
-
-	return fstat(fd, &opened) == 0 && stat(path, &there) == 0 &&
-	       opened.st_dev == there.st_dev && opened.st_ino == there.st_ino;
-}
-
 /*
  * A predecessor that is just ending may hold the lock for another moment, and then removes the
  * directory under our hands: a lock on what is no longer there is no lock.
@@ -113,7 +105,7 @@ static int lock_directory(struct runtime *r, const char *name, mode_t mode, stru
 		e = take_directory(r->directory, mode, &r->lock, why);
 		if (e < 0)
 			return e;
-		if (flock(r->lock, LOCK_EX | LOCK_NB) == 0 && is_at(r->lock, r->directory))
+		if (flock(r->lock, LOCK_EX | LOCK_NB) == 0 && runtime_is_at(r->lock, r->directory))
 			return 0;
 		(void)nanosleep(&moment, NULL);
 	}
@@ -207,24 +199,15 @@ int runtime_listen(struct runtime *r, struct problem *why)
 	return listen_for_clients(r, why);
 }
 
-/* The helper refuses to replace what is no socket; then it is not ours to remove either. */
-static void remove_socket(const char *path)
-{
-	struct stat st;
-
-	if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
-		(void)unlink(path);
-}
-
 void runtime_remove(struct runtime *r)
 {
 	if (!r->directory)
 		return;
 	/* Whoever made a socket takes it away, unless it was killed. Anything else in there keeps
 	 * the directory. */
-	remove_socket(r->control_socket);
-	remove_socket(r->keeper_socket);
-	remove_socket(r->grant_socket);
+	runtime_remove_socket(r->control_socket);
+	runtime_remove_socket(r->keeper_socket);
+	runtime_remove_socket(r->grant_socket);
 	(void)rmdir(r->directory);
 }
 

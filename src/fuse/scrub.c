@@ -44,9 +44,7 @@ bool scrub_is_idle(const struct scrub *s)
 static void send_scrub(struct outbox *outbox, const struct scrub_order *o)
 {
 	struct link_scrub m = {
-		.header = {.size = put_le32(sizeof(m)),
-			.opcode = put_le16(LINK_SCRUB),
-			.id = put_le64(o->id)},
+		.header = link_header_make(sizeof(m), LINK_SCRUB, o->id),
 		.block = put_le64(o->blocks.block),
 		.count = put_le32(o->blocks.count),
 		.region = put_le32(o->blocks.region),
@@ -59,9 +57,7 @@ static void send_zero(struct outbox *outbox, const struct scrub_order *o)
 {
 	uint64_t in_block = o->from % GM_BLOCK_SIZE;
 	struct link_zero m = {
-		.header = {.size = put_le32(sizeof(m)),
-			.opcode = put_le16(LINK_ZERO),
-			.id = put_le64(o->id)},
+		.header = link_header_make(sizeof(m), LINK_ZERO, o->id),
 		.offset = put_le64(o->blocks.block * GM_BLOCK_SIZE + in_block),
 		.length = put_le32(o->length),
 		.region = put_le32(o->blocks.region),

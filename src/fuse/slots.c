@@ -27,12 +27,25 @@ static void store_length(struct fuse_in_header *h, uint32_t length)
 	__atomic_store_n(&h->len, length, __ATOMIC_RELEASE);
 }
 
+/* Who is always killed at the same place does not get beyond it. */
+static void count_death(struct slot_state *state, uint64_t step)
+{
+	if (step > UINT16_MAX)
+		step = UINT16_MAX;
+	if (step > state->step) {
+		state->step = (uint16_t)step;
+		state->deaths = 0;
+	}
+	if (state->deaths < UINT16_MAX)
+		state->deaths++;
+}
+
 void slots_init(struct slots *s, struct slots_shared *shared, uint8_t *memory)
 {
-	uint64_t serving = shared->serving;
+	const struct slots_serving serving = shared->serving;
 
 	*s = (struct slots){.shared = shared, .memory = memory};
-	shared->serving = 0;
+	shared->serving = (struct slots_serving){.unique = 0};
 	if (shared->used > SLOTS_MAX)
 		shared->used = SLOTS_MAX;
 	for (uint32_t n = (uint32_t)shared->used; n-- > 0;) {
@@ -41,7 +54,8 @@ void slots_init(struct slots *s, struct slots_shared *shared, uint8_t *memory)
 		if (h->len != 0 && request_is_sound(h, SLOT_REQUEST_MAX) &&
 			slots_find(s, h->unique) == SLOTS_MAX) {
 			s->taken[s->taken_count++] = n;
-			shared->states[n].deaths += h->unique == serving;
+			if (h->unique == serving.unique)
+				count_death(&shared->states[n], serving.step);
 			continue;
 		}
 		store_length(h, 0);

@@ -23,19 +23,24 @@ struct fuse_in_header;
 #define SLOT_DEATHS_MAX  3U
 
 struct slot_state {
-	uint32_t deaths;     /* of workers that were just serving it */
+	uint16_t deaths;     /* of workers that were just serving it, and have not got further than
+				`step` */
+	uint16_t step;       /* the farthest that one of them has died in */
 	uint8_t interrupted; /* its caller wants it no more: an INTERRUPT has come */
 	uint8_t unwanted;    /* the kernel did not take its answer: the caller has gone */
 	uint16_t refused;    /* with this errno, whether that has been said or not; 0: it is not */
 };
 static_assert(sizeof(struct slot_state) == 8, "runtime table");
 
-struct slots_shared {     /* part of the runtime table */
-	uint64_t used;    /* slots from this one on were never in use */
-	uint64_t serving; /* number of the request that is being served; 0: none */
+struct slots_shared {  /* part of the runtime table */
+	uint64_t used; /* slots from this one on were never in use */
+	struct slots_serving {
+		uint64_t unique; /* of the request that is being served; 0: none */
+		uint64_t step;   /* of one that takes several, from 0 on */
+	} serving;
 	struct slot_state states[SLOTS_MAX];
 };
-static_assert(sizeof(struct slots_shared) == 16 + 8 * SLOTS_MAX, "runtime table");
+static_assert(sizeof(struct slots_shared) == 24 + 8 * SLOTS_MAX, "runtime table");
 
 struct slots {
 	struct slots_shared *shared; /* these two are not owned */
@@ -49,7 +54,7 @@ struct slots {
 
 /*
  * Takes over what is there: slots with requests that can be one are taken, all others free. A death
- * is counted for the one that was being served.
+ * is counted for the one that was being served; the first one, if that had got further than ever.
  */
 void slots_init(struct slots *s, struct slots_shared *shared, uint8_t *memory);
 

@@ -237,6 +237,7 @@ static void put_store(struct maker *m, const struct status *s)
 	put(m, "files", make_pair("count", meta->inode_count, "max", super->plan.max_files));
 	put(m, "journal", make_pair("used", stats.journal_used, "size", stats.journal_size));
 	put(m, "checkpoint", make_pair("bytes", stats.image_bytes, "capacity", stats.slot_size));
+	put_text_or_null(m, "metadata_fault", stats.fault);
 }
 
 /*

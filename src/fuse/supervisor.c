@@ -15,18 +15,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "fuse/instance_record.h"
-#include "fuse/mountpoint.h"
 #include "fuse/runtime_table.h"
 #include "fuse/supervisor_internal.h"
 #include "fuse/takeover.h"
@@ -34,9 +31,11 @@
 #include "util/cleanup.h"
 #include "util/clock.h"
 #include "util/log.h"
+#include "util/manager.h"
 
 #define STOP_WORKER_MS 10000U /* for its checkpoint and the unmounting */
 #define STOP_HELPER_MS 5000
+#define LOOK_MS        200U /* a start that finds a supervisor looks so often whether that lives */
 
 /* ---- telling ---- */
 
@@ -74,6 +73,21 @@ static void become_daemon(struct supervisor *s)
 	s->notify = close_fd(s->notify);
 }
 
+/* A service's start is over (Type=notify). */
+static void tell_manager(const struct supervisor *s)
+{
+	char lines[OPTIONS_NAME_MAX + 64];
+	int r;
+
+	if (!s->manager)
+		return;
+	(void)snprintf(lines, sizeof(lines), "READY=1\nSTATUS=%s is mounted", s->instance.name);
+	r = manager_tell(s->manager, lines);
+	if (r < 0)
+		log_warning("telling the service manager at %s that the mount serves: %s",
+			s->manager, strerror(-r));
+}
+
 void supervisor_announce(struct supervisor *s)
 {
 	s->serving = true;
@@ -82,6 +96,7 @@ void supervisor_announce(struct supervisor *s)
 	if (s->notify >= 0)
 		become_daemon(s);
 	log_info("%s is mounted at %s", s->instance.name, s->instance.mount_path);
+	tell_manager(s);
 }
 
 /* ---- watching ---- */
@@ -105,222 +120,6 @@ void supervisor_discard(struct supervisor *s, struct child *c)
 	supervisor_unwatch(s, c->link);
 	supervisor_unwatch(s, c->process.pidfd);
 	child_discard(c);
-}
-
-static int watch_child(struct supervisor *s, const struct child *c, struct problem *why)
-{
-	bool worker = c == &s->worker;
-	int r = supervisor_watch(
-		s, c->process.pidfd, worker ? SOURCE_WORKER_END : SOURCE_HELPER_END);
-
-	if (r == 0)
-		r = supervisor_watch(s, c->link, worker ? SOURCE_WORKER_LINK : SOURCE_HELPER_LINK);
-	return r < 0 ? problem_errno(why, -r, "watching the %s", c->name) : 0;
-}
-
-void supervisor_tell_keeper(const struct supervisor *s, const struct child *c)
-{
-	if (c->link >= 0)
-		child_send(c, LINK_KEEPER, (uint64_t)s->keeper.process.pid, -1);
-}
-
-static int start_child(struct supervisor *s, struct child *c, const char *path, struct problem *why)
-{
-	int r = c == &s->worker ? child_start_worker(c, &s->instance, path, s->table, why)
-				: child_start_helper(c, &s->instance, path, why);
-
-	if (r == 0)
-		r = watch_child(s, c, why);
-	if (r == 0) {
-		log_debug("the %s is process %d", c->name, (int)c->process.pid);
-		supervisor_tell_keeper(s, c);
-		keeping_keep_child(s, c);
-	}
-	return r;
-}
-
-/* ---- their ends ---- */
-
-static void describe_end(struct problem *p, const struct child *c, int status)
-{
-	if (status == PROCESS_UNKNOWN)
-		(void)problem(p, ECHILD, "the %s has ended", c->name);
-	else if (WIFSIGNALED(status))
-		(void)problem(p, ECHILD, "the %s was ended by signal %d (%s)%s%s", c->name,
-			WTERMSIG(status), strsignal(WTERMSIG(status)),
-			WTERMSIG(status) == SIGSYS && *c->words ? ": " : "",
-			WTERMSIG(status) == SIGSYS ? c->words : "");
-	else
-		(void)problem(
-			p, ECHILD, "the %s ended with exit code %d", c->name, WEXITSTATUS(status));
-}
-
-/* What is open, and who waits for an answer, is lost with it. */
-static void end_connection(struct supervisor *s)
-{
-	log_warning("%s; what is open in the mount is lost, it is made anew",
-		s->unfit ? "the new worker can't go on with the connection to the kernel"
-			 : "the connection to the kernel has ended");
-	s->unfit = false;
-	mount_end(&s->mount);
-	s->table = close_fd(s->table);
-	keeping_keep_connection(s);
-}
-
-static int prepare_connection(struct supervisor *s, struct problem *why)
-{
-	int r = mountpoint_prepare(s->instance.mount_path, why);
-
-	if (r == 0)
-		r = s->table = runtime_table_make(why);
-	return r < 0 ? r : 0;
-}
-
-int supervisor_restart(struct supervisor *s, struct child *c, const char *path, struct problem *why)
-{
-	int r = 0;
-
-	if (c == &s->worker) {
-		s->recovered = false;
-		if (s->unfit || (s->mount.fd >= 0 && !mount_is_alive(&s->mount)))
-			end_connection(s);
-		if (s->table < 0)
-			r = prepare_connection(s, why);
-	}
-	if (r == 0)
-		r = start_child(s, c, path, why);
-	if (r == 0)
-		r = children_connect(&s->worker, &s->helper, why);
-	return r;
-}
-
-static bool is_mounted(const struct supervisor *s)
-{
-	return mountpoint_is_ours(s->instance.mount_path, s->mount.device);
-}
-
-/* 1: yes. Not so a mount that was detached: that lives on as long as something in it is open. */
-static int was_unmounted(const struct supervisor *s, struct problem *why)
-{
-	struct mountpoint_entry entry;
-	int r;
-
-	if (s->mount.fd < 0 || mount_is_alive(&s->mount))
-		return 0;
-	r = mountpoint_find(&entry, s->instance.mount_path);
-	if (r < 0)
-		return problem_errno(why, -r, "looking for the mount");
-	return r == 0 || entry.device != s->mount.device;
-}
-
-static void end_unmounted(struct supervisor *s)
-{
-	if (!s->stopping)
-		log_info("%s was unmounted", s->instance.mount_path);
-	s->done = true;
-}
-
-static bool try_later(struct supervisor *s, struct child *c, int error, const struct problem *why)
-{
-	if (!child_try_later(c, error, clock_milliseconds(), why))
-		return false;
-	supervisor_discard(s, c);
-	return true;
-}
-
-/* True if it runs, or will be tried again, or is not wanted any more. */
-bool supervisor_start_again(struct supervisor *s, struct child *c, struct problem *why)
-{
-	int r;
-
-	c->retry_at = 0;
-	r = s->serving && c == &s->worker ? was_unmounted(s, why) : 0;
-	if (r == 1) { /* while there was none */
-		end_unmounted(s);
-		return true;
-	}
-	if (r == 0)
-		r = supervisor_restart(s, c, NULL, why);
-	return r == 0 || try_later(s, c, -r, why);
-}
-
-static void start_due(struct supervisor *s, struct child *c)
-{
-	struct problem why = PROBLEM_INIT;
-
-	if (c->retry_at && clock_milliseconds() >= c->retry_at && !s->stopping &&
-		!supervisor_start_again(s, c, &why))
-		supervisor_fail(s, &why);
-}
-
-/* True if the worker ended as it should: told to, or because the mount is gone. Of that it may have
- * heard nothing any more; and a mount that was detached lives on as long as something in it is
- * open.
- */
-static bool is_orderly(const struct supervisor *s, const struct child *c, int status)
-{
-	bool good = status == PROCESS_UNKNOWN ? c->ended
-					      : WIFEXITED(status) && WEXITSTATUS(status) == 0;
-	struct problem why = PROBLEM_INIT;
-
-	if (c != &s->worker)
-		return false;
-	if (good)
-		return s->stopping || !is_mounted(s);
-	return !s->stopping && was_unmounted(s, &why) == 1;
-}
-
-/* Hears its last words and gives up what there is of it. Returns its status. */
-static int reap(struct supervisor *s, struct child *c)
-{
-	int status = 0;
-
-	supervisor_take_words(s, c);
-	supervisor_unwatch(s, c->process.pidfd);
-	supervisor_unwatch(s, c->link);
-	(void)process_wait(&c->process, 0, &status);
-	c->link = close_fd(c->link);
-	keeping_keep_child(s, c);
-	return status;
-}
-
-/* why: how the one before has ended. */
-static void replace(struct supervisor *s, struct child *c, struct problem *why)
-{
-	if (c->error && try_later(s, c, c->error, why))
-		return;
-	log_warning("%s; it is started again", why->text);
-	if (child_has_died_too_often(c, clock_milliseconds()))
-		(void)problem(why, ECHILD,
-			"the %s has ended %u times within %u seconds: this instance gives up. The "
-			"files and their memory are untouched",
-			c->name, CHILD_DEATHS_MAX, CHILD_DEATHS_MS / 1000);
-	else if (supervisor_start_again(s, c, why))
-		return;
-	supervisor_fail(s, why);
-}
-
-static void take_end(struct supervisor *s, struct child *c)
-{
-	struct problem why = PROBLEM_INIT;
-	int status;
-
-	if (c->process.pid == 0 || !process_has_ended(&c->process))
-		return;
-	status = reap(s, c);
-	if (c == &s->worker && s->died_at == 0)
-		s->died_at = clock_milliseconds();
-	if (is_orderly(s, c, status) && s->serving) {
-		end_unmounted(s);
-		return;
-	}
-	describe_end(&why, c, status);
-	if (s->stopping && c == &s->helper)
-		log_info("%s", why.text);
-	else if (s->stopping || !s->serving)
-		supervisor_fail(s, &why);
-	else if (!upgrade_take_end(s, c, &why))
-		replace(s, c, &why);
 }
 
 /* ---- signals and the loop ---- */
@@ -366,13 +165,13 @@ static void serve_event(struct supervisor *s, enum supervisor_source source)
 		serve_signal(s);
 		break;
 	case SOURCE_WORKER_END:
-		take_end(s, &s->worker);
+		supervisor_take_end(s, &s->worker);
 		break;
 	case SOURCE_WORKER_LINK:
 		supervisor_serve_link(s, &s->worker);
 		break;
 	case SOURCE_HELPER_END:
-		take_end(s, &s->helper);
+		supervisor_take_end(s, &s->helper);
 		break;
 	case SOURCE_HELPER_LINK:
 		supervisor_serve_link(s, &s->helper);
@@ -380,15 +179,17 @@ static void serve_event(struct supervisor *s, enum supervisor_source source)
 	case SOURCE_PROBE_END:
 		upgrade_take_probe(s);
 		break;
-	case SOURCE_KEEPER_END:
-		keeping_take_end(s);
+	case SOURCE_KEEPER:
+		keeping_serve(s);
 		break;
 	}
 }
 
-static int time_to_retry(const struct supervisor *s, uint64_t now)
+/* To start something again, or to kill it. */
+static int time_to_act(const struct supervisor *s, uint64_t now)
 {
-	const uint64_t times[] = {s->worker.retry_at, s->helper.retry_at, s->keeper.retry_at};
+	const uint64_t times[] = {s->worker.retry_at, s->helper.retry_at, s->keeper.retry_at,
+		s->worker.end_by, s->helper.end_by};
 	uint64_t at = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(times); i++)
@@ -411,7 +212,7 @@ static int time_left(struct supervisor *s)
 	uint64_t now = clock_milliseconds();
 
 	if (!s->stopping)
-		return earlier(upgrade_check_time(s, now), time_to_retry(s, now));
+		return earlier(upgrade_check_time(s, now), time_to_act(s, now));
 	if (now < s->stop_by)
 		return (int)(s->stop_by - now);
 	log_warning("the worker does not end: it is killed");
@@ -429,8 +230,10 @@ static void loop(struct supervisor *s)
 
 		if (n > 0)
 			serve_event(s, (enum supervisor_source)event.data.u32);
-		start_due(s, &s->worker);
-		start_due(s, &s->helper);
+		supervisor_end_due(&s->worker);
+		supervisor_end_due(&s->helper);
+		supervisor_start_due(s, &s->worker);
+		supervisor_start_due(s, &s->helper);
 		keeping_start_due(s);
 	}
 }
@@ -473,9 +276,9 @@ static int start_all(struct supervisor *s, struct problem *why)
 	if (r >= 0)
 		r = s->record = instance_record_make(&s->instance, why);
 	if (r >= 0)
-		r = start_child(s, &s->worker, "/proc/self/exe", why);
+		r = supervisor_start_child(s, &s->worker, "/proc/self/exe", why);
 	if (r == 0)
-		r = start_child(s, &s->helper, s->helper_path, why);
+		r = supervisor_start_child(s, &s->helper, s->helper_path, why);
 	if (r == 0)
 		r = children_connect(&s->worker, &s->helper, why);
 	if (r == 0)
@@ -500,20 +303,38 @@ static bool may_have_changed(int error)
 	return error == -EWOULDBLOCK || error == -EBUSY || error == -EADDRINUSE;
 }
 
+/*
+ * 1: what was in the way is taken over. Without its supervisor the keeper does not wait longer than
+ * we would for the lock, so whether that lives is asked all the time.
+ */
+static int open_instance(
+	struct supervisor *s, const struct options *options, bool supervised, struct problem *why)
+{
+	uint64_t now = clock_milliseconds(), until = now + INSTANCE_LOCK_MS;
+	int r, taken;
+
+	do {
+		r = instance_open(
+			&s->instance, options, supervised ? LOOK_MS : (unsigned)(until - now), why);
+		taken = may_have_changed(r) ? takeover_try(s, options, &supervised, why) : 0;
+		now = clock_milliseconds();
+	} while (r == -EWOULDBLOCK && taken == 0 && now < until);
+	return taken ? taken : r;
+}
+
 static int start(struct supervisor *s, const struct options *options, struct problem *why)
 {
-	int r = open_signals(s, why), again;
+	bool supervised = false;
+	int r = open_signals(s, why);
 
 	if (r == 0)
 		r = find_own_path(s, why);
 	if (r == 0)
-		r = takeover_try(s, options, why);
+		r = takeover_try(s, options, &supervised, why);
 	if (r == 0) {
-		r = instance_open(&s->instance, options, why);
+		r = open_instance(s, options, supervised, why);
 		if (r == 0)
 			return start_all(s, why);
-		again = may_have_changed(r) ? takeover_try(s, options, why) : 0;
-		r = again ? again : r;
 	}
 	if (r > 0)
 		announce_takeover(s);
@@ -537,6 +358,17 @@ static void finish(struct supervisor *s)
 	s->epoll = close_fd(s->epoll);
 	s->signals = close_fd(s->signals);
 	s->notify = close_fd(s->notify);
+	free(s->manager);
+}
+
+/* Of it only this process tells anything: its children do not inherit it. */
+static char *find_manager(void)
+{
+	const char *socket = getenv(MANAGER_ENVIRONMENT);
+	char *copy = socket ? strdup(socket) : NULL;
+
+	(void)unsetenv(MANAGER_ENVIRONMENT);
+	return copy;
 }
 
 int supervisor_run(const struct options *options, const char *helper, int notify_fd)
@@ -546,6 +378,7 @@ int supervisor_run(const struct options *options, const char *helper, int notify
 		.worker = CHILD_NULL("worker"),
 		.helper = CHILD_NULL("helper"),
 		.keeper = CHILD_NULL("keeper"),
+		.next_keeper = CHILD_NULL("keeper"),
 		.mount = MOUNT_NULL,
 		.upgrade = UPGRADE_NULL,
 		.helper_path = helper,
@@ -554,6 +387,7 @@ int supervisor_run(const struct options *options, const char *helper, int notify
 		.epoll = -1,
 		.signals = -1,
 		.notify = notify_fd,
+		.manager = find_manager(),
 	};
 	struct problem why = PROBLEM_INIT;
 

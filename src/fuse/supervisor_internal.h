@@ -21,14 +21,15 @@ enum supervisor_source { /* what an event of the epoll set is about */
 	SOURCE_HELPER_END,
 	SOURCE_HELPER_LINK,
 	SOURCE_PROBE_END,
-	SOURCE_KEEPER_END,
+	SOURCE_KEEPER,
 };
 
 struct supervisor {
 	struct instance instance;
 	struct child worker;
 	struct child helper;
-	struct child keeper; /* of what it has, process and link count alone */
+	struct child keeper;
+	struct child next_keeper; /* in an upgrade, until it has taken the other one's place */
 	struct mount mount;
 	struct upgrade upgrade;
 	char own_path[PATH_MAX]; /* of the program that was started */
@@ -38,6 +39,7 @@ struct supervisor {
 	int epoll;
 	int signals;
 	int notify;       /* owned; -1 once the start is over */
+	char *manager;    /* the socket of whoever has started us as a service; owned; or NULL */
 	bool recovered;   /* the worker waits for its mount */
 	bool unfit;       /* the worker can't go on with the connection that is there */
 	uint64_t died_at; /* when the worker did, in clock_milliseconds(); 0: it serves */
@@ -71,6 +73,19 @@ void supervisor_unwatch(const struct supervisor *s, int fd); /* before it is clo
 
 /* child_discard(), of one that may be watched. */
 void supervisor_discard(struct supervisor *s, struct child *c);
+
+/* path: as for supervisor_restart(). Watched, and told to the keeper. */
+int supervisor_start_child(
+	struct supervisor *s, struct child *c, const char *path, struct problem *why);
+
+/* It may have ended: what follows from that. */
+void supervisor_take_end(struct supervisor *s, struct child *c);
+
+/* Kills it if it should have ended by now, as its link has. */
+void supervisor_end_due(struct child *c);
+
+/* Starts it again if that is due. */
+void supervisor_start_due(struct supervisor *s, struct child *c);
 
 /* The program that has served before. True if it runs, or will be tried again. */
 bool supervisor_start_again(struct supervisor *s, struct child *c, struct problem *why);

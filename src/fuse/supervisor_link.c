@@ -19,6 +19,7 @@
 
 #define MESSAGES_AT_ONCE 16U
 #define MESSAGES_AT_END  1024U /* more than a socket's buffer has room for */
+#define END_MS           5000U /* for a process whose link has ended */
 
 /*
  * With the mount the worker begins to store. The first one waits for the helper: a start that fails
@@ -164,8 +165,10 @@ static int take_message(
 	return 0;
 }
 
-/* What is there, up to a bound: who talks without end keeps nobody else waiting. An end is no news
- * here: the pidfd tells. */
+/*
+ * What is there, up to a bound: who talks without end keeps nobody else waiting. An end is no news
+ * here, the pidfd tells; but one that hears nothing any more, and goes on, is of no use.
+ */
 static void take_messages(struct supervisor *s, struct child *c, unsigned max)
 {
 	union link_from_child m;
@@ -189,6 +192,7 @@ static void take_messages(struct supervisor *s, struct child *c, unsigned max)
 	}
 	supervisor_unwatch(s, c->link);
 	c->link = close_fd(c->link);
+	c->end_by = clock_milliseconds() + END_MS;
 }
 
 void supervisor_serve_link(struct supervisor *s, struct child *c)

@@ -32,6 +32,7 @@
 
 #define CONNECT_SECONDS 5
 #define ANSWER_MS       30000
+#define ADVICE_MS       2000 /* after that the operator may want to do something about it */
 #define FUSE_MAJOR      10U
 #define FUSE_MINOR      229U
 
@@ -39,8 +40,9 @@ struct parts {
 	int fds[KEEPER_SLOTS][PACKET_FDS_MAX]; /* owned */
 	size_t count[KEEPER_SLOTS];
 	uint64_t value[KEEPER_SLOTS];
-	uint64_t end; /* what came with END or REFUSED */
-	int keeper;   /* its pidfd, of TAKE; owned, or -1 */
+	uint64_t end;       /* what came with END or REFUSED */
+	int keeper;         /* its pidfd, of TAKE; owned, or -1 */
+	const char *advice; /* should it not answer; borrowed */
 };
 
 #define PARTS_NULL ((struct parts){.keeper = -1})
@@ -75,17 +77,27 @@ static bool is_in_turn(const struct parts *p, unsigned opcode, unsigned slot, si
 	return count == 0 || (count == 1 && opcode == KEEPER_END);
 }
 
+/* It does nothing that takes time: who waits longer waits for one that is stopped. */
+static bool is_answered(int sock, const char *advice)
+{
+	struct pollfd wait = {.fd = sock, .events = POLLIN};
+
+	if (poll(&wait, 1, ADVICE_MS) != 0)
+		return true;
+	log_warning("waiting for %s", advice);
+	return poll(&wait, 1, ANSWER_MS - ADVICE_MS) != 0;
+}
+
 /* The opcode, or a negative errno. */
 static int receive(int sock, struct parts *p)
 {
-	struct pollfd wait = {.fd = sock, .events = POLLIN};
 	int fds[PACKET_FDS_MAX];
 	size_t count = PACKET_FDS_MAX;
 	struct keeper_message m;
 	unsigned slot;
 	ssize_t n;
 
-	if (poll(&wait, 1, ANSWER_MS) == 0)
+	if (!is_answered(sock, p->advice))
 		return -ETIMEDOUT;
 	n = packet_receive(sock, &m, sizeof(m), fds, &count, false);
 	if (n <= 0)
@@ -120,8 +132,9 @@ static int get_parts(int sock, enum keeper_opcode opcode, struct parts *p)
 	return r == KEEPER_END ? 1 : r == KEEPER_REFUSED ? 0 : -EPROTO;
 }
 
-/* -ENOENT: nobody of ours is there; whatever else may be, the usual start says it. */
-static int connect_keeper(const char *path)
+/* -ENOENT: nobody of ours is there; whatever else may be, the usual start says it. *pid: which
+ * process listens; 0: one of another pid namespace. */
+static int connect_keeper(const char *path, pid_t *pid)
 {
 	_cleanup_fd_ int sock = packet_connect_within(path, CONNECT_SECONDS);
 	struct ucred peer;
@@ -132,6 +145,7 @@ static int connect_keeper(const char *path)
 	r = packet_get_peer(sock, &peer);
 	if (r < 0)
 		return r;
+	*pid = peer.pid;
 	return peer.uid == geteuid() ? steal_fd(&sock) : -ENOENT;
 }
 
@@ -290,7 +304,8 @@ static int watch_all(struct supervisor *s, struct problem *why)
 		int fd;
 		enum supervisor_source source;
 	} list[] = {
-		{s->keeper.process.pidfd, SOURCE_KEEPER_END},
+		{s->keeper.process.pidfd, SOURCE_KEEPER},
+		{s->keeper.link, SOURCE_KEEPER},
 		{s->worker.process.pidfd, SOURCE_WORKER_END},
 		{s->worker.link, SOURCE_WORKER_LINK},
 		{s->helper.process.pidfd, SOURCE_HELPER_END},
@@ -363,6 +378,21 @@ static int take_over(
 
 /* ---- */
 
+static void give_advice(const struct instance *i, pid_t pid, struct problem *ret)
+{
+	if (pid > 0)
+		(void)problem(ret, ETIMEDOUT,
+			"the keeper of the instance named %s (process %d), which does not answer: "
+			"if it is stopped, kill -CONT %d lets it go on; kill -9 %d ends what has "
+			"no supervisor, in good order, and the next start mounts it",
+			i->name, (int)pid, (int)pid, (int)pid);
+	else
+		(void)problem(ret, ETIMEDOUT,
+			"the keeper of the instance named %s, which does not answer and is in "
+			"another pid namespace",
+			i->name);
+}
+
 static int refuse(const struct instance *i, int error, uint64_t pid, struct problem *why)
 {
 	if (error < 0)
@@ -377,21 +407,31 @@ static int refuse(const struct instance *i, int error, uint64_t pid, struct prob
 		pid, i->name);
 }
 
-int takeover_try(struct supervisor *s, const struct options *options, struct problem *why)
+int takeover_try(
+	struct supervisor *s, const struct options *options, bool *supervised, struct problem *why)
 {
 	_cleanup_(parts_deinit) struct parts look = PARTS_NULL, parts = PARTS_NULL;
 	_cleanup_(instance_forget) struct instance i = INSTANCE_NULL;
+	struct problem advice = PROBLEM_INIT;
 	_cleanup_fd_ int sock = -1;
+	pid_t pid = 0;
 	int r = instance_name(&i, options, why);
 
+	*supervised = false;
 	if (r < 0)
 		return r;
-	sock = connect_keeper(i.runtime.keeper_socket);
+	sock = connect_keeper(i.runtime.keeper_socket, &pid);
 	if (sock < 0)
 		return sock == -ENOENT ? 0 : refuse(&i, sock, 0, why);
+	give_advice(&i, pid, &advice);
+	look.advice = parts.advice = advice.text;
 	r = get_parts(sock, KEEPER_LOOK, &look);
+	if (r == -ETIMEDOUT)
+		return problem(
+			why, ETIMEDOUT, "waited %u seconds for %s", ANSWER_MS / 1000, advice.text);
 	if (r < 0 || (r == 0 && look.end == 0))
 		return r == -ECONNRESET ? 0 : refuse(&i, r, look.end, why);
+	*supervised = look.end != 0;
 	if (look.end != 0 || look.count[KEEPER_INSTANCE] == 0)
 		return 0; /* it has its supervisor, or is just ending */
 	r = instance_record_compare(look.fds[KEEPER_INSTANCE][KEEPER_RECORD], &i, why);

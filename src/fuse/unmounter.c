@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * Both ends are one program, so the orders are plain structs. A worker that was taken over can have
- * its own mount detached, which it can spoil anyway, and nothing else.
+ * its own mount detached, which it can spoil anyway, and its own runtime directory removed once no
+ * instance has that locked, and nothing else.
  *
  * Run by root, the process keeps CAP_SYS_ADMIN, for umount2(2), and CAP_DAC_READ_SEARCH, for the
  * way to a mount point in a user's directory. A plain user's must be able to run fusermount3, which
@@ -21,6 +22,7 @@
 
 #include "confine/confine.h"
 #include "fuse/mountpoint.h"
+#include "fuse/runtime_rest.h"
 #include "util/cleanup.h"
 #include "util/packet.h"
 
@@ -29,6 +31,7 @@
 enum order {
 	ORDER_IS_OURS = 1,
 	ORDER_DETACH,
+	ORDER_TIDY,
 };
 
 struct message {
@@ -45,18 +48,22 @@ struct answer {
 
 static const struct confine_rule rules[] = {
 	CONFINE_ALLOW("brk"),
+	CONFINE_ALLOW("clock_nanosleep"),
 	CONFINE_ALLOW("close"),
+	CONFINE_ALLOW("flock"),
 	CONFINE_ALLOW("fstat"),
 	CONFINE_ALLOW("futex"),
 	CONFINE_ALLOW("lseek"),
 	CONFINE_ALLOW("mmap"),
 	CONFINE_ALLOW("munmap"),
 	CONFINE_ALLOW("newfstatat"),
-	CONFINE_ALLOW("openat"), /* /proc/self/mountinfo */
+	CONFINE_ALLOW("openat"), /* /proc/self/mountinfo, the runtime directory */
 	CONFINE_ALLOW("read"),
 	CONFINE_ALLOW("recvmsg"),
+	CONFINE_ALLOW("rmdir"),
 	CONFINE_ALLOW("sendmsg"),
 	CONFINE_ALLOW("umount2"),
+	CONFINE_ALLOW("unlink"),
 };
 
 static int confine(struct problem *why)
@@ -72,22 +79,29 @@ static int confine(struct problem *why)
 	return r < 0 ? r : confine_syscalls(&table, 1, "guestmemfs-umount", NULL, why);
 }
 
-static void obey(const struct message *m, const char *path, struct answer *a)
+static void obey(const struct message *m, const struct unmounter_paths *paths,
+	struct runtime_rest *rest, struct answer *a)
 {
-	if (m->order == ORDER_DETACH)
-		a->result = mountpoint_detach(path, m->device, &a->why);
-	else
-		a->result = mountpoint_is_ours(path, m->device);
+	switch (m->order) {
+	case ORDER_DETACH:
+		a->result = mountpoint_detach(paths->mount, m->device, &a->why);
+		break;
+	case ORDER_TIDY:
+		a->result = runtime_rest_open(rest, paths->control_socket, paths->grant_socket);
+		break;
+	default:
+		a->result = mountpoint_is_ours(paths->mount, m->device);
+	}
 }
 
-static void serve(int fd, const char *path)
+static void serve(int fd, const struct unmounter_paths *paths, struct runtime_rest *rest)
 {
 	struct message m;
 
 	while (packet_receive(fd, &m, sizeof(m), NULL, NULL, true) == (ssize_t)sizeof(m)) {
 		struct answer a = {.result = 0};
 
-		obey(&m, path, &a);
+		obey(&m, paths, rest, &a);
 		if (packet_send(fd, &a, sizeof(a), NULL, 0, true) < 0)
 			return;
 	}
@@ -113,8 +127,9 @@ static void set_title(char *title)
 	(void)prctl(PR_SET_NAME, "guestmemfs-umnt");
 }
 
-static void run(int fd, const char *path, char *title)
+static void run(int fd, const struct unmounter_paths *paths, char *title)
 {
+	_cleanup_(runtime_rest_close) struct runtime_rest rest = RUNTIME_REST_NULL;
 	struct answer ready = {.result = 0};
 
 	/* It ends when the worker has, whoever tells all of a group or of a terminal to end. */
@@ -125,7 +140,8 @@ static void run(int fd, const char *path, char *title)
 	if (ready.result == 0)
 		ready.result = confine(&ready.why);
 	if (packet_send(fd, &ready, sizeof(ready), NULL, 0, true) == 0 && ready.result == 0)
-		serve(fd, path);
+		serve(fd, paths, &rest);
+	runtime_rest_remove(&rest);
 }
 
 /* ---- the worker's side ---- */
@@ -170,7 +186,16 @@ int unmounter_detach(const struct unmounter *u, dev_t device, struct problem *wh
 	return a.result < 0 ? problem(why, -a.result, "%s", a.why.text) : 0;
 }
 
-int unmounter_start(struct unmounter *ret, const char *path, char *title, struct problem *why)
+int unmounter_tidy(const struct unmounter *u)
+{
+	struct answer a;
+	int r = ask(u, ORDER_TIDY, 0, &a);
+
+	return r < 0 ? r : a.result;
+}
+
+int unmounter_start(struct unmounter *ret, const struct unmounter_paths *paths, char *title,
+	struct problem *why)
 {
 	_cleanup_(unmounter_deinit) struct unmounter u = UNMOUNTER_NULL;
 	struct answer ready;
@@ -181,7 +206,7 @@ int unmounter_start(struct unmounter *ret, const char *path, char *title, struct
 	u.fd = ends[0];
 	pid_t pid = fork();
 	if (pid == 0) {
-		run(ends[1], path, title);
+		run(ends[1], paths, title);
 		_exit(0);
 	}
 	int r = pid < 0 ? -errno : 0;

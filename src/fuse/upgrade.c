@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,9 +18,10 @@
 #include "util/packet.h"
 #include "util/log.h"
 
-#define TRY_MS   5000U  /* for a program to say its version */
-#define END_MS   15000U /* for a process to end what it is in the middle of */
-#define START_MS 20000U /* for a new one to serve */
+#define TRY_MS        5000U  /* for a program to say its version */
+#define END_MS        15000U /* for a process to end what it is in the middle of */
+#define START_MS      20000U /* for a new one to serve */
+#define KEEPER_END_MS 5000U  /* for the keeper, which is never in the middle of anything */
 
 /* ---- its end ---- */
 
@@ -43,20 +45,35 @@ static void fail(struct supervisor *s, const struct problem *why)
 	reset(&s->upgrade);
 }
 
+/* The file at the path from which this process was started. */
+static bool is_installed(const struct supervisor *s)
+{
+	struct stat own, there;
+
+	return stat("/proc/self/exe", &own) == 0 && stat(s->own_path, &there) == 0 &&
+	       own.st_dev == there.st_dev && own.st_ino == there.st_ino;
+}
+
 static void succeed(struct supervisor *s)
 {
 	const struct upgrade *u = &s->upgrade;
-	char text[256];
+	bool old = !is_installed(s);
+	char text[512];
 	int n = snprintf(text, sizeof(text),
 		"{\"worker\": {\"pid\": %d, \"outage_ms\": %" PRIu64
-		"}, \"helper\": {\"pid\": %d, \"outage_ms\": %" PRIu64 "}}",
+		"}, \"helper\": {\"pid\": %d, \"outage_ms\": %" PRIu64
+		"}, \"keeper\": {\"pid\": %d}, \"supervisor\": {\"pid\": %d, \"outdated\": %s}}",
 		(int)s->worker.process.pid, u->outages[0], (int)s->helper.process.pid,
-		u->outages[1]);
+		u->outages[1], (int)s->keeper.process.pid, (int)getpid(), old ? "true" : "false");
 
 	log_info("upgraded: the worker is process %d (%" PRIu64
-		 " ms without one), the helper process %d (%" PRIu64 " ms)",
+		 " ms without one), the helper process %d (%" PRIu64
+		 " ms), the keeper process %d; the supervisor goes on%s",
 		(int)s->worker.process.pid, u->outages[0], (int)s->helper.process.pid,
-		u->outages[1]);
+		u->outages[1], (int)s->keeper.process.pid,
+		old ? " with the program that it was started with, which is not what is installed "
+		      "now"
+		    : "");
 	if (u->client >= 0 && control_answer_send(u->client, text, (size_t)n) < 0)
 		log_warning("who has asked for the upgrade does not take the answer");
 	reset(&s->upgrade);
@@ -211,6 +228,50 @@ static void tell_of_fall_back(struct supervisor *s, const struct child *c)
 	fail(s, &why);
 }
 
+/* ---- the keeper ---- */
+
+static void fail_keeper(struct supervisor *s, const struct problem *reason)
+{
+	struct problem why = PROBLEM_INIT;
+
+	(void)problem(&why, ECANCELED,
+		"worker and helper are replaced (processes %d and %d), but the new keeper did not "
+		"come to serve: %.300s; nothing is lost",
+		(int)s->worker.process.pid, (int)s->helper.process.pid,
+		*s->upgrade.reason.text ? s->upgrade.reason.text : reason->text);
+	fail(s, &why);
+}
+
+static void start_keeper(struct supervisor *s)
+{
+	struct problem why = PROBLEM_INIT;
+
+	s->upgrade.step = UPGRADE_START_KEEPER;
+	s->upgrade.due = clock_milliseconds() + START_MS;
+	if (keeping_start_next(s, s->own_path, &why) < 0)
+		fail_keeper(s, &why);
+}
+
+void upgrade_take_keeper_ready(struct supervisor *s)
+{
+	if (s->upgrade.step != UPGRADE_START_KEEPER)
+		return;
+	s->upgrade.step = UPGRADE_END_KEEPER;
+	s->upgrade.due = clock_milliseconds() + KEEPER_END_MS;
+}
+
+void upgrade_take_keeper(struct supervisor *s, const struct problem *why)
+{
+	if (s->upgrade.step != UPGRADE_START_KEEPER && s->upgrade.step != UPGRADE_END_KEEPER)
+		return;
+	if (why)
+		fail_keeper(s, why);
+	else if (s->next_keeper.process.pid == 0) /* else it is the old one that has said it */
+		succeed(s);
+}
+
+/* ---- all of them ---- */
+
 void upgrade_take_serving(struct supervisor *s, const struct child *c)
 {
 	struct upgrade *u = &s->upgrade;
@@ -223,14 +284,29 @@ void upgrade_take_serving(struct supervisor *s, const struct child *c)
 	else if (c == &s->worker)
 		tell_to_yield(s, &s->helper, UPGRADE_END_HELPER);
 	else
-		succeed(s);
+		start_keeper(s);
+}
+
+/* Of this step. */
+static const struct child *find_child(const struct supervisor *s)
+{
+	switch (s->upgrade.step) {
+	case UPGRADE_END_WORKER:
+	case UPGRADE_START_WORKER:
+		return &s->worker;
+	case UPGRADE_START_KEEPER:
+		return s->next_keeper.process.pid ? &s->next_keeper : &s->keeper;
+	case UPGRADE_END_KEEPER:
+		return &s->keeper;
+	default:
+		return &s->helper;
+	}
 }
 
 int upgrade_check_time(struct supervisor *s, uint64_t now)
 {
 	struct upgrade *u = &s->upgrade;
-	bool worker = u->step == UPGRADE_END_WORKER || u->step == UPGRADE_START_WORKER;
-	const struct child *c = worker ? &s->worker : &s->helper;
+	const struct child *c = find_child(s);
 
 	if (u->step == UPGRADE_NONE || u->due == UINT64_MAX)
 		return -1;
@@ -241,7 +317,7 @@ int upgrade_check_time(struct supervisor *s, uint64_t now)
 		process_kill(&u->probe);
 		return -1;
 	}
-	if (is_starting(s, c))
+	if (is_starting(s, c) || u->step == UPGRADE_START_KEEPER)
 		(void)problem(&u->reason, ETIMEDOUT, "it did not serve within %u seconds",
 			START_MS / 1000);
 	else

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An upgrade: the worker and then the helper are replaced by the programs that are installed now.
- * Both new programs are tried first (--version), so that a file that can't be run harms nobody.
- * Then each process is told to yield, its successor is started in its place, and if that does not
- * come to serve, the program that did so before is started again.
+ * An upgrade: the worker, then the helper and then the keeper are replaced by the programs that are
+ * installed now. Both new programs are tried first (--version), so that a file that can't be run
+ * harms nobody. Then each process is told to yield, its successor is started in its place, and if
+ * that does not come to serve, the program that did so before is started again. The keeper's
+ * successor is started beside it (keeping.h). This process goes on with its own program.
  */
 #ifndef GM_FUSE_UPGRADE_H
 #define GM_FUSE_UPGRADE_H
@@ -25,6 +26,8 @@ enum upgrade_step {
 	UPGRADE_START_WORKER,
 	UPGRADE_END_HELPER,
 	UPGRADE_START_HELPER,
+	UPGRADE_START_KEEPER,
+	UPGRADE_END_KEEPER,
 };
 
 struct upgrade {
@@ -52,6 +55,12 @@ void upgrade_take_serving(struct supervisor *s, const struct child *c);
 /* A child has ended, as why says. True if that was to be, or its old program was started instead.
  */
 bool upgrade_take_end(struct supervisor *s, struct child *c, const struct problem *why);
+
+/* The next keeper has all, and the old one is told to yield. */
+void upgrade_take_keeper_ready(struct supervisor *s);
+
+/* why NULL: there is a keeper that has said that it is ready; else how one has ended. */
+void upgrade_take_keeper(struct supervisor *s, const struct problem *why);
 
 /* The program that is being tried has ended. */
 void upgrade_take_probe(struct supervisor *s);

@@ -8,8 +8,8 @@
  * and when both supervisor and keeper are: nobody else would do it. It never maps a guest's block:
  * of the data blocks only those of the content store.
  *
- * What needs a privilege or a path comes first, in worker_prepare(). Everything after it is done by a
- * process that can do next to nothing else, since metadata and requests may be an enemy's.
+ * What needs a privilege or a path comes first, in worker_prepare(). Everything after it is done by
+ * a process that can do next to nothing else, since metadata and requests may be an enemy's.
  */
 #include "fuse/worker.h"
 #include "fuse/worker_internal.h"

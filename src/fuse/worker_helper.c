@@ -136,6 +136,7 @@ static void lose_helper(struct worker *w)
 {
 	w->watched = -1;
 	worker_link_send(WORKER_LINK_FD, LINK_BROKEN, (uint64_t)w->status.helper_pid);
+	w->broken_helper = w->status.helper_pid;
 	w->status.helper_pid = 0;
 	worker_expect_helper(w);
 }

@@ -58,13 +58,14 @@ struct worker {
 	int epoll;
 	int signals;
 	struct wakeup wakeup;
-	int peer;        /* link to the helper that came before the mount was begun; -1 */
-	int watched;     /* the helper's link as it is in the epoll set; -1 */
-	uint32_t events; /* what it is watched for */
-	dev_t device;    /* of the mount; 0: there is none */
-	unsigned lonely; /* wakeups since the last one that found more than one request */
-	bool announced;  /* LINK_SERVING is sent */
-	bool has_helper; /* its link was up the last time that we looked */
+	int peer;            /* link to the helper that came before the mount was begun; -1 */
+	int watched;         /* the helper's link as it is in the epoll set; -1 */
+	uint32_t events;     /* what it is watched for */
+	dev_t device;        /* of the mount; 0: there is none */
+	unsigned lonely;     /* wakeups since the last one that found more than one request */
+	bool announced;      /* LINK_SERVING is sent */
+	bool has_helper;     /* its link was up the last time that we looked */
+	pid_t broken_helper; /* whose link has ended, and is to be replaced; 0: there is none */
 	bool end;
 	uint64_t yield_by; /* when the next worker is to have the mount, in any case; 0: it stays
 			      ours */

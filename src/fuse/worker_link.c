@@ -12,18 +12,9 @@
 #include "util/log.h"
 #include "util/packet.h"
 
-static struct link_header header(size_t size, unsigned opcode, uint64_t id)
-{
-	return (struct link_header){
-		.size = put_le32((uint32_t)size),
-		.opcode = put_le16((uint16_t)opcode),
-		.id = put_le64(id),
-	};
-}
-
 void worker_link_send(int link, unsigned opcode, uint64_t id)
 {
-	struct link_plain m = {.header = header(sizeof(m), opcode, id)};
+	struct link_plain m = {.header = link_header_make(sizeof(m), opcode, id)};
 	int r = packet_send(link, &m, sizeof(m), NULL, 0, false);
 
 	if (r < 0)
@@ -32,7 +23,7 @@ void worker_link_send(int link, unsigned opcode, uint64_t id)
 
 int worker_link_send_fd(int link, unsigned opcode, int fd)
 {
-	struct link_plain m = {.header = header(sizeof(m), opcode, 0)};
+	struct link_plain m = {.header = link_header_make(sizeof(m), opcode, 0)};
 
 	return packet_send(link, &m, sizeof(m), &fd, 1, false);
 }
@@ -40,7 +31,7 @@ int worker_link_send_fd(int link, unsigned opcode, int fd)
 void worker_link_send_failed(int link, int error, const struct problem *why)
 {
 	struct link_failed m = {
-		.header = header(sizeof(m), LINK_FAILED, 0),
+		.header = link_header_make(sizeof(m), LINK_FAILED, 0),
 		.error = put_le32((uint32_t)-error),
 	};
 
@@ -52,7 +43,7 @@ void worker_link_send_failed(int link, int error, const struct problem *why)
 int worker_link_send_log(int link, int level, const char *text)
 {
 	struct link_log m = {
-		.header = header(sizeof(m), LINK_LOG, 0),
+		.header = link_header_make(sizeof(m), LINK_LOG, 0),
 		.level = put_le32((uint32_t)level),
 	};
 

@@ -53,12 +53,28 @@ static void on_memory(void *data)
 	ops_take_memory(&w->ops);
 }
 
+/* A memory error that nobody has met yet, and no file's content has. */
+static void on_stray_fault(void *data, const struct sigbus *what)
+{
+	struct worker *w = data;
+	struct problem why = PROBLEM_INIT;
+	uint64_t offset, length;
+
+	if (pool_find_fault(&w->pool, what, &offset, &length)) {
+		store_note_fault(w->store, offset, length);
+		return;
+	}
+	(void)pool_say_fault(&w->pool, what, &why);
+	log_error("the kernel tells of a memory error: %s", why.text);
+}
+
 static int make_parts(struct worker *w, struct problem *why)
 {
 	w->tickets = tickets_new(w->owner, w->connection.table.tickets);
 	if (!w->tickets || worker_make_grants(w) < 0 ||
 		worker_contents_init(&w->contents, &w->pool, &w->ns, w->grants, on_memory, w) < 0)
 		return problem_errno(why, ENOMEM, "starting to serve");
+	content_memory_on_stray(w->contents.memory, on_stray_fault, w);
 	w->status.grants = w->grants;
 	w->ops.ns = &w->ns;
 	w->ops.tickets = w->tickets;
@@ -136,6 +152,8 @@ int worker_serve_mount(struct worker *w, struct problem *why)
 
 		if (r == -EAGAIN || r == -EINTR)
 			break;
+		if (r == -ENOMEM)
+			return problem_errno(why, ENOMEM, "serving the mount");
 		if (r <= 0)
 			return take_end_of_mount(w, why);
 		served += r == CONNECTION_WAITED_FOR;
@@ -157,4 +175,6 @@ void worker_end_mount(struct worker *w)
 	}
 	if (w->device && unmounter_detach(&w->unmounter, w->device, &why) < 0)
 		log_warning("%s", why.text);
+	if (w->status.supervisor_pid == 0)
+		(void)unmounter_tidy(&w->unmounter); /* else the next start uses it */
 }

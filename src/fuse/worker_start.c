@@ -68,7 +68,12 @@ static int adopt_regions(struct worker *w, struct problem *why)
 /* The unmounter's process is made while this one has nothing yet that must not be in two. */
 int worker_prepare(struct worker *w, char *title, struct problem *why)
 {
-	int r = unmounter_start(&w->unmounter, w->options.mount_path, title, why);
+	const struct unmounter_paths paths = {
+		.mount = w->options.mount_path,
+		.control_socket = w->options.control_socket,
+		.grant_socket = w->options.grant_socket,
+	};
+	int r = unmounter_start(&w->unmounter, &paths, title, why);
 
 	w->owner = geteuid();
 	if (r == 0)

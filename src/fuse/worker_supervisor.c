@@ -62,6 +62,9 @@ static void take_supervisor(struct worker *w, pid_t pid)
 	else
 		log_info("process %d is the supervisor now", (int)pid);
 	w->status.supervisor_pid = pid;
+	/* The one before may have heard it, and died before it did anything about it. */
+	if (pid != 0 && w->broken_helper != 0)
+		worker_link_send(WORKER_LINK_FD, LINK_BROKEN, (uint64_t)w->broken_helper);
 }
 
 static int obey(struct worker *w, struct worker_order *order, struct problem *why)
@@ -71,6 +74,7 @@ static int obey(struct worker *w, struct worker_order *order, struct problem *wh
 		return worker_begin_mount(w, order->fd, order->id, why);
 	case LINK_PEER:
 		w->status.helper_pid = (pid_t)order->id;
+		w->broken_helper = 0;
 		if (w->grants) {
 			worker_take_helper(w, order->fd);
 		} else {
@@ -104,6 +108,7 @@ int worker_serve_supervisor(struct worker *w, struct problem *why)
 			return 0;
 		if (r == -ECONNRESET) {
 			log_warning("the supervisor and the keeper are gone: ending");
+			w->status.supervisor_pid = 0;
 			w->end = true;
 			return 0;
 		}

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* The link as such: coming up, going down, sending, receiving. What the messages do is in orders.c.
+/* The link as such: coming up, going down, sending, receiving. What the messages do is in
+ * orders*.c.
  */
 #include "helper/link.h"
 

@@ -61,12 +61,6 @@ struct link {
 	struct link_config config;
 };
 
-static inline struct link_header link_header_make(size_t size, uint16_t opcode, uint64_t id)
-{
-	return (struct link_header){
-		.size = put_le32((uint32_t)size), .opcode = put_le16(opcode), .id = put_le64(id)};
-}
-
 void link_init(struct link *l);
 void link_deinit(struct server *s);
 

@@ -235,11 +235,17 @@ static int check_stamp(const struct backup *b, const struct region *r, uint32_t 
 	return e < 0 ? problem_prefix(why, e, "the copy is not of region %s", r->name) : 1;
 }
 
-/* What it has grown by is not the pool's yet: a stamp of another size would say so. */
-static bool is_other_size(const struct region *r, uint64_t blocks)
+/* What it has grown by since is not the pool's yet: a stamp of another size would say so. */
+static int take_size(struct region *r, uint64_t blocks, struct problem *why)
 {
-	return r->kind == GM_REGION_SOFT ? blocks != r->size / GM_BLOCK_SIZE
-					 : blocks == 0 || blocks > r->size / GM_BLOCK_SIZE;
+	if (blocks == r->size / GM_BLOCK_SIZE)
+		return 0;
+	if (blocks > 0 && blocks < r->size / GM_BLOCK_SIZE)
+		return region_cut(r, blocks * GM_BLOCK_SIZE, why);
+	return problem(why, EUCLEAN,
+		"region %s has %" PRIu64 " MiB, and had %" PRIu64
+		" MiB when the copy was made; nothing was changed",
+		r->name, r->size >> 20, blocks * 2);
 }
 
 static int check_sizes(const struct backup *b, struct pool *pool, struct problem *why)
@@ -252,14 +258,10 @@ static int check_sizes(const struct backup *b, struct pool *pool, struct problem
 			" are named: name every one, in the order of the format",
 			count, pool->count);
 	for (uint32_t i = 0; i < count; i++) {
-		uint64_t blocks = get_le64(b->head.region_blocks[i]);
+		int r = take_size(&pool->regions[i], get_le64(b->head.region_blocks[i]), why);
 
-		if (is_other_size(&pool->regions[i], blocks))
-			return problem(why, EUCLEAN,
-				"region %s has %" PRIu64 " MiB, and had %" PRIu64
-				" MiB when the copy was made; nothing was changed",
-				pool->regions[i].name, pool->regions[i].size >> 20, blocks * 2);
-		pool->regions[i].size = blocks * GM_BLOCK_SIZE;
+		if (r < 0)
+			return r;
 	}
 	if (get_le64(b->head.area_bytes) >= pool->regions[0].size)
 		return problem(

@@ -196,33 +196,27 @@ int pool_read_stamp(const struct region *r, enum gm_stamp_position position, str
 	return e;
 }
 
-struct super_read {
-	struct store_super super;
-	const void *block;
-	struct problem why;
-	int r;
-};
-
-static void do_read_super(void *data)
+/* A copy that can't be read is a damaged one: the other one may be whole. */
+static int read_copies(
+	const struct region *r, const uint8_t *block, struct store_super *ret, struct problem *why)
 {
-	struct super_read *s = data;
+	static const uint64_t offsets[2] = {GM_SUPER_A_OFFSET, GM_SUPER_B_OFFSET};
+	struct gm_super copies[2] = {{.magic = ""}, {.magic = ""}};
+	struct problem reason = PROBLEM_INIT;
+	int e, unread = 0;
 
+	for (size_t k = 0; k < ARRAY_SIZE(offsets); k++) {
+		e = pool_read(r, offsets[k], block + offsets[k], &copies[k], sizeof(copies[k]),
+			unread ? NULL : why);
+		if (e < 0)
+			copies[k] = (struct gm_super){.magic = ""};
+		unread = unread ? unread : e;
+	}
 	/* Its size is pool_check_size()'s to judge. */
-	s->r = store_read_super(&s->super, s->block, 0, &s->why);
-}
-
-static int read_super_guarded(
-	const struct region *r, const void *block, struct store_super *ret, struct problem *why)
-{
-	struct super_read s = {.block = block, .why = PROBLEM_INIT};
-
-	if (pool_guard(r, 0, block, do_read_super, &s, why) < 0)
-		return -EIO;
-	if (s.r == 0)
-		*ret = s.super;
-	else if (why)
-		*why = s.why;
-	return s.r < 0 ? problem_prefix(why, s.r, "region %s", r->name) : 0;
+	e = store_read_copies(ret, (const void *const[2]){&copies[0], &copies[1]}, 0, &reason);
+	if (e == 0 || (unread < 0 && e != -EPROTONOSUPPORT))
+		return e == 0 ? 0 : unread;
+	return problem(why, -e, "region %s: %.900s", r->name, reason.text);
 }
 
 int pool_read_super(const struct region *r, struct store_super *ret, struct problem *why)
@@ -232,7 +226,7 @@ int pool_read_super(const struct region *r, struct store_super *ret, struct prob
 
 	if (e < 0)
 		return e;
-	e = read_super_guarded(r, block, ret, why);
+	e = read_copies(r, block, ret, why);
 	region_unmap(r, block, GM_BLOCK_SIZE);
 	/* What lies there belongs to no pool because the pool lies elsewhere, perhaps. */
 	if (why && (e == -ENOENT || e == -EMEDIUMTYPE) && r->reserved_ram) {
@@ -348,6 +342,36 @@ int pool_map_area(const struct pool *pool, uint64_t length, bool writable, struc
 			region_format_size(text, length), r->name);
 	*ret = pool_media(r, base, length);
 	return 0;
+}
+
+/* The first block is mapped twice, and the kernel may name either place. */
+static uintptr_t place_in_area(const struct pool *pool, uintptr_t address)
+{
+	uintptr_t kept = (uintptr_t)pool->kept[0][0];
+
+	return kept && address - kept < GM_BLOCK_SIZE
+		       ? (uintptr_t)pool->media.base + (address - kept)
+		       : address;
+}
+
+/* A large page may begin before the area, or end behind it. */
+bool pool_find_fault(
+	const struct pool *pool, const struct sigbus *what, uint64_t *offset, uint64_t *length)
+{
+	uintptr_t base = (uintptr_t)pool->media.base, first, end;
+	size_t page = what->length > 4096 ? what->length : 4096;
+
+	first = place_in_area(pool, what->address) & ~(uintptr_t)(page - 1);
+	end = first + page;
+	if (!base || first >= base + pool->media.size || end <= base)
+		return false;
+	if (first < base)
+		first = base;
+	if (end > base + pool->media.size)
+		end = base + pool->media.size;
+	*offset = first - base;
+	*length = end - first;
+	return true;
 }
 
 int pool_say_fault(const struct pool *pool, const struct sigbus *what, struct problem *why)

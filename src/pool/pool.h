@@ -132,6 +132,11 @@ void pool_discard_created(struct pool *pool);
 struct sigbus;
 int pool_say_fault(const struct pool *pool, const struct sigbus *what, struct problem *why);
 
+/* True if it is in the metadata area that is mapped, and *offset and *length say where: the page.
+ */
+bool pool_find_fault(
+	const struct pool *pool, const struct sigbus *what, uint64_t *offset, uint64_t *length);
+
 /* Unmaps and closes everything that is there. */
 void pool_close(struct pool *pool);
 

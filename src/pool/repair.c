@@ -169,8 +169,8 @@ static void tell_bad(const struct pool_repair *p, struct salvage_report *report)
 
 /*
  * A region that is larger than the pool knows is repaired as the pool has it: growing is for a pool
- * that can be read, and may have been cut short by what damaged this one. Of a soft region the last
- * block is found by its size alone.
+ * that can be read, and may have been cut short by what damaged this one. Nothing of the regions is
+ * mapped.
  */
 static int cut_grown(
 	struct pool_repair *p, uint32_t i, struct salvage_report *report, struct problem *why)
@@ -178,16 +178,17 @@ static int cut_grown(
 	struct region *r = &p->pool->regions[i];
 	uint64_t blocks = p->super.regions[i].blocks;
 	char now[REGION_SIZE_TEXT], then[REGION_SIZE_TEXT];
+	int e;
 
-	if (r->size / GM_BLOCK_SIZE <= blocks || r->kind == GM_REGION_SOFT)
+	if (r->size / GM_BLOCK_SIZE <= blocks)
 		return 0;
 	salvage_note(report, false, 0,
 		"region %s is %s, and the pool has %s of it: that is what is repaired; --grow "
 		"takes the rest into use afterwards",
 		r->name, region_format_size(now, r->size),
 		region_format_size(then, blocks * GM_BLOCK_SIZE));
-	r->size = blocks * GM_BLOCK_SIZE;
-	return read_stamp(p, i, GM_STAMP_LAST, why);
+	e = region_cut(r, blocks * GM_BLOCK_SIZE, why);
+	return e < 0 ? e : read_stamp(p, i, GM_STAMP_LAST, why);
 }
 
 /* What a growth leaves that was cut short behind the superblocks. */
@@ -262,6 +263,7 @@ static int look(struct pool_repair *p, struct salvage_report *report, struct pro
 
 	if (r == 0)
 		r = salvage_find_super(&p->super, &anew, &p->in, report, why);
+	unmap(p);
 	if (r == 0)
 		r = check_regions(p, report, why);
 	if (r == 0)

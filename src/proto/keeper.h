@@ -44,10 +44,16 @@ enum keeper_opcode {
 	KEEPER_KEEP = 1, /* with descriptors: what is in the slot from now on; no answer */
 	KEEPER_LOOK = 3, /* value: KEEPER_VERSION -> KEPT of INSTANCE with its record alone, END */
 	KEEPER_TAKE = 5, /* value: KEEPER_VERSION -> KEPT of each slot, END; from then on who asked is the supervisor */
+	/* To one that has just been started: it is the keeper from now on. One that has not been told ends with its
+	 * supervisor. Its predecessor may say it in the supervisor's name. */
+	KEEPER_CHARGE = 7,
+	KEEPER_ASK = 9,	   /* -> READY, when all that came before it is kept */
+	KEEPER_YIELD = 11, /* with the supervisor's end of the link to another keeper: tell that one CHARGE, and end */
 	/* keeper -> supervisor */
 	KEEPER_KEPT = 2,
 	KEEPER_END = 4,	    /* value: of LOOK, the supervisor's pid, 0: none; of TAKE, the keeper's, with its pidfd */
 	KEEPER_REFUSED = 6, /* value: the supervisor's pid; 0: there is none, but the version is another */
+	KEEPER_READY = 8,   /* value: KEEPER_VERSION */
 };
 
 struct keeper_message {

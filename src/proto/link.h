@@ -12,6 +12,7 @@
 
 #include "guestmemfs/format.h"
 #include "guestmemfs/protocol.h"
+#include "util/le.h"
 
 #define LINK_VERSION 1U
 
@@ -22,6 +23,13 @@ struct link_header {
 	gm_le64 id; /* ties an answer to its question */
 };
 static_assert(sizeof(struct link_header) == 16, "link");
+
+static inline struct link_header link_header_make(size_t size, unsigned opcode, uint64_t id)
+{
+	return (struct link_header){.size = put_le32((uint32_t)size),
+		.opcode = put_le16((uint16_t)opcode),
+		.id = put_le64(id)};
+}
 
 /* ---- worker -> helper ---- */
 

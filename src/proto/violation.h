@@ -15,7 +15,7 @@
 static inline void link_send_violation(int link, const char *who, const char *sentence)
 {
 	struct link_failed m = {
-		.header = {.size = put_le32(sizeof(m)), .opcode = put_le16(LINK_FAILED)},
+		.header = link_header_make(sizeof(m), LINK_FAILED, 0),
 		.error = put_le32(EPERM),
 	};
 	struct iovec part = {.iov_base = &m, .iov_len = sizeof(m)};

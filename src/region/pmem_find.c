@@ -4,15 +4,19 @@
 #include <errno.h>
 #include <linux/ndctl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
 #include <unistd.h>
 
 #include "util/cleanup.h"
+#include "util/reserve.h"
 
 void pmem_place_deinit(struct pmem_place *p)
 {
-	(void)ndctl_unref(p->ctx);
+	if (p->ctx)
+		(void)ndctl_unref(p->ctx);
+	free(p->reserve);
 	*p = PMEM_PLACE_NULL;
 }
 
@@ -140,38 +144,42 @@ static int choose(const struct search *s, struct pmem_place *ret, struct problem
 		s->devdax_count + s->raw_count ? s->raw_list : "none");
 }
 
-static int search_all(struct search *s, struct ndctl_ctx **ctx, struct problem *why)
+/* *library has what the places that were found live in. */
+static int search_all(struct search *s, struct pmem_place *library, struct problem *why)
 {
 	int r;
 
 	if (geteuid() != 0)
 		return problem(why, EACCES, "only root can use pmem regions");
-	r = new_context(ctx, why);
+	library->reserve = reserve_memory();
+	if (!library->reserve)
+		return problem_errno(why, ENOMEM, "starting libndctl");
+	r = new_context(&library->ctx, why);
 	if (r == 0)
-		look_through(s, *ctx);
+		look_through(s, library->ctx);
 	return r;
 }
 
 int pmem_find(struct pmem_place *ret, const char *name, struct problem *why)
 {
+	_cleanup_(pmem_place_deinit) struct pmem_place library = PMEM_PLACE_NULL;
 	struct search s = {.name = name};
-	struct ndctl_ctx *ctx = NULL;
-	int r = search_all(&s, &ctx, why);
+	int r = search_all(&s, &library, why);
 
 	if (r == 0)
 		r = choose(&s, ret, why);
-	if (r < 0 && ctx)
-		(void)ndctl_unref(ctx);
-	return r;
+	if (r < 0)
+		return r;
+	ret->reserve = library.reserve;
+	library = PMEM_PLACE_NULL;
+	return 0;
 }
 
 int pmem_count(struct problem *why)
 {
+	_cleanup_(pmem_place_deinit) struct pmem_place library = PMEM_PLACE_NULL;
 	struct search s = {.name = "auto"};
-	struct ndctl_ctx *ctx = NULL;
-	int r = search_all(&s, &ctx, why);
+	int r = search_all(&s, &library, why);
 
-	if (ctx)
-		(void)ndctl_unref(ctx);
 	return r < 0 ? r : (int)(s.devdax_count + s.raw_count);
 }

@@ -11,6 +11,7 @@
 
 struct pmem_place {
 	struct ndctl_ctx *ctx; /* owned */
+	void *reserve;         /* owned; as long as the libraries may be called */
 	struct ndctl_bus *bus;
 	struct ndctl_region *region;
 	struct ndctl_namespace *ns;
@@ -20,6 +21,9 @@ struct pmem_place {
 #define PMEM_PLACE_NULL ((struct pmem_place){.ctx = NULL})
 
 /*
+ * libndctl and libdaxctl end the process by a signal where they have no memory; so they have a
+ * reserve (util/reserve.h).
+ *
  * name is "/dev/dax0.0", "namespace0.0" or "auto": the only devdax namespace, or else the only raw
  * one. -ENODEV nothing of that name (says what there is), -EINVAL several (all named), -EACCES not
  * root.

@@ -115,12 +115,21 @@ int region_allocate(struct region *r, struct problem *why)
 
 int region_reach(struct region *r, uint64_t bytes, struct problem *why)
 {
-	if (!r->ops->reach)
+	if (!r->ops->reach || r->reach == r->size) /* one that was cut reaches all of it */
 		return 0;
 	if (bytes == 0 || bytes % GM_BLOCK_SIZE || bytes >= r->size)
 		return problem(why, EINVAL, "region %s has no first %" PRIu64 " bytes to be mapped",
 			r->name, bytes);
 	return bytes == r->reach ? 0 : r->ops->reach(r, bytes, why);
+}
+
+int region_cut(struct region *r, uint64_t bytes, struct problem *why)
+{
+	int e = region_reach(r, bytes, why);
+
+	if (e == 0)
+		r->size = r->reach = bytes;
+	return e;
 }
 
 static int region_lock_once(

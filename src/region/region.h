@@ -93,6 +93,13 @@ void region_close(struct region *r);
  */
 int region_reach(struct region *r, uint64_t bytes, struct problem *why);
 
+/*
+ * From now on the region is its first `bytes`, as if it had never been larger; fd reaches all of
+ * them. Conditions and errors of region_reach(). What is open alone changes: the next region_open()
+ * finds it as large as it is.
+ */
+int region_cut(struct region *r, uint64_t bytes, struct problem *why);
+
 /* Removes a region that region_open() has just made, because what it was made for has failed. Close
  * it besides. */
 void region_discard(const struct region *r);

@@ -10,6 +10,9 @@
 #include <errno.h>
 #include <syslog.h>
 
+#include "util/cleanup.h"
+#include "util/reserve.h"
+
 static struct daxctl_dev *find_device(struct daxctl_ctx *ctx, struct dax_id d)
 {
 	struct daxctl_region *region = NULL;
@@ -28,10 +31,12 @@ static struct daxctl_dev *find_device(struct daxctl_ctx *ctx, struct dax_id d)
 	return NULL;
 }
 
+/* Without memory it would end the process by a signal. */
 static int bind_by_library(struct dax_id d)
 {
+	_cleanup_free_ void *reserve = reserve_memory();
 	struct daxctl_ctx *ctx = NULL;
-	int r = daxctl_new(&ctx);
+	int r = reserve ? daxctl_new(&ctx) : -ENOMEM;
 
 	if (r < 0)
 		return r;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * Opening, committing, checkpointing: the order in which stores reach the media is decided here and
- * in journal.c. store_room.c says whether a change fits, store_mount.c begins a mount, store_grow.c
- * takes more memory into the pool.
+ * in journal.c. store_room.c says whether a change fits, store_faults.c whether its memory can be
+ * reached, store_mount.c begins a mount, store_grow.c takes more memory into the pool.
  */
 #include "store/store.h"
 
@@ -57,6 +57,7 @@ static int recover(struct store *s, struct problem *why)
 		return r;
 	s->journal.sequence = info.sequence;
 	s->result = info.result;
+	s->image_bytes = meta_image_bytes(&s->meta);
 	r = journal_replay(
 		&s->meta, s->media, &s->super.plan, &s->journal, &s->replayed, &s->result, why);
 	if (r == 0)
@@ -135,6 +136,7 @@ void store_get_stats(const struct store *s, struct store_stats *ret)
 		.image_bytes = meta_image_bytes(&s->meta),
 		.slot_size = s->super.plan.slot_size,
 		.replayed = s->replayed,
+		.fault = s->faults.text[0] ? s->faults.text : NULL,
 	};
 }
 
@@ -160,18 +162,39 @@ __attribute__((noinline)) static void write_checkpoint(struct store *s, uint64_t
 
 	checkpoint_write(s->media, &s->super, &s->meta, &info, &s->order);
 	s->slot = info.slot;
+	s->image_bytes = meta_image_bytes(&s->meta);
 	s->journal.generation = info.generation;
 	s->journal.sequence = sequence;
 	store_publish_slot_words(s);
 	journal_reset(s->media, &s->journal);
 }
 
+/* For an image that is no larger than this, of a meta of so many inodes. */
+static int prepare_checkpoint(struct store *s, uint64_t image_bytes, uint64_t inodes)
+{
+	int r = checkpoint_order_reserve(&s->order, inodes);
+
+	return r < 0 || store_can_checkpoint(s, image_bytes) ? r : -EIO;
+}
+
+int store_write_checkpoint(struct store *s)
+{
+	int r = prepare_checkpoint(s, meta_image_bytes(&s->meta), s->meta.inode_count);
+
+	if (r < 0)
+		return r;
+	write_checkpoint(s, s->journal.sequence);
+	store_note_checkpoint(s);
+	return 0;
+}
+
+/* The same, and why not goes into the log. */
 static int checkpoint(struct store *s)
 {
-	int r = checkpoint_order_reserve(&s->order, s->meta.inode_count);
+	int r = store_write_checkpoint(s);
 
-	if (r == 0)
-		write_checkpoint(s, s->journal.sequence);
+	if (r == -EIO)
+		store_say_no_checkpoint(s);
 	return r;
 }
 
@@ -251,26 +274,32 @@ static int apply_one(struct store *s, struct meta_reserve *reserve, const struct
 
 /*
  * Everything that can fail comes first; then the change is applied in memory and journalled. Nobody
- * looks at meta in between: there is one thread. A record too large for half the journal is
- * committed by a checkpoint instead, which is just as atomic.
+ * looks at meta in between: there is one thread. A record too large for half the journal, or whose
+ * place there can't be reached, is committed by a checkpoint instead, which is just as atomic.
  */
-static int commit_reserved(
-	struct store *s, struct txn *t, struct meta_reserve *reserve, uint64_t new_inodes)
+static int commit_reserved(struct store *s, struct txn *t, struct meta_reserve *reserve,
+	const struct store_growth *growth)
 {
 	uint64_t length = journal_record_bytes(t->size);
 	bool large = length > s->super.plan.journal_size - s->journal.tail;
+	bool detour = !large && !store_can_journal(s, length);
 	int r = for_each_item(s, t, reserve, reserve_one);
 
-	if (r == 0 && large)
-		r = checkpoint_order_reserve(&s->order, s->meta.inode_count + new_inodes);
+	if (r == 0 && (large || detour))
+		r = prepare_checkpoint(s, meta_image_bytes(&s->meta) + growth->bytes,
+			s->meta.inode_count + growth->inodes);
+	if (r == -EIO)
+		store_say_refused(s);
 	if (r < 0)
 		return r;
+	if (detour)
+		store_say_detour(s);
 	(void)for_each_item(s, t, reserve, apply_one);
 	if (t->unique)
 		s->result = (struct gm_result){.mount_number = put_le64(s->meta.mount_number),
 			.unique = put_le64(t->unique),
 			.ino = put_le64(t->result)};
-	if (large) {
+	if (large || detour) {
 		write_checkpoint(s, s->journal.sequence + 1);
 		return 0;
 	}
@@ -295,16 +324,17 @@ int store_commit_always(struct store *s, struct txn *t)
 	meta_reserve_init(&reserve);
 	r = store_check_room(s, &growth);
 	if (r == 0)
-		r = commit_reserved(s, t, &reserve, growth.inodes);
+		r = commit_reserved(s, t, &reserve, &growth);
 	meta_reserve_deinit(&reserve);
 	if (r < 0) {
 		quotas_undo(&s->meta);
 		return r;
 	}
 	quotas_refresh(&s->meta);
+	store_note_taken(s);
 	/* The change is safe already; should memory be short for the checkpoint now, the next
 	 * change tries again. */
-	if (s->journal.tail > s->super.plan.journal_size / 2 && checkpoint(s) < 0)
+	if (s->journal.tail > s->super.plan.journal_size / 2 && checkpoint(s) == -ENOMEM)
 		log_warning("out of memory for a checkpoint; the journal is at %" PRIu64
 			    " of %" PRIu64 " bytes",
 			s->journal.tail, s->super.plan.journal_size);

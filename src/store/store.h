@@ -127,6 +127,10 @@ struct store_super { /* a superblock, decoded and checked */
 int store_read_super(
 	struct store_super *ret, const void *block, uint64_t region_bytes, struct problem *why);
 
+/* The same of two copies (struct gm_super) that were taken from there. */
+int store_read_copies(struct store_super *ret, const void *const copies[2], uint64_t region_bytes,
+	struct problem *why);
+
 /*
  * Recovers what the media hold. No store is made; m may be mapped read-only. m stays the caller's
  * and must outlive the store. Errors with a sentence that names the place: -EUCLEAN corruption;
@@ -189,25 +193,34 @@ const struct store_super *store_get_super(const struct store *s);
  * Commits a transaction: on the media and in meta before it returns. May write a checkpoint (the
  * journal is half full, or the record is too large for it). On error nothing has changed: -ENOSPC
  * the metadata area is full or max_files is reached (logged); -EDQUOT, -EXDEV as quotas_check()
- * says; -ENOMEM. A transaction that contradicts meta aborts the process: nothing of it has reached
- * the media.
+ * says; -ENOMEM; -EIO memory of the metadata area can't be reached (logged): sigbus_init() has been
+ * called, else that is the process's end. A transaction that contradicts meta aborts the process:
+ * nothing of it has reached the media.
  */
 int store_commit(struct store *s, struct txn *t);
 
 /* Would so many more pieces have room? 0; -ENOSPC as store_commit() says (logged). */
 int store_check_pieces(struct store *s, uint64_t count);
 
-/* Writes a checkpoint now. -ENOMEM; -ENOSPC can't happen after successful commits. */
+/* Writes a checkpoint now. -ENOMEM; -EIO as store_commit(); -ENOSPC can't happen after successful
+ * commits. */
 int store_checkpoint(struct store *s);
 
 /*
  * Writes a checkpoint that says that the pool is frozen; from then on store_commit() and
  * store_checkpoint() are -EBUSY, also after a restart under the same boot id. Thawing writes one
- * that does not. Doing it twice does nothing. -ENOMEM.
+ * that does not. Doing it twice does nothing. -ENOMEM; -EIO as store_commit().
  */
 int store_freeze(struct store *s);
 int store_thaw(struct store *s);
 bool store_is_frozen(const struct store *s);
+
+/*
+ * The kernel tells of a memory error in this part of the metadata area, which nobody has touched
+ * yet (util/sigbus.h). Nothing is stored there from now on; if it is in what is in force, a
+ * checkpoint is written elsewhere, so that the next mount does not need it. Logged.
+ */
+void store_note_fault(struct store *s, uint64_t offset, uint64_t length);
 
 /*
  * Offline: regions 0 to region_count - 1 have grown to the sizes in `blocks`, and the superblock
@@ -237,6 +250,8 @@ struct store_stats {
 	uint64_t image_bytes; /* of a checkpoint of the present state */
 	uint64_t slot_size;
 	uint64_t replayed; /* records that opening replayed */
+	const char *fault; /* what memory of the metadata can't be used, and what comes of it; NULL:
+			      none is known. Until the next call that changes anything */
 };
 
 void store_get_stats(const struct store *s, struct store_stats *ret);

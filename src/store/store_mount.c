@@ -23,6 +23,13 @@ static void heal(struct store *s)
 
 		if (!s->super.copy_bad[k])
 			continue;
+		if (!store_can_store(s, offset[k], sizeof(super))) {
+			log_warning(
+				"the %s superblock is damaged, and its memory can't be written; "
+				"the other one is used",
+				k ? "second" : "first");
+			continue;
+		}
 		log_warning("the %s superblock was damaged; it is written anew from the other one",
 			k ? "second" : "first");
 		super_encode(&super, &s->super);
@@ -30,7 +37,7 @@ static void heal(struct store *s)
 		media_fence(s->media);
 		s->super.copy_bad[k] = false;
 	}
-	if (s->words_differ) {
+	if (s->words_differ && store_can_publish_slot(s)) {
 		store_publish_slot_words(s);
 		s->words_differ = false;
 	}

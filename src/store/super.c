@@ -377,16 +377,15 @@ static int refuse(const struct copy c[2], struct problem *why)
 		GM_SUPER_A_OFFSET, c[0].text, GM_SUPER_B_OFFSET, c[1].text);
 }
 
-int store_read_super(
-	struct store_super *ret, const void *block, uint64_t region_bytes, struct problem *why)
+int store_read_copies(struct store_super *ret, const void *const copies[2], uint64_t region_bytes,
+	struct problem *why)
 {
-	const uint8_t *base = block;
 	struct copy c[2] = {0};
 	uint64_t bytes;
 	int best;
 
-	c[0].state = read_copy(&c[0], base + GM_SUPER_A_OFFSET);
-	c[1].state = read_copy(&c[1], base + GM_SUPER_B_OFFSET);
+	c[0].state = read_copy(&c[0], copies[0]);
+	c[1].state = read_copy(&c[1], copies[1]);
 	if (c[0].state == COPY_NEWER || c[1].state == COPY_NEWER ||
 		(c[0].state != COPY_GOOD && c[1].state != COPY_GOOD))
 		return refuse(c, why);
@@ -402,6 +401,15 @@ int store_read_super(
 	for (int k = 0; k < 2; k++)
 		ret->copy_bad[k] = c[k].state != COPY_GOOD || c[k].super.sequence != ret->sequence;
 	return 0;
+}
+
+int store_read_super(
+	struct store_super *ret, const void *block, uint64_t region_bytes, struct problem *why)
+{
+	const uint8_t *base = block;
+	const void *const copies[2] = {base + GM_SUPER_A_OFFSET, base + GM_SUPER_B_OFFSET};
+
+	return store_read_copies(ret, copies, region_bytes, why);
 }
 
 int super_read_copy(struct store_super *ret, const void *at, struct problem *why)

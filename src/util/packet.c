@@ -106,10 +106,13 @@ ssize_t packet_receive(int sock, void *data, size_t size, int *fds, size_t *nfds
 		return -ECONNRESET;
 	if (room > 0)
 		odd = collect_fds(&message, received, &count);
-	/* Without room for them the kernel drops descriptors itself and says MSG_CTRUNC. */
+	/* Descriptors for which there is no room the kernel drops itself and says MSG_CTRUNC: in
+	 * the message, or among the numbers that the process may have. */
 	int r = 0;
-	if (odd || (message.msg_flags & MSG_CTRUNC))
+	if (odd || ((message.msg_flags & MSG_CTRUNC) && count == room))
 		r = -EPROTO;
+	else if (message.msg_flags & MSG_CTRUNC)
+		r = -EMFILE;
 	else if (message.msg_flags & MSG_TRUNC)
 		r = -EMSGSIZE;
 	else if (n == 0 && count > 0)

@@ -24,9 +24,10 @@ int packet_send(int sock, const void *data, size_t size, const int *fds, size_t 
  * Receives one packet into data (room for size bytes). Returns its length (0: end of file), or a
  * negative errno: -EAGAIN nothing there (only if !wait); -ECONNRESET end of file, and the peer has
  * not read all that it was sent; -EMSGSIZE longer than size; -EPROTO it brought descriptors, or
- * more than expected. *nfds is the room in fds on entry and the number received on return; with fds
- * NULL none is accepted (and the kernel is given no room for any, so that none is ever installed).
- * On failure no descriptor is kept.
+ * more than expected; -EMFILE those expected, for which this process has no numbers left. *nfds is
+ * the room in fds on entry and the number received on return; with fds NULL none is accepted (and
+ * the kernel is given no room for any, so that none is ever installed). On failure no descriptor is
+ * kept.
  */
 ssize_t packet_receive(int sock, void *data, size_t size, int *fds, size_t *nfds, bool wait);
 

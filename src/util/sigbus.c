@@ -20,17 +20,22 @@ struct escape {
  * of the process. */
 static _Thread_local struct escape *volatile sigbus_escape; /* NULL: it is not at work */
 
-/* Addresses; 0: free. Without a lock, since the signal may come to any thread. */
+/* Addresses of pages, and in the low bits how large each is, as a power of two; 0: free. Without a
+ * lock, since the signal may come to any thread. */
 static atomic_uintptr_t sigbus_notes[NOTES];
+
+#define NOTE_SHIFT_MASK 63U
 
 /* With all taken the error is forgotten: it is one again when the memory is touched. */
 static void note(const siginfo_t *info)
 {
+	uintptr_t noted = ((uintptr_t)info->si_addr & ~(uintptr_t)NOTE_SHIFT_MASK) |
+			  ((uintptr_t)info->si_addr_lsb & NOTE_SHIFT_MASK);
+
 	for (unsigned n = 0; n < NOTES; n++) {
 		uintptr_t none = 0;
 
-		if (atomic_compare_exchange_strong(
-			    &sigbus_notes[n], &none, (uintptr_t)info->si_addr))
+		if (atomic_compare_exchange_strong(&sigbus_notes[n], &none, noted))
 			return;
 	}
 }
@@ -120,7 +125,9 @@ bool sigbus_take_noted(struct sigbus *ret)
 
 		if (!noted)
 			continue;
-		*ret = (struct sigbus){.address = noted, .poisoned = true};
+		*ret = (struct sigbus){.address = noted & ~(uintptr_t)NOTE_SHIFT_MASK,
+			.length = (size_t)1 << (noted & NOTE_SHIFT_MASK),
+			.poisoned = true};
 		return true;
 	}
 	return false;

@@ -16,6 +16,7 @@
 
 struct sigbus {
 	uintptr_t address; /* in the page that can't be reached */
+	size_t length;     /* of one that was noted: of the page that it is about; else 0 */
 	bool poisoned;     /* the memory is bad; else it is not there (any more) */
 };
 

@@ -115,6 +115,22 @@ uint64_t edit_find_item(const struct image *i, unsigned type, uint64_t *record)
 	return 0;
 }
 
+bool edit_has_record(const struct image *i, unsigned type)
+{
+	struct codec_word tail;
+	uint64_t at = GM_BLOCK_SIZE, end;
+
+	(void)codec_decode_tail_word(codec_read_word(bytes_of(i) + GM_TAIL_WORD_OFFSET), &tail);
+	for (end = at + tail.value; at < end;) {
+		const struct gm_record *r = (const void *)(bytes_of(i) + at);
+
+		if (get_le16(r->type) == type)
+			return true;
+		at += get_le32(r->length);
+	}
+	return false;
+}
+
 void edit_seal_record(struct image *i, uint64_t record)
 {
 	uint64_t checksum = record + offsetof(struct gm_record, checksum);

@@ -43,6 +43,9 @@ void edit_seal_checkpoint(struct image *i); /* the sections' checksums, then the
 /* The place of the first item of a type in the journal, and of the record that it is in; 0: none.
  */
 uint64_t edit_find_item(const struct image *i, unsigned type, uint64_t *record);
+/* True if a record of this type is there. */
+bool edit_has_record(const struct image *i, unsigned type);
+
 void edit_seal_record(struct image *i, uint64_t record);
 
 #endif

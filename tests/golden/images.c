@@ -60,6 +60,15 @@ const struct golden golden_images[] = {
 		"d/g 0 2; write d/f 3 2; write d/f 20 1; create h; mark h; create m; size m 1; "
 		"checkpoint; room 1; write d/g 5 600; cut d/f 9000; punch-units d/g 1 1; mkdir "
 		"d/e; unmark d; create d/i; open d/g; unlink d/g; write h 0 1"},
+	/* as 1.0 is: stamps tell how long the metadata are; all that is newer than "everything" */
+	{"stamped", WORLD_FILE, false, false,
+		"mkdir d; mark d; contents; room 1; create d/f; write d/f 0 3; create d/g; write "
+		"d/g 0 2; unmark d; mkdir e; attribute e default; attribute e quota 4M; create "
+		"e/f; size e/f 1; attribute e/f acl; link e/f n; symlink s e/f; mknod p p; "
+		"checkpoint; write d/f 3 1; punch-units d/f 1 1; attribute n trusted; no-attribute "
+		"e default; symlink t long; link n e/g; mknod c c; allocate e/f 0 2; unlink d/g; "
+		"mkdir k; rmdir k; rename s d/s; hold n; unhold n; open p; unlink p; "
+		"close p; scrub 1; mount"},
 	{"groups", WORLD_GROUPS, false, false,
 		"create a; size a 2; clean a; create b; checkpoint; size a 1"},
 	/* holes, and blocks past the end, in the checkpoint and behind it */

@@ -9,6 +9,11 @@
 
 #include "golden.h"
 
+/* The last ones that this version knows: what lies behind must be refused, and each of them must be
+ * in some image. */
+#define GOLDEN_SECTION_LAST GM_SECTION_PIECES
+#define GOLDEN_ITEM_LAST    GM_ITEM_PIECE_REMOVED
+
 struct reserved {
 	const char *name;
 	void (*edit)(struct image *i, uint64_t number);

@@ -18,6 +18,7 @@
 #include "reserved.h"
 #include "store/codec.h"
 #include "store/fsck.h"
+#include "store/salvage.h"
 #include "util/cleanup.h"
 #include "util/log.h"
 
@@ -195,6 +196,88 @@ static void test_everything_is_there(struct test *t)
 	result(t, "the image \"everything\" has every section and every kind of item");
 }
 
+/* ---- what all of them have together ---- */
+
+/* Numbers that are set aside: no version has written them. */
+static bool is_never_written(bool section, unsigned type)
+{
+	return section ? type == GM_SECTION_EXPORTS
+		       : type == GM_ITEM_EXPORT || type == GM_ITEM_EXPORT_REMOVED ||
+				 type == GM_ITEM_FREEZE;
+}
+
+struct kinds {
+	bool sections[GOLDEN_SECTION_LAST + 1];
+	bool items[GOLDEN_ITEM_LAST + 1];
+	bool records[GM_RECORD_TYPE_LAST + 1];
+};
+
+static void add_kinds(struct kinds *k, const struct image *i)
+{
+	uint64_t record;
+
+	for (unsigned type = 1; type <= GOLDEN_SECTION_LAST; type++)
+		k->sections[type] |= edit_section(i, type) != 0;
+	for (unsigned type = 1; type <= GOLDEN_ITEM_LAST; type++)
+		k->items[type] |= edit_find_item(i, type, &record) != 0;
+	for (unsigned type = 1; type <= GM_RECORD_TYPE_LAST; type++)
+		k->records[type] |= edit_has_record(i, type);
+}
+
+/* So that a kind that is new gets its image. */
+static void test_every_kind_has_an_image(struct test *t)
+{
+	struct kinds k = {.sections = {false}};
+
+	for (size_t n = 0; n < golden_image_count; n++)
+		if (load_image(t, golden_images[n].name))
+			add_kinds(&k, &t->image);
+	for (unsigned type = 1; type <= GOLDEN_SECTION_LAST; type++)
+		if (!k.sections[type] && !is_never_written(true, type))
+			(void)wrong(t, "no image has section type %u", type);
+	for (unsigned type = 1; type <= GOLDEN_ITEM_LAST; type++)
+		if (!k.items[type] && !is_never_written(false, type))
+			(void)wrong(t, "no image has item type %u", type);
+	for (unsigned type = 1; type <= GM_RECORD_TYPE_LAST; type++)
+		if (!k.records[type])
+			(void)wrong(t, "no image has a record of type %u", type);
+	result(t, "every kind of section, item and record is in some image");
+}
+
+/* The first stamp, which lies in the area, is enough to find the rest by. */
+static void test_superblocks_are_found_by_stamps(struct test *t)
+{
+	const uint8_t *area = (const uint8_t *)t->image.words;
+	struct salvage_report report = {.count = 0};
+	struct problem why = PROBLEM_INIT;
+	struct store_super before, after;
+	struct gm_stamp stamp;
+	const struct gm_stamp *const stamps[2] = {&stamp, NULL};
+	struct salvage_input in = {.area = area, .region_count = 1, .stamps = stamps};
+	bool anew = false;
+
+	(void)load_image(t, "stamped");
+	in.area_bytes = t->image.size;
+	memcpy(&stamp, area + GM_STAMP_OFFSET, sizeof(stamp));
+	if (store_read_super(&before, area, 0, &why) < 0)
+		(void)wrong(t, "%s", why.text);
+	in.regions = before.regions;
+	edit_u64(&t->image, GM_SUPER_A_OFFSET, 0);
+	edit_u64(&t->image, GM_SUPER_B_OFFSET, 0);
+	for (uint64_t at = 8; at < sizeof(struct gm_super); at += 8) {
+		edit_u64(&t->image, GM_SUPER_A_OFFSET + at, 0);
+		edit_u64(&t->image, GM_SUPER_B_OFFSET + at, 0);
+	}
+	if (salvage_find_super(&after, &anew, &in, &report, &why) < 0)
+		(void)wrong(t, "%s", why.text);
+	else if (!anew || before.plan.slot_size != after.plan.slot_size ||
+		 before.plan.max_files != after.plan.max_files ||
+		 before.plan.slot_offset[0] != after.plan.slot_offset[0])
+		(void)wrong(t, "the stamp of the image leads elsewhere");
+	salvage_report_deinit(&report);
+	result(t, "the image \"stamped\" has stamps that tell where the metadata are");
+}
+
 /* The same of the image that has links, symlinks and nodes. */
 static void test_links_are_there(struct test *t)
 {
@@ -365,6 +448,8 @@ int main(int argc, char *argv[])
 	image_init(&t.image, WORLD_AREA);
 	for (size_t n = 0; n < golden_image_count; n++)
 		test_image(&t, &golden_images[n]);
+	test_every_kind_has_an_image(&t);
+	test_superblocks_are_found_by_stamps(&t);
 	test_everything_is_there(&t);
 	for (size_t n = 0; n < reserved_count; n++)
 		test_reserved(&t, &reserved_numbers[n]);

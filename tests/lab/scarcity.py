@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: MIT
-"""What only a host of our own can be short of: processes and memory of a cgroup, and open files of the whole host."""
+"""What only a host of our own can be short of: processes and memory of a cgroup, open files of the whole host, and
+room in its /run."""
 
 import contextlib
+import json
 import os
 import signal
 import socket
 import struct
+import subprocess
 
+from dax import BLOCK, is_bound
 from lab import HANGS, read_text
+from product import Attached, Library
 
 GROUP = '/sys/fs/cgroup/scarce'
 FILE_MAX, FILE_NR = '/proc/sys/fs/file-max', '/proc/sys/fs/file-nr'
@@ -90,8 +95,49 @@ def without_files(lab, pool):
     lab.check(pool.process('guestmemfs-worker') == worker, 'and has served files all the time')
 
 
+@contextlib.contextmanager
+def full(directory):
+    """A tmpfs that is no larger than what is in it."""
+    statvfs = os.statvfs(directory)
+    remount(directory, (statvfs.f_blocks - statvfs.f_bfree) * statvfs.f_bsize)
+    try:
+        yield
+    finally:
+        remount(directory, statvfs.f_blocks * statvfs.f_bsize)
+
+
+def remount(directory, size):
+    subprocess.run(['mount', '-o', f'remount,size={size}', directory], check=True, timeout=HANGS, stdin=subprocess.DEVNULL)
+
+
+def without_room(lab, pool):
+    """Nothing more can be noted in /run, by nobody; what this case says of itself goes elsewhere meanwhile."""
+    library = Library(lab.plan['prefix'])
+    old = [pool.process(name) for name in ('guestmemfs-worker', 'guestmemfs-helper')]
+    with Attached(library, pool.make('before', 2 * BLOCK)) as before, full('/run'):
+        lab.check(os.statvfs('/run').f_bfree == 0, '/run is full')
+        for name in ('one', 'two', 'three'):
+            with Attached(library, pool.make(name, 2 * BLOCK)) as attached:
+                lab.check(attached.size == 2 * BLOCK, f'file {name} is granted, on a device that is new')
+            os.unlink(pool.path(name))
+        for pid in old:
+            os.kill(pid, signal.SIGKILL)
+        lab.wait_until(lambda: answers(pool, old), HANGS, 'worker and helper are killed, and others serve')
+        lab.check(before.devices() == [device for device in before.devices() if is_bound(device)], 'and what was granted is there')
+    os.unlink(pool.path('before'))
+    lab.wait_until(lambda: serves_anew(pool, 'guestmemfs-worker', old[0]), HANGS, 'as when there is room')
+
+
+def answers(pool, old):
+    done = subprocess.run(['guestmemfs', 'status', '--json', pool.mount], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                          stdin=subprocess.DEVNULL, check=False, timeout=HANGS)
+    pids = json.loads(done.stdout)['pids'].values() if done.returncode == 0 else [0]
+    return 0 not in pids and not set(pids) & set(old)
+
+
 def check(lab, pool):
-    lab.step('Short of processes, of memory, of open files')
+    lab.step('Short of processes, of memory, of open files, of room')
     without_processes(lab, pool)
     without_memory(lab, pool)
     without_files(lab, pool)
+    without_room(lab, pool)

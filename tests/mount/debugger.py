@@ -78,6 +78,16 @@ class KillAt:
         self._gdb.stdout.close()
 
 
+def call_in(pid, expression, timeout=30):
+    """Has the process evaluate it, as a worker that was taken over might."""
+    done = subprocess.run(['gdb', '-q', '-nx', '-batch', '-iex', 'set debuginfod enabled off', '-p', str(pid),
+                           '-ex', f'print {expression}'], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, cwd='/', timeout=timeout, check=False)
+    values = re.findall(r'^\$1 = (.*)$', done.stdout, re.MULTILINE)
+    assert values, done.stdout
+    return values[0]
+
+
 class HoldAt:
     """
     Process pid stops at the entry of a function until release(). Between the two the test has time for what must be in

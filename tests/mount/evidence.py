@@ -206,13 +206,13 @@ def open_files(pid):
 
 
 def daemons_of(supervisor):
-    """The pids of worker and helper, without asking the mount."""
+    """The pids of worker, helper and keeper, without asking the mount."""
     found = {}
     with contextlib.suppress(OSError), open(f'/proc/{supervisor}/task/{supervisor}/children', encoding='ascii') as f:
         for pid in f.read().split():
             with open(f'/proc/{pid}/cmdline', 'rb') as words:
                 name = os.path.basename(words.read().split(b'\0')[0].decode())
-            if name in ('guestmemfs-worker', 'guestmemfs-helper'):
+            if name in ('guestmemfs-worker', 'guestmemfs-helper', 'guestmemfs-keeper'):
                 found[name.removeprefix('guestmemfs-')] = int(pid)
     return found
 

@@ -31,17 +31,21 @@ class Run:
         return cls(mode, int(n), int(code), int(signal), same == '1', made == '1', int(probed), said.strip())
 
 
-def run_short_of_memory(tools, *argv, makes='', undo='', probe='', step=1, data=None):
+# What follows sees no instance on this host. What is preloaded is so for it alone.
+ALONE = ('unshare', '-m', 'sh', '-c', 'mkdir -p /run/guestmemfs && mount -t tmpfs none /run/guestmemfs && LD_PRELOAD=$0 exec "$@"')
+
+
+def run_short_of_memory(tools, *argv, makes='', undo='', probe='', step=1, data=None, alone=False):
     """
     The command once without a fault, then with one at every step-th call for memory: the first Run, and the others.
-    GM_SCARCE_STEP in the environment stands for every step.
+    GM_SCARCE_STEP in the environment stands for every step. alone: it sees no instance on this host.
     """
     report = os.memfd_create('report')
-    environment = os.environ | {'LD_PRELOAD': LIBRARY, 'GM_SCARCE_REPORT': f'/proc/self/fd/{report}',
+    environment = os.environ | {'LD_PRELOAD': '' if alone else LIBRARY, 'GM_SCARCE_REPORT': f'/proc/self/fd/{report}',
                                 'GM_SCARCE_STEP': STEP or str(step)}
     for name, value in (('MAKES', makes), ('UNDO', undo), ('PROBE', probe)):
         environment |= {f'GM_SCARCE_{name}': value} if value else {}
-    done = subprocess.run([tools.path('guestmemfs'), *map(str, argv)], env=environment, stdin=data or subprocess.DEVNULL,
+    done = subprocess.run([*((*ALONE, LIBRARY) if alone else ()), tools.path('guestmemfs'), *map(str, argv)], env=environment, stdin=data or subprocess.DEVNULL,
                           stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, pass_fds=[report], timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     with os.fdopen(report, encoding='utf-8', errors='replace') as lines:
@@ -54,6 +58,7 @@ class Switch:
     """A daemon's memory: struct lever of tests/mount/scarce.c."""
     LEVER = struct.Struct('<iIQQ')
     ALL = (1 << 64) - 1
+    NEXT_WORKER, NEXT_SUPERVISOR = -1, -2
 
     def __init__(self, path, user):
         self.path = path
@@ -67,7 +72,10 @@ class Switch:
 
     @contextlib.contextmanager
     def failing(self, pid, n, since=False):
-        """While the body runs, n calls of that process are served, and then one fails, or all. Yields a list: how many did."""
+        """
+        While the body runs, n calls of that process (NEXT_...: of the next such one that is started) are served, and
+        then one fails, or all. Yields a list: how many did.
+        """
         failed = []
         self._set(pid, since, n, 0)
         try:

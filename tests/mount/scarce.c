@@ -37,9 +37,13 @@
 
 #define SHOWN __attribute__((visibility("default")))
 
+/* Whichever process of that name is started next: its calls from main() on. */
+#define NEXT_WORKER     (-1)
+#define NEXT_SUPERVISOR (-2)
+
 /* Little numbers of the processor's own order: test and daemon are on one machine. */
 struct lever {
-	atomic_int pid;    /* whose calls count; 0: nobody's */
+	atomic_int pid;    /* whose calls count; 0: nobody's; or one of these */
 	atomic_uint since; /* 1: all calls fail from that one on */
 	atomic_ulong left; /* to be served */
 	atomic_ulong failed;
@@ -110,36 +114,48 @@ SHOWN int posix_memalign(void **ret, size_t alignment, size_t size)
  * glibc's name service ends the process, by an assertion or a signal, where it has no memory: here
  * each of these is one call that fails or has all that it needs.
  */
-SHOWN struct passwd *getpwuid(uid_t uid)
+/* NOLINTBEGIN(bugprone-macro-parentheses): types */
+#define LOOK_UP(type, name, key)                                                                   \
+	SHOWN type *name(key by)                                                                   \
+	{                                                                                          \
+		type *(*real)(key);                                                                \
+		void *found = dlsym(RTLD_NEXT, #name);                                             \
+		int mine = atomic_load(&self);                                                     \
+		type *result;                                                                      \
+                                                                                                   \
+		if (fails())                                                                       \
+			return NULL;                                                               \
+		memcpy(&real, &found, sizeof(real));                                               \
+		atomic_store(&self, 0);                                                            \
+		result = real(by);                                                                 \
+		atomic_store(&self, mine);                                                         \
+		return result;                                                                     \
+	}
+
+/* NOLINTEND(bugprone-macro-parentheses) */
+LOOK_UP(struct passwd, getpwuid, uid_t)
+LOOK_UP(struct group, getgrgid, gid_t)
+LOOK_UP(struct passwd, getpwnam, const char *)
+LOOK_UP(struct group, getgrnam, const char *)
+
+/*
+ * libseccomp ends by a signal or hangs where it has no memory for the program that it makes. What
+ * it takes is there before it is asked (src/util/reserve.h): one call as well.
+ */
+SHOWN int seccomp_load(void *filter);
+SHOWN int seccomp_load(void *filter)
 {
-	struct passwd *(*real)(uid_t);
-	void *found = dlsym(RTLD_NEXT, "getpwuid");
-	int mine = atomic_load(&self);
-	struct passwd *user;
+	int (*real)(void *);
+	void *found = dlsym(RTLD_NEXT, "seccomp_load");
+	int mine = atomic_load(&self), r;
 
 	if (fails())
-		return NULL;
+		return -ENOMEM;
 	memcpy(&real, &found, sizeof(real));
 	atomic_store(&self, 0);
-	user = real(uid);
+	r = real(filter);
 	atomic_store(&self, mine);
-	return user;
-}
-
-SHOWN struct group *getgrgid(gid_t gid)
-{
-	struct group *(*real)(gid_t);
-	void *found = dlsym(RTLD_NEXT, "getgrgid");
-	int mine = atomic_load(&self);
-	struct group *group;
-
-	if (fails())
-		return NULL;
-	memcpy(&real, &found, sizeof(real));
-	atomic_store(&self, 0);
-	group = real(gid);
-	atomic_store(&self, mine);
-	return group;
+	return r;
 }
 
 /* ---- a command, again and again ---- */
@@ -339,6 +355,10 @@ static int wrapped_main(int argc, char **argv, char **envp)
 
 static void map_switch(const char *path)
 {
+	const char *name = program_invocation_short_name;
+	int next = strcmp(name, "guestmemfs-worker") == 0 ? NEXT_WORKER
+		   : strcmp(name, "guestmemfs-fuse") == 0 ? NEXT_SUPERVISOR
+							  : 0;
 	int fd = open(path, O_RDWR | O_CLOEXEC);
 
 	lever = fd < 0 ? MAP_FAILED
@@ -347,6 +367,8 @@ static void map_switch(const char *path)
 		die(path);
 	(void)close(fd);
 	atomic_store(&self, getpid());
+	if (next != 0)
+		(void)atomic_compare_exchange_strong(&lever->pid, &next, getpid());
 }
 
 typedef int (*start_function)(main_function main, int argc, char **argv, void (*init)(void),

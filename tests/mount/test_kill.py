@@ -255,7 +255,7 @@ def test_worker_killed_as_it_begins_a_mount(instance, bystander, hold_at, kill_a
 
 
 SUPERVISOR_POINTS = {
-    'death-noticed': ('take_end', False),
+    'death-noticed': ('supervisor_take_end', False),
     'before-the-worker': ('child_start_worker', False),
     'worker-runs': ('child_start_worker', True),
     'links-made': ('children_connect', True),
@@ -446,7 +446,7 @@ def test_helper_killed_as_it_zeroes_a_tail(instance, bystander, make_agent, kill
     settle(instance)
 
 
-@pytest.mark.parametrize('function', ['take_config', 'take_held', 'take_resumed', 'holders_take_scan'])
+@pytest.mark.parametrize('function', ['orders_take_config', 'orders_take_held', 'orders_take_resumed', 'holders_take_scan'])
 def test_helper_killed_as_it_rebuilds_its_record(instance, bystander, hold_at, kill_at, function):
     first = instance.pids()
     supervisor = hold_at(first['supervisor'], 'children_connect')

@@ -88,6 +88,7 @@ def test_supervisor_and_keeper_die(instance, client):
     for name in ('worker', 'helper'):
         assert wait_until(lambda pid=pids[name]: is_gone(pid), 30), f'the {name} goes on with nobody over it'
     assert not instance.is_mounted()
+    assert wait_until(lambda: not os.path.exists(runtime_directory(instance)), 20), 'the runtime directory is left behind'
     assert assert_clean(instance)['records'] == 0
     instance.restart()
     assert tree(instance) == before
@@ -137,6 +138,7 @@ def test_what_dies_too_often_is_given_up(instance, client, which):
     status, cpu = end_of(instance.process, 20)
     assert status == 1 and cpu < ENDING_CPU
     assert f'the {which} has ended 5 times within 10 seconds: this instance gives up' in instance.log()
+    assert instance.log().count('it is started again') == 4
     assert_nothing_left(instance, pids)
     client.check()
     instance.restart()

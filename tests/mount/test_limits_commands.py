@@ -7,12 +7,13 @@ all that it has to say, or with a sentence and 1, and has changed nothing.
 import errno
 import os
 import re
+import subprocess
 import time
 
 import pytest
 
 from evidence import BLOCK, must
-from memory import run_short_of_memory
+from memory import ALONE, run_short_of_memory
 
 pytestmark = pytest.mark.preload
 
@@ -88,12 +89,39 @@ def test_fsck_finds_a_pool_clean_or_could_not_look(tools, workdir):
         check(whole, runs, 20)
 
 
+def refused_of(runs):
+    """Those that were: a run without memory has nothing to say but that."""
+    return [run for run in runs if run.code == 1 and run.said.startswith('guestmemfs: ') and run.said.endswith('Cannot allocate memory')]
+
+
+@pytest.mark.limit(900)
+def test_doctor_has_all_facts_or_none(tools):
+    """Never a fact less, which might have been a danger."""
+    for more in ((), ('--json',)):
+        whole, runs = run_short_of_memory(tools, 'doctor', *more, step=5, alone=True)
+        assert whole.code in (0, 1) and not whole.said
+        refused = refused_of(runs)
+        for run in runs:
+            assert run in refused or (run.same and run.code == whole.code and not run.said), run
+        assert len(refused) > 1, runs
+
+
+def test_doctor_without_descriptors_has_no_facts(tools):
+    outcomes = []
+    for most in (1024, 4, 5, 6, 7, 8):  # 4: it can open one file at a time
+        argv = [*ALONE, '', 'prlimit', f'--nofile={most}', tools.path('guestmemfs'), 'doctor']
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=50, check=False)
+        outcomes.append((done.returncode, done.stdout, done.stderr))
+    for code, said, refusal in outcomes[1:]:
+        assert (code, said, refusal) == outcomes[0] or (code == 1 and not said and refusal.endswith('Too many open files\n')), outcomes
+
+
 @pytest.mark.usefixtures('instance')  # which it asks
 def test_doctor_ends_by_itself(tools):
     """What it finds changes with the machine, and so do the calls; a run may take a tenth of a second."""
     whole, runs = run_short_of_memory(tools, 'doctor', step=29)
     assert whole.code in (0, 1) and not whole.said
-    refused = [run for run in runs if run.said.startswith('guestmemfs: ') and run.said.endswith('Cannot allocate memory')]
+    refused = refused_of(runs)
     for run in runs:
         assert run.signal == 0 and run.code in (0, 1), run
         assert run in refused or (run.mode == 'once' and not run.said), run

@@ -6,6 +6,7 @@ goes on, and the same process serves.
 
 import contextlib
 import errno
+import itertools
 import json
 import os
 import socket
@@ -197,3 +198,57 @@ def test_a_supervisor_starts_anew_what_has_died(short, which):
             instance.kill(which)
             pid = instance.wait_new(which, pid)
     assert instance.stop() == 0
+
+
+def test_a_close_is_never_lost(short):
+    """Not where libfuse has no memory for the request either: what is open no more has neither an inode nor memory."""
+    instance, switch = short
+    pid, failed_at = instance.pids()['worker'], []
+    kept = os.open(instance.mount, os.O_RDONLY | os.O_DIRECTORY)
+    before = os.fstatvfs(kept)
+    for since in (False, True):
+        for kind, n in itertools.product(('file', 'directory'), range(6)):
+            path = instance.path(f'{kind}-{n}-{since}')
+            if kind == 'file':
+                fd = os.open(path, os.O_CREAT | os.O_RDWR)
+                os.ftruncate(fd, BLOCK)
+                os.unlink(path)
+            else:
+                os.mkdir(path)
+                fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+                os.rmdir(path)
+            with switch.failing(pid, n, since) as failed:
+                os.close(fd)  # the kernel tells the worker of it some time
+                with contextlib.suppress(OSError):
+                    os.fstatvfs(kept)  # after it
+            failed_at += failed
+    assert failed_at[0] and failed_at[24 // 2], failed_at
+    os.listdir(instance.mount)  # its close removes what could not be removed
+    assert wait_until(lambda: (os.fstatvfs(kept).f_ffree, os.fstatvfs(kept).f_bfree) == (before.f_ffree, before.f_bfree), 20)
+    os.close(kept)
+    assert instance.pids()['worker'] == pid, instance.log()
+    assert instance.stop() == 0
+    assert_clean(instance)
+
+
+@pytest.mark.limit(900)
+def test_a_worker_that_can_not_go_on_leaves_it_to_another(short):
+    """Any call of one that follows another worker fails: what is open stays so, on the same connection to the kernel."""
+    instance, switch = short
+    path, step, codes = instance.path('file'), int(STEP or 97), []
+    with open(path, 'x+b', buffering=0) as file:
+        file.truncate(BLOCK)
+        os.unlink(path)
+        for n in itertools.count(0, step):
+            with switch.failing(Switch.NEXT_WORKER, n) as failed:
+                codes.append(instance.tools.run('guestmemfs', 'upgrade', instance.mount, user=instance.user).returncode)
+            assert wait_until(instance.is_serving, 60), instance.log()
+            assert os.fstat(file.fileno()).st_size == BLOCK
+            assert codes[-1] == 0 or failed[0], instance.log()
+            if not failed[0]:
+                break
+    assert 1 in codes, codes
+    assert 'is made anew' not in instance.log() and 'was ended by signal' not in instance.log(), instance.log()
+    assert wait_until(lambda: os.statvfs(instance.mount).f_files - os.statvfs(instance.mount).f_ffree == 1, 20), instance.log()
+    assert instance.stop() == 0
+    assert_clean(instance)

@@ -4,7 +4,9 @@ The supervisor dies: worker and helper go on, and nobody notices. The next start
 one; and what becomes of the rest when more of them die before it comes.
 """
 
+import contextlib
 import ctypes
+import errno
 import os
 import signal
 import socket
@@ -16,14 +18,15 @@ import time
 import pytest
 
 from agent import AgentError
-from evidence import (BLOCK, as_user, assert_clean, assert_idle, grant_when_ready, held_file, make_region, must,
+from debugger import call_in
+from evidence import (BLOCK, as_user, assert_clean, assert_idle, grant_when_ready, make_region, must,
                       open_files, refused, runtime_directory, tree)
 from harness import ALL, OTHER, PLAIN
 from persona import as_user as call_as
 from processes import is_gone, wait_until
 from steady import names_in_use
+from taking_over import die, equip, take_over
 
-SEED = 29
 LOOK, TAKE, KEEP = 3, 5, 1   # src/proto/keeper.h
 KEPT, END, REFUSED = 2, 4, 6
 VERSION = 1
@@ -40,43 +43,6 @@ def instance(make_instance):
 def client(instance, make_agent):
     """With a mapping that holds a pattern, and a file that has no name any more: client.check()."""
     return equip(instance, make_agent())
-
-
-def equip(instance, agent):
-    mapping = held_file(instance, agent, 'vm0', 2, SEED)
-    must(instance, 'truncate', '-s', BLOCK, instance.path('nameless'))
-    ident = agent('open', instance.path('nameless'), 'rw')[0]
-    must(instance, 'rm', instance.path('nameless'))
-
-    def check():
-        agent('check', mapping, SEED)
-        done = as_user(instance, 'truncate', '-s', 0, instance.path('vm0'))
-        assert done.returncode == 1 and 'Device or resource busy' in done.stderr
-
-    def check_open():
-        agent('attach', ident)
-        agent('detach', ident)
-
-    agent.check, agent.check_open, agent.close_all = check, check_open, lambda: agent('close', ident)
-    return agent
-
-
-def die(instance):
-    """The supervisor alone; the pids of before, of which those of the others are still right."""
-    before = instance.status()['pids']
-    instance.kill('supervisor')
-    status = instance.wait_status(lambda s: s['pids']['supervisor'] == 0)
-    assert status['pids'] == {**before, 'supervisor': 0}
-    return before
-
-
-def take_over(instance, before, *others):
-    """A start; the processes are those of before, but for the others, which are new."""
-    instance.start()
-    pids = instance.wait_status(lambda s: not any(s['pids'][name] in (0, before[name]) for name in others))['pids']
-    assert pids['supervisor'] == instance.process.pid
-    assert {**pids, 'supervisor': 0} == {**before, **{name: pids[name] for name in others}, 'supervisor': 0}
-    assert 'taken over from a supervisor that is gone' in instance.log(instance.log_start)
 
 
 def wait_gone(pids, names=ALL):
@@ -147,6 +113,26 @@ def test_daemon_takes_over(instance, client):
     client.check()
     os.kill(pids['supervisor'], signal.SIGTERM)
     wait_gone(pids)
+
+
+def test_service_manager_is_told(make_instance, workdir, monkeypatch):
+    """When the mount serves, and when the next supervisor has it; by the supervisor alone."""
+    manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    manager.settimeout(20)
+    manager.bind(f'{workdir}/notify')
+    os.chmod(f'{workdir}/notify', 0o666)
+    monkeypatch.setenv('NOTIFY_SOCKET', f'{workdir}/notify')
+    instance = make_instance().start()
+    told = f'READY=1\nSTATUS={instance.name} is mounted'
+    assert manager.recv(256).decode() == told
+    before = die(instance)
+    for name in ('worker', 'helper', 'keeper'):
+        with open(f'/proc/{before[name]}/environ', 'rb') as words:
+            assert b'NOTIFY_SOCKET' not in words.read(), name
+    take_over(instance, before)
+    assert manager.recv(256).decode() == told
+    manager.close()
+    assert instance.stop() == 0
 
 
 def test_descriptors_do_not_leak(instance, client):
@@ -276,6 +262,7 @@ def test_end_without_one(instance, client, way):
     wait_gone(before)
     assert time.monotonic() - begin < 9, 'somebody has waited for a supervisor'
     assert not instance.is_mounted()
+    assert wait_until(lambda: not os.path.exists(runtime_directory(instance)), 20), 'the runtime directory is left behind'
     assert assert_clean(instance)['records'] == 0
     instance.start()
     assert tree(instance) == names
@@ -309,6 +296,25 @@ def test_death_in_an_upgrade(instance, client, kill_at, after):
     assert caller.wait(30) is None
     client.check()
     client.check_open()
+
+
+@pytest.mark.limit(120)
+def test_death_before_a_helper_is_replaced(instance, client, kill_at):
+    """It had heard that the worker has no link to the helper any more; nobody else has, and the helper lives."""
+    before = instance.status()['pids']
+    supervisor = kill_at(before['supervisor'], 'process_kill')
+    worker = kill_at(before['worker'], 'grants_serve',
+                     then=['break packet_receive', 'continue', f'return (ssize_t)-{errno.EPROTO}', 'detach'])
+    with contextlib.suppress(AgentError):
+        client.check_open()   # of which the helper tells the worker
+    worker.wait()
+    supervisor.wait()
+    instance.process.wait(20)
+    assert instance.wait_status(lambda s: s['pids']['supervisor'] == 0)['pids']['helper'] == 0
+    assert not is_gone(before['helper'])
+    take_over(instance, before, 'helper')
+    client.check()
+    assert wait_until(lambda: not raises(client.check_open), 20)
 
 
 # -- what the next one must be
@@ -407,6 +413,19 @@ def test_two_at_once(instance, client, make_instance):
     instance.process = winner.process
 
 
+def test_keeper_that_is_stopped(instance, client):
+    """A start waits for it, and says which process that is and what to do."""
+    before = die(instance)
+    os.kill(before['keeper'], signal.SIGSTOP)
+    instance.launch()
+    advice = f'(process {before["keeper"]}), which does not answer: if it is stopped, kill -CONT {before["keeper"]}'
+    assert wait_until(lambda: advice in instance.log(instance.log_start), 20), instance.log()
+    os.kill(before['keeper'], signal.SIGCONT)
+    assert wait_until(lambda: instance.has_announced() and instance.is_serving(), 30), instance.log()
+    assert instance.status()['pids'] == {**before, 'supervisor': instance.process.pid}
+    client.check()
+
+
 def detach(instance):
     """As umount -l, which would ask a worker that is stopped."""
     libc = ctypes.CDLL(None, use_errno=True)
@@ -473,6 +492,20 @@ def test_killed_as_it_takes_over(instance, client, kill_at, point):
     client.check()
     take_over(instance, before)
     client.check_open()
+
+
+# -- a child loses it
+
+@pytest.mark.parametrize('which', ['worker', 'helper'])
+def test_one_that_hears_nothing_any_more_is_replaced(instance, client, which):
+    """It has closed its link to the supervisor, and goes on."""
+    before = instance.status()['pids']
+    assert call_in(before[which], '(int)close(3)') == '0'
+    instance.wait_new(which, before[which])
+    assert f'the {which} has closed its link to the supervisor, and goes on: it is killed' in instance.log()
+    assert {**instance.status()['pids'], which: 0} == {**before, which: 0}
+    client.check()
+    assert wait_until(lambda: not raises(client.check_open), 20)
 
 
 # -- strangers

@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: MIT
 """
-guestmemfs upgrade, and SIGHUP: worker and helper are replaced by the programs that are installed now, and nobody's call
+guestmemfs upgrade, and SIGHUP: worker, helper and keeper are replaced by the programs that are installed now, and nobody's call
 fails. A program that does not come to serve gives its place back to the one from before.
 """
 
-import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,10 +14,11 @@ import threading
 import pytest
 
 from evidence import BLOCK, assert_clean, daemons_of, held_file
-from harness import OTHER, PLAIN, Tools
+from harness import OTHER, PLAIN
 from persona import as_user, make_file
 from processes import is_gone, wait_until
 from steady import SteadyClient, names_in_use
+from upgrading import AS_WORKER, refused, start_own, upgraded
 
 SEED = 23
 UNFIT_WORKER = f'''#!{sys.executable}
@@ -34,72 +33,10 @@ link.send(struct.pack('<IHHQ', 16, 112, 0, 0))  # LINK_UNFIT
 link.send(struct.pack('<IHHQII1024s', 1048, 106, 0, 0, 71, 0, b'these are its last words'))  # LINK_FAILED
 os._exit(1)
 '''
-AS_WORKER = '#!/bin/sh\n[ "$1" = --version ] && exit 0\n'  # it can be run, but then:
-
-
-class OwnTools(Tools):
-    """guestmemfs-fuse is a copy, in the place of which a test can put something else."""
-
-    def __init__(self, tools, directory):
-        super().__init__(tools.prefix)
-        self.fuse = os.path.join(directory, 'guestmemfs-fuse')
-        self.good = tools.path('guestmemfs-fuse')
-        self.install_good()
-        self.version = self.version_of(self.fuse)
-
-    def version_of(self, program):
-        return self.run(program, '--version').stdout.split()[1]
-
-    def path(self, name):
-        return self.fuse if name == 'guestmemfs-fuse' else super().path(name)
-
-    def install(self, program):
-        """As package managers do it: the running file stays what it is."""
-        with open(self.fuse + '.new', 'wb') as new:
-            new.write(program if isinstance(program, bytes) else program.encode())
-        os.chmod(self.fuse + '.new', 0o755)
-        os.rename(self.fuse + '.new', self.fuse)
-
-    def install_version(self, version):
-        """Another build: it says another version, which must be as long."""
-        with open(self.good, 'rb') as good:
-            program = good.read().replace(self.version.encode() + b'\0', version.encode() + b'\0')
-        self.install(program)
-
-    def install_good(self):
-        shutil.copy(self.good, self.fuse + '.new')
-        os.rename(self.fuse + '.new', self.fuse)
-
-
 @pytest.fixture
 def own(make_instance, workdir):
     """An instance whose guestmemfs-fuse the test may replace."""
-    instance = make_instance()
-    instance.tools = OwnTools(instance.tools, workdir)
-    return instance.start()
-
-
-def upgrade(instance, user=None, timeout=100):
-    return instance.tools.run('guestmemfs', 'upgrade', instance.mount, '--json', user=user or instance.user,
-                              timeout=timeout)
-
-
-def upgraded(instance):
-    """The answer of one that must succeed, after which both are others."""
-    before = daemons_of(instance.process.pid)
-    done = upgrade(instance)
-    assert (done.returncode, done.stderr) == (0, ''), instance.log()
-    answer = json.loads(done.stdout)
-    after = daemons_of(instance.process.pid)
-    assert not set(before.values()) & set(after.values())
-    assert after == {name: answer[name]['pid'] for name in ('worker', 'helper')}
-    return answer
-
-
-def refused(instance, *words, user=None):
-    done = upgrade(instance, user)
-    assert (done.returncode, done.stdout) == (1, ''), instance.log()
-    assert all(word in done.stderr for word in words), done.stderr
+    return start_own(make_instance(), workdir)
 
 
 # -- nobody notices
@@ -316,6 +253,7 @@ def test_a_helper_that_ends_at_once(tools, workdir):
             assert done.returncode == 1 and 'the worker is replaced' in done.stderr, done.stderr
             assert 'the new helper did not come to serve: the helper ended with exit code 1' in done.stderr
             after = daemons_of(supervisor.pid)
+            assert after.pop('keeper') == before.pop('keeper')
             assert set(after) == {'worker', 'helper'} and not set(before.values()) & set(after.values())
             tools.run('nsenter', '-t', supervisor.pid, '-m', 'umount', helper)
             assert tools.run('guestmemfs', 'upgrade', seen).returncode == 0

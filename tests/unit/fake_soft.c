@@ -4,21 +4,17 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "confine/confine.h"
-#include "proto/link.h"
+#include "fake_devices.h"
 #include "soft_wraps.h"
 #include "util/cleanup.h"
-
-struct fake_soft *fake_soft;
 
 /* ---- the filter ---- */
 
@@ -45,289 +41,6 @@ int __wrap_confine_syscalls(const struct confine_rules *tables, size_t count, co
 	return __real_confine_syscalls(all, count + 1, name, tell, why);
 }
 
-/* ---- the files ---- */
-
-static const char *path_of(char path[128], unsigned id)
-{
-	(void)snprintf(path, 128, "%s/dax.%u", fake_soft->directory, id);
-	return path;
-}
-
-static uint64_t blocks_of(const struct fake_device *d)
-{
-	uint64_t sum = 0;
-
-	for (size_t i = 0; i < d->range_count; i++)
-		sum += d->ranges[i].count;
-	return sum;
-}
-
-static void copy_block(int from, uint64_t from_block, int to, uint64_t to_block)
-{
-	static char block[GM_BLOCK_SIZE];
-
-	if (pread(from, block, sizeof(block), (off_t)(from_block << GM_BLOCK_SHIFT)) !=
-			(ssize_t)sizeof(block) ||
-		pwrite(to, block, sizeof(block), (off_t)(to_block << GM_BLOCK_SHIFT)) !=
-			(ssize_t)sizeof(block))
-		abort();
-}
-
-/* What is as small as a window is copied from the region, or back to it; no test looks into more.
- */
-static void copy_device(const struct fake_device *d, int file, bool back)
-{
-	_cleanup_fd_ int region = open(fake_soft->region, O_RDWR | O_CLOEXEC);
-	uint64_t at = 0;
-
-	if (region < 0)
-		abort();
-	if (blocks_of(d) > LINK_SCRUB_MAX)
-		return;
-	for (size_t i = 0; i < d->range_count; i++)
-		for (uint32_t j = 0; j < d->ranges[i].count; j++, at++) {
-			if (back)
-				copy_block(file, at, region, d->ranges[i].block + j);
-			else
-				copy_block(region, d->ranges[i].block + j, file, at);
-		}
-}
-
-static void make_file(const struct fake_device *d)
-{
-	char path[128];
-	_cleanup_fd_ int fd =
-		open(path_of(path, d->id), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-
-	if (fd < 0 || ftruncate(fd, (off_t)(blocks_of(d) << GM_BLOCK_SHIFT)) < 0)
-		abort();
-	copy_device(d, fd, false);
-}
-
-static void remove_file(const struct fake_device *d)
-{
-	char path[128];
-	_cleanup_fd_ int fd = open(path_of(path, d->id), O_RDWR | O_CLOEXEC);
-
-	if (fd < 0)
-		abort();
-	copy_device(d, fd, true);
-	(void)unlink(path);
-}
-
-/* A helper that is killed in between leaves it to the next one. Beside a rig of a file there is
- * nothing to wait for. */
-static void begin_look(void)
-{
-	if (fake_soft && pthread_mutex_lock(&fake_soft->looking) == EOWNERDEAD)
-		(void)pthread_mutex_consistent(&fake_soft->looking);
-}
-
-static void end_look(void)
-{
-	if (fake_soft)
-		(void)pthread_mutex_unlock(&fake_soft->looking);
-}
-
-static void init_looking(void)
-{
-	pthread_mutexattr_t shared;
-
-	(void)pthread_mutexattr_init(&shared);
-	(void)pthread_mutexattr_setpshared(&shared, PTHREAD_PROCESS_SHARED);
-	(void)pthread_mutexattr_setrobust(&shared, PTHREAD_MUTEX_ROBUST);
-	(void)pthread_mutex_init(&fake_soft->looking, &shared);
-	(void)pthread_mutexattr_destroy(&shared);
-}
-
-/* ---- the table ---- */
-
-static struct fake_device *find(unsigned id)
-{
-	for (unsigned i = 0; i < FAKE_DEVICES; i++)
-		if (fake_soft->devices[i].used && fake_soft->devices[i].id == id)
-			return &fake_soft->devices[i];
-	return NULL;
-}
-
-const struct fake_device *fake_soft_find(unsigned id)
-{
-	return find(id);
-}
-
-unsigned fake_soft_count(void)
-{
-	unsigned n = 0;
-
-	for (unsigned i = 0; i < FAKE_DEVICES; i++)
-		n += fake_soft->devices[i].used;
-	return n;
-}
-
-static bool is_taken(const struct soft_range *r)
-{
-	for (unsigned i = 0; i < FAKE_DEVICES; i++) {
-		const struct fake_device *d = &fake_soft->devices[i];
-		for (size_t j = 0; d->used && j < d->range_count; j++)
-			if (r->block < d->ranges[j].block + d->ranges[j].count &&
-				d->ranges[j].block < r->block + r->count)
-				return true;
-	}
-	return false;
-}
-
-static struct fake_device *insert(const struct fake_device *d)
-{
-	struct fake_device *free = NULL;
-
-	for (unsigned i = 0; i < FAKE_DEVICES && !free; i++)
-		if (!fake_soft->devices[i].used)
-			free = &fake_soft->devices[i];
-	if (!free)
-		abort();
-	*free = *d;
-	free->used = true;
-	free->instance = free->identity = ++fake_soft->identities;
-	if (free->id == 0)
-		free->id = ++fake_soft->last_id;
-	make_file(free);
-	return free;
-}
-
-unsigned fake_soft_add(bool ours, bool bound, uint64_t block, uint32_t count)
-{
-	const struct fake_device d = {.bound = bound,
-		.ours = ours,
-		.align = GM_BLOCK_SIZE,
-		.range_count = 1,
-		.ranges = {{block, count}}};
-
-	begin_look();
-	unsigned id = insert(&d)->id;
-	end_look();
-	return id;
-}
-
-void fake_soft_take_away(unsigned id)
-{
-	begin_look();
-	fake_soft->lost |= find(id)->ours;
-	remove_file(find(id));
-	find(id)->used = false;
-	end_look();
-}
-
-void fake_soft_replace(unsigned id, uint64_t block, uint32_t count)
-{
-	const struct fake_device d = {.id = id,
-		.bound = true,
-		.align = GM_BLOCK_SIZE,
-		.range_count = 1,
-		.ranges = {{block, count}}};
-
-	fake_soft_take_away(id);
-	begin_look();
-	(void)insert(&d);
-	end_look();
-}
-
-/* As the record shows it then: ours no more. */
-static void change_driver(unsigned id, bool bound)
-{
-	struct fake_device *d = find(id);
-
-	begin_look();
-	fake_soft->lost |= d->ours;
-	d->ours = false;
-	d->bound = bound;
-	d->identity = ++fake_soft->identities;
-	d->open_elsewhere = d->pinned = 0;
-	end_look();
-}
-
-void fake_soft_unbind(unsigned id)
-{
-	change_driver(id, false);
-}
-
-void fake_soft_bind_anew(unsigned id)
-{
-	change_driver(id, true);
-}
-
-unsigned fake_soft_add_window(uint64_t block, uint32_t count)
-{
-	unsigned id = fake_soft_add(true, true, block, count);
-
-	find(id)->window = true;
-	return id;
-}
-
-unsigned fake_soft_id(int fd)
-{
-	struct stat mine, other;
-	char path[128];
-
-	cr_assert_eq(fstat(fd, &mine), 0);
-	for (unsigned i = 0; i < FAKE_DEVICES; i++) {
-		const struct fake_device *d = &fake_soft->devices[i];
-		if (d->used && stat(path_of(path, d->id), &other) == 0 &&
-			other.st_ino == mine.st_ino)
-			return d->id;
-	}
-	return 0;
-}
-
-void fake_soft_init(struct rig *r)
-{
-	fake_soft = mmap(NULL, sizeof(*fake_soft), PROT_READ | PROT_WRITE,
-		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	cr_assert_neq(fake_soft, MAP_FAILED);
-	memcpy(fake_soft->directory, r->directory, sizeof(r->directory));
-	memcpy(fake_soft->region, r->region, sizeof(r->region));
-	fake_soft->fail_in = -1;
-	init_looking();
-	fake_soft->idle_cdev = 2;
-	fake_soft->idle_page = 1;
-	/* The empty seed, and the metadata: the blocks that are no data. */
-	fake_soft->devices[0] = (struct fake_device){
-		.used = true, .seed = true, .identity = ++fake_soft->identities};
-	fake_soft->devices[1] = (struct fake_device){.used = true,
-		.bound = true,
-		.ours = true,
-		.id = ++fake_soft->last_id,
-		.identity = ++fake_soft->identities,
-		.align = GM_BLOCK_SIZE,
-		.range_count = 2,
-		.ranges = {{0, RIG_FIRST_DATA}, {RIG_FIRST_DATA + RIG_DATA, 1}}};
-	r->kind = GM_REGION_SOFT;
-}
-
-void fake_soft_deinit(void)
-{
-	char path[128];
-
-	for (unsigned i = 0; i <= fake_soft->last_id; i++)
-		(void)unlink(path_of(path, i));
-	(void)munmap(fake_soft, sizeof(*fake_soft));
-}
-
-void fake_soft_set_up(struct rig *r)
-{
-	rig_init(r);
-	fake_soft_init(r);
-	rig_start(r);
-	rig_bring_up(r);
-}
-
-void fake_soft_tear_down(struct rig *r)
-{
-	if (r->control >= 0)
-		cr_expect_eq(rig_stop(r), 0, "the helper ends in good order");
-	fake_soft_deinit();
-	rig_deinit(r);
-}
-
 /* ---- in place of src/region ---- */
 
 int __wrap_region_adopt(
@@ -349,7 +62,7 @@ static void describe(struct soft_device *ret, const struct fake_device *d)
 	*ret = (struct soft_device){.region_id = 900,
 		.id = d->id,
 		.align = d->align,
-		.size = blocks_of(d) << GM_BLOCK_SHIFT,
+		.size = fake_device_blocks(d) << GM_BLOCK_SHIFT,
 		.rdev = d->bound ? makedev(900, d->id) : 0,
 		.instance = d->instance,
 		.identity = d->identity,
@@ -389,9 +102,9 @@ int __wrap_procscan_run(const struct scan_options *options, struct scan_result *
 
 	while (fake_soft && atomic_load(&fake_soft->hold_scan))
 		(void)nanosleep(&step, NULL);
-	begin_look();
+	fake_soft_begin_look();
 	int r = __real_procscan_run(options, ret);
-	end_look();
+	fake_soft_end_look();
 	return r;
 }
 
@@ -412,7 +125,7 @@ static void pause_a_little(void)
 /* The one that d is about, NULL if it is not there any more. */
 static struct fake_device *find_instance(const struct soft_device *d)
 {
-	struct fake_device *found = find(d->id);
+	struct fake_device *found = fake_device_find(d->id);
 
 	return found && found->instance == d->instance ? found : NULL;
 }
@@ -460,12 +173,12 @@ int __wrap_soft_device_create(uint64_t region_start, const struct soft_range *ra
 	if (range_count > FAKE_RANGES || region_start != FAKE_START)
 		abort();
 	for (size_t i = 0; i < range_count; i++) {
-		if (is_taken(&ranges[i]))
+		if (fake_device_is_taken(&ranges[i]))
 			return problem(why, EBUSY, "somebody else has the block");
 		d.ranges[d.range_count++] = ranges[i];
 	}
 	fake_soft->made++;
-	describe(ret, insert(&d));
+	describe(ret, fake_device_insert(&d));
 	return 0;
 }
 
@@ -488,7 +201,7 @@ int __wrap_soft_device_remove(
 	atomic_store(&fake_soft->leaving, d->id);
 	while (atomic_load(&fake_soft->hold_removal))
 		pause_a_little();
-	remove_file(found);
+	fake_device_remove_file(found);
 	found->used = false;
 	atomic_store(&fake_soft->leaving, 0);
 	return 0;
@@ -497,14 +210,14 @@ int __wrap_soft_device_remove(
 int __wrap_soft_device_retire(
 	uint64_t region_start, const struct soft_device *d, struct problem *why)
 {
-	struct fake_device *found = find(d->id);
+	struct fake_device *found = fake_device_find(d->id);
 
 	(void)region_start;
 	if (!found || !found->ours || !found->exported)
 		return problem(why, EBUSY, "it was not exported, or is gone");
 	if (atomic_load(&fake_soft->closed) != d->id || found->open_elsewhere || found->pinned)
 		abort(); /* somebody can reach it */
-	remove_file(found);
+	fake_device_remove_file(found);
 	found->bound = false;
 	found->retired = true;
 	found->range_count = 0;
@@ -545,7 +258,7 @@ int __wrap_soft_device_open(const struct soft_device *d, int access)
 		return -ENXIO;
 	if (atomic_load(&fake_soft->closed) == d->id)
 		return -EPERM;
-	int fd = open(path_of(path, d->id), access | O_CLOEXEC);
+	int fd = open(fake_device_path(path, d->id), access | O_CLOEXEC);
 
 	return fd < 0 ? -ESTALE : fd;
 }
@@ -596,7 +309,7 @@ int __wrap_soft_user_note(const struct soft_user *u, uint64_t region_start, unsi
 void __wrap_procscan_identify_device(struct scan_target *ret, dev_t rdev, const char *node)
 {
 	char path[128];
-	_cleanup_fd_ int fd = open(path_of(path, minor(rdev)), O_RDONLY | O_CLOEXEC);
+	_cleanup_fd_ int fd = open(fake_device_path(path, minor(rdev)), O_RDONLY | O_CLOEXEC);
 	void *p = fd < 0 ? MAP_FAILED : mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
 
 	(void)node;

@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "util/le.h"
 
@@ -22,6 +23,17 @@ void file_helper_set_up(void)
 void file_helper_tear_down(void)
 {
 	rig_deinit(&rig);
+}
+
+void attach(int sock, uint64_t serial)
+{
+	struct gm_grant g;
+	int fd;
+
+	rig_send_attach(sock, serial);
+	rig_grant(&rig, 9, WRITE, small, 1);
+	rig_expect_grant(sock, serial, &g, &fd, 1);
+	close(fd);
 }
 
 struct rig_child attach_child(uint64_t ino, const struct rig_extent *extents, bool keep_fd)

@@ -20,6 +20,9 @@ extern const struct rig_extent other[1]; /* another one */
 void file_helper_set_up(void);
 void file_helper_tear_down(void);
 
+/* A client asks, and gets a grant of inode 9 over `small`. */
+void attach(int sock, uint64_t serial);
+
 /* A process that has its grant of the file of one extent, and has mapped it. */
 struct rig_child attach_child(uint64_t ino, const struct rig_extent *extents, bool keep_fd);
 

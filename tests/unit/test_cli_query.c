@@ -144,7 +144,8 @@ static const char status_json[] =
 	"\"used_dirty\":0,"
 	"\"quarantined\":0,\"poisoned\":1,\"free_groups\":0},"
 	"\"files\":{\"count\":3,\"max\":65536},\"journal\":{\"used\":4096,\"size\":1048576},"
-	"\"checkpoint\":{\"bytes\":8192,\"capacity\":16777216},"
+	"\"checkpoint\":{\"bytes\":8192,\"capacity\":16777216},\"metadata_fault\":\"changes are "
+	"refused (EIO)\","
 	"\"grants\":[{\"ino\":3,\"path\":\"/"
 	"vm0\",\"pid\":4711,\"uid\":1000,\"access\":\"rw\",\"state\":\"live\"},"
 	"{\"ino\":5,\"path\":null,\"pid\":4712,\"uid\":1000,\"access\":\"r\",\"state\":\"dead\"}],"
@@ -155,9 +156,10 @@ Test(cli_query, status_shows_everything_that_the_worker_says)
 {
 	static const char *const shown[] = {"01234567-89ab", "vms", "b00t", "number 3, frozen",
 		"supervisor 100, worker 101, helper 102, keeper 103", "record 812",
-		"4K of 1M (0 %)", "3 of at most 65536",
-		"488M (244 blocks), 24M of it to be scrubbed", "512M (256 blocks)\n",
-		"2M (1 blocks)", "1G  1000M  /dev/shm/p\\033[2J", "4711", "/vm0", "dead",
+		"\n             changes are refused (EIO)\n", "4K of 1M (0 %)",
+		"3 of at most 65536", "488M (244 blocks), 24M of it to be scrubbed",
+		"512M (256 blocks)\n", "2M (1 blocks)", "1G  1000M  /dev/shm/p\\033[2J", "4711",
+		"/vm0", "dead",
 		"24M to go, 1M a second at the moment, at most 2G in the background"};
 	struct reply r = reply_with(status_json);
 	struct cli_result result;

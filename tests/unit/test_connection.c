@@ -233,7 +233,7 @@ Test(connection, nonsense_in_the_table_is_no_request)
 		memset(slot_of(n) + sizeof(header), 0xff, 64);
 	}
 	table.header->slots.used = UINT64_MAX;
-	table.header->slots.serving = UINT64_MAX;
+	table.header->slots.serving.unique = UINT64_MAX;
 	table.header->opens_used = UINT64_MAX;
 	for (uint32_t n = 0; n < 100; n++) {
 		table.opens[n].ino = n % 10;

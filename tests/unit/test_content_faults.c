@@ -158,11 +158,26 @@ Test(content_faults, a_memory_error_is_remembered_and_the_block_avoided)
 	cr_expect_eq(pool_stats(&c.pool).poisoned, 1);
 }
 
+static void note_stray(void *data, const struct sigbus *what)
+{
+	*(struct sigbus *)data = *what;
+}
+
+/* Also where no file has content: the metadata's errors come by here. */
 Test(content_faults, a_memory_error_elsewhere_is_no_block_of_content)
 {
+	struct sigbus stray = {.address = 0};
 	struct ns_fault fault;
 
-	cr_assert_eq(content_write(&c, content_create(&c, "f"), 0, unit, UNIT), 0);
-	break_memory(out);
-	cr_expect_not(ns_next_fault(&c.pool.ns, &fault));
+	content_memory_on_stray(c.memory, note_stray, &stray);
+	for (int n = 0; n < 2; n++) {
+		stray.address = 0;
+		break_memory(out);
+		cr_expect_not(ns_next_fault(&c.pool.ns, &fault));
+		cr_expect_eq(stray.address, (uintptr_t)out & ~(uintptr_t)63);
+		cr_expect_eq(stray.length, 4096);
+		cr_expect(stray.poisoned);
+		cr_assert_eq(
+			content_write(&c, content_create(&c, n ? "g" : "f"), 0, unit, UNIT), 0);
+	}
 }

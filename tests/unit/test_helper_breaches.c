@@ -29,13 +29,8 @@ Test(helper_breaches, refuses_grants_that_contradict_its_record)
 		{"one block twice", {{0, 50, 2}, {2, 51, 1}}},
 	};
 	_cleanup_fd_ int sock = rig_client(&rig);
-	struct gm_grant g;
-	int fd;
 
-	rig_send_attach(sock, 1);
-	rig_grant(&rig, 9, WRITE, small, 1);
-	rig_expect_grant(sock, 1, &g, &fd, 1);
-	close(fd);
+	attach(sock, 1);
 	for (uint64_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		rig_send_attach(sock, 100 + i);
 		rig_grant(&rig, 20 + i, WRITE, cases[i].e, 2);
@@ -51,10 +46,7 @@ Test(helper_breaches, refuses_grants_that_contradict_its_record)
 	rig_expect_refused(sock, 2, EUCLEAN, GM_REASON_RECORD);
 	/* And a good one again. */
 	rig.epoch = 100;
-	rig_send_attach(sock, 3);
-	rig_grant(&rig, 9, WRITE, small, 1);
-	rig_expect_grant(sock, 3, &g, &fd, 1);
-	close(fd);
+	attach(sock, 3);
 }
 
 /* ---- the protocol ---- */

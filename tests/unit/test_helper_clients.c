@@ -221,21 +221,13 @@ Test(helper_clients, serves_others_while_clients_say_nothing_and_ends_those)
 	_cleanup_fd_ int silent = packet_connect(rig.socket);
 	_cleanup_fd_ int sock = rig_client(&rig);
 	struct pollfd p = {.fd = silent, .events = POLLIN};
-	struct gm_grant g;
-	int fd;
 
-	rig_send_attach(sock, 1);
-	rig_grant(&rig, 9, WRITE, small, 1);
-	rig_expect_grant(sock, 1, &g, &fd, 1);
-	close(fd);
+	attach(sock, 1);
 	cr_assert_eq(poll(&p, 1, CLIENT_HELLO_MS / 2), 0, "not so soon");
 	rig_expect_refused(silent, 0, ETIMEDOUT, GM_REASON_NONE);
 	rig_expect_closed(silent);
 	/* One that has been greeted may be silent. */
-	rig_send_attach(sock, 2);
-	rig_grant(&rig, 9, WRITE, small, 1);
-	rig_expect_grant(sock, 2, &g, &fd, 1);
-	close(fd);
+	attach(sock, 2);
 }
 
 Test(helper_clients, ends_a_client_that_does_not_take_its_answers)
@@ -382,17 +374,12 @@ static void connect_in_time(void)
 
 Test(helper_clients, limits_the_messages_of_a_user_and_nobody_elses)
 {
-	struct gm_grant g;
-	int fd;
 
 	if (geteuid() != 0)
 		cr_skip_test("needs root to become another user");
 	cr_assert(run_as_nobody(ask_too_fast));
 	_cleanup_fd_ int sock = rig_client(&rig);
-	rig_send_attach(sock, 1);
-	rig_grant(&rig, 9, WRITE, small, 1);
-	rig_expect_grant(sock, 1, &g, &fd, 1);
-	close(fd);
+	attach(sock, 1);
 	sleep(1); /* as he is told */
 	cr_assert(run_as_nobody(connect_in_time));
 	if (!getenv("GM_VERBOSE"))
@@ -404,14 +391,8 @@ Test(helper_clients, limits_the_lines_about_grants_to_one_process)
 {
 	const unsigned grants = 60;
 	_cleanup_fd_ int sock = rig_client(&rig);
-	struct gm_grant g;
-	int fd;
 
-	for (uint32_t i = 0; i < grants; i++) {
-		rig_send_attach(sock, i);
-		rig_grant(&rig, 9, WRITE, small, 1);
-		rig_expect_grant(sock, i, &g, &fd, 1);
-		close(fd);
-	}
+	for (uint32_t i = 0; i < grants; i++)
+		attach(sock, i);
 	rig_expect_all_lines(&rig, "grant pid=", "more grants to user", grants);
 }

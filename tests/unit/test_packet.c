@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -164,6 +165,31 @@ Test(packet, refused_packets_leave_no_descriptor_and_no_rest)
 		cr_assert_eq(packet_receive(pair[1], data, sizeof(data), NULL, NULL, false),
 			-EAGAIN, "case %zu left something", i);
 	}
+}
+
+/* Of two that come there is a number for one. */
+Test(packet, descriptors_without_a_number_are_told_from_too_many)
+{
+	struct rlimit limit;
+	int sent[2], got[2];
+	size_t n = ARRAY_SIZE(got);
+	char data[8];
+
+	fill_fds(sent, 2);
+	cr_assert_eq(packet_send(pair[0], "long", 4, sent, 2, false), 0);
+	drop_fds(sent, 2);
+	size_t before = open_fds();
+	int next = dup(0);
+	close_fd(next);
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	rlim_t all = limit.rlim_cur;
+	limit.rlim_cur = (rlim_t)next + 1;
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	cr_expect_eq(packet_receive(pair[1], data, sizeof(data), got, &n, false), -EMFILE);
+	limit.rlim_cur = all;
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	cr_expect_eq(open_fds(), before);
+	cr_expect_eq(packet_receive(pair[1], data, sizeof(data), NULL, NULL, false), -EAGAIN);
 }
 
 Test(packet, descriptors_on_an_empty_packet_are_refused)

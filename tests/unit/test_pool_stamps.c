@@ -9,6 +9,7 @@
 #include "pool/pool.h"
 #include "region/ledger.h"
 #include "util/cleanup.h"
+#include "util/sigbus.h"
 
 #define REGIONS 2
 #define SIZE    (64ULL << 20)
@@ -20,6 +21,22 @@ int __wrap_ledger_forget(const struct region *region, struct problem *why)
 {
 	(void)region, (void)why;
 	return 0;
+}
+
+/* Which copies of the superblock can't be read: bit 0 the first, bit 1 the second. */
+static unsigned unreadable, copies_read;
+
+int __real_sigbus_copy(void *to, const void *from, size_t length, struct sigbus *ret);
+int __wrap_sigbus_copy(void *to, const void *from, size_t length, struct sigbus *ret);
+
+int __wrap_sigbus_copy(void *to, const void *from, size_t length, struct sigbus *ret)
+{
+	if (length == sizeof(struct gm_super) && unreadable & 1U << copies_read++ % 2) {
+		if (ret)
+			*ret = (struct sigbus){.address = (uintptr_t)from, .poisoned = true};
+		return -EIO;
+	}
+	return __real_sigbus_copy(to, from, length, ret);
 }
 
 static struct pool pool;
@@ -106,4 +123,67 @@ Test(pool_stamps, a_stamp_that_is_damaged_elsewhere_refuses_the_pool)
 					strstr(why.text, "is missing or damaged"), "%s", why.text);
 				damage(region, position, places[n]);
 			}
+}
+
+struct fault_row {
+	uintptr_t at;
+	size_t page;
+	bool found;
+	uint64_t offset, length;
+};
+
+static void expect_found(const struct fault_row *row)
+{
+	const struct sigbus what = {.address = row->at, .length = row->page};
+	uint64_t offset = 0, length = 0;
+
+	cr_expect_eq(pool_find_fault(&pool, &what, &offset, &length), row->found, "0x%lx",
+		(unsigned long)row->at);
+	cr_expect_eq(offset, row->offset);
+	cr_expect_eq(length, row->length);
+}
+
+/* Of a large page the part counts that is metadata. */
+Test(pool_stamps, a_memory_error_is_found_in_the_metadata)
+{
+	uintptr_t base = (uintptr_t)pool.media.base, size = pool.media.size;
+	const struct fault_row rows[] = {
+		{base + 0x2345, 4096, true, 0x2000, 4096},
+		{base + 0x2345, 0, true, 0x2000, 4096},
+		{base, 4096, true, 0, 4096},
+		{base + size - 1, 4096, true, size - 4096, 4096},
+		{base - 1, 4096, false, 0, 0},
+		{base + size, 4096, false, 0, 0},
+		{base + 5, (size_t)1 << 46, true, 0, size},
+	};
+
+	for (size_t n = 0; n < ARRAY_SIZE(rows); n++)
+		expect_found(&rows[n]);
+}
+
+/* Where the blocks of the stamps are mapped, too: the first one is metadata there as well. */
+Test(pool_stamps, a_memory_error_is_found_in_the_first_block)
+{
+	struct problem why = PROBLEM_INIT;
+
+	cr_assert_eq(pool_keep_stamps(&pool, &why), 0, "%s", why.text);
+	expect_found(
+		&(struct fault_row){(uintptr_t)pool.kept[0][0] + 0x3000, 4096, true, 0x3000, 4096});
+	expect_found(&(struct fault_row){(uintptr_t)pool.kept[0][1] + 0x3000, 4096, false, 0, 0});
+}
+
+Test(pool_stamps, a_superblock_that_can_not_be_read_is_a_damaged_one)
+{
+	for (unreadable = 0; unreadable < 4; unreadable++) {
+		struct problem why = PROBLEM_INIT;
+		int r = pool_load(&pool, true, &why);
+
+		cr_expect_eq(r, unreadable < 3 ? 0 : -EIO, "%s", why.text);
+		for (unsigned k = 0; k < 2 && r == 0; k++)
+			cr_expect_eq(pool.super.copy_bad[k], (bool)(unreadable >> k & 1));
+		if (r < 0)
+			cr_expect_not_null(
+				strstr(why.text, "can't be read at offset 0x0: the memory is bad"),
+				"%s", why.text);
+	}
 }

@@ -22,7 +22,7 @@
 #include "region/procscan.h"
 #include "util/cleanup.h"
 
-/* ---- real scans ---- */
+/* ---- files ---- */
 
 #define FILE_SIZE (8U << 20)
 

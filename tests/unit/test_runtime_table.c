@@ -75,7 +75,7 @@ Test(runtime_table, a_request_is_there_for_the_next_worker_until_it_is_answered)
 	(void)take(10, FUSE_STATFS);
 	third = take(20, FUSE_STATFS);
 	table.header->slots.states[third].interrupted = 1;
-	table.header->slots.serving = 20;
+	table.header->slots.serving.unique = 20;
 	begin_slots();
 	cr_assert_eq(slots_list(&slots, 20, list), 3);
 	cr_expect_eq(slots_request(&slots, list[0])->unique, 20, "the one that was carried out");
@@ -91,6 +91,33 @@ Test(runtime_table, a_request_is_there_for_the_next_worker_until_it_is_answered)
 	cr_expect_eq(slots_find(&slots, 20), SLOTS_MAX);
 	third = take(40, FUSE_STATFS);
 	cr_expect_eq(table.header->slots.states[third].interrupted, 0);
+}
+
+static uint16_t deaths_after(uint32_t n, uint64_t step)
+{
+	table.header->slots.serving = (struct slots_serving){.unique = 20, .step = step};
+	begin_slots();
+	return table.header->slots.states[n].deaths;
+}
+
+/* A request that takes long is not to be given up because somebody kills workers all the time. */
+Test(runtime_table, deaths_count_from_where_one_has_got_further)
+{
+	uint32_t n;
+
+	begin_slots();
+	n = take(20, FUSE_FALLOCATE);
+	cr_expect_eq(deaths_after(n, 0), 1);
+	cr_expect_eq(deaths_after(n, 0), 2);
+	cr_expect_eq(deaths_after(n, 5), 1, "it has got to the fifth");
+	cr_expect_eq(deaths_after(n, 4), 2, "another one has been there");
+	cr_expect_eq(deaths_after(n, 5), 3);
+	cr_expect_eq(deaths_after(n, 6), 1);
+	cr_expect_eq(deaths_after(n, UINT64_MAX), 1);
+	cr_expect_eq(deaths_after(n, UINT64_MAX), 2, "as far as can be counted");
+	slots_free(&slots, n);
+	n = take(20, FUSE_FALLOCATE);
+	cr_expect_eq(deaths_after(n, 1), 1, "another request");
 }
 
 Test(runtime_table, slots_end_and_come_back)

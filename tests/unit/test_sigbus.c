@@ -94,7 +94,8 @@ Test(sigbus, what_is_told_early_is_noted_and_disturbs_nobody)
 	cr_expect_eq(memory[0], 'y');
 	cr_assert(sigbus_take_noted(&what));
 	cr_expect(what.poisoned);
-	cr_expect_eq(what.address, (uintptr_t)(memory + PAGE + 5));
+	cr_expect_eq(what.address, (uintptr_t)(memory + PAGE), "the page is told");
+	cr_expect_eq(what.length, PAGE);
 	cr_expect_not(sigbus_take_noted(&what));
 	for (uintptr_t n = 1; n < 100; n++)
 		send_memory_error(BUS_MCEERR_AO, memory + n * PAGE);

@@ -87,6 +87,14 @@ static void expect_untouched(const char *sentence)
 	cr_expect(was_written(REGION "/dax_region/delete", ""));
 }
 
+static void expect_not_ours(void)
+{
+	struct soft_device found = find(3);
+
+	cr_expect_not(found.ours);
+	soft_device_deinit(&found);
+}
+
 Test(soft_device, what_is_as_it_was_made_is_ours)
 {
 	int fd = soft_device_open(&device, O_RDONLY);
@@ -104,9 +112,7 @@ Test(soft_device, one_over_other_blocks_is_not_ours)
 	make_device(3, other, 1);
 	bind_device(3);
 	expect_untouched("is another device now");
-	struct soft_device found = find(3);
-	cr_expect_not(found.ours);
-	soft_device_deinit(&found);
+	expect_not_ours();
 }
 
 Test(soft_device, nor_is_one_over_the_same_blocks)
@@ -115,9 +121,7 @@ Test(soft_device, nor_is_one_over_the_same_blocks)
 	make_device(3, two, 2);
 	bind_device(3);
 	expect_untouched("is another device now");
-	struct soft_device found = find(3);
-	cr_expect_not(found.ours);
-	soft_device_deinit(&found);
+	expect_not_ours();
 }
 
 Test(soft_device, nor_one_that_was_given_a_further_range)
@@ -125,9 +129,7 @@ Test(soft_device, nor_one_that_was_given_a_further_range)
 	add_mapping(3, 2, &other[0], 6);
 	write_number(REGION "/dax7.3", "size", 12 * BLOCK);
 	expect_untouched("somebody has changed its ranges");
-	struct soft_device found = find(3);
-	cr_expect_not(found.ours);
-	soft_device_deinit(&found);
+	expect_not_ours();
 }
 
 Test(soft_device, nor_one_that_was_emptied_and_filled_with_as_much)

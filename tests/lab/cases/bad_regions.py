@@ -4,6 +4,7 @@
 import json
 
 from case import Case
+from damage import device_at, lose_superblocks
 from dax import (BLOCK, DEVICES, GIB, device_names, device_number, is_bound, make_device, put, ranges_of, remove_device,
                  soft_region)
 from lab import read_text
@@ -87,6 +88,9 @@ def make(lab):
 
 def grown(lab):
     refused(lab, 'with --grow', 'guestmemfs-fuse', '/mnt')
+    lose_superblocks(device_at(START))
+    text = lab.run('guestmemfs', 'fsck', '--repair', '--yes', '--backup', '/tmp/damaged')
+    lab.check('is 3G, and the pool has 2G of it' in text, 'damaged as it is, it is repaired at the size that the pool knows', text)
     lab.run('guestmemfs', 'format', '--grow')
     lab.run('guestmemfs', 'fsck')
     [name] = [name for name in device_names() if name != 'dax0.0']

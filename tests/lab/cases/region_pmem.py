@@ -2,10 +2,12 @@
 """A pmem region: what format makes of a raw namespace, what it leaves alone, and a pool that is there after a kexec."""
 
 import json
+import subprocess
 
 from case import Case
+from damage import journal_lost, superblocks_lost
 from dax import BLOCK, device_names, is_bound
-from lab import read_text
+from lab import HANGS, read_text
 from product import unmount
 
 MOUNT = '/mnt/gm'
@@ -62,9 +64,22 @@ def make(lab):
     lab.kexec(token=token)
 
 
+def without_memory(lab):
+    """libndctl ends by a signal where it has none, so it is asked only when what it takes is there."""
+    outcomes = set()
+    for kilobytes in range(256, 4096, 128):
+        done = subprocess.run(['prlimit', f'--data={kilobytes << 10}', 'guestmemfs', 'fsck', '--region', 'pmem:auto'], text=True,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=HANGS, check=False)
+        outcomes.add((done.returncode, done.stdout if done.returncode else ''))
+    lab.say(f'{outcomes}')
+    lab.check({code for code, _ in outcomes} <= {0, 1, 127}, 'without memory no command ends by a signal', f'{outcomes}')
+    lab.check(any(code == 1 and 'Cannot allocate memory' in said for code, said in outcomes), 'but with a sentence', f'{outcomes}')
+
+
 def again(lab):
     lab.check(namespace(lab)['uuid'] == lab.recall('uuid'), 'after the kexec the namespace is the same')
     lab.run('guestmemfs', 'fsck')
+    without_memory(lab)
     lab.run('mkdir', '-p', MOUNT)
     lab.run('guestmemfs-fuse', MOUNT)
     lab.check(lab.run('ls', '-l', '--full-time', MOUNT) == lab.recall('tree'), 'and the files are there')
@@ -72,6 +87,8 @@ def again(lab):
     lab.check([r['kind'] for r in status['regions']] == ['pmem'], 'found without --region')
     unmount(lab, MOUNT)
     lab.check('Soft Reserved' not in read_text('/proc/iomem'), 'there was no other region')
+    superblocks_lost(lab, lambda: 'dax0.0', MOUNT)
+    journal_lost(lab, 'dax0.0', MOUNT)
 
 
 CASE = Case(about='a pmem region: format makes the namespace, spares what others have made, and the pool survives a kexec',

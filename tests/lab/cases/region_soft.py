@@ -8,6 +8,7 @@ import re
 import stat
 
 from case import Case
+from damage import device_at, journal_lost, superblocks_lost
 from dax import (BLOCK, GIB, MIB, Mapped, device_names, device_number, is_bound, make_device, put, ranges_of,
                  remove_device, soft_region)
 from lab import HANGS
@@ -97,8 +98,7 @@ def again(lab):
     metadata_device(lab)
     lab.check(device_number('dax0.0', 'size') == 0 and not is_bound('dax0.0'), 'dax0.0 was emptied')
     lab.check(lab.run('ls', '-lR', '--full-time', MOUNT) == lab.recall('tree'), 'and the files are there')
-    unmount(lab, MOUNT)
-    lab.run('guestmemfs', 'fsck')
+    journal_lost(lab, device_at(START), MOUNT)
     other_size(lab)
 
 
@@ -138,32 +138,8 @@ def unusual(lab):
     damaged(lab)
 
 
-def lose_superblocks():
-    [name] = [name for name in device_names() if any(start == START for start, _ in ranges_of(name))]
-    fd = os.open(f'/dev/{name}', os.O_RDWR)
-    with mmap.mmap(fd, BLOCK) as memory:
-        for offset in (0, MIB):
-            memory[offset:offset + 4096] = bytes(4096)
-    os.close(fd)
-
-
 def damaged(lab):
-    """Both superblocks lost: a repair makes them anew, its copy goes back, on a device that takes no write(2)."""
-    mount(lab)
-    lab.run('guestmemfs', 'load', f'{MOUNT}/kept', stdin='kept bytes\n' * 100000)
-    wanted = lab.run('sh', '-c', f'guestmemfs dump {MOUNT}/kept | sha256sum')
-    unmount(lab, MOUNT)
-    lab.run('guestmemfs', 'fsck')
-    lose_superblocks()
-    lab.run('guestmemfs', 'fsck', fails=True)
-    lab.run('guestmemfs', 'fsck', '--repair', '--yes', '--backup', '/tmp/damaged')
-    lab.run('guestmemfs', 'fsck', '--restore', '/tmp/damaged', '--yes', '--backup', '/tmp/repaired')
-    lab.run('guestmemfs', 'fsck', fails=True)
-    lab.run('guestmemfs', 'fsck', '--restore', '/tmp/repaired', '--yes', '--backup', '/tmp/again')
-    lab.run('guestmemfs', 'fsck')
-    mount(lab)
-    found = lab.run('sh', '-c', f'guestmemfs dump {MOUNT}/kept | sha256sum')
-    lab.check(found == wanted, 'the bytes are there after a repair, a copy put back, and another', found)
+    superblocks_lost(lab, lambda: device_at(START), MOUNT)
     unmount(lab, MOUNT)
 
 

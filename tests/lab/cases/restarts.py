@@ -11,7 +11,6 @@ import os
 import secrets
 import signal
 import subprocess
-import threading
 
 import scarcity
 from binds import BindWatch
@@ -19,7 +18,8 @@ from case import Case
 from dax import BLOCK, GIB, MIB, device_names, is_bound, ranges_of
 from guest import READY, TICK
 from lab import HANGS
-from product import Attached, Library, Pool
+from load import Load
+from product import Library, Pool
 
 START = 4 * GIB
 VM_MIB = 256
@@ -31,42 +31,6 @@ PROCESSES = {'supervisor': 'guestmemfs-fuse', 'worker': 'guestmemfs-worker', 'he
              'keeper': 'guestmemfs-keeper'}
 AT_REST = [('worker',), ('helper',), ('supervisor',), tuple(PROCESSES)]
 UNDER_LOAD = [('worker',), ('worker', 'helper'), ('supervisor',), tuple(PROCESSES)]
-
-
-class Load:
-    """Files that are made, attached and removed all the time: devices come and go, and blocks are zeroed."""
-
-    def __init__(self, library, pool):
-        self.library, self.pool = library, pool
-        self.done, self.refused = 0, {}
-        self._end = threading.Event()
-        os.mkdir(pool.path('load'))  # so that nothing is made where the mount is not
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self):
-        n = 0
-        while not self._end.is_set():
-            n += 1
-            path = self.pool.path(f'load/{n}')
-            try:
-                with open(path, 'xb') as f:
-                    os.truncate(f.fileno(), 2 * BLOCK)
-                with Attached(self.library, path):
-                    pass
-                os.unlink(path)
-                self.done += 1
-            except OSError as e:
-                name = errno.errorcode.get(e.errno, str(e))
-                self.refused[name] = self.refused.get(name, 0) + 1
-                with contextlib.suppress(OSError):
-                    os.unlink(path)
-                self._end.wait(0.05)
-
-    def end(self):
-        self._end.set()
-        self._thread.join(HANGS)
-        return not self._thread.is_alive()
 
 
 class Watched:

@@ -18,32 +18,11 @@ from case import Case
 from dax import BLOCK, pattern_block
 from lab import HANGS, read_text
 from product import Attached, Library, Pool
+from service import FOREGROUND, MOUNT, REGION, SERVICE, Service
 from units import UNITS, Journal, cgroup, prepare_services, properties, write_unit
 
-REGION = 'soft:auto'
 BLOCKS = 8
 CONTAINER = '/.dockerenv'
-MOUNT = '/mnt/gm'
-# As docs/boot.md has it; but a host without sysinit.target has no default dependencies.
-SERVICE = f'''[Unit]
-DefaultDependencies=no
-Conflicts=shutdown.target
-Before=shutdown.target
-[Service]
-Type=forking
-KillMode=mixed
-ExecStart={{fuse}} --region {REGION} --format=blank {MOUNT}
-ExecReload={{command}} upgrade {MOUNT}
-'''
-# The bare one that nobody has thought about: every process of it is told to end at once.
-FOREGROUND = f'''[Unit]
-DefaultDependencies=no
-Conflicts=shutdown.target
-Before=shutdown.target
-[Service]
-Type=exec
-ExecStart={{fuse}} -f --region {REGION} {MOUNT}
-'''
 # Stopped before the case and what it uses, and not before the case wants that.
 MARK = f'''[Unit]
 DefaultDependencies=no
@@ -73,53 +52,6 @@ if os.fork() == 0:
     print(os.getpid(), flush=True)
 time.sleep(600)
 '''
-
-
-# -- guestmemfs-fuse as a service
-
-class Service(Pool):
-    """The instance as lab-gm.service."""
-
-    def __init__(self, lab, text, foreground=False):  # pylint: disable=super-init-not-called
-        self.lab, self.mount = lab, MOUNT
-        os.makedirs(MOUNT, exist_ok=True)
-        write_unit('lab-gm.service', text.format(fuse=f'{lab.plan["prefix"]}/bin/guestmemfs-fuse',
-                                                command=f'{lab.plan["prefix"]}/bin/guestmemfs'))
-        lab.run('systemctl', 'daemon-reload')
-        self.start(foreground)
-        status = self.status()
-        state, pid = properties('lab-gm.service', 'ActiveState', 'MainPID')
-        lab.check((state, int(pid)) == ('active', status['pids']['supervisor']),
-                  'the service is active, and the supervisor is its main process', f'{state} {pid} {status["pids"]}')
-
-    def start(self, foreground):
-        """A service that forks is there when the start job is done; one in the foreground soon after."""
-        self.lab.run('systemctl', 'start', 'lab-gm.service')
-        if foreground:
-            self.lab.wait_until(self._is_there, HANGS, 'a service that stays in the foreground mounts the pool')
-
-    def _is_there(self):
-        return subprocess.run(['guestmemfs', 'status', self.mount], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                              check=False).returncode == 0
-
-    def reload(self):
-        before = self.status()['pids']
-        self.lab.run('systemctl', 'reload', 'lab-gm.service')
-        after = self.status()['pids']
-        state, = properties('lab-gm.service', 'ActiveState')
-        self.lab.check(state == 'active' and after['supervisor'] == before['supervisor']
-                       and after['worker'] != before['worker'] and after['helper'] != before['helper'],
-                       'systemctl reload replaces worker and helper', f'{state} {before} {after}')
-
-    def stop(self, how):
-        pids = [pid for pid in self.status()['pids'].values() if pid]
-        self.lab.run('systemctl', 'stop', 'lab-gm.service')
-        state = properties('lab-gm.service', 'ActiveState', 'Result', 'ExecMainStatus')
-        self.lab.check(state == ('inactive', 'success', '0') and not os.path.ismount(MOUNT)
-                       and not any(os.path.exists(f'/proc/{pid}') for pid in pids),
-                       f'systemctl stop ends {how} in good order, with all its processes', f'{state}')
-        text = self.lab.run('guestmemfs', 'fsck')
-        self.lab.check(' 0 journal records: clean' in text, 'and a checkpoint was its last act', text)
 
 
 # -- guestmemfs run
@@ -343,7 +275,6 @@ def leave(lab):
     pool = Service(lab, SERVICE)
     one, ino = timed(lab, scopes, pool)
     timed(lab, audit, pool, one, ino)
-    pool.reload()
     pool.stop('a service that forks')
     pool = Service(lab, FOREGROUND, foreground=True)
     seed = secrets.randbits(64)
