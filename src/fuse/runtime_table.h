@@ -18,7 +18,7 @@
 #include "fuse/tickets.h"
 #include "util/problem.h"
 
-#define RUNTIME_TABLE_VERSION  1U
+#define RUNTIME_TABLE_VERSION  2U
 #define RUNTIME_TABLE_OPENS    (1U << 20)
 #define RUNTIME_TABLE_INIT_MAX 512U
 
