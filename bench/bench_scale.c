@@ -213,7 +213,7 @@ static struct bench result(const char *name, const char *unit, double aim, unsig
 
 static void report_memory(uint64_t before, unsigned files)
 {
-	char name[64];
+	char name[64] = "";
 	struct bench b = result(name, "bytes", AIM_BYTES, 1);
 
 	(void)snprintf(name, sizeof(name), "worker, a file without its name, of %u thousand",
@@ -227,7 +227,7 @@ static void report_mount(unsigned files)
 	static const char *const ways[] = {"left in good order", "left by kill -9"};
 
 	for (unsigned way = 0; way < ARRAY_SIZE(ways); way++) {
-		char name[64];
+		char name[64] = "";
 		struct bench b = result(name, "ns", files == MILLION ? AIM_MOUNT : 0, REPEATS);
 
 		(void)snprintf(name, sizeof(name), "mount of %u thousand files, %s", files / 1000,
@@ -271,7 +271,7 @@ static void report_operations(unsigned files)
 		}
 	}
 	for (unsigned o = 0; o < ARRAY_SIZE(operations); o++) {
-		char name[64];
+		char name[64] = "";
 		struct bench b = result(name, "ns", 0, BENCH_REPEATS);
 
 		(void)snprintf(name, sizeof(name), "%s beside %u thousand files",
@@ -284,7 +284,7 @@ static void report_operations(unsigned files)
 static void report_quota(unsigned files)
 {
 	static const char value[] = "1T";
-	char name[64];
+	char name[64] = "";
 	struct bench set = result(name, "ns", 0, REPEATS), end = set;
 
 	for (unsigned n = 0; n < REPEATS; n++) {

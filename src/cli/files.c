@@ -16,6 +16,7 @@
 #include "cli/text.h"
 #include "guestmemfs/format.h"
 #include "util/cleanup.h"
+#include "util/reserve.h"
 
 /* ---- which files ---- */
 
@@ -100,11 +101,17 @@ static void add_name(struct grid *g, const char *name, uint64_t number)
 		grid_add(g, "%" PRIu64, number);
 }
 
+/* glibc's look-up ends the process by an assertion where it has no memory. */
 static void add_owner(struct grid *g, struct json_object *file)
 {
+	_cleanup_free_ void *reserve = reserve_memory();
 	uint64_t uid = query_number(file, "/uid");
 	uint64_t gid = query_number(file, "/gid");
 
+	if (!reserve) {
+		g->failed = true;
+		return;
+	}
 	errno = 0;
 	const struct passwd *user = getpwuid((uid_t)uid);
 	add_name(g, user ? user->pw_name : NULL, uid);

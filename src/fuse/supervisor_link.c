@@ -180,6 +180,11 @@ static void take_messages(struct supervisor *s, struct child *c, unsigned max)
 		size_t nfds = 1;
 
 		n = packet_receive(c->link, &m, sizeof(m), &fd, &nfds, false);
+		if (n == -EMFILE && c == &s->worker) { /* nothing else comes with a descriptor */
+			log_error("an upgrade was asked for, and is refused: Too many open files");
+			n = -EAGAIN;
+			continue;
+		}
 		if (n <= 0)
 			break;
 		r = take_message(s, c, &m, (size_t)n, nfds == 1 ? fd : -1);

@@ -23,6 +23,8 @@
 #define START_MS      20000U /* for a new one to serve */
 #define KEEPER_END_MS 5000U  /* for the keeper, which is never in the middle of anything */
 
+#define SPARE_FDS (SPAWN_FDS_MAX + 16U) /* to start a process takes fewer */
+
 /* ---- its end ---- */
 
 static void reset(struct upgrade *u)
@@ -120,16 +122,43 @@ static bool is_ready(const struct child *c)
 	return c->serving && c->process.pid != 0;
 }
 
+/* Without descriptors nobody could be started in the place of the one that ends, not even the
+ * program from before. */
+static int check_descriptors(void)
+{
+	int fds[SPARE_FDS], r = 0;
+	unsigned count = 0;
+
+	while (count < SPARE_FDS && r == 0) {
+		fds[count] = spawn_copy_fd(STDERR_FILENO, 0);
+		r = fds[count] < 0 ? fds[count] : 0;
+		count += r == 0;
+	}
+	while (count > 0)
+		(void)close_fd(fds[--count]);
+	return r;
+}
+
+static int check_ready(const struct child *c, struct problem *why)
+{
+	int r;
+
+	if (!is_ready(c))
+		return problem(why, EAGAIN,
+			"the %s has just died and is started again: try again then", c->name);
+	r = check_descriptors();
+	return r < 0 ? problem_errno(why, -r, "starting a new %s", c->name) : 0;
+}
+
 static void tell_to_yield(struct supervisor *s, const struct child *c, enum upgrade_step step)
 {
 	struct problem why = PROBLEM_INIT;
+	int r = check_ready(c, &why);
 
-	if (!is_ready(c)) {
-		(void)problem(&why, EAGAIN,
-			"%sthe %s has just died and is started again: try again then",
-			step == UPGRADE_END_WORKER ? "nothing is changed: "
-						   : "the worker is replaced, but ",
-			c->name);
+	if (r < 0) {
+		(void)problem_prefix(&why, r,
+			step == UPGRADE_END_WORKER ? "nothing is changed"
+						   : "the worker is replaced, the helper is not");
 		fail(s, &why);
 		return;
 	}

@@ -340,6 +340,17 @@ static int restore_stamps(const struct backup *b, const struct pool *pool, struc
 	return r;
 }
 
+/* Whether a stamp that does not lie in the area shows whose the regions are. */
+static bool has_stamp(const struct backup *b, const struct pool *pool)
+{
+	struct problem why = PROBLEM_INIT;
+
+	for (uint32_t n = 1; n < 2 * pool->count; n++)
+		if (check_stamp(b, &pool->regions[n / 2], n / 2, n % 2, &why) > 0)
+			return true;
+	return false;
+}
+
 struct restoring {
 	const struct backup *backup;
 	const struct pool *pool;
@@ -352,7 +363,12 @@ static void do_restore(void *data)
 {
 	struct restoring *to = data;
 
-	/* Whole stamps show whose the regions are for as long as no superblock does. */
+	/* Whole stamps show whose the regions are for as long as no superblock does. Those on the
+	 * regions do until the area is there: the copy's may lie elsewhere, if a region has grown.
+	 */
+	to->r = has_stamp(to->backup, to->pool) ? 0 : restore_stamps(to->backup, to->pool, to->why);
+	if (to->r < 0)
+		return;
 	restore_area(to->backup, &to->area);
 	to->r = restore_stamps(to->backup, to->pool, to->why);
 }

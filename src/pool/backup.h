@@ -58,7 +58,8 @@ int backup_check(const struct backup *b, struct pool *pool, struct problem *why)
 
 /*
  * Writes it back. The superblocks go first and come last, so that a crash leaves what every mount
- * refuses and the same call mends. -EIO with a sentence: memory that can't be written.
+ * refuses and the same call mends, as long as a stamp is whole, on the regions or in the copy (else
+ * backup_check() does not know the pool again). -EIO with a sentence: memory that can't be written.
  */
 int backup_restore(const struct backup *b, struct pool *pool, struct problem *why);
 

@@ -41,7 +41,7 @@ static int load_object(struct loader *l, enum gm_item_type type, const void *pay
 	return load_item(l, type, payload, length, bytes);
 }
 
-/* Where a file has something, in blocks or units. */
+/* Where a file has something, in blocks or units; of an inode itself, one. */
 struct place {
 	uint64_t ino;
 	uint64_t from;
@@ -50,10 +50,13 @@ struct place {
 
 static struct place place_of(unsigned section, const void *record)
 {
+	const struct gm_inode *i = record;
 	const struct gm_extent *e = record;
 	const struct gm_piece *p = record;
 	uint64_t from;
 
+	if (section == GM_SECTION_INODES)
+		return (struct place){.ino = get_le64(i->ino), .end = 1};
 	if (section == GM_SECTION_EXTENTS) {
 		from = get_le64(e->file_block);
 		return (struct place){get_le64(e->ino), from, from + get_le32(e->count)};
@@ -62,7 +65,8 @@ static struct place place_of(unsigned section, const void *record)
 	return (struct place){get_le64(p->ino), from, from + get_le32(p->count)};
 }
 
-/* That none overlap has been seen when they were applied; the order is the format's. */
+/* That no extents or pieces overlap has been seen when they were applied, and the order is the
+ * format's; applied, the second record of an inode would be a change of the first one. */
 static int check_ascending(const struct loader *l, unsigned section, size_t size)
 {
 	const struct checkpoint_section *s = &l->sections[section];
@@ -96,20 +100,30 @@ static int load_records(
 	return 0;
 }
 
+static bool dirent_follows(const struct codec_dirent *last, const struct codec_dirent *d)
+{
+	return d->parent > last->parent || (d->parent == last->parent && d->cookie > last->cookie);
+}
+
 static int load_dirents(struct loader *l)
 {
 	const struct checkpoint_section *s = &l->sections[GM_SECTION_DIRENTS];
+	struct codec_dirent last = {.parent = 0};
 	uint64_t at = 0;
 
 	for (uint64_t n = 0; n < s->count; n++) {
 		struct codec_dirent d;
 		const char *wrong = codec_decode_dirent(&d, s->bytes + at, s->length - at);
-		int r = wrong ? problem(l->why, EUCLEAN, "%s", wrong)
-			      : load_object(l, GM_ITEM_DIRENT, s->bytes + at,
-					codec_dirent_bytes(d.name_len));
+		int r;
 
+		if (!wrong && !dirent_follows(&last, &d))
+			wrong = "it does not come behind the one before";
+		r = wrong ? problem(l->why, EUCLEAN, "%s", wrong)
+			  : load_object(l, GM_ITEM_DIRENT, s->bytes + at,
+				    codec_dirent_bytes(d.name_len));
 		if (r < 0)
 			return problem_prefix(l->why, r, "section entries: record %" PRIu64, n);
+		last = d;
 		at += codec_dirent_bytes(d.name_len);
 	}
 	if (at != s->length)
@@ -281,8 +295,10 @@ static int compare_used(struct loader *l)
 
 static int load_sections(struct loader *l)
 {
-	int r = load_records(l, GM_SECTION_INODES, GM_ITEM_INODE, sizeof(struct gm_inode));
+	int r = check_ascending(l, GM_SECTION_INODES, sizeof(struct gm_inode));
 
+	if (r == 0)
+		r = load_records(l, GM_SECTION_INODES, GM_ITEM_INODE, sizeof(struct gm_inode));
 	if (r == 0)
 		r = load_dirents(l);
 	if (r == 0)

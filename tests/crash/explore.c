@@ -193,10 +193,13 @@ static bool end_epoch(struct explorer *e, struct epoch *p, const struct explore_
 	uint64_t subsets = subset_count(p->stores, p->count, samples_at(e, depth));
 	bool good = true;
 
-	if (x->operation && !x->operation->unexplored)
+	if (x->operation && !x->operation->unexplored) {
 		for (uint64_t n = 0; n < subsets && good; n++)
 			if (is_wanted(e, depth, p->number, n))
 				good = try_subset(e, p, x, n, depth);
+		e->exhausted += p->count > 0 && p->count <= SUBSET_WORDS_ALL;
+		e->sampled += p->count > SUBSET_WORDS_ALL;
+	}
 	p->number++;
 	if (fenced)
 		land(e, p);

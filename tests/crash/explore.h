@@ -39,6 +39,7 @@ struct explorer {
 	bool persistent;   /* a fence is for what was written back before it, and for that alone */
 	uint64_t distinct; /* states so far, all different */
 	uint64_t judged;
+	uint64_t exhausted, sampled; /* epochs of which all subsets were tried, and some */
 	struct {
 		uint64_t *slots; /* 0: empty */
 		uint64_t count;

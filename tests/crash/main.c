@@ -16,6 +16,7 @@
 #include "faults.h"
 #include "random.h"
 #include "scripts.h"
+#include "subset.h"
 #include "util/cleanup.h"
 #include "util/log.h"
 #include "world.h"
@@ -170,6 +171,10 @@ static void report(const struct run *run)
 		printf("# %8" PRIu64 " different states in %s\n", e->kinds[n].states,
 			e->kinds[n].name);
 	printf("# %8" PRIu64 " different states in all\n", e->distinct);
+	printf("# %8" PRIu64 " times every subset of the stores between two fences was tried\n",
+		e->exhausted);
+	printf("# %8" PRIu64 " times, of more than %u words, samples of them\n", e->sampled,
+		SUBSET_WORDS_ALL);
 }
 
 /* ---- command line ---- */

@@ -95,6 +95,7 @@ static const char *const forms[] = {
 	"thaw",
 	"reap",
 	"mount",
+	"replace",
 	"reboot",
 	"crash-kernel",
 	"spare P",

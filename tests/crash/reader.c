@@ -248,9 +248,14 @@ static bool read_header(struct reader *r, const uint8_t *image, struct section s
 
 static bool read_inodes(struct reader *r, const struct section *s)
 {
-	for (uint64_t n = 0; n < s->count; n++)
-		if (!reader_inode(r, s->bytes + n * 192)) /* also if they do not ascend */
+	for (uint64_t n = 0; n < s->count; n++) {
+		const uint8_t *at = s->bytes + n * 192;
+
+		if (n > 0 && reader_u64(at) <= reader_u64(at - 192))
+			return reader_refuse(r, "the inodes do not ascend");
+		if (!reader_inode(r, at))
 			return false;
+	}
 	return true;
 }
 

@@ -128,6 +128,12 @@ const struct crash_script crash_scripts[] = {
 	{"a crash kernel", "create f; size f 2; hold f; create g; hold g; unlink g; quarantine 6 | "
 			   "crash-kernel; chmod f; crash-kernel"},
 	{"orphans at a mount", "create f; size f 2; open f; unlink f; mkdir d | mount"},
+	{"a worker is replaced",
+		"create f; size f 2; open f; unlink f; create g; open g; create h; size h 1; "
+		"hold h; unlink h | replace; close f; unlink g; replace; close g; unhold h; mount"},
+	{"a worker is replaced over content in use",
+		"mkdir d; mark d; contents; room 1; create d/f; write d/f 0 9; open d/f; unlink "
+		"d/f | replace; write d/f 9 2; checkpoint; replace; close d/f; trim"},
 	{"heal the first superblock", "create f; rot super-a | mount; chmod f"},
 	{"heal the second superblock", "create f; rot super-b | mount; chmod f"},
 	{"heal the first slot word", "create f; checkpoint; rot word-a | mount; checkpoint"},

@@ -382,43 +382,7 @@ static int step_reap(struct world *w, char *const args[])
 	return w->ns.orphans > 1 ? -EINVAL : ns_thaw(&w->ns);
 }
 
-typedef int begin_fn(struct store *s, const uint8_t boot_id[16], struct problem *why);
-
-static int open_and_mount(struct world *w, begin_fn *begin)
-{
-	struct problem why = PROBLEM_INIT;
-	int r;
-
-	world_close(w);
-	r = world_open(w);
-	if (r == 0)
-		r = begin(w->store, w->boot_id, &why);
-	if (r == 0) {
-		ns_init(&w->ns, w->store);
-		w->ns.memory = w->memory;
-	}
-	return r < 0 ? -EUCLEAN : 0; /* there is no good reason to fail */
-}
-
-static int step_mount(struct world *w, char *const args[])
-{
-	(void)args;
-	return open_and_mount(w, store_begin_mount);
-}
-
-/* The kernel that a panic has left to: what the crashed boot held stays held. */
-static int step_crash_kernel(struct world *w, char *const args[])
-{
-	(void)args;
-	return open_and_mount(w, store_continue_mount);
-}
-
-static int step_reboot(struct world *w, char *const args[])
-{
-	(void)args;
-	w->boot_id[0]++;
-	return open_and_mount(w, store_begin_mount);
-}
+/* ---- format and growth ---- */
 
 static int step_blank(struct world *w, char *const args[])
 {
@@ -513,9 +477,10 @@ static const struct {
 	{"freeze", 0, step_freeze},
 	{"thaw", 0, step_thaw},
 	{"reap", 0, step_reap},
-	{"mount", 0, step_mount},
-	{"reboot", 0, step_reboot},
-	{"crash-kernel", 0, step_crash_kernel},
+	{"mount", 0, world_step_mount},
+	{"replace", 0, world_step_replace},
+	{"reboot", 0, world_step_reboot},
+	{"crash-kernel", 0, world_step_crash_kernel},
 	{"blank", 0, step_blank},
 	{"format", 0, step_format},
 	{"grow", 1, step_grow},

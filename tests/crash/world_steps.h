@@ -52,6 +52,13 @@ int world_step_mount_in_two_records(struct world *w, char *const args[]);
 int world_step_write_in_two_records(struct world *w, char *const args[]);
 int world_step_hand_over_in_two_records(struct world *w, char *const args[]);
 
+/* ---- world_mounts.c ---- */
+
+int world_step_mount(struct world *w, char *const args[]);
+int world_step_replace(struct world *w, char *const args[]);
+int world_step_crash_kernel(struct world *w, char *const args[]);
+int world_step_reboot(struct world *w, char *const args[]);
+
 /* ---- world_spares.c ---- */
 
 int world_step_spare(struct world *w, char *const args[]);

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
 /*
  * driver ROUNDS DIRECTORY: gives every file of the directory to the target, which must refuse those
- * that are called should-fail-* and take the others; then as many inputs that are made of them by
- * chance. Prints TAP; what it prints last before an abort names the input.
- * GM_SEED chooses the chances.
+ * that are called should-fail-*, for the reason that DIRECTORY.refusals has, and take the others;
+ * then as many inputs that are made of them by chance. Prints TAP; what it prints last before an
+ * abort names the input. GM_SEED chooses the chances.
+ *
+ * A line of DIRECTORY.refusals is a name, or * for all that have no line before it, a colon, a
+ * space, and a part of the sentence.
  */
 #include <dirent.h>
 #include <signal.h>
@@ -110,16 +113,74 @@ static void run_round(struct dice *d, const struct input *inputs, size_t count)
 	(void)LLVMFuzzerTestOneInput(present.bytes, present.size);
 }
 
-static bool replay(const struct input *in, int number)
+/* A part of the sentence by which this input must be refused, for the caller to free; NULL: nobody
+ * has said why. */
+static char *find_reason(FILE *refusals, const char *name)
 {
-	bool should_fail = strncmp(in->name, "should-fail-", 12) == 0, good;
+	char *line = NULL, *part;
+	size_t room = 0;
+	ssize_t size;
+
+	rewind(refusals);
+	while ((size = getline(&line, &room, refusals)) > 0) {
+		if (line[size - 1] == '\n')
+			line[--size] = '\0';
+		part = strstr(line, ": ");
+		if (!part || part[2] == '\0')
+			continue;
+		*part = '\0';
+		if (strcmp(line, name) != 0 && strcmp(line, "*") != 0)
+			continue;
+		memmove(line, part + 2, strlen(part + 2) + 1);
+		return line;
+	}
+	free(line);
+	return NULL;
+}
+
+/* NULL: it is as it must be. */
+static const char *judge(const struct input *in, const char *reason)
+{
+	bool should_fail = strncmp(in->name, "should-fail-", 12) == 0;
+	const char *refusal = fuzz_refusal();
+
+	if (should_fail != (refusal != NULL))
+		return should_fail ? "it is taken" : "it is refused";
+	if (!should_fail)
+		return NULL;
+	if (!reason)
+		return "the list of refusals does not say why it must be refused";
+	return strstr(refusal, reason) ? NULL : "it is refused for another reason";
+}
+
+static bool replay(const struct input *in, int number, FILE *refusals)
+{
+	char *reason = find_reason(refusals, in->name);
+	const char *wrong;
 
 	(void)LLVMFuzzerTestOneInput(in->bytes, in->size);
-	good = (fuzz_refusal() != NULL) == should_fail;
-	printf("%sok %d - %s\n", good ? "" : "not ", number, in->name);
+	wrong = judge(in, reason);
+	printf("%sok %d - %s\n", wrong ? "not " : "", number, in->name);
 	if (fuzz_refusal())
 		printf("# %s\n", fuzz_refusal());
-	return good;
+	if (wrong)
+		printf("# %s; the reason is to be: %s\n", wrong, reason ? reason : "");
+	free(reason);
+	return !wrong;
+}
+
+static FILE *open_refusals(const char *directory)
+{
+	char path[4096];
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "%s.refusals", directory);
+	f = fopen(path, "r");
+	if (!f) {
+		perror(path);
+		exit(1);
+	}
+	return f;
 }
 
 int main(int argc, char *argv[])
@@ -128,6 +189,7 @@ int main(int argc, char *argv[])
 	uint64_t rounds = argc == 3 ? strtoull(argv[1], NULL, 0) : 0;
 	static struct input inputs[FILES_MAX];
 	struct dirent **names = NULL;
+	FILE *refusals;
 	int failed = 0;
 	int count = argc == 3 ? scandir(argv[2], &names, is_input, alphasort) : -1;
 
@@ -135,14 +197,16 @@ int main(int argc, char *argv[])
 		(void)fprintf(stderr, "usage: %s ROUNDS DIRECTORY\n", argv[0]);
 		return 2;
 	}
+	refusals = open_refusals(argv[2]);
 	(void)setvbuf(stdout, NULL, _IOLBF, 0);
 	printf("1..%d\n", count + 1);
 	for (int n = 0; n < count; n++) {
 		load(&inputs[n], argv[2], names[n]->d_name);
 		printf("# %s\n", inputs[n].name);
-		failed += !replay(&inputs[n], n + 1);
+		failed += !replay(&inputs[n], n + 1, refusals);
 		free(names[n]);
 	}
+	(void)fclose(refusals);
 	(void)signal(SIGABRT, show_input);
 	(void)signal(SIGSEGV, show_input);
 	printf("# by chance, GM_SEED=%" PRIu64 "\n", d.seed);

@@ -63,6 +63,20 @@ def tools():
     return Tools(os.path.realpath(os.environ['GM_PREFIX']))
 
 
+FIGURES = pytest.StashKey()
+
+
+@pytest.fixture
+def figure(request):
+    """figure(text): what a run has measured is shown at the end of it, also if all is well."""
+    return lambda text: request.config.stash.setdefault(FIGURES, []).append(f'{request.node.name}: {text}')
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    for text in config.stash.get(FIGURES, []):
+        terminalreporter.write_line(text)
+
+
 @pytest.fixture
 def seed(request):
     """For random.Random(seed); printed, so that a failed run can be had again."""

@@ -83,6 +83,18 @@ def watched(instance):
     assert wait_until(lambda: descriptors() <= before, 10), f'{descriptors()} descriptors in the helper, not {before}'
 
 
+def use_content(path, count):
+    """What is written is read from the worker, not from the page cache."""
+    fd = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+    if os.fstat(fd).st_size == 0:
+        os.setxattr(fd, 'user.guestmemfs.io', b'1')
+    data = (b'%d ' % count * 9000)[:9000]
+    assert os.pwrite(fd, data, 5000) == len(data)
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    assert os.pread(fd, len(data), 5000) == data
+    os.close(fd)
+
+
 def use_names(mount, stop):
     """Every call must succeed, and do what it says."""
     count = 0
@@ -98,7 +110,10 @@ def use_names(mount, stop):
         os.unlink(f'{path}-link')
         assert os.fstat(fd).st_nlink == 0 and os.getxattr(fd, 'user.n') == b'%d' % count
         os.close(fd)
+        use_content(f'{mount}/bytes{count % 3}', count)
         count += 1
+    for n in range(3):
+        os.unlink(f'{mount}/bytes{n}')
     return count
 
 

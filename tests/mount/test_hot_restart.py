@@ -375,7 +375,7 @@ class Load(threading.Thread):
 
 
 @pytest.mark.limit(60 + 2 * SECONDS)
-def test_killed_at_random_nothing_fails(instance):
+def test_killed_at_random_nothing_fails(instance, figure):
     """Not one call fails, and all is as the callers have been told. GM_HOT_SECONDS=600 for a long one."""
     rng, stop = random.Random(SEED), threading.Event()
     loads = [Load(instance, n, stop) for n in range(3)]
@@ -392,7 +392,7 @@ def test_killed_at_random_nothing_fails(instance):
             raise load.failure
     wait_until(lambda: len(outages(instance)) >= SECONDS // 3, 20)
     took = outages(instance)
-    print(f'{len(took)} deaths in {sum(load.changes for load in loads)} changes; the worker was away for '
-          f'{statistics.median(took)} ms in the median, {max(took)} at most')
+    figure(f'{len(took)} deaths in {sum(load.changes for load in loads)} changes; the worker was away for '
+           f'{statistics.median(took)} ms in the median, {max(took)} at most')
     assert took and instance.stop() == 0
     assert_clean(instance)

@@ -58,6 +58,14 @@ def test_the_metadata_area_grows_with_the_number_of_files(tools, workdir):
     assert sizes == sorted(set(sizes)), sizes
 
 
+def test_a_long_list_of_files_is_whole_the_first_time(instance):
+    """Longer than what the worker's memory grows by in one piece."""
+    for n in range(3000):
+        os.mknod(instance.path(f'file {n}'))
+    lines = must(instance, 'guestmemfs', 'ls', instance.mount).splitlines()
+    assert sum('/file ' in line for line in lines) == 3000, lines[:3]
+
+
 def test_the_worker_has_one_thread(instance, make_agent):
     must(instance, 'truncate', '-s', 4 * BLOCK, instance.path('vm'))
     agent = make_agent()

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """
 No descriptor is left, in each of the processes: who asks is refused with an errno or waits, files and grants go on, nobody
-spins, and what was refused is served when descriptors come back.
+spins, and what was refused is served when descriptors come back. A command that may have one more, and one more, is
+refused until it has enough.
 """
 
 import ctypes
@@ -13,8 +14,8 @@ import time
 import pytest
 
 import wire
-from evidence import BLOCK, assert_nothing_left, cpu_seconds, must, runtime_directory
-from harness import PLAIN
+from evidence import BLOCK, assert_nothing_left, cpu_seconds, held_file, must, runtime_directory
+from harness import PLAIN, ROOT
 from processes import wait_until
 from scarcity import descriptors_left, limited
 
@@ -137,3 +138,89 @@ def test_a_start_with_few_descriptors_is_refused_whole(make_instance):
             instance.process.terminate()
             assert instance.process.wait(20) == 0
     assert served == [1024]
+
+
+# -- commands, with one descriptor more each time
+
+LIMITS = range(3, 41)
+LOADER = 'error while loading shared libraries'  # it was not our program yet that ran
+
+
+def with_each_limit(tools, *argv, made=None, **options):
+    """Until it has enough: how often it said that it has not. What it makes is there if it was done, and only then."""
+    refusals = 0
+    for limit in LIMITS:
+        done = tools.run(*argv, user=limited(f'--nofile={limit}', user=ROOT, forks=False), **options)
+        if done.returncode == 127 and LOADER in done.stderr:
+            continue
+        assert done.returncode in (0, 1), (limit, done)
+        assert made is None or os.path.exists(made) == (done.returncode == 0), (limit, done)
+        if done.returncode == 0:
+            assert not done.stderr, (limit, done)
+            return refusals
+        assert not done.stdout and done.stderr.startswith('guestmemfs: '), (limit, done)
+        assert 'Too many open files' in done.stderr and done.stderr.count('\n') == 1, (limit, done)
+        refusals += 1
+    raise AssertionError(f'{argv} takes more than {limit} descriptors: {done}')
+
+
+def test_a_command_has_enough_or_says_that_it_has_not(instance, tools, workdir):
+    must(instance, 'truncate', '-s', 2 * BLOCK, instance.path('vm'))
+    pids = instance.pids()
+    for argv in (('status', instance.mount), ('status', instance.mount, '--json'), ('ls', instance.mount),
+                 ('extents', instance.path('vm'))):
+        assert with_each_limit(tools, 'guestmemfs', *argv) > 0, argv
+    assert with_each_limit(tools, 'guestmemfs', 'dump', instance.path('vm'), errors='replace') > 0
+    with open(os.path.join(workdir, 'data'), 'w+b') as data:
+        data.write(bytes(4096))
+        path = instance.path('loaded')
+        assert with_each_limit(tools, 'guestmemfs', 'load', path, made=path, stdin=data) > 0
+    region = os.path.join(workdir, 'region')
+    # These need no more than the loader did before them.
+    with_each_limit(tools, 'guestmemfs', 'format', '--region', f'file:{region},size=16M', '--max-files', 100, made=region)
+    with_each_limit(tools, 'guestmemfs', 'fsck', '--region', f'file:{region}')
+    with_each_limit(tools, 'guestmemfs', 'revoke', instance.path('vm'))
+    assert instance.pids() == pids
+
+
+def test_an_upgrade_without_descriptors_is_refused_whole(instance, make_agent, tools):
+    agent = make_agent()
+    mapping = held_file(instance, agent, 'vm', 1, 7)
+    supervisor, pids = instance.process.pid, instance.pids()
+    for count in (0, 1, 2, 3, 4, 5, 6, 8, 12, 20, 40):
+        with descriptors_left(supervisor, count):
+            done = tools.run('guestmemfs', 'upgrade', instance.mount)
+        assert done.returncode == 1 and done.stderr.startswith('guestmemfs: '), (count, done)
+        assert 'Too many open files' in (done.stderr if count else instance.log()), (count, done)
+        assert instance.pids() == pids, (count, done)
+    done = tools.run('guestmemfs', 'upgrade', instance.mount)
+    assert done.returncode == 0, done
+    new = instance.pids()
+    assert new['supervisor'] == supervisor and not {new['worker'], new['helper']} & set(pids.values())
+    agent('check', mapping, 7)
+
+
+def test_a_takeover_without_descriptors_leaves_all_as_it_is(instance, make_agent):
+    agent = make_agent()
+    mapping = held_file(instance, agent, 'vm', 1, 7)
+    pids = instance.pids()
+    instance.kill('supervisor')
+    assert wait_until(instance.ended, 20)
+    refusals = 0
+    for limit in (4, 5, 6, 7, 8, 10, 12, 15, 20):
+        instance.user = limited(f'--nofile={limit}', user=ROOT, forks=False)
+        instance.launch()
+        assert wait_until(lambda: instance.ended() or instance.has_announced(), 30), instance.log()
+        if instance.has_announced():
+            break
+        said = instance.log(instance.log_start)
+        assert instance.process.returncode == 1 and 'Too many open files' in said, (limit, said)
+        agent('check', mapping, 7)
+        refusals += 1
+    assert refusals > 2
+    instance.user = ROOT
+    if instance.ended():
+        instance.start()
+    new = instance.pids()
+    assert (new['worker'], new['helper']) == (pids['worker'], pids['helper'])
+    agent('check', mapping, 7)

@@ -42,8 +42,8 @@ def own(make_instance, workdir):
 # -- nobody notices
 
 @pytest.mark.limit(180)
-def test_under_load(mounted, workdir):
-    """Names change and files are attached all the time; three upgrades, and no call fails."""
+def test_under_load(mounted, workdir, figure):
+    """Names and contents change and files are attached all the time; three upgrades, and no call fails."""
     as_user(mounted.user, make_file, mounted.path('steady'), BLOCK)
     socket = as_user(mounted.user, lambda path: os.getxattr(path, 'user.guestmemfs.socket').decode(), mounted.mount)
     outages = []
@@ -52,7 +52,7 @@ def test_under_load(mounted, workdir):
         for _ in range(3):
             answer = upgraded(mounted)
             outages.append((answer['worker']['outage_ms'], answer['helper']['outage_ms']))
-    print(f'outages of worker and helper, in ms: {outages}')
+    figure(f'outages of worker and helper, in ms: {outages}')
     if steady:
         count = len(steady.seconds)
         assert wait_until(lambda: len(steady.seconds) > count, 30), 'the client is served no more'

@@ -7,7 +7,8 @@ fed only through system calls and what they answered, that knows what must be th
     callers.py  how a client leads its hand, and its mapper (tests/mount/agent.c)
     tree.py     the model: names, attributes, contents        memory.py  the model of memory files' bytes
     choices.py  which operation is next
-    client.py   asks, compares, finds out what became of operations that nobody answered
+    plan.py     what a client does, by the seed alone
+    client.py   does it: asks, compares, finds out what became of operations that nobody answered, asks again
     killer.py   who dies when
     soak.py     all of it, and the report                      run        the same by hand, for as long as one likes
 """

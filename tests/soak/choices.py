@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """
 Which operation is next: one system call each, so that it is made or not made. The numbers drawn depend on the seed, the
-client and the operation's number alone, what they choose among on the model.
+client and the operation's number alone; so does the model that they choose on, since what a death has undone is done again.
 """
 
 import dataclasses
@@ -30,6 +30,9 @@ class Op:
     unless_mapped: bool = False                       # it must fail with EBUSY as long as the mapper lives
     bytes_of: int | None = None                       # in doubt, each byte may be that of before or of after
     blur: typing.Callable | None = None               # the same for memory: what it makes of a model that is as before
+    slot: int | None = None                           # the open file that it is asked of
+    again: tuple = ()                                 # the call that repeats it, where a part may have been made
+    back: tuple = ()                                  # chance decides whether it is refused: if not, these undo it
 
 
 # -- names
@@ -167,23 +170,40 @@ def blocks_in_use(tree):
     return sum(len(inode.blocks) for inode in tree.inodes.values())
 
 
-def resized(tree, inode, call, size, find):
-    """A truncate: of what somebody maps, a smaller size is refused; of what somebody may still have, it may be."""
-    shrinks = inode.kind == 'f' and size < inode.size()
-    if inode.kind == 'f' and blocks_in_use(tree) + blocks_for(size) - blocks_for(inode.size()) > BLOCKS_MAX:
+def resized(inode, call, size, find, slot=None):
+    return Op((*call, size), lambda t: t.resize(find(t), size), (inode.ident,), slot=slot)
+
+
+def resize(tree, inode, call, size, find, slot=None):
+    """
+    Of what somebody maps, a smaller size is refused; of what somebody may still have, it may be. Then the file gets its
+    size back, and has the same blocks as if it had been refused.
+    """
+    op = resized(inode, call, size, find, slot)
+    if inode.kind != 'f':
+        return op
+    old, new = blocks_for(inode.size()), blocks_for(size)
+    if blocks_in_use(tree) + new - old > BLOCKS_MAX:
         return None
-    return Op((*call, size), lambda t: t.resize(find(t), size), (inode.ident,),
-              may=(errno.EBUSY,) if shrinks and inode.was_granted else (),
-              unless_mapped=shrinks and tree.is_mapped(inode))
+    if size < inode.size() and inode.was_granted:
+        if not inode.blocks.issuperset(range(new, old)):
+            return None  # what has holes would not get them back
+        op.may, op.unless_mapped = (errno.EBUSY,), tree.is_mapped(inode)
+        op.back = (resized(inode, call, inode.size(), find, slot),)
+    return op
 
 
 def truncate(tree, rng, n):
     path = existing(tree, rng, 'f')
-    return path and resized(tree, tree.find(path), ('truncate', path), rng.choice(SIZES), lambda t: t.find(path))
+    return path and resize(tree, tree.find(path), ('truncate', path), rng.choice(SIZES), lambda t: t.find(path))
 
 
 def word(rng, limit):
     return rng.randrange(limit // WORD) * WORD
+
+
+def allocated(path, inode, offset, length):
+    return Op(('fallocate', path, 0, offset, length), lambda t: t.allocate(t.find(path), offset, length), (inode.ident,))
 
 
 def allocate(tree, rng, n):
@@ -195,7 +215,13 @@ def allocate(tree, rng, n):
     more |= set(range(blocks_for(inode.size()), blocks_for(offset + length)))
     if blocks_in_use(tree) + len(more - inode.blocks) > BLOCKS_MAX:
         return None
-    return Op(('fallocate', path, 0, offset, length), lambda t: t.allocate(t.find(path), offset, length), (inode.ident,))
+    return allocated(path, inode, offset, length)
+
+
+def filled_again(path, inode, start, end):
+    """The blocks that it loses by a hole, as far as the file reaches."""
+    for block in sorted(inode.blocks & set(range(blocks_for(start), end // BLOCK))):
+        yield allocated(path, inode, block * BLOCK, min(BLOCK, inode.size() - block * BLOCK))
 
 
 def punch(tree, rng, n):
@@ -210,6 +236,7 @@ def punch(tree, rng, n):
     return Op(('fallocate', path, KEEP_SIZE | PUNCH_HOLE, start, end - start),
               lambda t: t.punch(t.find(path), start, end - start), (inode.ident,),
               may=(errno.EBUSY,) if inode.was_granted else (),
+              back=tuple(filled_again(path, inode, start, end)) if inode.was_granted else (),
               blur=lambda t: t.find(path).memory.may_be(start, end, 'zero'))
 
 
@@ -232,9 +259,9 @@ def append(tree, rng, n):
     path = existing(tree, rng, 'c')
     if not path or tree.find(path).size() > CONTENT_MAX:
         return None
-    data, ident = rng.randbytes(rng.choice([1, 100, 5000])), tree.find(path).ident
-    return Op(('append', path, data), lambda t: t.write(t.inodes[ident], t.inodes[ident].size(), data), (ident,),
-              bytes_of=ident)
+    data, ident, end = rng.randbytes(rng.choice([1, 100, 5000])), tree.find(path).ident, tree.find(path).size()
+    return Op(('append', path, data), lambda t: t.write(t.inodes[ident], end, data), (ident,), bytes_of=ident,
+              again=('write', path, end, data))
 
 
 def store(tree, rng, n):
@@ -253,7 +280,7 @@ def content_truncate(tree, rng, n):
     if not path:
         return None
     size = rng.choice([0, rng.randrange(CONTENT_MAX), rng.randrange(tree.find(path).size() + 1)])
-    return resized(tree, tree.find(path), ('truncate', path), size, lambda t: t.find(path))
+    return resize(tree, tree.find(path), ('truncate', path), size, lambda t: t.find(path))
 
 
 def content_punch(tree, rng, n):
@@ -290,7 +317,7 @@ def a_slot(tree, rng, kinds):
 
 def close_file(tree, rng, n):
     slot = a_slot(tree, rng, 'fc')
-    return slot is not None and Op(('close', slot), lambda t: t.close(slot), (tree.slots[slot],))
+    return slot is not None and Op(('close', slot), lambda t: t.close(slot), (tree.slots[slot],), slot=slot)
 
 
 def truncate_open(tree, rng, n):
@@ -299,7 +326,7 @@ def truncate_open(tree, rng, n):
         return None
     inode = tree.inodes[tree.slots[slot]]
     size = rng.choice(SIZES) if inode.kind == 'f' else rng.randrange(CONTENT_MAX)
-    return resized(tree, inode, ('ftruncate', slot), size, lambda t: t.inodes[inode.ident])
+    return resize(tree, inode, ('ftruncate', slot), size, lambda t: t.inodes[inode.ident], slot)
 
 
 def write_open(tree, rng, n):
@@ -309,7 +336,7 @@ def write_open(tree, rng, n):
     ident, (offset, length) = tree.slots[slot], content_range(tree, rng, None)
     data = rng.randbytes(length)
     return Op(('write_open', slot, offset, data), lambda t: t.write(t.inodes[ident], offset, data), (ident,),
-              bytes_of=ident)
+              bytes_of=ident, slot=slot)
 
 
 CHOICES = [

@@ -1,24 +1,24 @@
 # SPDX-License-Identifier: MIT
 """
-One client: asks for operations, applies to its model what was answered, finds out what became of those that nobody
-answered, and compares again and again.
+One client: asks for what is planned, applies to its model what was answered, finds out what became of operations that
+nobody answered, and compares again and again. What a death has undone is done again, so that the plan still holds: what
+was not made is asked for once more; open files and mappings are opened and mapped anew. Where the file has no name any
+more they are gone with whoever held them; then the plan goes on with what is not there, and asks nobody.
 """
 
 import collections
 import copy
+import dataclasses
+import enum
 import errno
 import os
-import random
 import time
 
 from .callers import AgentError, AgentGone, HANGS, Hand, HandGone, Mapper
-from .choices import MAPPINGS_MAX, choose
-from .load import load
-from .memory import WORD
-from .tree import BLOCK, Tree
+from .load import dump, load
+from .plan import Plan
 
 PAUSE = 0.002   # seconds between two operations: the clients are not to keep the processors to themselves
-MAPS, LOOKS, LOADS = 0.08, 0.03, 0.004  # parts of the operations
 SEEDS_MAX = 4            # that the agent compares with at once
 HISTORY = 60
 # Of a helper that starts, of a mount that dies, of a ticket that a worker gave out before it died.
@@ -29,13 +29,21 @@ class Mismatch(AssertionError):
     """What is there is not what must be there."""
 
 
-class Client:
+class Became(enum.Enum):
+    """Of an operation that was asked for."""
+    MADE = enum.auto()
+    REFUSED = enum.auto()
+    UNDONE = enum.auto()  # or made in part
+
+
+class Client(Plan):
     def __init__(self, name, seed, life, agent_program):
-        self.name, self.seed, self.life = name, seed, life
-        self.n = 0
-        self.tree = Tree({name: '', 'shared': name + '-'})
+        super().__init__(name, seed)
+        self.life = life
         self.hand = Hand(life.instance.mount)
         self.mapper = Mapper(agent_program)
+        self.opened = set()               # of the plan's open files, those that the hand has
+        self.numbers = {}                 # of the plan's mappings, those that the mapper has: as it calls them
         self.epoch = self.deaths = 0      # as the life had them when we last looked
         self.counts = collections.Counter()
         self.doubts = collections.Counter()
@@ -49,8 +57,7 @@ class Client:
         self.hand.call('mkdir', self.name, 0o755)
         self.hand.call('mkdir', directory, 0o755)
         self.hand.call('setxattr', directory, 'user.guestmemfs.io', b'1', 0)
-        self.tree.make(directory, 'd', 0o755)
-        self.tree.find(directory).has_content = True
+        super().prepare()
         self.check()
 
     def run(self, stop):
@@ -60,19 +67,9 @@ class Client:
                 stop.wait(PAUSE)
 
     def step(self):
-        self.n += 1
-        rng = random.Random(f'{self.seed}/{self.name}/{self.n}')
-        what = rng.random()
         self.keep_up()
         self.life.count()
-        if what < MAPS:
-            self.use_memory(rng)
-        elif what < MAPS + LOOKS:
-            self.check()
-        elif what < MAPS + LOOKS + LOADS:
-            load(self, rng)
-        else:
-            self.perform(choose(self.tree, rng, self.n))
+        super().step()
 
     def end(self):
         self.hand.end()
@@ -96,35 +93,52 @@ class Client:
     # -- operations
 
     def perform(self, op):
+        while True:
+            self.open_again()
+            if op.slot is not None and op.slot not in self.opened:
+                super().perform(op)
+                return
+            became = self.ask(op)
+            if became == Became.MADE:
+                for undo in op.back:
+                    self.perform(undo)
+            if became != Became.UNDONE or op.back:
+                return
+            op = dataclasses.replace(op, call=op.again or op.call)
+            self.counts['asked again'] += 1
+
+    def ask(self, op):
         name, *arguments = op.call
         window, begin = self.life.epoch, time.monotonic()
         sentence = f'{name}({", ".join(f"{a!r:.60}" for a in arguments)})'
         try:
             answer = self.hand.call(*op.call)
         except HandGone:
-            self.settle(op, sentence, 'its caller was killed')
-            return
+            return self.settle(op, sentence, 'its caller was killed')
         except OSError as e:
             if e.errno == op.error or e.errno in op.may:
                 self.note(op.idents, f'{sentence} = {errno.errorcode[e.errno]}')
                 self.counts['refused as it must be' if op.error else 'refused: busy'] += 1
-            elif self.life.excuses(window):
-                self.settle(op, sentence, str(e))
-            else:
-                self.note(op.idents, f'{sentence} = {errno.errorcode[e.errno]}')
-                self.fail(f'{sentence} fails: {e}', op.idents[0])
-            return
+                return Became.REFUSED
+            if self.life.excuses(window):
+                return self.settle(op, sentence, str(e))
+            self.note(op.idents, f'{sentence} = {errno.errorcode[e.errno]}')
+            self.fail(f'{sentence} fails: {e}', op.idents[0])
         self.note(op.idents, f'{sentence} = {answer}')
-        if op.error or (op.unless_mapped and self.mapper.is_alive()):
+        if op.error or (op.unless_mapped and self.has_mapped(op.idents[0])):
             self.fail(f'{sentence} is done and must be refused', op.idents[0])
         if name in ('write', 'append', 'write_open') and answer != len(arguments[-1]):
             if self.life.excuses(window):
-                self.settle(op, sentence, f'{answer} bytes only')
-                return
+                return self.settle(op, sentence, f'{answer} bytes only')
             self.fail(f'{sentence} has written {answer} bytes only', op.idents[0])
         op.apply(self.tree)
+        if name == 'open':
+            self.opened.add(arguments[0])
+        elif name == 'close':
+            self.opened.remove(arguments[0])
         self.counts[name] += 1
         self.took(begin, sentence)
+        return Became.MADE
 
     def took(self, begin, sentence):
         now = time.monotonic()
@@ -134,17 +148,19 @@ class Client:
     # -- whoever has died
 
     def keep_up(self):
-        """After each death all is compared; after one that took the mount along, open files are gone."""
+        """After each death all is compared, and what it took along is had again."""
         if self.hand.process.poll() is not None or self.epoch != self.life.epoch:
-            self.recover([self.tree])
-        if not self.mapper.is_alive() or self.mapper.is_used_up():
+            self.recover()
+        self.open_again()
+        if self.mapper.is_used_up():
             self.renew_mapper()
+        self.keep_mapped()
         if self.deaths != self.life.deaths:
             self.deaths = self.life.deaths
             self.check()
 
-    def recover(self, trees):
-        """A mount that serves, and a hand without open files, as in the models."""
+    def recover(self):
+        """A mount that serves, and a hand without open files."""
         deadline = time.monotonic() + HANGS
         while True:
             epoch = self.life.wait_serving()
@@ -158,12 +174,21 @@ class Client:
                 if time.monotonic() > deadline:
                     self.fail('no caller of system calls lives long enough')
         self.epoch = epoch
-        for tree in trees:
-            tree.close_all()
+        self.opened.clear()
+
+    def missing(self, those, had):
+        """One of them that we had, of a file with a name: (number, path), or nothing."""
+        return next(((number, path) for number, ident in sorted(those.items())
+                     if number not in had and (path := self.tree.path_of(ident))), None)
+
+    def open_again(self):
+        while found := self.missing(self.tree.slots, self.opened):
+            self.asked('open', *found)
+            self.opened.add(found[0])
 
     def renew_mapper(self):
         self.mapper.renew()
-        self.tree.unmap_all()
+        self.numbers.clear()
 
     def asked(self, name, *arguments, may=None):
         """A call that must be answered, however often somebody dies meanwhile; that error is an answer too."""
@@ -172,13 +197,13 @@ class Client:
             try:
                 return self.hand.call(name, *arguments)
             except HandGone:
-                self.recover([self.tree])
+                self.recover()
             except OSError as e:
                 if e.errno == may and not self.life.excuses(window):
                     return None
                 if not self.life.excuses(window):
                     self.fail(f'{name}{arguments} fails: {e}')
-                self.recover([self.tree])
+                self.recover()
 
     # -- what nobody has answered
 
@@ -187,8 +212,7 @@ class Client:
         before, after = self.tree, copy.deepcopy(self.tree)
         if not op.error:
             op.apply(after)
-        self.recover([before])
-        after.close_all()
+        self.recover()
         found = self.asked('look', list(before.prefixes.items()))
         outcomes = [('not made', before), ('made', after)]
         if op.bytes_of is not None:
@@ -206,6 +230,7 @@ class Client:
         if op.blur and outcome == 'not made':
             op.blur(self.tree)
         self.check()
+        return Became.MADE if outcome == 'made' else Became.UNDONE
 
     def made_in_part(self, ident, before, after):
         """
@@ -238,7 +263,8 @@ class Client:
         self.counts['all compared'] += 1
 
     def check_open_files(self):
-        for slot, ident in list(self.tree.slots.items()):
+        for slot in sorted(self.opened):
+            ident = self.tree.slots[slot]
             window = self.life.epoch
             try:
                 found = self.hand.call('look_open', slot)
@@ -253,11 +279,8 @@ class Client:
                 self.fail(f'open file {slot}: {text}', ident)
 
     def check_mappings(self):
-        try:
-            for number, (ident, offset, length) in self.tree.mappings.items():
-                self.check_mapping(number, ident, offset, length)
-        except AgentGone:
-            self.renew_mapper()
+        for number in sorted(self.numbers):
+            self.compare_memory(number)
 
     def check_mapping(self, number, ident, offset, length):
         for start, end, values in self.tree.inodes[ident].memory.parts(offset, offset + length):
@@ -267,45 +290,33 @@ class Client:
                 except AgentError as e:
                     self.fail(f'memory from {start} to {end} is not {set(values)}: {e}', ident)
 
-    # -- memory
+    # -- memory. Where the mapper dies in it, it is renewed at the next step.
 
-    def use_memory(self, rng):
-        what = rng.choice(['map', 'map', 'fill', 'fill', 'compare', 'unmap', 'leave'])
-        try:
-            if what == 'map':
-                self.map_file(rng)
-            elif what == 'leave':
-                if rng.random() < 0.2:
-                    self.renew_mapper()
-            elif self.tree.mappings:
-                getattr(self, what)(rng, rng.choice(sorted(self.tree.mappings)))
-        except AgentGone:
-            self.renew_mapper()
+    def has_mapped(self, ident):
+        return self.mapper.is_alive() and any(self.tree.mappings[number][0] == ident for number in self.numbers)
 
-    def map_file(self, rng):
-        """The first run of blocks that a file has."""
-        paths = [path for path in self.tree.paths('f') if self.tree.find(path).blocks and self.tree.find(path).size()]
-        if not paths or len(self.tree.mappings) >= MAPPINGS_MAX:
-            return
-        path = rng.choice(paths)
-        inode = self.tree.find(path)
-        first = last = min(inode.blocks)
-        while last + 1 in inode.blocks:
-            last += 1
-        offset, end = first * BLOCK, min((last + 1) * BLOCK, inode.size())
-        if end <= offset:
-            return
-        inode.was_granted = True
-        number, size = self.attach(path, inode, offset, end - offset)
-        self.note([inode.ident], f'{path} is mapped from {offset} to {end}')
-        if size != inode.size():
-            self.fail(f'{path} is attached with {size} bytes, and has {inode.size()}', inode.ident)
-        self.tree.map(number, inode.ident, offset, end - offset)
+    def keep_mapped(self):
+        """What the plan has mapped and the mapper has not."""
+        while True:
+            if not self.mapper.is_alive():
+                self.renew_mapper()
+            found = self.missing({number: m[0] for number, m in self.tree.mappings.items()}, self.numbers)
+            if not found:
+                return
+            try:
+                self.attach(*found)
+            except AgentGone:
+                self.renew_mapper()
+
+    def attach(self, number, path):
+        ident, offset, length = self.tree.mappings[number]
+        self.numbers[number], size = self.attached(path, ident, offset, length)
+        self.note([ident], f'{path} is mapped from {offset} to {offset + length}')
+        if size != self.tree.inodes[ident].size():
+            self.fail(f'{path} is attached with {size} bytes, and has {self.tree.inodes[ident].size()}', ident)
         self.counts['map'] += 1
-        self.check_mapping(number, inode.ident, offset, end - offset)
-        self.fill(rng, number)
 
-    def attach(self, path, inode, offset, length):
+    def attached(self, path, ident, offset, length):
         """Served as soon as there is a worker and a helper."""
         deadline = time.monotonic() + HANGS
         while True:
@@ -317,30 +328,53 @@ class Client:
             except AgentError as e:
                 self.counts[f'attach again: {e.name}'] += 1
                 if e.name not in AGAIN or time.monotonic() > deadline:
-                    self.fail(f'{path} is not attached: {e}', inode.ident)
+                    self.fail(f'{path} is not attached: {e}', ident)
             time.sleep(0.02)
             self.life.wait_serving()
 
-    def fill(self, rng, number):
-        """A part of it, or all. Whoever dies meanwhile leaves some of it."""
-        ident, offset, length = self.tree.mappings[number]
-        memory, value = self.tree.inodes[ident].memory, rng.getrandbits(62)
-        start, end = offset, offset + length
-        if rng.random() < 0.7:
-            start, end = sorted(offset + rng.randrange(length // WORD) * WORD for _ in '12')
+    def told(self, number, name, *words):
+        """A word to the mapper, about a mapping that it has; whether it has done it."""
+        if number not in self.numbers:
+            return False
+        try:
+            self.mapper(name, self.numbers[number], *words)
+        except AgentGone:
+            self.renew_mapper()
+            return False
+        return True
+
+    def fill_memory(self, number, start, end, value):
+        """Whoever dies meanwhile leaves some of it."""
+        ident = self.tree.mappings[number][0]
+        memory = self.tree.inodes[ident].memory
         self.note([ident], f'memory from {start} to {end} is filled with {value}')
-        memory.may_be(start, end, value)
-        if start < end:
-            self.mapper('fill-part', number, start, end - start, value)
-        memory.set(start, end, value)
-        self.counts['fill'] += 1
+        if number in self.numbers:
+            memory.may_be(start, end, value)
+        if start < end and self.told(number, 'fill-part', start, end - start, value):
+            memory.set(start, end, value)
+            self.counts['fill'] += 1
 
-    def compare(self, _, number):
-        self.check_mapping(number, *self.tree.mappings[number])
-        self.counts['memory compared'] += 1
+    def compare_memory(self, number):
+        try:
+            if number in self.numbers:
+                self.check_mapping(self.numbers[number], *self.tree.mappings[number])
+                self.counts['memory compared'] += 1
+        except AgentGone:
+            self.renew_mapper()
 
-    def unmap(self, _, number):
-        self.mapper('unmap', number)
-        self.note([self.tree.mappings[number][0]], f'mapping {number} ends')
-        self.tree.unmap(number)
-        self.counts['unmap'] += 1
+    def unmap_memory(self, number):
+        if self.told(number, 'unmap'):
+            del self.numbers[number]
+            self.note([self.tree.mappings[number][0]], f'mapping {number} ends')
+            self.counts['unmap'] += 1
+
+    def leave_memory(self):
+        self.renew_mapper()
+
+    # -- `guestmemfs load`
+
+    def load_bytes(self, path, data):
+        load(self, path, data)
+
+    def dump_bytes(self, path, data, ident):
+        dump(self, path, data, ident)

@@ -31,9 +31,8 @@ def run(client, *words, data=None):
                           stderr=subprocess.PIPE, timeout=HANGS, check=False)
 
 
-def load(client, rng):
-    seed, size = rng.getrandbits(62), rng.choice(SIZES)
-    path, data = f'{client.name}/load{client.n}', pattern(seed, size)
+def load(client, path, data):
+    """As often as somebody dies in it."""
     full = os.path.join(client.life.instance.mount, path)
     deadline = time.monotonic() + HANGS
     while (done := run(client, 'load', full, data=data)).returncode != 0:
@@ -44,18 +43,12 @@ def load(client, rng):
         client.tree.find(client.name).mtime = None
         client.asked('unlink', path, may=errno.ENOENT)  # what it has left
         time.sleep(0.05)
-    client.tree.make(path, 'f', 0o600)
-    inode = client.tree.find(path)
-    client.tree.resize(inode, size)
-    inode.memory.set(0, size, seed)
-    inode.was_granted = True
     client.counts['load'] += 1
-    dump(client, full, data, inode)
 
 
-def dump(client, full, data, inode):
-    done = run(client, 'dump', full)
+def dump(client, path, data, ident):
+    done = run(client, 'dump', os.path.join(client.life.instance.mount, path))
     if done.returncode == 0:
         client.counts['dump'] += 1
         if done.stdout != data:
-            client.fail('dump gives other bytes than load was given', inode.ident)
+            client.fail('dump gives other bytes than load was given', ident)

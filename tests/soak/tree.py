@@ -146,10 +146,6 @@ class Tree:
     def close(self, slot):
         self._forget(self.slots.pop(slot))
 
-    def close_all(self):
-        for slot in list(self.slots):
-            self.close(slot)
-
     def map(self, number, ident, offset, length):
         self.mappings[number] = (ident, offset, length)
 

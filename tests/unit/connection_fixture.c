@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 
 #include "fuse/connection.h"
+#include "fuse/content_memory.h"
 #include "util/cleanup.h"
 
 /* ---- a worker ---- */
@@ -29,9 +30,15 @@ void __wrap_open_table_drop(struct open_table *t, struct inode *i, uint64_t uniq
 
 int __wrap_store_commit(struct store *s, struct txn *t)
 {
-	if (t->unique == dies.unique && dies.at == BEFORE_COMMIT)
+	bool is_it = t->unique == dies.unique;
+	int r;
+
+	if (is_it && dies.at == BEFORE_COMMIT)
 		_exit(9);
-	return __real_store_commit(s, t);
+	r = __real_store_commit(s, t);
+	if (is_it && dies.at == AFTER_COMMIT)
+		_exit(9);
+	return r;
 }
 
 /* Small replies, as all of these are, go out in one part. */
@@ -64,6 +71,55 @@ void __wrap_open_table_drop(struct open_table *t, struct inode *i, uint64_t uniq
 	if (is_it && dies.at == AFTER_DROP)
 		_exit(9);
 }
+
+/* ---- the memory of files with content, which survives who writes to it ---- */
+
+#define CONTENT_BLOCKS 16U
+
+static uint8_t *content_bytes;
+static struct content_memory *content;
+
+static int map_content(
+	void *data, const struct file_extent *gap, uint64_t file_block, struct content_window *ret)
+{
+	(void)data, (void)gap;
+	cr_assert_lt(file_block, CONTENT_BLOCKS);
+	*ret = (struct content_window){.file_block = file_block,
+		.count = 1,
+		.address = content_bytes + file_block * GM_BLOCK_SIZE};
+	return 0;
+}
+
+static void unmap_content(void *data, const struct content_window *window)
+{
+	(void)data, (void)window;
+}
+
+static void open_content(void)
+{
+	const struct content_source source = {
+		.map = map_content, .unmap = unmap_content, .ops = &media_memory_ops};
+
+	cr_assert_eq(content_memory_new(&content, store_meta(pool.store), &source), 0);
+	pool.ns.memory = content;
+}
+
+static void close_pool(void)
+{
+	pool.ns.memory = content = content_memory_free(content);
+	pool.store = store_close(pool.store);
+}
+
+static void *share(size_t size)
+{
+	void *at = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	cr_assert_neq(at, MAP_FAILED);
+	return at;
+}
+
+/* ---- a worker as a process ---- */
 
 static int table_fd;
 struct runtime_table table;
@@ -105,6 +161,8 @@ static void be_worker(int fd)
 		c.table.header->first_mount = store_meta(pool.store)->mount_number;
 	ns_init(&pool.ns, pool.store);
 	pool.ns.opens = &opens;
+	pool.ns.owner = 1000;
+	open_content();
 	ops = (struct ops){.ns = &pool.ns, .grant_socket = "/g", .control_socket = "/c"};
 	ops_init(&ops);
 	if (connection_open(&c, fd, &ops, &why) < 0)
@@ -148,7 +206,7 @@ void kill_worker(void)
 
 void send_to_worker(const struct request *rq)
 {
-	uint8_t bytes[1024] = {0};
+	uint8_t bytes[8192] = {0};
 	struct fuse_in_header header = {
 		.len = (uint32_t)(sizeof(header) + rq->fixed_size + rq->rest_size),
 		.opcode = rq->opcode,
@@ -159,6 +217,7 @@ void send_to_worker(const struct request *rq)
 		.pid = 1,
 	};
 
+	cr_assert_leq(header.len, sizeof(bytes));
 	memcpy(bytes, &header, sizeof(header));
 	if (rq->fixed_size)
 		memcpy(bytes + sizeof(header), rq->fixed, rq->fixed_size);
@@ -202,7 +261,10 @@ void connection_setup(void)
 	int ends[2];
 	struct problem why = PROBLEM_INIT;
 	struct ns_xattr x = {.name = "user.old", .value = "1", .value_len = 1};
-	uint64_t file;
+	struct ns_xattr mark = {.name = "user.guestmemfs.io", .value = "1", .value_len = 1};
+	const struct ns_range whole = {.length = 4096};
+	const char bytes[4096] = "as it was";
+	uint64_t file, marked;
 
 	pool_init(&pool, 16, 1000, true);
 	file = pool_create(&pool, ROOT, "file");
@@ -211,12 +273,15 @@ void connection_setup(void)
 	pool_tick(&pool);
 	cr_assert_eq(pool_resize(&pool, file, 3 * GM_BLOCK_SIZE), 0);
 	cr_assert_eq(ns_setxattr(&pool.ns, &pool.rq, file, &x), 0);
-	pool.store = store_close(pool.store);
+	marked = pool_create(&pool, ROOT, "content");
+	cr_assert_eq(ns_setxattr(&pool.ns, &pool.rq, marked, &mark), 0);
+	content_bytes = share(CONTENT_BLOCKS * GM_BLOCK_SIZE);
+	open_content();
+	cr_assert_eq(ns_write(&pool.ns, &pool.rq, marked, &whole, bytes), 0);
+	close_pool();
 	/* From here on in memory that survives who writes to it. */
 	private_base = pool.media.base;
-	pool.media.base = mmap(
-		NULL, pool.media.size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	cr_assert_neq((void *)pool.media.base, MAP_FAILED);
+	pool.media.base = share(pool.media.size);
 	memcpy(pool.media.base, private_base, pool.media.size);
 
 	table_fd = runtime_table_make(&why);
@@ -242,12 +307,27 @@ void connection_teardown(void)
 	(void)close_fd(table_fd);
 	runtime_table_unmap(&table);
 	(void)munmap(pool.media.base, pool.media.size);
+	(void)munmap(content_bytes, CONTENT_BLOCKS * GM_BLOCK_SIZE);
 	free(private_base);
 }
 
 static uint64_t mix(uint64_t sum, uint64_t value)
 {
 	return (sum ^ value) * 0x100000001b3ULL;
+}
+
+static uint64_t mix_content(uint64_t sum, const struct inode *i)
+{
+	const struct ns_range all = {.length = i->attr.size};
+	struct iovec *parts = NULL;
+	size_t count = 0;
+
+	cr_assert_eq(ns_read(&pool.ns, i->attr.ino, &all, &parts, &count), 0);
+	for (size_t n = 0; n < count; n++)
+		for (size_t k = 0; k < parts[n].iov_len; k++)
+			sum = mix(sum, ((const uint8_t *)parts[n].iov_base)[k]);
+	free(parts);
+	return sum;
 }
 
 uint64_t sum_of_pool(void)
@@ -258,6 +338,8 @@ uint64_t sum_of_pool(void)
 
 	kill_worker();
 	cr_assert_eq(store_open(&pool.store, &pool.media, &pool.super, &why), 0, "%s", why.text);
+	ns_init(&pool.ns, pool.store);
+	open_content();
 	for (size_t cursor = 0; (i = meta_each_inode(store_meta(pool.store), &cursor));) {
 		const struct inode_attr *a = &i->attr;
 		uint64_t one = mix(
@@ -265,12 +347,15 @@ uint64_t sum_of_pool(void)
 
 		one = mix(mix(mix(mix(one, a->links), a->uid), a->gid), a->rdev);
 		one = mix(one, inode_is_file(i) ? inode_blocks(i) : i->entry_count);
+		one = mix(one, a->flags);
+		if (a->ino == CONTENT)
+			one = mix_content(one, i);
 		if (a->mtime == 77)
 			one = mix(one, 77);
 		sum += one;
 	}
 	sum = mix(mix(sum, store_meta(pool.store)->xattr_bytes), store_meta(pool.store)->next_ino);
-	pool.store = store_close(pool.store);
+	close_pool();
 	worker_pid = 0;
 	return sum;
 }

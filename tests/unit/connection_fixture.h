@@ -13,6 +13,7 @@
 enum death {
 	NEVER,
 	BEFORE_COMMIT, /* of what the request asks for */
+	AFTER_COMMIT,  /* what is not in the record, as bytes of files, may be missing */
 	BEFORE_REPLY,
 	AFTER_REPLY,
 	BEFORE_COMMIT_TWICE,
@@ -20,10 +21,14 @@ enum death {
 	AFTER_DROP,
 };
 
-/* Before and after each test. The pool: file (inode 2, of 3 blocks), other (3), dir (4); 16 blocks
- * are there. A worker serves. */
+/* Before and after each test. The pool: file (inode 2, of 3 blocks), other (3), dir (4), content
+ * (5, with content: 4096 bytes); 16 blocks are there. A worker serves, of which user 1000 is the
+ * owner. */
 void connection_setup(void);
 void connection_teardown(void);
+
+#define CONTENT  5U
+#define NEXT_INO 7U /* what is made next; 6 is the content store */
 
 extern struct runtime_table table; /* as the test sees it */
 extern pid_t worker_pid;

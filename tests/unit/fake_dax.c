@@ -172,7 +172,7 @@ struct soft_device find(unsigned id)
 
 void fake_dax_set_up(void)
 {
-	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) < 0)
 		cr_skip("no private mount namespace here (needs root)");
 	if (mount("none", "/dev", "tmpfs", 0, "size=1M") < 0 ||
 		mount("none", "/run", "tmpfs", 0, "size=8M") < 0 ||

@@ -18,10 +18,14 @@ static const struct fuse_mknod_in mknod_in = {.mode = S_IFIFO | 0600};
 static const struct fuse_link_in link_in = {.oldnodeid = 2};
 static const struct fuse_rename2_in exchange_in = {.newdir = ROOT, .flags = RENAME_EXCHANGE};
 static const struct fuse_rename_in rename_in = {.newdir = 4};
+static const struct fuse_rename2_in noreplace_in = {.newdir = 4, .flags = RENAME_NOREPLACE};
 static const struct fuse_rename_in replace_in = {.newdir = ROOT};
 static const struct fuse_setattr_in grow_in = {.valid = FATTR_SIZE, .size = 5 * GM_BLOCK_SIZE};
 static const struct fuse_setattr_in shrink_in = {.valid = FATTR_SIZE, .size = GM_BLOCK_SIZE};
 static const struct fuse_setattr_in chmod_in = {.valid = FATTR_MODE, .mode = S_IFREG | 0604};
+static const struct fuse_setattr_in chown_in = {.valid = FATTR_UID | FATTR_GID, .uid = 7, .gid = 8};
+static const struct fuse_setattr_in truncate_in = {.valid = FATTR_SIZE | FATTR_FH, .size = 0};
+static const struct fuse_setattr_in cut_in = {.valid = FATTR_SIZE, .size = 100};
 static const struct fuse_setattr_in utimes_in = {.valid = FATTR_MTIME, .mtime = 77};
 static const struct fuse_fallocate_in allocate_in = {.length = 6 * GM_BLOCK_SIZE};
 static const struct fuse_fallocate_in punch_in = {.offset = GM_BLOCK_SIZE,
@@ -29,7 +33,21 @@ static const struct fuse_fallocate_in punch_in = {.offset = GM_BLOCK_SIZE,
 	.mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE};
 static const struct {
 	uint32_t size, flags;
-} xattr_in = {.size = 3, .flags = XATTR_CREATE};
+} xattr_in = {.size = 3, .flags = XATTR_CREATE}, mark_in = {.size = 1}, quota_in = {.size = 2},
+  acl_in = {.size = 44};
+#define ACL(tag, perm, id) tag "\0" perm "\0" id
+#define NOBODY             "\xff\xff\xff\xff"
+/* A user of number 5 may write as well. */
+static const char acl_rest[] =
+	"system.posix_acl_access\0\2\0\0\0" ACL("\1", "\6", NOBODY) ACL("\2", "\6", "\5\0\0\0")
+		ACL("\4", "\4", NOBODY) ACL("\x10", "\6", NOBODY) ACL("\x20", "\0", NOBODY);
+/* Over the end of the file: in a unit that it has, which is stored after the record, and a new one.
+ */
+static const struct fuse_write_in write_in = {.offset = 2048, .size = 3000};
+static const char written[3000] = "what is written";
+static const struct fuse_fallocate_in punch_content_in = {
+	.length = 2000, .mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE};
+static const struct fuse_fallocate_in allocate_content_in = {.length = 3 * GM_UNIT_SIZE};
 
 static const struct request changes[] = {
 	{"create", FUSE_CREATE, ROOT, FIXED(create_in), REST("new")},
@@ -41,14 +59,28 @@ static const struct request changes[] = {
 	{"rmdir", FUSE_RMDIR, ROOT, NULL, 0, REST("dir")},
 	{"rename", FUSE_RENAME, ROOT, FIXED(rename_in), REST("file\0moved")},
 	{"replace", FUSE_RENAME, ROOT, FIXED(replace_in), REST("file\0other")},
+	{"rename without replacing", FUSE_RENAME2, ROOT, FIXED(noreplace_in), REST("file\0moved")},
 	{"exchange", FUSE_RENAME2, ROOT, FIXED(exchange_in), REST("file\0dir")},
 	{"grow", FUSE_SETATTR, 2, FIXED(grow_in), NULL, 0},
 	{"shrink", FUSE_SETATTR, 2, FIXED(shrink_in), NULL, 0},
 	{"chmod", FUSE_SETATTR, 2, FIXED(chmod_in), NULL, 0},
+	{"chown", FUSE_SETATTR, 2, FIXED(chown_in), NULL, 0},
+	{"open with O_TRUNC", FUSE_SETATTR, 2, FIXED(truncate_in), NULL, 0}, /* its second half */
 	{"utimes", FUSE_SETATTR, 2, FIXED(utimes_in), NULL, 0},
 	{"fallocate", FUSE_FALLOCATE, 2, FIXED(allocate_in), NULL, 0},
 	{"punch", FUSE_FALLOCATE, 2, FIXED(punch_in), NULL, 0},
 	{"setxattr", FUSE_SETXATTR, 2, FIXED(xattr_in), REST("user.new\0abc")},
+	{"mark", FUSE_SETXATTR, 4, FIXED(mark_in),
+		REST("user.guestmemfs.io\0"
+		     "1")},
+	{"quota", FUSE_SETXATTR, 4, FIXED(quota_in),
+		REST("user.guestmemfs.quota\0"
+		     "8M")},
+	{"access control list", FUSE_SETXATTR, 2, FIXED(acl_in), REST(acl_rest)},
+	{"write", FUSE_WRITE, CONTENT, FIXED(write_in), .rest = written, sizeof(written)},
+	{"cut content", FUSE_SETATTR, CONTENT, FIXED(cut_in), NULL, 0},
+	{"punch content", FUSE_FALLOCATE, CONTENT, FIXED(punch_content_in), NULL, 0},
+	{"allocate content", FUSE_FALLOCATE, CONTENT, FIXED(allocate_content_in), NULL, 0},
 	{"removexattr", FUSE_REMOVEXATTR, 2, NULL, 0, REST("user.old")},
 };
 
@@ -87,7 +119,7 @@ static uint64_t change_with_death(const struct request *rq, enum death at, struc
 Test(connection, a_change_is_made_once_and_answered_with_the_truth)
 {
 	static const enum death points[] = {
-		BEFORE_COMMIT, BEFORE_REPLY, AFTER_REPLY, BEFORE_COMMIT_TWICE};
+		BEFORE_COMMIT, AFTER_COMMIT, BEFORE_REPLY, AFTER_REPLY, BEFORE_COMMIT_TWICE};
 
 	for (size_t n = 0; n < ARRAY_SIZE(changes); n++) {
 		const struct request rq = change(n);

@@ -154,9 +154,10 @@ Test(connection_answers, an_open_that_nobody_wants_any_more_is_not_counted)
 		cr_expect_eq(ask(&unlink_file), 0);
 		cr_expect_eq(stat_inode(2), -ESTALE, "death %d: nobody has it open", points[n]);
 		open_unwanted(&create_new, points[n]);
-		cr_expect_eq(stat_inode(5), 0);
+		cr_expect_eq(stat_inode(NEXT_INO), 0);
 		cr_expect_eq(ask(&unlink_new), 0);
-		cr_expect_eq(stat_inode(5), -ESTALE, "death %d: nobody has it open", points[n]);
+		cr_expect_eq(
+			stat_inode(NEXT_INO), -ESTALE, "death %d: nobody has it open", points[n]);
 		connection_teardown();
 		connection_setup();
 	}

@@ -91,6 +91,24 @@ static void repeat_a_number(struct tree_image *i)
 	inode[3].ino = inode[2].ino;
 }
 
+/* In place of one that nothing names: applied one after the other, all would be well. */
+static void repeat_an_inode(struct tree_image *i)
+{
+	struct gm_inode *inode = image_section(i, GM_SECTION_INODES, NULL);
+
+	inode[5] = inode[1];
+	inode[5].uid = put_le32(666);
+}
+
+static void exchange_entries_of_two_directories(struct tree_image *i)
+{
+	uint8_t *d = image_section(i, GM_SECTION_DIRENTS, NULL), other[40];
+
+	memcpy(other, d + 40, sizeof(other));
+	memcpy(d + 40, d + 40 * 2, sizeof(other));
+	memcpy(d + 40 * 2, other, sizeof(other));
+}
+
 static void name_an_entry_twice(struct tree_image *i)
 {
 	uint8_t *d = image_section(i, GM_SECTION_DIRENTS, NULL);
@@ -214,6 +232,8 @@ Test(fsck, damage_made_on_purpose_is_found_named_and_refused_by_recovery)
 		{bend_a_parent, "directory-detached", "inode 2"},
 		{give_an_entry_the_wrong_type, "entry-type", "inode 2"},
 		{repeat_a_number, "inode-order", "inode 3"},
+		{repeat_an_inode, "inode-order", "inode 2 (record 5)"},
+		{exchange_entries_of_two_directories, "entry-order", "entry \"c\" of inode 1"},
 		{name_an_entry_twice, "entry-twice", "inode 2"},
 		{spoil_a_cookie, "entry-cookie", "still to come"},
 		{take_the_root_away, "root-missing", "root"},

@@ -36,22 +36,35 @@ void *__wrap_region_map(
 void __wrap_region_unmap(const struct region *r, void *p, uint64_t length);
 int __wrap_ledger_forget(const struct region *region, struct problem *why);
 
+/* A file is mapped as the file that it is, whatever pages a test gives it. */
+static struct region of_file(const struct region *r)
+{
+	struct region file = *r;
+
+	file.align = GM_BLOCK_SIZE;
+	return file;
+}
+
 void *__wrap_region_map(
 	const struct region *r, uint64_t offset, uint64_t length, bool writable, int *err)
 {
+	const struct region file = of_file(r);
+
 	if (++calls == failing) {
 		*err = ENOMEM;
 		return NULL;
 	}
-	void *p = __real_region_map(r, offset, length, writable, err);
+	void *p = __real_region_map(&file, offset, length, writable, err);
 	mapped += p ? 1 : 0;
 	return p;
 }
 
 void __wrap_region_unmap(const struct region *r, void *p, uint64_t length)
 {
+	const struct region file = of_file(r);
+
 	mapped -= p ? 1 : 0;
-	__real_region_unmap(r, p, length);
+	__real_region_unmap(&file, p, length);
 }
 
 /* The run directory is no affair of this test. */

@@ -381,7 +381,7 @@ Test(procscan_real, does_not_wait_for_a_file_system_that_never_answers)
 	if (geteuid() != 0 || fuse < 0)
 		cr_skip_test("needs root and /dev/fuse");
 	/* In a mount namespace of the test's own, so that nothing stays behind if it is killed. */
-	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) < 0)
 		cr_skip_test("can't have a mount namespace");
 	cr_assert_not_null(mkdtemp(dir));
 	snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=0,group_id=0", fuse);

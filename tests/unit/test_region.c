@@ -380,7 +380,7 @@ Test(region, adopts_a_descriptor_and_owns_it_whatever_happens)
 /* Mounts a hugetlbfs where nobody else sees it; skips where that can't be. */
 static void mount_hugetlbfs(const char *options)
 {
-	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) < 0)
 		cr_skip("no private mount namespace here (needs root)");
 	if (mount("none", dir, "hugetlbfs", 0, options) < 0)
 		cr_skip("this kernel has no hugetlbfs with %s", options);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * A repair that dies: after each of its stores, and with any one of those that no fence has ordered
- * missing, or half of it. The next repair makes the same of it.
+ * missing, or half of it; or with all that had not been written back from the caches before the
+ * last fence, as a loss of power leaves persistent memory. The next repair makes the same of it.
  */
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -9,6 +10,9 @@
 #include <string.h>
 
 #include "repair_fixture.h"
+#include "util/cleanup.h"
+
+enum loss { LOSS_OF_ONE, LOSS_OF_HALF, LOSS_OF_CACHES };
 
 /* Media that take stores up to the first fence behind number `last`, and all but `missing`. */
 struct dying {
@@ -16,8 +20,13 @@ struct dying {
 	unsigned count; /* of stores so far */
 	unsigned last;
 	unsigned missing;
-	bool half; /* of the missing one its first half is there */
+	enum loss loss;
 	bool dead;
+	uint8_t *kept; /* LOSS_OF_CACHES: what was written back and fenced */
+	struct {
+		uint64_t offset, length;
+	} leaving[64]; /* what was written back since the last fence */
+	unsigned leaving_count;
 };
 
 static struct dying *of(struct media *m)
@@ -33,7 +42,7 @@ static void dying_copy(struct media *m, uint64_t offset, const void *from, uint6
 	if (d->dead)
 		return;
 	if (n == d->missing)
-		length = d->half ? length / 16 * 8 : 0;
+		length = d->loss == LOSS_OF_HALF ? length / 16 * 8 : 0;
 	if (length > 0)
 		memcpy(m->base + offset, from, length);
 }
@@ -47,16 +56,25 @@ static void dying_publish(struct media *m, uint64_t offset, uint64_t value)
 	d->count++;
 }
 
-/* Nothing is lost from caches here: what tests/crash has of persistent memory is not a repair's. */
 static void dying_flush(struct media *m, uint64_t offset, uint64_t length)
 {
-	(void)m, (void)offset, (void)length;
+	struct dying *d = of(m);
+
+	if (!d->kept || d->dead)
+		return;
+	cr_assert_lt(d->leaving_count, ARRAY_SIZE(d->leaving));
+	d->leaving[d->leaving_count].offset = offset;
+	d->leaving[d->leaving_count++].length = length;
 }
 
 static void dying_fence(struct media *m)
 {
 	struct dying *d = of(m);
 
+	for (unsigned n = 0; n < d->leaving_count && !d->dead; n++)
+		memcpy(d->kept + d->leaving[n].offset, m->base + d->leaving[n].offset,
+			d->leaving[n].length);
+	d->leaving_count = 0;
 	d->dead |= d->count > d->last;
 }
 
@@ -65,17 +83,29 @@ static const struct media_ops dying_ops = {
 	.copy = dying_copy, .flush = dying_flush, .fence = dying_fence, .publish = dying_publish};
 
 /* Repairs with the media that die, then once more, which gives `should`. The number of stores. */
-static unsigned try_death(struct scene *s, const struct view *should, unsigned n, bool half,
+static unsigned try_death(struct scene *s, const struct view *should, unsigned n, enum loss loss,
 	void (*damage)(struct scene *))
 {
-	struct dying d = {.last = n, .missing = n, .half = half};
+	static const char *const losses[] = {"", ", half of it", ", and the caches"};
+	struct dying d = {.last = n, .missing = n, .loss = loss};
 	char what[64], text[512] = "";
 
-	(void)snprintf(what, sizeof(what), "store %u%s", n, half ? ", half of it" : "");
+	(void)snprintf(what, sizeof(what), "store %u%s", n, losses[loss]);
 	scene_restore(s);
 	damage(s);
+	if (loss == LOSS_OF_CACHES) {
+		d.missing = UINT32_MAX;
+		d.kept = malloc(s->size);
+		memcpy(d.kept, s->damaged, s->size);
+	}
 	d.media = (struct media){.ops = &dying_ops, .base = s->damaged, .size = s->size};
 	scene_repair(s, &d.media);
+	if (d.kept) {
+		cr_expect(d.dead || memcmp(s->damaged, d.kept, s->size) == 0,
+			"it has ended, and not all of it has left the caches");
+		memcpy(s->damaged, d.kept, s->size);
+	}
+	free(d.kept);
 	cr_assert_eq(s->error, 0, "%s: %s", what, s->why.text);
 	scene_repair(s, NULL);
 	cr_expect_eq(s->error, 0, "%s, then: %s", what, s->why.text);
@@ -98,9 +128,10 @@ static void try_deaths(enum world_shape shape, const char *script, void (*damage
 	cr_assert_eq(s.error, 0, "%s", s.why.text);
 	cr_assert(s.needed && scene_is_sound(&s, "in one go"));
 	*should = s.after.view;
-	for (unsigned n = 0; n < count; n++) {
-		count = try_death(&s, should, n, false, damage);
-		(void)try_death(&s, should, n, true, damage);
+	for (unsigned n = 0; n <= count; n++) { /* the last one lives */
+		count = try_death(&s, should, n, LOSS_OF_ONE, damage);
+		(void)try_death(&s, should, n, LOSS_OF_HALF, damage);
+		(void)try_death(&s, should, n, LOSS_OF_CACHES, damage);
 	}
 	cr_expect_gt(count, 1);
 	free(should);

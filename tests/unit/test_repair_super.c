@@ -79,6 +79,28 @@ Test(repair_super, every_bit_of_both_is_found)
 	scene_deinit(&s);
 }
 
+/* Which a mount does by itself, without a repair. */
+Test(repair_super, every_bit_of_one_is_had_from_the_other)
+{
+	struct problem why = PROBLEM_INIT;
+	struct store_super super;
+	struct gm_super bytes;
+	struct scene s;
+
+	scene_init(&s, WORLD_FILE, small);
+	for (unsigned copy = 0; copy < 2; copy++)
+		for (uint64_t bit = 0; bit < SUPER_BITS; bit++) {
+			turn(&s, copy, bit);
+			cr_assert_eq(store_read_super(&super, s.damaged, 0, &why), 0,
+				"bit %" PRIu64 " of copy %u: %s", bit, copy, why.text);
+			super_encode(&bytes, &super);
+			cr_assert_eq(memcmp(&bytes, s.area + GM_SUPER_A_OFFSET, sizeof(bytes)), 0,
+				"bit %" PRIu64 " of copy %u", bit, copy);
+			turn(&s, copy, bit);
+		}
+	scene_deinit(&s);
+}
+
 Test(repair_super, damage_at_different_places_is_put_together)
 {
 	struct scene s;
