@@ -32,7 +32,7 @@ packages_test=(
 # The tools of scripts/analyze.
 packages_analyze=(
     "${packages_test[@]}"
-    clang-tidy clang-tools valgrind gcovr
+    clang-tidy clang-tools llvm valgrind gcovr
 )
 
 packages_are_installed() {

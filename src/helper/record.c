@@ -323,18 +323,6 @@ int record_hold(struct record *r, uint64_t ino, uint64_t epoch, bool newer,
 	return 0;
 }
 
-struct record_inode *record_find_heir(const struct record *r, uint64_t ino)
-{
-	struct record_inode *inode = record_find(r, ino);
-
-	if (inode)
-		return inode;
-	LIST_FOREACH (inode, &r->inodes, by_record)
-		if (inode->was == ino)
-			break;
-	return inode;
-}
-
 static int record_check_heir(const struct record *r, const struct record_inode *from, uint64_t ino,
 	uint64_t file_block, struct problem *why)
 {

@@ -141,9 +141,6 @@ void record_overlay(struct record_inode *inode);
 int record_hand_over(struct record *r, struct record_inode *from, uint64_t ino, uint64_t epoch,
 	uint64_t file_block, struct record_inode **ret, struct problem *why);
 
-/* The inode of this number, or the one that it was handed over to; NULL: neither is there. */
-struct record_inode *record_find_heir(const struct record *r, uint64_t ino);
-
 /*
  * What a helper before this one has noted of the spare inode `from` is that of `ino`, as a new
  * worker says; that one is made if it is not known. Its extents are record_hold()'s to enter.

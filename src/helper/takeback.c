@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "helper/takeback.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -357,10 +358,25 @@ static void judge(struct server *s, struct watch *w, const struct work_job *job)
 	put_off(s, w, 0);
 }
 
+/* Whose devices the job is about. Under way they may have been handed over, and a worker that lies
+ * may have said something of the old number since: that is another inode, which has none of them.
+ */
+static struct record_inode *find_leaving(const struct server *s, uint64_t ino)
+{
+	struct record_inode *inode = record_find(&s->record, ino);
+
+	if (inode && inode->devices && inode->devices->leaving)
+		return inode;
+	LIST_FOREACH (inode, &s->record.inodes, by_record)
+		if (inode->was == ino && inode->devices && inode->devices->leaving)
+			break;
+	assert(inode); /* nothing that has devices is forgotten */
+	return inode;
+}
+
 int takeback_take_result(struct server *s, struct work_job *job, struct problem *why)
 {
-	/* Under way it may have been handed over. */
-	struct record_inode *inode = record_find_heir(&s->record, job->ino);
+	struct record_inode *inode = find_leaving(s, job->ino);
 	struct device_list before = inode->devices->list;
 
 	if (job->error == -EPIPE || job->error == -ETIMEDOUT)

@@ -43,6 +43,8 @@ enum place {
 	PLACE_COUNT,
 };
 
+#define JOURNAL_BYTES (1ULL << 20)
+
 /* Names of golden images; those are made here anew. */
 static const char *const pools[] = {"everything", "attributes", "links", "content"};
 
@@ -119,17 +121,16 @@ static uint64_t tail_end(void)
 {
 	struct codec_word tail;
 
-	return codec_decode_tail_word(codec_read_word(area() + GM_TAIL_WORD_OFFSET), &tail)
-		       ? tail.value
-		       : 0;
+	if (!codec_decode_tail_word(codec_read_word(area() + GM_TAIL_WORD_OFFSET), &tail))
+		return 0;
+	return tail.value < JOURNAL_BYTES ? tail.value : JOURNAL_BYTES;
 }
 
 static void set_tail(uint64_t end)
 {
 	struct codec_word w;
 
-	if (codec_decode_slot_word(codec_read_word(area() + GM_SLOT_WORD_A_OFFSET), &w) &&
-		end <= 1U << 20)
+	if (codec_decode_slot_word(codec_read_word(area() + GM_SLOT_WORD_A_OFFSET), &w))
 		edit_u64(
 			fuzz.image, GM_TAIL_WORD_OFFSET, codec_encode_tail_word(w.generation, end));
 }
@@ -172,7 +173,7 @@ static void add_record(const uint8_t *items, size_t count)
 	const struct gm_record *last = last_record();
 	uint8_t record[sizeof(struct gm_record) + 320] = {0};
 	uint32_t length = (uint32_t)(sizeof(struct gm_record) + count + 63) / 64 * 64;
-	if (!last || end + length > 1U << 20)
+	if (!last || end + length > JOURNAL_BYTES)
 		return;
 	const struct gm_record r = {.magic = put_le32(GM_RECORD_MAGIC),
 		.length = put_le32(length),
@@ -319,6 +320,25 @@ static void check_fsck(const struct store_super *super, bool accepted)
 	fsck_report_deinit(&report);
 }
 
+/* What is no superblock at all. */
+static void check_fsck_refuses(void)
+{
+	uint64_t bytes[1] = {0};
+	const struct gm_stamp *stamps[2] = {NULL, NULL};
+	struct fsck_input in = {.area = area(),
+		.area_bytes = fuzz.image->size,
+		.region_count = 1,
+		.region_bytes = bytes,
+		.stamps = stamps};
+	struct fsck_report report;
+
+	if (fsck_run(&report, &in) < 0)
+		die("fsck", "out of memory");
+	if (report.errors == 0)
+		die("fsck finds nothing, and there is no superblock", fuzz.why.text);
+	fsck_report_deinit(&report);
+}
+
 static void check_going_on(struct store *s)
 {
 	static const uint8_t boot_id[16] = {42};
@@ -354,7 +374,9 @@ static void judge(void)
 	readable = reader_read(&fuzz.reading, area(), fuzz.image->size);
 	opened = store_read_super(&super, r.media.base, 0, &fuzz.why);
 	fuzz.refused = opened < 0;
-	if (opened == 0 && !has_the_regions_size(&super))
+	if (opened < 0)
+		check_fsck_refuses();
+	else if (!has_the_regions_size(&super))
 		return;
 	if (opened == 0) {
 		opened = store_open(&s, &r.media, &super, &fuzz.why);

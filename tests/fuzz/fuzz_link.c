@@ -5,16 +5,46 @@
  * chooses the pool; each step is a byte and what it takes.
  */
 #include <string.h>
-#include <sys/epoll.h>
 
 #include "fuzz.h"
 #include "rig.h"
 
-static bool given_up;
-
 const char *fuzz_refusal(void)
 {
-	return given_up ? "the link is given up" : NULL;
+	return rig.given_up ? "the link is given up" : NULL;
+}
+
+static void order(unsigned what, struct bytes *b)
+{
+	const struct asker asker = {77, 0};
+	uint64_t ino = 0;
+
+	if (what == 2 || what == 3)
+		ino = rig.inodes[bytes_take(b) % rig.inode_count];
+	switch (what) {
+	case 0:
+	case 1:
+		rig_restart(what == 1);
+		break;
+	case 2: /* what the control socket asks for */
+		(void)grants_export(rig.grants, ino, &asker);
+		break;
+	case 3:
+		(void)grants_unexport(rig.grants, ino, &asker);
+		break;
+	case 4:
+		(void)grants_ask_holders(rig.grants);
+		break;
+	case 5:
+		(void)store_freeze(rig.store);
+		break;
+	case 6:
+		if (ns_thaw(&rig.ns) == 0)
+			grants_thawed(rig.grants);
+		break;
+	default:
+		rig_pass(50U << bytes_take(b) % 12);
+	}
 }
 
 static void step(struct bytes *b)
@@ -23,10 +53,7 @@ static void step(struct bytes *b)
 
 	switch (what % 8) {
 	case 0:
-		if (what / 8 < 2)
-			rig_restart(what / 8 == 1);
-		else
-			rig_pass(50U << bytes_take(b) % 12);
+		order(what / 8, b);
 		break;
 	case 1:
 	case 2:
@@ -41,8 +68,7 @@ static void step(struct bytes *b)
 	}
 	if (what & 128)
 		return;
-	if (grants_fd(rig.grants) >= 0 && !grants_serve(rig.grants, EPOLLIN | EPOLLOUT))
-		given_up = true;
+	rig_hear();
 	rig_settle();
 }
 
@@ -50,7 +76,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct bytes b = {data, size};
 
-	given_up = false;
 	rig_begin(bytes_take(&b));
 	while (b.left > 0)
 		step(&b);

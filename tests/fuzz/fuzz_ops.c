@@ -5,7 +5,6 @@
  * hold). The first byte chooses the pool; each step is a byte and what it takes.
  */
 #include <string.h>
-#include <sys/epoll.h>
 
 #include "fuzz.h"
 #include "rig.h"
@@ -17,20 +16,18 @@ const char *fuzz_refusal(void)
 	return rig.request_count > 0 && last->error < 0 ? strerror(-last->error) : NULL;
 }
 
-static void hear_helper(void)
-{
-	if (grants_fd(rig.grants) >= 0 && !grants_serve(rig.grants, EPOLLIN | EPOLLOUT))
-		rig_die("the worker gives up a helper that does nothing wrong", "");
-}
-
 static void step(struct bytes *b)
 {
 	uint8_t what = bytes_take(b);
 
 	switch (what % 16) {
 	case 0: /* rarely, since it ends what waits */
-		if (what / 16 < 3)
+		if (what / 16 < 4)
 			rig_restart(what / 16 == 2);
+		if (what / 16 == 3)
+			rig_kernel_ask_again();
+		if (what / 16 == 4)
+			rig_yield();
 		break;
 	case 1:
 		rig_pass(50U << bytes_take(b) % 12);
@@ -49,7 +46,7 @@ static void step(struct bytes *b)
 		rig_helper_say(b);
 		if (what & 128)
 			return; /* it has not been read yet */
-		hear_helper();
+		rig_hear();
 		break;
 	default:
 		rig_kernel_ask(b);

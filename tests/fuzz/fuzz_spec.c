@@ -13,7 +13,7 @@
 #include "fuzz.h"
 #include "region/region.h"
 
-#define WORDS_MAX 64
+#define WORDS_MAX 80 /* more than regions there can be */
 
 static struct {
 	bool refused;
@@ -64,6 +64,18 @@ static void try_size(const char *text)
 		abort();
 }
 
+static void try_default_name(const struct options *o)
+{
+	struct problem why = PROBLEM_INIT;
+	const char *name = NULL;
+
+	if (!o->mount_point)
+		return;
+	if (options_default_name(&name, o->mount_point, &why) < 0 ? why.text[0] == '\0'
+								  : !options_is_name(name))
+		abort();
+}
+
 static void try_options(char *text, size_t length)
 {
 	char *words[WORDS_MAX + 2] = {(char[]){"guestmemfs-fuse"}};
@@ -77,8 +89,10 @@ static void try_options(char *text, size_t length)
 		int r = options_parse(&o, count, words, privileged, &why);
 
 		check(r, &why);
-		if (r == 0)
+		if (r == 0) {
+			try_default_name(&o);
 			options_deinit(&o);
+		}
 	}
 }
 
@@ -86,8 +100,14 @@ static void try_kernel(const char *text)
 {
 	struct cmdline c;
 
-	if (cmdline_parse(&c, text) == 0)
-		cmdline_deinit(&c);
+	if (cmdline_parse(&c, text) < 0)
+		return;
+	for (size_t n = 0; n < c.blacklist_count; n++)
+		if (!cmdline_find_blacklisted(&c, c.blacklist[n].name))
+			abort();
+	if (cmdline_find_blacklisted(&c, "a name that no module has"))
+		abort();
+	cmdline_deinit(&c);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -34,6 +34,7 @@ struct rig_pool {
 struct rig rig;
 
 static struct rig_pool pools[WORLD_SHAPES];
+static struct tickets_shared shared; /* of one kernel's time, whatever worker there is */
 static struct view seen, again;
 static struct reading reading;
 
@@ -199,8 +200,11 @@ static void open_store(void)
 	struct recorder *r = (struct recorder *)&rig.pool->recorder;
 
 	if (store_read_super(&rig.super, r->media.base, 0, &why) < 0 ||
-		store_open(&rig.store, &r->media, &rig.super, &why) < 0 ||
-		store_begin_mount(rig.store, rig.boot_id, &why) < 0)
+		store_open(&rig.store, &r->media, &rig.super, &why) < 0)
+		rig_die("the pool can't be opened", why.text);
+	rig.last = store_last_result(rig.store);
+	if ((rig.after_panic ? store_continue_mount : store_begin_mount)(
+		    rig.store, rig.boot_id, &why) < 0)
 		rig_die("the pool can't be mounted", why.text);
 	ns_init(&rig.ns, rig.store);
 }
@@ -215,11 +219,12 @@ static void open_worker(void)
 		.revoked = on_revoked,
 		.zeroed = on_zeroed,
 		.cleaned = on_cleaned,
+		.after_panic = rig.after_panic,
 		.contents_part = on_part,
 		.contents_given = on_given};
 
 	open_store();
-	rig.tickets = config.tickets = tickets_new(0, NULL);
+	rig.tickets = config.tickets = tickets_new(0, &shared);
 	if (!rig.tickets || grants_new(&rig.grants, &config) < 0)
 		rig_die("no memory", "");
 	if (worker_contents_init(&rig.contents, (struct pool *)&rig.pool->pool, &rig.ns, rig.grants,
@@ -231,6 +236,7 @@ static void open_worker(void)
 		.grant_socket = "/run/grant.sock",
 		.control_socket = "/run/control.sock"};
 	ops_init(&rig.ops);
+	rig.yields = rig.has_helper = false;
 	rig.status = (struct status){.name = "fuzz",
 		.mount_path = "/mnt/fuzz",
 		.pool = &rig.pool->pool,
@@ -262,8 +268,14 @@ void rig_begin(unsigned shape)
 	rig.pool = p;
 	memset(rig.boot_id, 0, sizeof(rig.boot_id));
 	rig.boot_id[0] = (uint8_t)p->boot;
+	rig.given_up = false;
+	rig.refuse_reply = 0;
+	rig.after_panic = shape & 128;
+	if (shared.issued)
+		memset(&shared, 0, sizeof(shared));
 	rig_helper_forget();
 	open_worker();
+	rig.first_mount = store_meta(rig.store)->mount_number;
 	rig_kernel_connect();
 	rig.inodes[0] = GM_ROOT_INO;
 	rig.inode_count = 1;
@@ -274,9 +286,48 @@ void rig_restart(bool new_boot)
 	close_worker();
 	if (new_boot) {
 		rig.boot_id[0]++;
+		memset(&shared, 0, sizeof(shared));
 		rig_helper_forget();
 	}
 	open_worker();
+}
+
+void rig_yield(void)
+{
+	rig.yields = true;
+	grants_yield(rig.grants);
+}
+
+/* Who asks while there is no helper, but may be one soon, waits for that. */
+#define HELPER_MS 5000U
+
+/* As the worker's loop has it. */
+static void note_helper(void)
+{
+	if (grants_is_ready(rig.grants) && !rig.has_helper)
+		ops_take_helper(&rig.ops);
+	else if (!grants_is_ready(rig.grants) && rig.has_helper)
+		ops_expect_helper(&rig.ops, clock_milliseconds() + HELPER_MS);
+	rig.has_helper = grants_is_ready(rig.grants);
+}
+
+void rig_hear(void)
+{
+	if (grants_fd(rig.grants) < 0 || grants_serve(rig.grants, EPOLLIN | EPOLLOUT))
+		return;
+	if (!rig.lied_to)
+		rig_die("the worker gives up a helper that does nothing wrong", "");
+	rig.given_up = true;
+}
+
+/* What the socket did not take at once follows when it does. */
+static void send_rest(void)
+{
+	rig_helper_read();
+	while (grants_fd(rig.grants) >= 0 && grants_events(rig.grants) & EPOLLOUT) {
+		(void)grants_serve(rig.grants, EPOLLOUT);
+		rig_helper_read();
+	}
 }
 
 void rig_settle(void)
@@ -287,7 +338,8 @@ void rig_settle(void)
 		control_expire(rig.control, clock_milliseconds());
 	grants_advance(rig.grants);
 	worker_contents_settle(&rig.contents, rig.grants);
-	rig_helper_read();
+	note_helper();
+	send_rest();
 }
 
 /* ---- the end ---- */
@@ -409,6 +461,8 @@ void rig_answer_everything(void)
 {
 	unsigned steps = 0;
 
+	if (rig.yields)
+		rig_restart(false);
 	(void)ns_thaw(&rig.ns);
 	grants_thawed(rig.grants);
 	if (!grants_is_ready(rig.grants))
@@ -417,8 +471,7 @@ void rig_answer_everything(void)
 		if (steps == STEPS_MAX)
 			rig_die("it never ends", "");
 		more = rig_helper_answer_all();
-		if (!grants_serve(rig.grants, EPOLLIN | EPOLLOUT))
-			rig_die("the worker gives up a helper that does nothing wrong", "");
+		rig_hear();
 		more = take_turn() || more || is_under_way();
 		if (more || !is_owed())
 			continue;

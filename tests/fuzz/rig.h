@@ -42,6 +42,14 @@ struct rig {
 	struct status status;
 	struct control *control; /* NULL, but for who makes one */
 
+	uint64_t first_mount; /* of the kernel's connection */
+	bool after_panic;     /* all in a kernel that dumps the one before */
+	bool has_helper;
+	bool yields;      /* to the next worker */
+	int refuse_reply; /* an errno by which the kernel takes no reply to OPEN, CREATE or READ */
+	struct store_result last; /* of the worker before this one */
+	bool given_up;            /* a link, for what was said on it */
+
 	bool lied_to; /* over this link: what the worker has asked may have been "answered" before
 		       */
 
@@ -64,6 +72,12 @@ void rig_begin(unsigned shape);
 /* The worker dies, and the next one begins; under another kernel if new_boot. */
 void rig_restart(bool new_boot);
 
+/* Clients' new tickets are the next worker's from now on. */
+void rig_yield(void);
+
+/* The worker has heard something of the helper. It may give up the link only if it was lied to. */
+void rig_hear(void);
+
 /* What the worker does after each event, before it waits for the next one. */
 void rig_settle(void);
 
@@ -83,6 +97,9 @@ void rig_end(void);
 
 /* Sends what a few bytes stand for. */
 void rig_kernel_ask(struct bytes *b);
+
+/* Asks the last one again that it has asked, as if its reply had never come; after a restart. */
+void rig_kernel_ask_again(void);
 
 /* The session with it, begun; its replies go into rig.requests. */
 void rig_kernel_connect(void);

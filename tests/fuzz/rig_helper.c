@@ -19,6 +19,7 @@ void rig_helper_forget(void)
 {
 	side.fd = close_fd(side.fd);
 	side.owes_ready = false;
+	side.tamper.after = 0;
 	side.ticket_count = 0;
 	memset(side.asks, 0, sizeof(side.asks));
 	record_forget();
@@ -35,8 +36,11 @@ void rig_helper_connect(void)
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
 		rig_die("socketpair", strerror(errno));
+	/* Has room for a few messages, so that the worker must keep some; and for the longest. */
+	(void)setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &(int){8192}, sizeof(int));
 	(void)close_fd(side.fd);
 	side.fd = ends[1];
+	side.tamper.after = 0;
 	side.owes_ready = false;
 	rig.lied_to = false;
 	side.extents_left = 0;

@@ -29,6 +29,10 @@ struct ask {             /* a question of the worker's, or a ticket of ours that
 struct rig_side {
 	int fd; /* -1: there is no link */
 	bool owes_ready;
+	struct {
+		unsigned after; /* the message that so many make up, this one too; 0: none */
+		uint8_t at, value;
+	} tamper;
 	uint64_t last_id;
 	struct ask asks[ASKS_MAX];
 	struct ask pending; /* its extents are coming */

@@ -14,20 +14,81 @@
 
 /* ---- what the helper says ---- */
 
-static void say_with(void *message, size_t size, unsigned opcode, uint64_t id, int fd)
+#define FULL_MAX 1000U
+
+/* What does not fit in the socket any more waits for the worker to read. */
+static void send_message(const void *message, size_t size, int fd)
+{
+	for (unsigned n = 0; side.fd >= 0; n++) {
+		if (packet_send(side.fd, message, size, &fd, fd >= 0, false) != -EAGAIN)
+			return;
+		if (n == FULL_MAX)
+			rig_die("the worker reads nothing", "");
+		rig_hear();
+		rig_helper_read();
+	}
+}
+
+/* If the worker believes it, it is so. */
+static void note_lie(const void *message, size_t size)
+{
+	struct link_header h;
+	struct link_check m;
+	struct record_entry *e;
+	struct ask *a;
+
+	memcpy(&h, message, sizeof(h));
+	if ((get_le16(h.opcode) == LINK_FREE && size == sizeof(m)) ||
+		(get_le16(h.opcode) == LINK_SPARE && size == sizeof(struct link_spare))) {
+		memcpy(&m, message, sizeof(m));
+		e = record_of(get_le64(m.ino));
+		if (e && get_le16(h.opcode) == LINK_SPARE)
+			e->spare = true;
+		else if (e && e->epoch == get_le64(m.epoch))
+			record_let_go(e->ino);
+	}
+	for (unsigned n = 0; n < 2 && get_le16(h.opcode) == LINK_DONE; n++) {
+		a = find_ask(n ? LINK_SCRUB : LINK_ZERO, get_le64(h.id));
+		if (a) {
+			record_end_zeroing(a->region, a->block, a->count);
+			a->opcode = 0;
+		}
+	}
+}
+
+/* Makes something else of a message, if the input has ordered that. The place that a descriptor is
+ * said to be at stays: it is believed. */
+static bool tamper(void *message, size_t size, unsigned opcode)
+{
+	if (side.tamper.after == 0 || --side.tamper.after > 0 || side.tamper.at >= size)
+		return false;
+	if (opcode == LINK_PART && side.tamper.at >= sizeof(struct link_header) &&
+		side.tamper.at % 8 != 7 && (side.tamper.at != 32 || side.tamper.value != 0))
+		return false; /* but that it is too far, or empty */
+	((uint8_t *)message)[side.tamper.at] = side.tamper.value;
+	rig.lied_to = true;
+	return true;
+}
+
+/* True if it was said as it is. */
+static bool say_with(void *message, size_t size, unsigned opcode, uint64_t id, int fd)
 {
 	const struct link_header h = {.size = put_le32((uint32_t)size),
 		.opcode = put_le16((uint16_t)opcode),
 		.id = put_le64(id)};
+	bool other;
 
 	memcpy(message, &h, sizeof(h));
-	if (side.fd >= 0) /* what the worker does not read any more is lost */
-		(void)packet_send(side.fd, message, size, &fd, fd >= 0, false);
+	other = tamper(message, size, opcode);
+	if (other)
+		note_lie(message, size);
+	send_message(message, size, fd);
+	return !other;
 }
 
-static void say(void *message, size_t size, unsigned opcode, uint64_t id)
+static bool say(void *message, size_t size, unsigned opcode, uint64_t id)
 {
-	say_with(message, size, opcode, id, -1);
+	return say_with(message, size, opcode, id, -1);
 }
 
 static void say_ready(void)
@@ -35,7 +96,7 @@ static void say_ready(void)
 	struct link_plain m;
 
 	if (side.owes_ready)
-		say(&m, sizeof(m), LINK_READY, 0);
+		(void)say(&m, sizeof(m), LINK_READY, 0);
 	side.owes_ready = false;
 }
 
@@ -44,9 +105,8 @@ static void say_checked(unsigned opcode, uint64_t ino)
 	const struct record_entry *e = record_of(ino);
 	struct link_check m = {.ino = put_le64(ino), .epoch = put_le64(e ? e->epoch : 0)};
 
-	if (opcode == LINK_FREE)
+	if (say(&m, sizeof(m), opcode, 0) && opcode == LINK_FREE)
 		record_let_go(ino);
-	say(&m, sizeof(m), opcode, 0);
 }
 
 static bool may_be_free(uint64_t ino)
@@ -64,22 +124,29 @@ static void offer_spare(uint64_t ino, bool any)
 
 	if (!e || !record_find_run(ino, &first, &count))
 		return;
-	e->spare = true;
 	m.epoch = put_le64(e->epoch);
 	m.blocks = put_le64(count);
 	m.file_block = put_le64(first);
-	say(&m, sizeof(m), LINK_SPARE, 0);
+	if (say(&m, sizeof(m), LINK_SPARE, 0))
+		e->spare = true;
 }
 
-static void say_holder(const struct ask *a)
+/* The nth; each second one is told twice. */
+static void say_holder(const struct ask *a, unsigned n)
 {
 	struct link_holder m = {.ino = put_le64(a->ino),
-		.pid = put_le32(77),
+		.pid = put_le32(77 + n / 2),
 		.access = put_le32(3),
 		.command = "vmm",
 		.cgroup = "/vm.slice"};
 
-	say(&m, sizeof(m), LINK_HOLDER, a->id);
+	(void)say(&m, sizeof(m), LINK_HOLDER, a->id);
+}
+
+/* Seldom more than anybody has room for. */
+static unsigned count_holders(unsigned how)
+{
+	return how < 248 ? how % 4 : 3 * GM_REVOKE_HOLDERS;
 }
 
 static void answer_check(const struct ask *a, unsigned how)
@@ -97,22 +164,22 @@ static void answer_revoke(const struct ask *a, unsigned how)
 {
 	struct link_revoked m = {.state = put_le32(LINK_REVOKED_HELD)};
 
-	for (unsigned n = how % 4; n > 0; n--)
-		say_holder(a);
+	for (unsigned n = count_holders(how); n > 0; n--)
+		say_holder(a, n);
 	if (how % 8 >= 4 && may_be_free(a->ino)) {
 		say_checked(LINK_FREE, a->ino);
 		m.state = put_le32(LINK_REVOKED_FREE);
 	}
-	say(&m, sizeof(m), LINK_REVOKED, a->id);
+	(void)say(&m, sizeof(m), LINK_REVOKED, a->id);
 }
 
 static void answer_holders(const struct ask *a, unsigned how)
 {
 	struct link_holders_end m = {.retired = put_le32(how)};
 
-	for (unsigned n = how % 4; n > 0; n--)
-		say_holder(a);
-	say(&m, sizeof(m), LINK_HOLDERS_END, 0);
+	for (unsigned n = count_holders(how); n > 0; n--)
+		say_holder(a, n);
+	(void)say(&m, sizeof(m), LINK_HOLDERS_END, 0);
 }
 
 static void answer_export(const struct ask *a, unsigned how)
@@ -125,7 +192,7 @@ static void answer_export(const struct ask *a, unsigned how)
 			.error = put_le32(EBUSY), .reason = put_le32(GM_REASON_DEVICE)};
 	else if (e)
 		e->exported = true;
-	say(&m, sizeof(m), LINK_EXPORTED, a->id);
+	(void)say(&m, sizeof(m), LINK_EXPORTED, a->id);
 }
 
 static void answer_done(const struct ask *a, unsigned how)
@@ -137,7 +204,7 @@ static void answer_done(const struct ask *a, unsigned how)
 		record_end_zeroing(a->region, a->block, a->count);
 	else if (e && how % 4 != 3)
 		e->exported = false;
-	say(&m, sizeof(m), LINK_DONE, a->id);
+	(void)say(&m, sizeof(m), LINK_DONE, a->id);
 }
 
 /* The device is all of the region. */
@@ -151,9 +218,9 @@ static void answer_contents(const struct ask *a, unsigned how)
 			.device_block = e->block,
 			.count = put_le64(get_le32(e->count))};
 
-		say_with(&m, sizeof(m), LINK_PART, a->id, rig_region_fd(get_le16(e->region)));
+		(void)say_with(&m, sizeof(m), LINK_PART, a->id, rig_region_fd(get_le16(e->region)));
 	}
-	say(&given, sizeof(given), LINK_CONTENTS_GIVEN, a->id);
+	(void)say(&given, sizeof(given), LINK_CONTENTS_GIVEN, a->id);
 }
 
 static void answer(struct ask *at, unsigned how)
@@ -214,8 +281,10 @@ static void say_redeem(unsigned n)
 		m.ticket = side.tickets[n % TICKETS];
 	if (!grants_is_ready(rig.grants) || side.fd < 0 || count_redeems() == REDEEMS_MAX)
 		return;
-	note_ask(&a);
-	say(&m, sizeof(m), LINK_REDEEM, a.id);
+	(void)say(&m, sizeof(m), LINK_REDEEM, a.id);
+	a.id = get_le64(m.header.id);
+	if (get_le16(m.header.opcode) == LINK_REDEEM && side.fd >= 0)
+		note_ask(&a);
 }
 
 void rig_helper_say(struct bytes *b)
@@ -292,26 +361,6 @@ static uint64_t take_number(struct bytes *b)
 	}
 }
 
-/* If the worker believes it, it is so. */
-static void note_lie(unsigned opcode, const struct link_check *m)
-{
-	struct record_entry *e = record_of(get_le64(m->ino));
-	struct ask *a;
-
-	if (opcode == LINK_FREE && e && e->epoch == get_le64(m->epoch))
-		record_let_go(e->ino);
-	if (opcode == LINK_SPARE && e)
-		e->spare = true;
-	if (opcode == LINK_DONE)
-		for (unsigned n = 0; n < 2; n++) {
-			a = find_ask(n ? LINK_SCRUB : LINK_ZERO, get_le64(m->header.id));
-			if (a) {
-				record_end_zeroing(a->region, a->block, a->count);
-				a->opcode = 0;
-			}
-		}
-}
-
 void rig_helper_lie(struct bytes *b)
 {
 	static const uint16_t sizes[] = {[LINK_READY] = 16,
@@ -328,7 +377,6 @@ void rig_helper_lie(struct bytes *b)
 		[LINK_CONTENTS_GIVEN] = 24};
 	union {
 		struct link_header header;
-		struct link_check check;
 		uint64_t numbers[64];
 		uint8_t bytes[512];
 	} m = {.bytes = {0}};
@@ -338,6 +386,12 @@ void rig_helper_lie(struct bytes *b)
 
 	if (side.fd < 0)
 		rig_helper_connect();
+	if (how >= 96 && how < 104) { /* a true one that is to come, with something else in it */
+		side.tamper.after = how - 96 + 1U;
+		side.tamper.at = bytes_take(b);
+		side.tamper.value = bytes_take(b);
+		return;
+	}
 	if (how & 128)
 		say_ready();
 	uint64_t id = take_number(b);
@@ -352,10 +406,15 @@ void rig_helper_lie(struct bytes *b)
 		return;
 	if (opcode == LINK_REDEEM && count_redeems() == REDEEMS_MAX)
 		return;
-	m.header.id = put_le64(id);
 	rig.lied_to = true;
-	note_lie(opcode, &m.check);
+	size = size > sizeof(m) ? sizeof(m) : size;
+	m.header.opcode = put_le16((uint16_t)opcode);
+	m.header.id = put_le64(id);
+	note_lie(&m, size);
 	if (opcode == LINK_REDEEM)
 		note_ask(&(struct ask){.opcode = LINK_REDEEM, .id = id});
-	say(&m, size > sizeof(m) ? sizeof(m) : size, opcode, id);
+	unsigned after = side.tamper.after;
+	side.tamper.after = 0;
+	(void)say(&m, size, opcode, id);
+	side.tamper.after = after;
 }

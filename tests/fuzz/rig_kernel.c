@@ -66,6 +66,16 @@ static void note_ticket(const struct iovec *iov, int count)
 	rig_helper_take_ticket(&t);
 }
 
+/* Who has called has gone; or what was to be copied to him can't be read. */
+static bool may_be_refused(const struct rig_request *q)
+{
+	if (q->error < 0)
+		return false;
+	return rig.refuse_reply == EFAULT ? q->opcode == FUSE_READ
+					  : q->opcode == FUSE_OPEN || q->opcode == FUSE_OPENDIR ||
+						    q->opcode == FUSE_CREATE;
+}
+
 static ssize_t take_reply(int fd, struct iovec *iov, int count, void *userdata)
 {
 	struct fuse_out_header header;
@@ -83,6 +93,11 @@ static ssize_t take_reply(int fd, struct iovec *iov, int count, void *userdata)
 	q = request_of_unique(header.unique);
 	q->replies++;
 	q->error = header.error;
+	if (rig.refuse_reply && may_be_refused(q)) {
+		errno = rig.refuse_reply;
+		rig.refuse_reply = 0;
+		return -1;
+	}
 	if (q->opcode == FUSE_INTERRUPT)
 		return (ssize_t)length;
 	check_error(q);
@@ -135,6 +150,30 @@ void request_send(uint32_t opcode, uint64_t ino, struct part fixed, struct part 
 	if (rest.size)
 		memcpy(request + sizeof(header) + fixed.size, rest.bytes, rest.size);
 	ops_process(&rig.ops, rig.session, &buf);
+}
+
+void rig_kernel_ask_again(void)
+{
+	struct rig_request *q = &rig.requests[rig.request_count - 1];
+	struct fuse_buf buf = {.mem = q->bytes};
+	struct fuse_in_header header;
+	int before = q->error;
+
+	memcpy(&header, q->bytes, sizeof(header));
+	buf.size = header.len;
+	bool applied = header.unique == rig.last.unique && rig.last.mount_number >= rig.first_mount;
+	/* What others have brought about meanwhile would show in the answer, a freeze too: the
+	 * worker that died did nothing else between the change and its reply. */
+	if (q->opcode == FUSE_INIT || q->replies != 1 || (before == 0 && !applied) ||
+		store_is_frozen(rig.store))
+		return;
+	q->replies = 0;
+	rig.ops.again = true;
+	rig.ops.applied = applied;
+	ops_process(&rig.ops, rig.session, &buf);
+	rig.ops.again = rig.ops.applied = false;
+	if (applied && before == 0 && q->replies == 1 && q->error != 0)
+		rig_die("what was done is said to have failed", strerror(-q->error));
 }
 
 void rig_kernel_connect(void)

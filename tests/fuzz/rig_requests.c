@@ -91,8 +91,11 @@ static void ask_mkdir(struct bytes *b)
 static void ask_create(struct bytes *b)
 {
 	struct fuse_create_in in = {
-		.flags = O_RDWR | O_CREAT, .mode = S_IFREG | take_mode(b), .umask = 022};
+		.flags = O_RDWR | O_CREAT, .mode = bytes_take_16(b), .umask = 022};
 	uint64_t ino = take_ino(b);
+
+	rig.refuse_reply = in.mode & 0x8000 ? ENOENT : 0;
+	in.mode = S_IFREG | (in.mode & 07777);
 
 	request_send(FUSE_CREATE, ino, PART(in), take_name(b));
 }
@@ -177,7 +180,7 @@ static struct part take_xattr_name(struct bytes *b)
 	static const char *const names[] = {"user.a", "user.b", "user.guestmemfs.io",
 		"user.guestmemfs.pagesize", "user.guestmemfs.quota", "user.guestmemfs.socket",
 		"system.posix_acl_access", "system.posix_acl_default", "trusted.t", "security.s",
-		"user.guestmemfs.other", "user.", "other"};
+		"user.guestmemfs.other", "user.", "other", "user.guestmemfs.control"};
 	static char any[GM_NAME_MAX + 8];
 	uint8_t n = bytes_take(b);
 	const char *name = names[n % ARRAY_SIZE(names)];
@@ -246,8 +249,11 @@ static void ask_removexattr(struct bytes *b)
 
 static void ask_open(struct bytes *b)
 {
-	struct fuse_open_in in = {.flags = bytes_take(b) % 4};
+	uint8_t how = bytes_take(b);
+	struct fuse_open_in in = {.flags = how % 4};
 	uint64_t ino = take_ino(b);
+
+	rig.refuse_reply = how & 128 ? ENOENT : 0;
 
 	request_send(in.flags == 3 ? FUSE_OPENDIR : FUSE_OPEN, ino, PART(in), NOTHING);
 }
@@ -261,8 +267,11 @@ static void ask_release(struct bytes *b)
 
 static void ask_read(struct bytes *b)
 {
-	struct fuse_read_in in = {.size = 4096U << bytes_take(b) % 9};
+	uint8_t how = bytes_take(b);
+	struct fuse_read_in in = {.size = 4096U << how % 128 % 9};
 	uint64_t ino = take_ino(b);
+
+	rig.refuse_reply = how & 128 ? EFAULT : 0;
 
 	in.offset = take_size(b);
 	request_send(FUSE_READ, ino, PART(in), NOTHING);
@@ -324,10 +333,12 @@ static void ask_ioctl(struct bytes *b)
 	struct gm_revoke question = {.flags = put_le32(how / 9 % 3)};
 	uint64_t ino = take_ino(b);
 
-	in.out_size = _IOC_SIZE(in.cmd) - (how > 250);
-	in.in_size = in.cmd == (uint32_t)GM_IOC_REVOKE ? sizeof(question) : 0;
-	if (how > 240)
+	in.out_size = _IOC_SIZE(in.cmd) - (how > 252);
+	in.in_size = in.cmd == (uint32_t)GM_IOC_REVOKE ? sizeof(question) - (how == 251) : 0;
+	if (how > 240 && how < 248)
 		in.cmd = (uint32_t)bytes_take_64(b);
+	if (how >= 248 && how < 251)
+		in.flags = FUSE_IOCTL_DIR;
 	request_send(FUSE_IOCTL, ino, PART(in), (struct part){&question, in.in_size});
 }
 

@@ -15,6 +15,8 @@
 #include "util/le.h"
 #include "util/packet.h"
 
+#define FOLLOWERS_MAX 20U /* of a worker, at the end of an input */
+
 struct scene_worker worker = {.supervisor = -1, .helper = -1, .link = -1};
 
 void worker_begin(void)
@@ -63,14 +65,20 @@ static uint64_t count_announced(const union link_from_worker *m)
 	}
 }
 
-/* What is not as it must be ends the link, and all that was announced on it. */
-static void note_announced(const void *message, size_t size)
+/* A ticket is answered; extents are to come, or have come. What is not as it must be ends the link,
+ * and all of that. */
+static void note_said(const void *message, size_t size)
 {
 	union link_from_worker m;
+	uint64_t *redeem;
 	uint32_t count;
 
 	memset(&m, 0, sizeof(m));
 	memcpy(&m, message, size < sizeof(m) ? size : sizeof(m));
+	redeem = get_le64(m.header.id) ? find_redeem(get_le64(m.header.id)) : NULL;
+	if (redeem && (get_le16(m.header.opcode) == LINK_GRANT ||
+			      get_le16(m.header.opcode) == LINK_REFUSE))
+		*redeem = 0;
 	if (get_le16(m.header.opcode) != LINK_EXTENTS) {
 		worker.announced = count_announced(&m);
 		return;
@@ -86,8 +94,9 @@ void say(void *message, size_t size, unsigned opcode, uint64_t id)
 		.id = put_le64(id)};
 
 	memcpy(message, &h, size < sizeof(h) ? size : sizeof(h));
+	worker_tamper(message, size);
 	if (worker.link >= 0 && packet_send(worker.link, message, size, NULL, 0, false) == 0)
-		note_announced(message, size);
+		note_said(message, size);
 }
 
 static struct question *ask(void *message, size_t size, unsigned opcode)
@@ -142,7 +151,10 @@ void forget_link(void)
 			worker.blocks[r][b].zeroings = 0;
 	worker.link = close_fd(worker.link);
 	worker.ready = false;
+	worker.deaf = worker.reads_late = false;
 	worker.announced = 0;
+	for (unsigned n = 0; n < FILES; n++)
+		worker.files[n].spare = false;
 	memset(worker.asks, 0, sizeof(worker.asks));
 	memset(worker.redeems, 0, sizeof(worker.redeems));
 }
@@ -156,6 +168,8 @@ void connect_link(void)
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
 		scene_die("socketpair", strerror(errno));
+	/* Has room for a few messages only, so that the helper must keep some. */
+	(void)setsockopt(ends[1], SOL_SOCKET, SO_SNDBUF, &(int){1}, sizeof(int));
 	(void)packet_send(worker.supervisor, &peer, sizeof(peer), &ends[1], 1, false);
 	(void)close_fd(ends[1]);
 	forget_link();
@@ -250,10 +264,10 @@ static void say_grant(uint64_t id, struct bytes *b)
 
 	make_extents(file, b);
 	t->epoch = ++worker.epoch;
+	t->spare = t->inherited = false;
 	m.epoch = put_le64(t->epoch);
 	m.size = put_le64(size_of_file(t));
 	m.extent_count = put_le64(t->count);
-	*find_redeem(id) = 0;
 	say(&m, sizeof(m), LINK_GRANT, id);
 	say_extents(2 + file, t, id);
 }
@@ -263,11 +277,18 @@ static void say_refuse(uint64_t id)
 	struct link_refuse m = {
 		.error = put_le32(EKEYREJECTED), .reason = put_le32(GM_REASON_TICKET)};
 
-	*find_redeem(id) = 0;
 	say(&m, sizeof(m), LINK_REFUSE, id);
 }
 
 /* ---- orders and questions ---- */
+
+/* What was handed over is zeroed before it is granted anew. */
+static bool may_be_zeroed(unsigned region, uint64_t block)
+{
+	unsigned file = block < SCENE_BLOCKS ? worker.blocks[region][block].file : 0;
+
+	return file ? worker.files[file - 1].inherited : is_free(region, block);
+}
 
 static void order_zeroing(struct bytes *b)
 {
@@ -276,9 +297,10 @@ static void order_zeroing(struct bytes *b)
 	uint64_t block = SCENE_FIRST_DATA + where % SCENE_DATA;
 	struct question *q;
 
-	if (scene.strict && !is_free(region, block))
+	if (scene.strict && !may_be_zeroed(region, block))
 		return;
-	while (count < 1U + where / SCENE_DATA && (!scene.strict || is_free(region, block + count)))
+	while (count < 1U + where / SCENE_DATA &&
+		(!scene.strict || may_be_zeroed(region, block + count)))
 		count++;
 	if (how & 2) {
 		struct link_zero m = {.offset = put_le64(block * GM_BLOCK_SIZE + where),
@@ -384,6 +406,34 @@ static void fetch_contents(struct bytes *b)
 		say_extents(ino, t, worker.last_id);
 }
 
+/* What a removed file had is another one's from now on. */
+static void hand_over(struct bytes *b)
+{
+	unsigned from = bytes_take(b) % FILES, heir = bytes_take(b) % FILES;
+	struct told *t = &worker.files[heir];
+	struct link_hand_over m = {.from = put_le64(2 + from), .ino = put_le64(2 + heir)};
+	uint64_t at = bytes_take(b);
+
+	if (t->epoch != 0 || !worker.files[from].spare)
+		return;
+	*t = worker.files[from];
+	worker.files[from] = (struct told){.epoch = 0};
+	t->epoch = ++worker.epoch;
+	t->spare = false;
+	t->inherited = true;
+	m.epoch = put_le64(t->epoch);
+	m.file_block = put_le64(at);
+	for (unsigned n = 0; n < t->count; n++) {
+		t->extents[n].file_block = put_le64(at);
+		at += get_le32(t->extents[n].count);
+	}
+	for (unsigned r = 0; r < SCENE_REGIONS; r++)
+		for (unsigned k = 0; k < SCENE_BLOCKS; k++)
+			if (worker.blocks[r][k].file == from + 1)
+				worker.blocks[r][k].file = heir + 1;
+	say(&m, sizeof(m), LINK_HAND_OVER, 0);
+}
+
 void worker_step(struct bytes *b)
 {
 	uint8_t what = bytes_take(b);
@@ -397,6 +447,10 @@ void worker_step(struct bytes *b)
 	case 0:
 		if (what >= 192)
 			connect_link();
+		else if (what >= 128)
+			supervisor_say(what / 8 % 16, b);
+		else if (what >= 64)
+			worker.reads_late |= (worker.deaf = !worker.deaf);
 		break;
 	case 1:
 	case 2:
@@ -421,6 +475,8 @@ void worker_step(struct bytes *b)
 	default:
 		if (worker.ready && what >= 128)
 			fetch_contents(b);
+		else if (worker.ready)
+			hand_over(b);
 	}
 }
 
@@ -428,10 +484,16 @@ bool worker_answer(void)
 {
 	uint64_t id = first_redeem();
 
-	/* It has stopped in the midst of what it tells: for that there is no end but its own. */
+	/* It has stopped in the midst of what it tells: for that there is no end but its own. A
+	 * helper that was told of other regions at first wants none of those that follow. */
 	if (worker.link < 0 || worker.announced > 0) {
-		connect_link();
-		return true;
+		if (worker.followers++ < FOLLOWERS_MAX) {
+			connect_link();
+			return true;
+		}
+		if (worker.link >= 0)
+			forget_link();
+		return false;
 	}
 	if (id != 0)
 		say_refuse(id);

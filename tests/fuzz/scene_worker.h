@@ -19,6 +19,8 @@
 struct told {
 	uint64_t epoch; /* 0: not held */
 	bool exported;
+	bool inherited; /* from a removed file, and granted to nobody since */
+	bool spare;     /* the helper has said on this link that it may be handed over */
 	unsigned count;
 	struct gm_extent extents[EXTENTS];
 };
@@ -44,6 +46,13 @@ struct scene_worker {
 	int link;
 	bool ready;
 	bool lost;
+	unsigned followers; /* that have been tried at the end */
+	bool deaf;          /* it reads nothing for a while */
+	bool reads_late;    /* or has done so on this link */
+	struct {
+		unsigned after; /* the message that so many make up, this one too; 0: none */
+		uint8_t at, value;
+	} tamper;
 	uint64_t announced; /* extents still to come on this link, as the helper knows it */
 	uint64_t epoch;
 	uint64_t last_id;
@@ -57,6 +66,12 @@ extern struct scene_worker worker;
 
 /* Fills the header and sends, if there is a link. */
 void say(void *message, size_t size, unsigned opcode, uint64_t id);
+
+/* Makes another one of it, if that is so ordered. */
+void worker_tamper(void *message, size_t size);
+
+/* Says to the helper, as the supervisor: what it may say, or with how >= 128 anything. */
+void supervisor_say(uint8_t how, struct bytes *b);
 
 /* From the supervisor, a new link, on which the worker begins; and the end of one. */
 void connect_link(void);

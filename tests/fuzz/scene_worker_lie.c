@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
-/* What no worker says: messages whose fields are what the input chooses. */
+/* What no worker says: messages whose fields are what the input chooses, and true ones with a byte
+ * changed. And what a supervisor says. */
 #include "scene.h"
 #include "scene_worker.h"
 #include "util/le.h"
+#include "util/packet.h"
 
 static uint64_t take_number(struct bytes *b)
 {
@@ -18,6 +20,39 @@ static uint64_t take_number(struct bytes *b)
 	default:
 		return n == 255 ? bytes_take_64(b) : worker.files[n / 4 % FILES].epoch;
 	}
+}
+
+void worker_tamper(void *message, size_t size)
+{
+	if (worker.tamper.after == 0 || --worker.tamper.after > 0 || worker.tamper.at >= size)
+		return;
+	((uint8_t *)message)[worker.tamper.at] = worker.tamper.value;
+}
+
+void supervisor_say(uint8_t how, struct bytes *b)
+{
+	static const uint16_t opcodes[] = {LINK_SUPERVISOR, LINK_KEEPER};
+	struct {
+		struct link_plain plain;
+		uint8_t more[16];
+	} m = {.plain.header = {.size = put_le32(sizeof(m.plain)),
+		       .opcode = put_le16(opcodes[how % 2]),
+		       .id = put_le64(SCENE_PID - 1)}};
+	size_t size = sizeof(m.plain);
+	bool brings = false;
+
+	if (how & 128) {
+		uint8_t at = bytes_take(b) % 32, value = bytes_take(b);
+
+		size = how & 64 ? bytes_take(b) % sizeof(m) : size;
+		brings = how & 32;
+		if (at < 16) /* else it is as it should be */
+			((uint8_t *)&m)[at] = value;
+		else if (at % 2)
+			m.plain.header.opcode = put_le16(LINK_YIELD);
+	}
+	if (worker.supervisor >= 0 && size > 0)
+		(void)packet_send(worker.supervisor, &m, size, &worker.supervisor, brings, false);
 }
 
 void worker_lie(struct bytes *b)
@@ -48,6 +83,16 @@ void worker_lie(struct bytes *b)
 	size_t size = sizes[opcode];
 	uint64_t id = how & 16 ? take_number(b) : 0;
 
+	if (how >= 224 && how < 240) { /* a true one that is to come, with something else in it */
+		worker.tamper.after = how - 224 + 1U;
+		worker.tamper.at = fields;
+		worker.tamper.value = bytes_take(b);
+		return;
+	}
+	if (how >= 192 && how < 196) {
+		supervisor_say(128 | fields, b);
+		return;
+	}
 	if (worker.link < 0)
 		connect_link();
 	for (unsigned n = 2; n < 2 + fields % 7U; n++)
@@ -58,8 +103,5 @@ void worker_lie(struct bytes *b)
 		size_t room = sizeof(m) - sizeof(m.header);
 		bytes_copy(b, m.bytes + sizeof(m.header), size < room ? size : room);
 	}
-	uint64_t *redeem = find_redeem(id);
-	if (redeem && id != 0 && (opcode == LINK_GRANT || opcode == LINK_REFUSE))
-		*redeem = 0;
 	say(&m, size, opcode, id);
 }
