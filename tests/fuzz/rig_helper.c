@@ -45,6 +45,7 @@ void rig_helper_connect(void)
 	rig.lied_to = false;
 	side.extents_left = 0;
 	memset(side.asks, 0, sizeof(side.asks));
+	memset(side.early, 0, sizeof(side.early));
 	record_begin_telling();
 	if (grants_set_link(rig.grants, ends[0]) < 0)
 		rig_die("no memory", "");
@@ -118,6 +119,28 @@ static void take_extents(const struct link_extents *m)
 	finish_pending();
 }
 
+static bool replace_early(uint64_t from, uint64_t to)
+{
+	for (unsigned n = 0; n < EARLY_MAX; n++)
+		if (side.early[n] == from) {
+			side.early[n] = to;
+			return true;
+		}
+	return false;
+}
+
+void note_early(uint64_t id)
+{
+	(void)replace_early(0, id);
+}
+
+/* True if the order was said to be done before it was read: then the worker waits for it no more,
+ * and may grant its blocks from here on. */
+static bool was_done_early(uint64_t id)
+{
+	return replace_early(id, 0);
+}
+
 static void take_zeroing(const union link_from_worker *m)
 {
 	bool scrub = get_le16(m->header.opcode) == LINK_SCRUB;
@@ -134,7 +157,10 @@ static void take_zeroing(const union link_from_worker *m)
 					GM_BLOCK_SIZE - get_le64(m->zero.offset) % GM_BLOCK_SIZE)
 		rig_die("an order of another length than there are", "");
 	record_begin_zeroing(a.region, a.block, a.count, scrub);
-	note_ask(&a);
+	if (was_done_early(a.id))
+		record_end_zeroing(a.region, a.block, a.count);
+	else
+		note_ask(&a);
 }
 
 static void take_hand_over(const struct link_hand_over *m)

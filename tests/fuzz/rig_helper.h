@@ -12,6 +12,9 @@
 #define ASKS_MAX 256U
 #define TICKETS  8U
 
+/* More than are believed: with the first order that it has not given the worker ends the link. */
+#define EARLY_MAX 16U
+
 #define REDEEMS_MAX 128U /* clients at a time: the others of asks are the worker's */
 
 struct ask {             /* a question of the worker's, or a ticket of ours that it has */
@@ -35,7 +38,8 @@ struct rig_side {
 	} tamper;
 	uint64_t last_id;
 	struct ask asks[ASKS_MAX];
-	struct ask pending; /* its extents are coming */
+	uint64_t early[EARLY_MAX]; /* orders said to be done and not read yet; 0: none */
+	struct ask pending;        /* its extents are coming */
 	uint64_t extents_left;
 	struct gm_extent contents[LINK_EXTENTS_MAX]; /* of the last CONTENTS */
 	unsigned contents_count;
@@ -46,6 +50,9 @@ struct rig_side {
 extern struct rig_side side;
 
 void note_ask(const struct ask *a);
+
+/* The order is said to be done, and may be one that is given, but not read yet. */
+void note_early(uint64_t id);
 
 /* NULL: it is not open. */
 struct ask *find_ask(unsigned opcode, uint64_t id);

@@ -29,13 +29,24 @@ static void send_message(const void *message, size_t size, int fd)
 	}
 }
 
+static void note_done(uint64_t id)
+{
+	struct ask *scrub = find_ask(LINK_SCRUB, id), *a = scrub ? scrub : find_ask(LINK_ZERO, id);
+
+	if (!a) {
+		note_early(id);
+		return;
+	}
+	record_end_zeroing(a->region, a->block, a->count);
+	a->opcode = 0;
+}
+
 /* If the worker believes it, it is so. */
 static void note_lie(const void *message, size_t size)
 {
 	struct link_header h;
 	struct link_check m;
 	struct record_entry *e;
-	struct ask *a;
 
 	memcpy(&h, message, sizeof(h));
 	if ((get_le16(h.opcode) == LINK_FREE && size == sizeof(m)) ||
@@ -47,13 +58,8 @@ static void note_lie(const void *message, size_t size)
 		else if (e && e->epoch == get_le64(m.epoch))
 			record_let_go(e->ino);
 	}
-	for (unsigned n = 0; n < 2 && get_le16(h.opcode) == LINK_DONE; n++) {
-		a = find_ask(n ? LINK_SCRUB : LINK_ZERO, get_le64(h.id));
-		if (a) {
-			record_end_zeroing(a->region, a->block, a->count);
-			a->opcode = 0;
-		}
-	}
+	if (get_le16(h.opcode) == LINK_DONE)
+		note_done(get_le64(h.id));
 }
 
 /* Makes something else of a message, if the input has ordered that. The place that a descriptor is

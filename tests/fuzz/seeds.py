@@ -160,6 +160,8 @@ LINK = {
     'free-of-what-is-granted': ops(RESERVED, *LHELD, lie(4, 3, INO, EPOCH, 3, 3), lk(create(B)), lk(size(SECOND, S18M)), lk(ticket(SECOND)), lsay(1, 1),
         12 * lsay(4, HELD)),
     'spare-of-what-is-granted': ops(RESERVED, *LHELD, lk(unlink(A)), lie(23, 3, INO, EPOCH, 11), lk(create(B)), lk(size(SECOND, S18M))),
+    'done-before-the-order-is-read': ops(RESERVED, LCONNECT, lk(create(A)), lk(setxattr(FIRST, MARK, ONE)), lk(write(FIRST)), lsay(4, HELD), lsay(0, 0),
+        lie(185, 4 * 2 + 3)),
     'tickets-that-are-none': ops(FILE, LCONNECT, lie(2, 7, 7, 7), lie(2, 8, 7, 7)),
     'exported-and-back': ops(RESERVED, *LEXPORT[:4], 2 * lsay(12, 2), lunexport(FIRST), lsay(12, 2)),
     'export-that-fails': ops(RESERVED, *LEXPORT[:4], lsay(12, 2), lsay(12, 3)),
