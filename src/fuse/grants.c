@@ -189,16 +189,19 @@ static void note_cleaned(struct grants *g, const struct scrub_order *order)
 
 int grants_take_done(struct grants *g, const struct link_done *m)
 {
-	struct scrub_order order;
+	struct scrub_order order = {.id = 0};
 	int r;
 
 	if (get_le64(m->header.id) & GRANTS_UNEXPORT_ID)
 		return grants_take_unexported(g, m);
+	if (get_le32(m->reserved)) /* first: an order that is ended is not given again */
+		return -EPROTO;
 	r = scrub_done(&g->scrub, get_le64(m->header.id), get_le32(m->error), clock_milliseconds(),
 		&order);
-
-	if (get_le32(m->reserved) || r == -EPROTO)
+	if (order.id == 0) /* r does not tell: zeroing may have failed with that error */
 		return -EPROTO;
+	if (r < 0 && r != -ENOMEM) /* any number may come, and FUSE takes not all for an answer */
+		r = -EIO;
 	grants_note_zeroed(g, order.id, r);
 	if (r == 0) {
 		note_cleaned(g, &order);

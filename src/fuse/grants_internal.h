@@ -132,7 +132,7 @@ bool grants_advance_waiting(struct grants *g);
 /* Whoever waits for the file gets this error. */
 void grants_refuse_waiting(struct grants *g, uint64_t ino, int error);
 
-/* The order failed: so do all whose files it touches. */
+/* The order failed, with -EIO or -ENOMEM: so do all whose files it touches. */
 void grants_fail_order(struct grants *g, const struct scrub_order *order, int error);
 
 /* Their link is gone; no answer is sent. What the worker itself waits for stays, for the next

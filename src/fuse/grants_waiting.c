@@ -130,7 +130,7 @@ void grants_fail_order(struct grants *g, const struct scrub_order *order, int er
 
 		next = TAILQ_NEXT(w, link);
 		if (inode && scrub_order_touches(order, inode))
-			refuse_all(g, w, error == -ENOMEM ? error : -EIO, &order->blocks);
+			refuse_all(g, w, error, &order->blocks);
 	}
 }
 

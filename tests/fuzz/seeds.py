@@ -343,11 +343,13 @@ HELPER['config-of-no-data'] = scene(PLAIN, SHOWN, htamper(48, 0), HMEET, later(3
 FILE_OF_ONE = [LCONNECT, lk(create(A)), lk(size(FIRST, S4M)), lk(ticket(FIRST))]
 REDEEMS, DONES, FREES = (FILE_OF_ONE, lsay(1, 0)), (FILE_OF_ONE + [lsay(1, 0)], lsay(4, HELD)), (LHELD, lsay(3, 0))
 ORPHAN = LHELD + [lk(unlink(A)), lk(release(FIRST))]
+PUNCHED = LHELD + [lsay(3, 0), lk(punch(FIRST, S4K, S2M))], lsay(4, HELD)
 BUSIES, SPARES, HOLDERS_ENDS = (ORPHAN, lsay(4, HELD)), (ORPHAN, lsay(4, SPARE)), ([LCONNECT, LHOLDERS], lsay(4, 0))
 EXPORTEDS, UNEXPORTEDS, REVOKEDS = (LEXPORT[:4], 2 * lsay(12, 2)), (LEXPORT[:4] + [2 * lsay(12, 2), lunexport(FIRST)], lsay(12, 2)), (FILE_OF_ONE + [lk(revoke(FIRST))], lsay(12, 0))
 CONTENT = [LCONNECT, lk(create(A)), lk(setxattr(FIRST, MARK, ONE)), lk(write(FIRST))], 2 * lsay(12, HELD)
 for name, (message, at, value, (before, then)) in {
     'should-fail-redeem-reserved': (0, 44, 1, REDEEMS), 'should-fail-done-reserved': (0, 20, 1, DONES), 'done-with-a-great-errno': (0, 17, 255, DONES),
+    'should-fail-punch-done-reserved': (0, 20, 1, PUNCHED), 'punch-fails-as-the-protocol-does': (0, 16, 71, PUNCHED), 'punch-fails-with-no-errno-of-fuse': (0, 17, 2, PUNCHED),
     'should-fail-done-of-another': (0, 8, 99, DONES), 'should-fail-free-with-a-process': (0, 32, 1, FREES), 'should-fail-free-with-flags': (0, 36, 1, FREES),
     'free-of-another-number': (0, 24, 99, FREES), 'should-fail-busy-with-flags': (0, 36, 1, BUSIES), 'should-fail-spare-with-unknown-flags': (0, 52, 2, SPARES),
     'should-fail-spare-with-an-id': (0, 8, 1, SPARES), 'spare-of-another-number': (0, 24, 99, SPARES), 'spare-of-fewer-blocks': (0, 32, 1, SPARES),

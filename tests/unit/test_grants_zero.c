@@ -53,6 +53,49 @@ Test(grants, bytes_are_zeroed_one_range_after_the_other)
 	cr_assert_eq(next(), 0);
 }
 
+/* The order of a link that is given up for its answer is the next helper's. */
+Test(grants, an_answer_that_breaks_the_protocol_ends_no_order)
+{
+	struct link_done m = {.reserved = put_le32(1)};
+	uint64_t ino, id;
+
+	clean_everything();
+	ino = make_clean_file("a", 3);
+	id = zero(ino, both_ends, 1);
+	connect_helper();
+	expect_zero(ino, 100, BLOCK - 100);
+	say(&m, sizeof(m), LINK_DONE, get_le64(got.header.id));
+	cr_assert_not(pump());
+	cr_assert_eq(zeroed.count, 0);
+
+	connect_helper();
+	expect_zero(ino, 100, BLOCK - 100);
+	say_done(get_le64(got.header.id), 0);
+	cr_assert(pump());
+	cr_assert(zeroed.count == 1 && zeroed.id == id && zeroed.error == 0);
+}
+
+/* Whatever the errno is, it is the order's, not the link's; and not each is one that the kernel
+ * takes. */
+Test(grants, who_punches_hears_that_zeroing_has_failed)
+{
+	static const int errors[] = {EIO, EPROTO, 600, 4096};
+	uint64_t ino, id;
+
+	clean_everything();
+	ino = make_clean_file("a", 3);
+	connect_helper();
+	for (unsigned n = 0; n < ARRAY_SIZE(errors); n++) {
+		id = zero(ino, both_ends, 1);
+		grants_advance(grants);
+		expect_zero(ino, 100, BLOCK - 100);
+		say_done(get_le64(got.header.id), errors[n]);
+		cr_expect(pump(), "%d", errors[n]);
+		cr_expect(zeroed.count == n + 1 && zeroed.id == id && zeroed.error == -EIO, "%d",
+			errors[n]);
+	}
+}
+
 Test(grants, a_file_whose_bytes_are_being_zeroed_is_not_granted)
 {
 	uint64_t ino, other;
@@ -128,7 +171,7 @@ Test(grants, bytes_that_can_not_be_zeroed_are_told_of)
 	cr_assert_eq(next(), LINK_ZERO);
 	say_done(get_le64(got.header.id), EUCLEAN);
 	cr_assert(pump());
-	cr_assert(zeroed.count == 1 && zeroed.error == -EUCLEAN);
+	cr_assert(zeroed.count == 1 && zeroed.error == -EIO);
 	cr_assert_eq(next(), 0, "the second end stays as it is");
 
 	poisoned.block = inode_of(ino)->extents[0].block;
