@@ -46,6 +46,7 @@ void rig_helper_connect(void)
 	side.extents_left = 0;
 	memset(side.asks, 0, sizeof(side.asks));
 	memset(side.early, 0, sizeof(side.early));
+	side.early_count = 0;
 	record_begin_telling();
 	if (grants_set_link(rig.grants, ends[0]) < 0)
 		rig_die("no memory", "");
@@ -81,12 +82,37 @@ static void end_redeem(uint64_t id)
 	a->opcode = 0;
 }
 
+void note_early(uint64_t number, uint64_t epoch)
+{
+	side.early[side.early_count++ % EARLY_MAX] = (struct early){number, epoch};
+}
+
+static bool was_early(uint64_t number, uint64_t epoch)
+{
+	for (unsigned n = 0; n < EARLY_MAX; n++)
+		if (number != 0 && side.early[n].number == number && side.early[n].epoch == epoch) {
+			side.early[n].number = 0;
+			return true;
+		}
+	return false;
+}
+
+/* Nobody has held it: the worker was told so after it had sent this, and has believed it. */
+static bool is_free_already(const struct ask *grant)
+{
+	const struct inode *i = meta_inode(store_meta(rig.store), grant->ino);
+
+	return was_early(grant->ino, grant->epoch) && !(i && inode_is_held(i));
+}
+
 static void finish_pending(void)
 {
 	const struct ask *p = &side.pending;
 
 	if (side.extents_left > 0)
 		return;
+	if (side.pending_is_free)
+		record_let_go(p->ino);
 	if (p->opcode == LINK_EXPORT || p->opcode == LINK_CONTENTS)
 		note_ask(p);
 }
@@ -99,6 +125,7 @@ static void begin_pending(const struct ask *a, uint64_t extents)
 		rig_die("a grant with the number of one before", "");
 	(void)record_add(a->ino, a->epoch);
 	side.pending = *a;
+	side.pending_is_free = a->opcode != LINK_HELD && is_free_already(a);
 	side.extents_left = extents;
 	side.contents_count = a->opcode == LINK_CONTENTS ? 0 : side.contents_count;
 	finish_pending();
@@ -111,34 +138,13 @@ static void take_extents(const struct link_extents *m)
 	if (get_le64(m->ino) != side.pending.ino || count == 0 || count > side.extents_left)
 		rig_die("extents that do not belong there", "");
 	for (uint32_t n = 0; n < count; n++) {
-		record_hold_blocks(&m->extents[n], side.pending.opcode != LINK_HELD);
+		if (!side.pending_is_free)
+			record_hold_blocks(&m->extents[n], side.pending.opcode != LINK_HELD);
 		if (side.pending.opcode == LINK_CONTENTS && side.contents_count < LINK_EXTENTS_MAX)
 			side.contents[side.contents_count++] = m->extents[n];
 	}
 	side.extents_left -= count;
 	finish_pending();
-}
-
-static bool replace_early(uint64_t from, uint64_t to)
-{
-	for (unsigned n = 0; n < EARLY_MAX; n++)
-		if (side.early[n] == from) {
-			side.early[n] = to;
-			return true;
-		}
-	return false;
-}
-
-void note_early(uint64_t id)
-{
-	(void)replace_early(0, id);
-}
-
-/* True if the order was said to be done before it was read: then the worker waits for it no more,
- * and may grant its blocks from here on. */
-static bool was_done_early(uint64_t id)
-{
-	return replace_early(id, 0);
 }
 
 static void take_zeroing(const union link_from_worker *m)
@@ -157,7 +163,7 @@ static void take_zeroing(const union link_from_worker *m)
 					GM_BLOCK_SIZE - get_le64(m->zero.offset) % GM_BLOCK_SIZE)
 		rig_die("an order of another length than there are", "");
 	record_begin_zeroing(a.region, a.block, a.count, scrub);
-	if (was_done_early(a.id))
+	if (was_early(a.id, 0)) /* the worker waits for it no more, and may grant its blocks */
 		record_end_zeroing(a.region, a.block, a.count);
 	else
 		note_ask(&a);

@@ -12,8 +12,7 @@
 #define ASKS_MAX 256U
 #define TICKETS  8U
 
-/* More than are believed: with the first order that it has not given the worker ends the link. */
-#define EARLY_MAX 16U
+#define EARLY_MAX 512U /* more than the socket holds */
 
 #define REDEEMS_MAX 128U /* clients at a time: the others of asks are the worker's */
 
@@ -38,8 +37,13 @@ struct rig_side {
 	} tamper;
 	uint64_t last_id;
 	struct ask asks[ASKS_MAX];
-	uint64_t early[EARLY_MAX]; /* orders said to be done and not read yet; 0: none */
-	struct ask pending;        /* its extents are coming */
+	struct early {
+		uint64_t number; /* 0: the place is free */
+		uint64_t epoch;
+	} early[EARLY_MAX];
+	unsigned early_count;
+	struct ask pending; /* its extents are coming */
+	bool pending_is_free;
 	uint64_t extents_left;
 	struct gm_extent contents[LINK_EXTENTS_MAX]; /* of the last CONTENTS */
 	unsigned contents_count;
@@ -51,8 +55,9 @@ extern struct rig_side side;
 
 void note_ask(const struct ask *a);
 
-/* The order is said to be done, and may be one that is given, but not read yet. */
-void note_early(uint64_t id);
+/* What is said of something that the worker may have sent, and that is not read yet: an order is
+ * done (epoch 0), or an inode is free. */
+void note_early(uint64_t number, uint64_t epoch);
 
 /* NULL: it is not open. */
 struct ask *find_ask(unsigned opcode, uint64_t id);

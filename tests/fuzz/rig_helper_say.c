@@ -34,32 +34,50 @@ static void note_done(uint64_t id)
 	struct ask *scrub = find_ask(LINK_SCRUB, id), *a = scrub ? scrub : find_ask(LINK_ZERO, id);
 
 	if (!a) {
-		note_early(id);
+		note_early(id, 0);
 		return;
 	}
 	record_end_zeroing(a->region, a->block, a->count);
 	a->opcode = 0;
 }
 
+static void note_free(const struct link_check *m)
+{
+	uint64_t ino = get_le64(m->ino), epoch = get_le64(m->epoch);
+	const struct record_entry *e = record_of(ino);
+
+	if (e && e->epoch == epoch)
+		record_let_go(ino);
+	else if (epoch != 0)
+		note_early(ino, epoch);
+}
+
+static void note_spare(const struct link_spare *m)
+{
+	struct record_entry *e = record_of(get_le64(m->ino));
+
+	if (e)
+		e->spare = true;
+}
+
 /* If the worker believes it, it is so. */
 static void note_lie(const void *message, size_t size)
 {
 	struct link_header h;
-	struct link_check m;
-	struct record_entry *e;
+	struct link_check check;
+	struct link_spare spare;
 
 	memcpy(&h, message, sizeof(h));
-	if ((get_le16(h.opcode) == LINK_FREE && size == sizeof(m)) ||
-		(get_le16(h.opcode) == LINK_SPARE && size == sizeof(struct link_spare))) {
-		memcpy(&m, message, sizeof(m));
-		e = record_of(get_le64(m.ino));
-		if (e && get_le16(h.opcode) == LINK_SPARE)
-			e->spare = true;
-		else if (e && e->epoch == get_le64(m.epoch))
-			record_let_go(e->ino);
-	}
 	if (get_le16(h.opcode) == LINK_DONE)
 		note_done(get_le64(h.id));
+	if (get_le16(h.opcode) == LINK_FREE && size == sizeof(check)) {
+		memcpy(&check, message, sizeof(check));
+		note_free(&check);
+	}
+	if (get_le16(h.opcode) == LINK_SPARE && size == sizeof(spare)) {
+		memcpy(&spare, message, sizeof(spare));
+		note_spare(&spare);
+	}
 }
 
 /* Makes something else of a message, if the input has ordered that. The place that a descriptor is

@@ -162,6 +162,7 @@ LINK = {
     'spare-of-what-is-granted': ops(RESERVED, *LHELD, lk(unlink(A)), lie(23, 3, INO, EPOCH, 11), lk(create(B)), lk(size(SECOND, S18M))),
     'done-before-the-order-is-read': ops(RESERVED, LCONNECT, lk(create(A)), lk(setxattr(FIRST, MARK, ONE)), lk(write(FIRST)), lsay(4, HELD), lsay(0, 0),
         lie(185, 4 * 2 + 3)),
+    'free-before-the-grant-is-read': ops(RESERVED, *LHELD, lk(ticket(FIRST)), other(24, 2, 1), unread(lsay(1, 1)), lsay(3, 0), lk(unlink(A)), lk(release(FIRST))),
     'tickets-that-are-none': ops(FILE, LCONNECT, lie(2, 7, 7, 7), lie(2, 8, 7, 7)),
     'exported-and-back': ops(RESERVED, *LEXPORT[:4], 2 * lsay(12, 2), lunexport(FIRST), lsay(12, 2)),
     'export-that-fails': ops(RESERVED, *LEXPORT[:4], lsay(12, 2), lsay(12, 3)),
