@@ -445,9 +445,14 @@ def xattr(ino, name, value=b'', n=None, v=None, reserved=0, more=b'', kind=9):
     return item(kind, struct.pack('<QIHH', ino, len(value) if v is None else v, len(name) if n is None else n, reserved) + name + value + more)
 def target(ino, text, n=None, reserved=0, more=b''): return item(11, struct.pack('<QII', ino, len(text) if n is None else n, reserved) + text + more)
 def extent(ino, at, block, count): return item(5, struct.pack('<QQQIHH', ino, at, block, count, 0, 0))
+def blocks(block, state): return item(7, struct.pack('<QIHH', block, 1, 0, state))
 def piece(ino, at, unit, count): return item(15, struct.pack('<QQQII', ino, at, unit, count, 0))
 def section(pool, kind, at, *value): return [15, pool, 0, 0, 16 + kind, at, 0, len(value)] + list(value)  # kind 0: attributes, 1: targets
 def record_field(at, value): return [10, at, 0, 1, value]  # of the first record
+def edits(pool, *edited): return [15, pool, 0, 0] + [b for place, at, value in edited for b in [place, at & 255, at >> 8, len(value)] + list(value)]
+SUPER, HEADER, INODES, DIRENTS, EXTENTS, RAW, XATTRS, PIECES = 0, 1, 2, 3, 4, 14, 16, 19  # places
+def in_table(n, at): return 512 + 48 * n + at  # of the n-th section: 4: size of a record, 16: length, 24: count
+def u64(n): return struct.pack('<Q', n)
 REG, LNK, DIR, CHR, HELD_MARK, EXPORTED_MARK, IO, CONTENT_STORE = 0o100644, 0o120777, 0o040755, 0o020644, 1, 2, 8, 16
 NEW, LAST_BLOCK, LAST_UNIT = 4096, 2 ** 42 - 1, 2 ** 51 - 1
 SYMLINK = inode_item(NEW, LNK, size=3)
@@ -518,8 +523,8 @@ IMAGE = {
     'should-fail-extent-past-any-file': image(LINKS, inode_item(NEW, REG), extent(NEW, LAST_BLOCK, 100, 2)),
     'should-fail-piece-past-any-file': image(CONTENTS, inode_item(NEW, REG, flags=IO), piece(NEW, LAST_UNIT, 0, 2)),
     'should-fail-piece-past-any-content-store': image(CONTENTS, inode_item(NEW, REG, flags=IO), piece(NEW, 0, LAST_UNIT, 2)),
-    'should-fail-extent-over-another': image(LINKS, inode_item(NEW, REG), extent(NEW, 0, 40, 2), extent(NEW, 1, 44, 2)),
-    'should-fail-released-and-not-quarantined': image(LINKS, item(7, struct.pack('<QIHH', 40, 1, 0, 5))),
+    'should-fail-extent-over-another': image(LINKS, inode_item(NEW, REG), extent(NEW, 0, 5, 2), extent(NEW, 1, 8, 2)),
+    'should-fail-released-and-not-quarantined': image(LINKS, blocks(5, 5)),
     **{f'should-fail-checkpoint-{name}': section(pool, kind, at, *value) for name, pool, kind, at, value in (
         ('attribute-reserved', ATTRIBUTES, 0, 14, [1]), ('attribute-of-nobody', ATTRIBUTES, 0, 0, [99]), ('attribute-out-of-order', ATTRIBUTES, 0, 0, [3]),
         ('attribute-cut-off', ATTRIBUTES, 0, 9, [255]), ('attribute-of-no-name', ATTRIBUTES, 0, 12, [0]), ('target-reserved', LINKS, 1, 12, [1]),
@@ -532,6 +537,51 @@ IMAGE = {
     'should-fail-record-of-more-items': record_field(46, 1),
     'should-fail-record-of-no-items': record_field(44, 0),
     'should-fail-journal-past-its-end': [12, 255, 255, 0],
+    'blocks-quarantined-and-released': image(LINKS, blocks(5, 4), blocks(5, 5)),
+    'should-fail-blocks-of-no-state': image(LINKS, blocks(5, 0)),
+    'should-fail-entry-in-a-file': image(LINKS, dirent(2, 2, 999, b'x')),
+    'should-fail-entry-with-a-cookie-of-before': image(LINKS, dirent(1, 2, 3, b'x')),
+    'entry-that-begins-with-a-dot': image(LINKS, inode_item(1, DIR, links=3, parent=1, next_cookie=17), inode_item(NEW, REG, links=1), dirent(1, NEW, 16, b'.x')),
+    'should-fail-memory-with-a-block-becomes-content': image(LINKS, inode_item(NEW, REG), extent(NEW, 0, 5, 2), inode_item(NEW, REG, flags=IO)),
+    'attribute-with-a-name-as-long-as-a-lists': image(ATTRIBUTES, xattr(2, b'user.' + 18 * b'n', b'value')),
+    'directory-that-is-open-and-removed': image(LINKS, inode_item(NEW, DIR, parent=1, next_cookie=9)),
+    'second-slot-word-damaged': edits(EVERYTHING, (RAW, 257, [0])),
+    'should-fail-both-slot-words-damaged': edits(EVERYTHING, (RAW, 1, [0]), (RAW, 257, [0])),
+    'region-of-persistent-memory': edits(EVERYTHING, (SUPER, 512, [2])),
+    'should-fail-region-with-unknown-flags': edits(EVERYTHING, (SUPER, 514, [2])),
+    'should-fail-region-of-two-blocks': edits(EVERYTHING, (SUPER, 528, [2])),
+    'should-fail-region-blocks-huge': edits(EVERYTHING, (SUPER, 528, u64(2 ** 40 + 1))),
+    'should-fail-files-huge': edits(EVERYTHING, (SUPER, 72, u64(2 ** 32 + 1))),
+    'should-fail-section-of-type-0': edits(EVERYTHING, (HEADER, in_table(0, 0), [0])),
+    'should-fail-section-of-another-record-size': edits(EVERYTHING, (HEADER, in_table(0, 4), [191])),
+    'should-fail-section-of-more-records': edits(EVERYTHING, (HEADER, in_table(0, 24), [14])),
+    'should-fail-section-missing': edits(EVERYTHING, (HEADER, 104, [7]), (HEADER, in_table(7, 0), 48 * [0])),
+    'should-fail-section-of-a-map-that-is-empty': edits(EVERYTHING, (HEADER, in_table(3, 16), 16 * [0])),
+    'should-fail-section-entries-go-on': edits(LINKS, (HEADER, in_table(1, 24), [10])),
+    'should-fail-section-attributes-go-on': edits(ATTRIBUTES, (HEADER, in_table(8, 24), [11])),
+    'should-fail-section-targets-go-on': edits(LINKS, (HEADER, in_table(8, 24), [2])),
+    'should-fail-checkpoint-quota-of-a-file': edits(ATTRIBUTES, (XATTRS, 336, [4])),
+    'should-fail-checkpoint-attribute-twice': edits(ATTRIBUTES, (XATTRS, 160 + 16 + 5, b'x')),
+    'should-fail-checkpoint-entry-in-a-file': edits(LINKS, (DIRENTS, 0, [2])),
+    'should-fail-checkpoint-entry-of-another-type': edits(LINKS, (DIRENTS, 26, [4])),
+    'should-fail-checkpoint-entry-of-a-name-twice': edits(ATTRIBUTES, (DIRENTS, 120 + 32, b'b')),
+    'should-fail-checkpoint-directory-with-two-entries': edits(EVERYTHING, (DIRENTS, 48, [2])),
+    'should-fail-checkpoint-entry-of-what-has-no-links': edits(LINKS, (INODES, 192 + 20, [0])),
+    'should-fail-checkpoint-root-is-a-file': edits(LINKS, (INODES, 8, struct.pack('<I', REG)), (INODES, 32, 16 * [0])),
+    'should-fail-checkpoint-content-store-twice': edits(CONTENTS, (INODES, 6 * 192 + 20, [0]), (INODES, 6 * 192 + 96, [CONTENT_STORE])),
+    'should-fail-checkpoint-content-store-begins-later': edits(CONTENTS, (EXTENTS, 8, [1])),
+    'should-fail-checkpoint-content-with-an-extent': edits(CONTENTS, (EXTENTS, 32, [4])),
+    'should-fail-slots-longer-than-the-metadata': edits(EVERYTHING, (SUPER, 120, u64(0xb00000) + u64(0x800000))),
+    'should-fail-groups-of-fewer-blocks-than-one': edits(EVERYTHING, (SUPER, 56, [1])),
+    'should-fail-inode-changes-its-type': image(LINKS, inode_item(2, CHR, links=1)),
+    'should-fail-removed-directory-not-empty': image(LINKS, item(2, u64(3))),
+    'should-fail-blocks-of-a-state-to-come': image(LINKS, blocks(5, 6)),
+    'should-fail-directory-with-an-entry-and-no-links': image(LINKS, inode_item(3, DIR, parent=1, next_cookie=9)),
+    'should-fail-record-of-no-length': edits(EVERYTHING, (10, 4, [0, 0])),
+    'should-fail-checkpoint-target-twice': section(LINKS, 1, 24, 5),
+    'should-fail-checkpoint-extent-over-another': edits(EVERYTHING, (EXTENTS, 32, [5])),
+    'should-fail-checkpoint-extent-of-no-region': edits(EVERYTHING, (EXTENTS, 28, [9])),
+    'should-fail-section-piece-of-a-directory': edits(CONTENTS, (PIECES, 0, [1])),
 }
 
 def write_all(directory, inputs):
