@@ -254,18 +254,15 @@ void audits_export_end(
 
 /* ---- what is taken away ---- */
 
-void audits_revocation(
-	const struct record_inode *inode, const struct process *process, const char *what)
+void audits_describe_revocation(struct audit *ret, const struct record_inode *inode,
+	const struct process *process, const char *what)
 {
-	struct audit a;
-
-	audit_begin(&a, AUDIT_REVOCATION);
+	audit_begin(ret, AUDIT_REVOCATION);
 	if (process)
-		audits_add_process(&a, process);
-	audit_add(&a, "ino", "%" PRIu64, inode->ino);
-	audits_add_ranges(&a, inode->extents, inode->extent_count);
-	audit_add(&a, "what", "%s", what);
-	audit_send(&a);
+		audits_add_process(ret, process);
+	audit_add(ret, "ino", "%" PRIu64, inode->ino);
+	audits_add_ranges(ret, inode->extents, inode->extent_count);
+	audit_add(ret, "what", "%s", what);
 }
 
 void audits_quarantine(const struct record_inode *inode, const char *why)

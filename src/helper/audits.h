@@ -82,10 +82,11 @@ void audits_export_end(
 
 /*
  * Memory was taken from a process (NULL: from nobody in particular), which was killed or not.
- * what: a word or sentence of ours.
+ * what: a word or sentence of ours. It is for audit_send(): the names of a process that is going to
+ * be killed must be read before.
  */
-void audits_revocation(
-	const struct record_inode *inode, const struct process *process, const char *what);
+void audits_describe_revocation(struct audit *ret, const struct record_inode *inode,
+	const struct process *process, const char *what);
 
 /* The inode's blocks are kept out of use; why: a sentence of ours. */
 void audits_quarantine(const struct record_inode *inode, const char *why);

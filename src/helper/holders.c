@@ -338,7 +338,7 @@ static void describe(struct link_holder *m, const struct process *p)
 	}
 }
 
-void holders_send(struct server *s, uint64_t id, const struct holder *h, uint32_t flags)
+struct link_holder holders_describe(uint64_t id, const struct holder *h, uint32_t flags)
 {
 	flags |= (h->process->dead ? LINK_HOLDER_DEAD : 0) | (h->adopted ? LINK_HOLDER_ADOPTED : 0);
 	struct link_holder m = {.header = link_header_make(sizeof(m), LINK_HOLDER, id),
@@ -349,6 +349,13 @@ void holders_send(struct server *s, uint64_t id, const struct holder *h, uint32_
 		.flags = put_le32(flags)};
 
 	describe(&m, h->process);
+	return m;
+}
+
+void holders_send(struct server *s, uint64_t id, const struct holder *h, uint32_t flags)
+{
+	const struct link_holder m = holders_describe(id, h, flags);
+
 	link_send(s, &m.header);
 }
 

@@ -132,7 +132,8 @@ void holders_answer_check(struct server *s, enum link_helper_opcode opcode, uint
 
 /* Answers HOLDERS if it waits and need not any more. */
 void holders_answer_waiting(struct server *s);
-/* One HOLDER, with these flags besides its own. */
+/* One HOLDER, with these flags besides its own; with the names that its process has now. */
+struct link_holder holders_describe(uint64_t id, const struct holder *h, uint32_t flags);
 void holders_send(struct server *s, uint64_t id, const struct holder *h, uint32_t flags);
 
 /* HOLDER for each, HOLDERS_END. */

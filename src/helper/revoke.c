@@ -8,6 +8,7 @@
 
 #include "helper/kill.h"
 #include "helper/server.h"
+#include "util/cleanup.h"
 #include "util/clock.h"
 #include "util/log.h"
 
@@ -73,30 +74,72 @@ static struct killer killer_of(const struct server *s, const struct revocation *
 		.looks_ended = s->looks.ended};
 }
 
-static void kill_holder(struct server *s, const struct revocation *r, struct holder *h)
-{
-	const struct killer killer = killer_of(s, r);
-	int k = kill_process_or_cgroup(&killer, h);
+struct victim {
+	struct holder *holder;
+	struct link_holder told;
+	struct audit audit;
+};
 
-	if (k < 0 && k != -ESRCH) {
+static bool is_victim(const struct killer *k, const struct holder *h)
+{
+	return !h->process->dead && !h->killed && kill_is_allowed(k, h);
+}
+
+/* What is told of them is read before the first is killed, for a cgroup's processes end together.
+ * NULL without memory. */
+static struct victim *list_victims(
+	const struct revocation *r, const struct killer *k, const struct watch *w, size_t *count)
+{
+	struct victim *list;
+	struct holder *h;
+	size_t room = 1, n = 0;
+
+	LIST_FOREACH (h, &w->holders, by_watch)
+		room++;
+	list = calloc(room, sizeof(*list));
+	if (!list)
+		return NULL;
+	LIST_FOREACH (h, &w->holders, by_watch) {
+		if (!is_victim(k, h))
+			continue;
+		list[n].holder = h;
+		list[n].told = holders_describe(r->id, h, LINK_HOLDER_KILLED);
+		audits_describe_revocation(&list[n].audit, w->inode, h->process, "killed");
+		n++;
+	}
+	*count = n;
+	return list;
+}
+
+static void kill_victim(
+	struct server *s, const struct revocation *r, const struct killer *k, struct victim *v)
+{
+	struct holder *h = v->holder;
+	int e = kill_process_or_cgroup(k, h);
+
+	/* One that was listed, and is not there any more, went with the cgroup of another. */
+	if (e < 0 && e != -ESRCH) {
 		log_error("process %d, which holds inode %" PRIu64 ", can't be killed: %s",
-			(int)h->process->pid, r->ino, strerror(-k));
+			(int)h->process->pid, r->ino, strerror(-e));
 		return;
 	}
 	h->killed = true;
-	audits_revocation(h->watch->inode, h->process, "killed");
-	holders_send(s, r->id, h, LINK_HOLDER_KILLED);
+	audit_send(&v->audit);
+	link_send(s, &v->told.header);
 }
 
-/* Who lives is killed; then everything is looked at anew, for they may have left children. */
+/* Who lives is killed; then everything is looked at anew, for they may have left children. Without
+ * memory nobody is, and the next step tries again. */
 static void kill_all(struct server *s, struct revocation *r, struct watch *w)
 {
 	const struct killer killer = killer_of(s, r);
-	struct holder *h;
+	size_t count = 0;
+	_cleanup_free_ struct victim *list = list_victims(r, &killer, w, &count);
 
-	LIST_FOREACH (h, &w->holders, by_watch)
-		if (!h->process->dead && !h->killed && kill_is_allowed(&killer, h))
-			kill_holder(s, r, h);
+	if (!list)
+		return;
+	for (size_t n = 0; n < count; n++)
+		kill_victim(s, r, &killer, &list[n]);
 	r->searched = true;
 	r->look = s->looks.begun + 1;
 	if (!s->soft)

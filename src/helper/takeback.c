@@ -316,6 +316,14 @@ uint64_t takeback_check_time(struct server *s, uint64_t now)
 	return next;
 }
 
+static void tell_revoked(const struct record_inode *inode)
+{
+	struct audit a;
+
+	audits_describe_revocation(&a, inode, NULL, "its memory was taken back");
+	audit_send(&a);
+}
+
 /* ---- what came of it ---- */
 
 static void judge(struct server *s, struct watch *w, const struct work_job *job)
@@ -329,7 +337,7 @@ static void judge(struct server *s, struct watch *w, const struct work_job *job)
 			!link_is_up(&s->link))
 			break;
 		if (w->take & TAKE_REVOKED)
-			audits_revocation(inode, NULL, "its memory was taken back");
+			tell_revoked(inode);
 		release(s, w);
 		return;
 	case EBUSY:

@@ -131,6 +131,23 @@ OPS = {
     'in-a-crash-kernel': ops(130, CONNECT, k(create(A)), k(size(FIRST, S4M)), k(ticket(FIRST)), redeem(), clean(), k(unlink(A)), answer(FREE), let_go(), k(create(B)),
         k(size(SECOND, S18M)), answer(SPARE), clean()),
     'file-removed-while-it-is-waited-for': ops(RESERVED, CONNECT, k(create(A)), k(size(FIRST, S4M)), k(ticket(FIRST)), redeem(), k(release(FIRST)), k(unlink(A)), clean()),
+    'names-that-are-too-many-for-who-asks': ops(FILE, k(create(A)), k(setxattr(FIRST, 0, ONE)), k([19, 1, 0, FIRST, 0]), k([19, 0, 0, FIRST, 0])),
+    'should-fail-names-of-what-is-gone': ops(FILE, k(create(A)), k(release(FIRST)), k(unlink(A)), k(listxattr(FIRST)), k(getxattr(FIRST, 0)), k(revoke(FIRST))),
+    'renamed-again-after-a-restart': ops(FILE, k(create(A)), k(rename(A, B)), AGAIN),
+    'size-of-whole-gib': ops(GROUPS, k(create(A)), k(size(FIRST, S3G))),
+    'should-fail-revoked-without-a-helper': ops(RESERVED, k(create(A)), k(revoke(FIRST))),
+    'open-again-after-a-restart-and-unwanted': ops(FILE, k(create(A)), k(gone(open_(FIRST))), AGAIN, k(gone(opendir(ROOT))), AGAIN),
+    'should-fail-revoked-with-unknown-flags': ops(RESERVED, CONNECT, k(create(A)), k([8, 2 + 18, FIRST])),
+    'linked-again-after-a-restart': ops(FILE, k(create(A)), k(link(FIRST, B)), AGAIN),
+    'ticket-after-others-have-expired': ops(RESERVED, CONNECT, k(create(A)), k(ticket(FIRST)), wait(11), k(ticket(FIRST)), redeem(), redeem(1), clean()),
+    'should-fail-size-of-no-whole-gib-twice': ops(GROUPS, k(create(A)), k(size(FIRST, S6M)), k(size(FIRST, S6M))),
+    'synced': ops(FILE, k(create(A)), k([26, 1, FIRST])),
+    'listed-as-it-was-opened': ops(FILE, k(create(A)), k([18, 6, 4, ROOT, 0]), k(readdir(ROOT))),
+    'should-fail-socket-removed': ops(FILE, k(create(A)), k(removexattr(FIRST, SOCKET))),
+    'handed-over-and-not-granted': ops(RESERVED, CONNECT, k(create(A)), k(size(FIRST, S18M)), k(ticket(FIRST)), redeem(), clean(), k(unlink(A)), k(release(FIRST)), 12 * answer(4),
+        k(create(B)), k(size(SECOND, S10M)), 4 * answer(4), k(create(C)), k(size(THIRD, S18M)), 12 * answer(4), restart(), CONNECT, clean()),
+    'quota-that-is-full-while-it-waits': ops(RESERVED, CONNECT, k(mkdir(A)), k(setxattr(FIRST, QUOTA, EIGHT_M)), k(create(B, FIRST)), k(size(SECOND, S4M)), k(ticket(SECOND)),
+        redeem(), clean(), k(unlink(B, FIRST)), k(create(C, FIRST)), k(size(THIRD, S6M)), k(mkdir(D, FIRST)), answer(FREE), let_go(), clean()),
     'should-fail-enospc': ops(FILE, k(create(A)), k(size(FIRST, S16T))),
     'should-fail-name-too-long': ops(FILE, k(create(TOO_LONG))),
     'should-fail-enotempty': ops(FILE, k(mkdir(A)), k(create(B, FIRST)), k(rmdir(A))),
@@ -282,7 +299,7 @@ HELPER = {
     'should-fail-config-of-other-regions': scene(PLAIN, SHOWN, htamper(20, 9), HMEET),
     'should-fail-config-reserved': scene(PLAIN, SHOWN, htamper(6, 9), HMEET),
     'should-fail-config-another-one': scene(PLAIN, SHOWN, HMEET, htamper(32, 9), hworker(192)),
-    'should-fail-held-of-nothing': scene(PLAIN, SHOWN, come(), HMEET, hgrant(0, 3), take(), htamper(16, 0), hworker(192)),
+    'should-fail-held-of-nothing': scene(PLAIN, SHOWN, come(), HMEET, hgrant(0, 3), take(), htamper(16, 0, 1), hworker(192)),
     'should-fail-extents-reserved': scene(PLAIN, SHOWN, come(), HMEET, htamper(28, 1, 1), hgrant(0, 3)),
     'should-fail-hand-over-to-itself': scene(SOFT, TRUSTING, HMEET, work(), hlie(14, 4, 1, 1, 3, 3)),
     'should-fail-grant-nobody-asked-for': scene(PLAIN, SHOWN, HMEET, hlie(3 + 16, 6, 6, 1, 3, 3, 2, 2, 2)),
@@ -340,6 +357,59 @@ HELPER['should-fail-question-before-resumed'] = scene(PLAIN, SHOWN, htamper(4, Q
 HELPER['export-for-no-mode'] = scene(SOFT, SHOWN, HMEET, work(), htamper(48, 0), hworker(4, 0, 1, 3), work(), work(), hworker(4, 160), work())
 HELPER['config-of-no-data'] = scene(PLAIN, SHOWN, htamper(48, 0), HMEET, later(3))
 
+# What happens between a question of the worker's and its end. After a number that is asked for, numbers of a lie are: 1, 5, 9 inodes, 2 nothing, 202 a late epoch.
+HSOFT = [HMEET, work()]
+HOLD = HSOFT + [come(), hgrant(0, 3), work(), work(), take(), map_()]
+SPARED = HOLD + [die(), LOOKS, hcheck(0, 64), LOOKS, work(), LOOKS]
+EXPORTED = HSOFT + [hworker(4, 0, 1, 3), work(), work()]
+STORE = 5  # the file that is the content store
+for name, (reuse, steps) in {
+    'refused-for-another-reason': (SHOWN, HSOFT + [come(), htamper(20, 3), hworker(132)]),
+    'hand-over-to-who-holds-something': (TRUSTING, HSOFT + [come(1), hgrant(1, 9), work(), work(), take()] + SPARED[2:] + [hlie(14, 4, 1, 5, 202, 2), later(3)]),
+    'hand-over-past-any-file': (TRUSTING, SPARED + [hlie(14, 4, 1, 9, 202, 255, 255, 255, 255, 255, 255, 3, 0, 0), later(3)]),
+    'hand-over-of-what-is-contradicted': (TRUSTING, SPARED + [come(2), htamper(48, 20, 1), hgrant(0), work(), hlie(14, 4, 1, 5, 202, 2), later(3)]),
+    'hand-over-of-what-was-not-offered': (TRUSTING, HOLD + [die(), LOOKS, hworker(64), hcheck(0, 32), LOOKS, work(), LOOKS, hworker(192), work(), hlie(14, 4, 1, 5, 202, 2), later(3)]),
+    'removed-while-its-export-is-made': (SHOWN, HSOFT + [hworker(4, 0, 1, 3), hcheck(0, 64), work(), work(), hcheck(0, 64), LOOKS, work(), LOOKS]),
+    'removed-twice-with-its-export': (SHOWN, EXPORTED + [hcheck(0, 64), hcheck(0, 64), hworker(4, 160), LOOKS, hcheck(0, 64), work(), hcheck(0, 64), hworker(4, 160), LOOKS]),
+    'taken-with-its-export': (TRUSTING, EXPORTED + [hcheck(0, 32), later(), hcheck(0, 64), hworker(4, 160), work(1), hworker(4, 160), hcheck(0, 64), LOOKS, work(), LOOKS]),
+    'export-is-made-for-a-worker-before': (SHOWN, HSOFT + [hworker(4, 0, 1, 3), hworker(192), hworker(4, 192), work(), work(), LOOKS]),
+    'export-ends-before-it-is-made': (SHOWN, HSOFT + [hworker(4, 0, 1, 3), hworker(4, 192), work(), work(), LOOKS]),
+    'node-and-end-of-what-is-being-granted': (SHOWN, HSOFT + [come(), hgrant(0, 3), hworker(4, 160), hworker(4, 192), work(), work(), hworker(4, 160), hworker(4, 192), LOOKS]),
+    'node-of-two-devices': (SHOWN, HSOFT + [come(), hgrant(0, 3, 70), work(), work(), hworker(4, 160), LOOKS]),
+    'node-of-nothing': (SHOWN, HSOFT + [hworker(4, 160), hworker(4, 192), LOOKS]),
+    'export-of-the-content-store': (SHOWN, HSOFT + [hworker(135, 2, 3, 9), work(), work(), hworker(4, STORE, 0), work(), LOOKS]),
+    'contents-of-another': (SHOWN, HSOFT + [hworker(135, 2, 3, 9), work(), work(), hlie(31, 4, 38, 1, 202, 2, 2), later(3)]),
+    'contents-of-what-is-being-granted': (SHOWN, HSOFT + [come(), hgrant(STORE, 3), hworker(135, 0), work(), work(), LOOKS]),
+    'contents-of-what-is-held': (SHOWN, HSOFT + [come(), hgrant(STORE, 3), work(), work(), take(), hworker(135, 0), work(), LOOKS]),
+    'contents-of-what-a-client-had': (SHOWN, HSOFT + [come(), hgrant(STORE, 3), work(), work(), take(), die(), hworker(135, 0), LOOKS, hworker(135, 0), LOOKS]),
+    'contents-of-what-is-exported': (SHOWN, HSOFT + [hworker(4, STORE, 1, 3), work(), work(), hworker(135, 0), work(), LOOKS]),
+    'contents-of-what-is-spare': (TRUSTING, HSOFT + [come(), hgrant(STORE, 3), work(), work(), take(), map_(), die(), LOOKS, hcheck(STORE, 64), LOOKS, work(), LOOKS, hworker(135, 0), work(), LOOKS]),
+    'spare-that-was-exported': (SAME_OWNER, EXPORTED + [hcheck(0, 64), LOOKS, work(), LOOKS, work()]),
+    'spare-of-several-users': (SAME_OWNER, HOLD + [come(4), hgrant(0), work(), take(1), map_(4), die(), die(4), LOOKS, hcheck(0, 64), LOOKS, work(), LOOKS]),
+    'spare-while-somebody-lives': (TRUSTING, HOLD + [hcheck(0, 64), LOOKS, work(), LOOKS]),
+    'spare-when-a-worker-has-not-told': (TRUSTING, HOLD + [die(), LOOKS, hcheck(0, 64), hworker(192), LOOKS, work(), LOOKS]),
+    'scrub-of-what-is-spare-and-what-is-not': (TRUSTING, HSOFT + [come(1), hgrant(1, 4), work(), work(), take()] + SPARED[2:] + [hworker(5, 64 + 3, 1), hworker(5, 3, 1), work()]),
+    'revoked-twice': (SHOWN, HOLD + [hworker(6, 0xd2), hworker(6, 0xd3), hworker(6, 0xd4), later(3), hworker(192), LOOKS, work()]),
+}.items():
+    HELPER[name] = scene(SOFT, reuse, *steps)
+HELPER['revoked-and-nobody-killed'] = scene(SOFT, SHOWN, *HOLD, hworker(6, 18), later(3))
+HELPER['contents-asked-for-twice-at-once'] = scene(SOFT, SHOWN, HMEET, work(), hworker(135, 1, 3), hworker(135, 1), 3 * work())
+HELPER['should-fail-link-lost-while-contents-are-given'] = scene(SOFT, SHOWN, HMEET, work(), hworker(135, 1, 3), hlie(0, 1, 1), work(), work())
+HELPER['told-to-yield-before-there-is-a-worker'] = scene(PLAIN, SHOWN, come(), [4, 192, 6, 17, 0])
+HELPER['refused-extent-past-the-data'] = scene(PLAIN, SHOWN, come(), HMEET, htamper(55, 127, 1), hgrant(0, 3), take())
+HELPER['granted-to-several-users'] = scene(SOFT, SAME_OWNER, HMEET, work(), come(), hgrant(0, 3), work(), work(), take(), *[b for n in (1, 2, 3, 4, 5) for b in (come(n), hgrant(0), work(), take(n))])
+HELPER['supervisor-says-too-little'] = scene(PLAIN, SHOWN, HMEET, [4, 192, 64, 20, 0, 9])
+HELPER['contents-of-no-soft-region'] = scene(PLAIN, SHOWN, HMEET, hlie(31, 4, 38, 1, 202, 2, 2), later(3))
+HELPER['export-of-no-soft-region'] = scene(PLAIN, SHOWN, HMEET, hlie(26, 3, 38, 1, 202, 2), later(3))
+HELPER['spare-of-no-soft-region'] = scene(PLAIN, TRUSTING, HMEET, come(), hgrant(0, 3), take(), die(), hcheck(0, 64), LOOKS)
+HELPER['granted-behind-what-is-zeroed'] = scene(PLAIN, SHOWN, HMEET, come(), hworker(5, 30, 0), hgrant(0, 40), take(), work(), later(3))
+HELPER['zeroed-in-another-order'] = scene(PLAIN, SHOWN, HMEET, hworker(5, 20, 0), hworker(5, 30, 0), hworker(5, 30, 2), hworker(5, 40, 1), hworker(5, 41, 0), 6 * work(), later(3))
+HELPER['should-fail-held-with-an-id'] = scene(PLAIN, SHOWN, come(), HMEET, hgrant(0, 3), take(), htamper(8, 1, 1), hworker(192), later(3))
+HELPER['should-fail-held-elsewhere-in-the-file'] = scene(PLAIN, SHOWN, come(), HMEET, hgrant(0, 3), take(), htamper(40, 1, 2), hworker(192), later(3))
+HELPER['should-fail-extents-fewer-than-the-message-has'] = scene(PLAIN, SHOWN, come(), HMEET, htamper(24, 1, 1), hgrant(0, 3, 70), later(3))
+HELPER['refused-without-what-it-had'] = scene(PLAIN, SHOWN, *TWICE, hlie(19, 5, 0, 1, 202, 2, 2, 14), take(), take(1))
+HELPER['should-fail-link-lost-while-an-export-is-made'] = scene(SOFT, SHOWN, HMEET, work(), hworker(4, 0, 1, 3), hlie(0, 1, 1), work(), work())
+
 # The same of the helper's messages to the worker, in fuzz_link.c; what is not said to fail there is void.
 FILE_OF_ONE = [LCONNECT, lk(create(A)), lk(size(FIRST, S4M)), lk(ticket(FIRST))]
 REDEEMS, DONES, FREES = (FILE_OF_ONE, lsay(1, 0)), (FILE_OF_ONE + [lsay(1, 0)], lsay(4, HELD)), (LHELD, lsay(3, 0))
@@ -364,6 +434,45 @@ for name, (message, at, value, (before, then)) in {
     'should-fail-given-with-no-errno': (2, 17, 255, CONTENT), 'should-fail-given-of-another': (2, 8, 99, CONTENT), 'given-with-an-error': (2, 16, 5, CONTENT),
 }.items():
     LINK[name] = ops(RESERVED, *before, other(at, value, message), then)
+
+# What changes between a question to the helper and its answer. A range whose ends are to be zeroed lies in memory that was granted.
+RANGE = lk([7, 2, FIRST, 128 + S2M, 9, 9, 128 + S4M, 8, 8])
+LET_GO = [LCONNECT, lk(create(A)), lk(size(FIRST, S10M)), lk(ticket(FIRST)), lsay(1, 0)] + 12 * [lsay(4, HELD)] + [lsay(3, 0)]
+GONE = [lk(release(FIRST)), lk(unlink(A))]
+NODE = LEXPORT[:4] + [2 * lsay(12, 2)]
+for name, steps in {
+    'punched-in-what-was-granted': LET_GO + [RANGE, 4 * lsay(4, 2)],
+    'punched-and-the-helper-goes': LET_GO + [RANGE, lsay(0, 0), LCONNECT, 4 * lsay(4, 2)],
+    'punched-without-a-helper-and-frozen': LET_GO + [[3, 0, 0], RANGE, LFREEZE, LCONNECT, LTHAW],
+    'punched-without-a-helper-and-emptied': LET_GO + [[3, 0, 0], RANGE, lk(size(FIRST, S0)), LCONNECT],
+    'punched-without-a-helper-and-removed': LET_GO + [[3, 0, 0], RANGE] + GONE + [LCONNECT],
+    'punched-and-not-answered-in-time': LET_GO + [RANGE, [56, 10], [56, 10], 4 * lsay(4, 2)],
+    'punched-while-others-are-scrubbed': LET_GO + [lk(create(B)), lk(size(SECOND, S18M)), lk(ticket(SECOND)), lsay(1, 1), RANGE, lk(create(C)), lk(ticket(THIRD)), lsay(1, 2), 9 * lsay(4, 2)],
+    'mode-while-it-is-exported': LEXPORT[:4] + [lsay(12, 2), lk(attributes(FIRST)), lsay(12, 2)],
+    'exported-again-and-the-helper-goes': NODE + [lexport(FIRST), lsay(0, 0), LCONNECT],
+    'punched-and-redeemed': LET_GO + [lk(ticket(FIRST)), RANGE, lsay(1, 1), 6 * lsay(4, 2)],
+    'punched-by-two': LET_GO + [RANGE, lk([7, 2, FIRST, 128 + S4M, 9, 9, 128 + S2M, 8, 8]), 8 * lsay(4, 2)],
+    'punched-and-the-zeroing-fails': LET_GO + [RANGE, 4 * lsay(4, 3)],
+    'shrunk-within-a-block-and-granted': LET_GO + [lk([1, 3, 0, FIRST, 0, 0, 128 + 5, 9, 9]), lk(ticket(FIRST)), lsay(1, 1), 16 * lsay(4, 2)],
+    'redeemed-while-frozen': FILE_OF_ONE + [LFREEZE, lsay(1, 0), LTHAW],
+    'frozen-while-it-is-scrubbed': FILE_OF_ONE + [lsay(1, 0), LFREEZE, 4 * lsay(4, 2), LTHAW],
+    'removed-while-it-is-scrubbed': FILE_OF_ONE + [lsay(1, 0)] + GONE + [4 * lsay(4, 2)],
+    'granted-with-memory-past-its-size': [LCONNECT, lk(create(A)), lk(size(FIRST, S2M)), lk(allocate(FIRST, S0, S6M, 1)), lk(allocate(FIRST, S10M, S2M, 1)), lk(ticket(FIRST)), lsay(1, 0)] + 12 * [lsay(4, HELD)] + [LCONNECT],
+    'held-and-grown': LHELD + [lk(size(FIRST, S18M)), LCONNECT, 4 * lsay(4, 2)],
+    'scrubbed-for-some-seconds': FILE_OF_ONE + [lsay(4, 2), [56, 5], lsay(4, 2), lsay(4, 2), [56, 5], lsay(4, 2), lsay(4, 2), [56, 4], lsay(4, 2), lsay(4, 2), [56, 8], lsay(4, 2)],
+    'exported-by-two': LEXPORT[:4] + [lexport(FIRST), 6 * lsay(4, HELD)],
+    'exported-while-it-ends': NODE + [lunexport(FIRST), lexport(FIRST), 4 * lsay(4, HELD)],
+    'ends-while-it-is-exported': LEXPORT[:4] + [lsay(12, 2), lunexport(FIRST), lk(revoke(FIRST, 1)), lsay(12, 2)],
+    'ends-twice': NODE + [lunexport(FIRST), lunexport(FIRST), lsay(12, 2)],
+    'exported-again-and-that-fails': NODE + [lexport(FIRST), 4 * lsay(4, 3)],
+    'revoked-with-its-node': NODE + [lk(revoke(FIRST, 1)), 4 * lsay(4, 2)],
+    'removed-while-its-node-ends': NODE + [lunexport(FIRST)] + GONE + [lsay(3, 0), 4 * lsay(4, 2)],
+    'removed-while-its-node-ends-and-the-helper-goes': NODE + [lunexport(FIRST)] + GONE + [lsay(0, 0), 2 * lsay(4, 0), LCONNECT, 4 * lsay(4, 0)],
+    'should-fail-exported-while-it-ends': NODE + [lunexport(FIRST), lie_any(16, 8 * [0] + list(b'/dev/dax0.1') + 53 * [0], INO)],
+    'should-fail-end-of-what-is-being-exported': LEXPORT[:4] + [lsay(12, 2), [5, 159, 255, 2, 0, 0, 0, 0, 0, 0, 128, 3, 3, 3, 3, 8, 6, 0] + 8 * [0]],
+    'should-fail-end-of-the-export-of-nothing': LEXPORT[:4] + [[5, 159, 255, 0, 0, 0, 0, 0, 0, 0, 128, 3, 3, 3, 3, 8, 6, 0] + 8 * [0]],
+}.items():
+    LINK[name] = ops(RESERVED, *steps)
 
 # And of a client's to the helper, in fuzz_wire.c.
 for name, at, value in (('size', 0, 9), ('opcode', 4, 9), ('reserved-in-its-header', 6, 1), ('flag', 24, 1)):
@@ -392,6 +501,8 @@ CONTROL = {
     'many-holders': ops(RESERVED, CCONNECT, ck(create(A)), ck(size(FIRST, S4M)), asks(STATUS), csay(4, 249), csay(4, 249)),
     'thawed-again-by-two': ops(RESERVED, CCONNECT, ck(create(A)), asks(CFREEZE), asks(CFREEZE, 0, 1), asks(EXPORT, FIRST), asks(UNEXPORT, FIRST), asks(CTHAW)),
     'should-fail-size-of-no-request': ops(FILE, [4, 72, 25, 0, 0, 0, 1, 0, 0, 0, 1] + 13 * [0]),
+    'should-fail-export-of-what-is-gone': ops(RESERVED, CCONNECT, ck(create(A)), ck(release(FIRST)), ck(unlink(A)), asks(EXPORT, FIRST)),
+    'should-fail-end-that-fails': ops(RESERVED, CCONNECT, ck(create(A)), ck(size(FIRST, S4M)), asks(EXPORT, FIRST), 14 * csay(4, 2), asks(UNEXPORT, FIRST), 3 * csay(4, 3)),
     'files': ops(FILE, ck(create(A)), ck(size(FIRST, S4M)), ck(mkdir(B)), asks(FILES), asks(EXTENTS, FIRST), asks(TOKEN)),
     'status': ops(RESERVED, CCONNECT, asks(STATUS), asks(STATUS, 0, 1), csay(4, 3), csay(4, 3)),
     'status-of-a-silent-helper': ops(RESERVED, CCONNECT, asks(STATUS), [7, 9]),
@@ -450,9 +561,14 @@ def xattr(ino, name, value=b'', n=None, v=None, reserved=0, more=b'', kind=9):
     return item(kind, struct.pack('<QIHH', ino, len(value) if v is None else v, len(name) if n is None else n, reserved) + name + value + more)
 def target(ino, text, n=None, reserved=0, more=b''): return item(11, struct.pack('<QII', ino, len(text) if n is None else n, reserved) + text + more)
 def extent(ino, at, block, count): return item(5, struct.pack('<QQQIHH', ino, at, block, count, 0, 0))
+def blocks(block, state): return item(7, struct.pack('<QIHH', block, 1, 0, state))
 def piece(ino, at, unit, count): return item(15, struct.pack('<QQQII', ino, at, unit, count, 0))
 def section(pool, kind, at, *value): return [15, pool, 0, 0, 16 + kind, at, 0, len(value)] + list(value)  # kind 0: attributes, 1: targets
 def record_field(at, value): return [10, at, 0, 1, value]  # of the first record
+def edits(pool, *edited): return [15, pool, 0, 0] + [b for place, at, value in edited for b in [place, at & 255, at >> 8, len(value)] + list(value)]
+SUPER, HEADER, INODES, DIRENTS, EXTENTS, RAW, XATTRS, PIECES = 0, 1, 2, 3, 4, 14, 16, 19  # places
+def in_table(n, at): return 512 + 48 * n + at  # of the n-th section: 4: size of a record, 16: length, 24: count
+def u64(n): return struct.pack('<Q', n)
 REG, LNK, DIR, CHR, HELD_MARK, EXPORTED_MARK, IO, CONTENT_STORE = 0o100644, 0o120777, 0o040755, 0o020644, 1, 2, 8, 16
 NEW, LAST_BLOCK, LAST_UNIT = 4096, 2 ** 42 - 1, 2 ** 51 - 1
 SYMLINK = inode_item(NEW, LNK, size=3)
@@ -523,8 +639,8 @@ IMAGE = {
     'should-fail-extent-past-any-file': image(LINKS, inode_item(NEW, REG), extent(NEW, LAST_BLOCK, 100, 2)),
     'should-fail-piece-past-any-file': image(CONTENTS, inode_item(NEW, REG, flags=IO), piece(NEW, LAST_UNIT, 0, 2)),
     'should-fail-piece-past-any-content-store': image(CONTENTS, inode_item(NEW, REG, flags=IO), piece(NEW, 0, LAST_UNIT, 2)),
-    'should-fail-extent-over-another': image(LINKS, inode_item(NEW, REG), extent(NEW, 0, 40, 2), extent(NEW, 1, 44, 2)),
-    'should-fail-released-and-not-quarantined': image(LINKS, item(7, struct.pack('<QIHH', 40, 1, 0, 5))),
+    'should-fail-extent-over-another': image(LINKS, inode_item(NEW, REG), extent(NEW, 0, 5, 2), extent(NEW, 1, 8, 2)),
+    'should-fail-released-and-not-quarantined': image(LINKS, blocks(5, 5)),
     **{f'should-fail-checkpoint-{name}': section(pool, kind, at, *value) for name, pool, kind, at, value in (
         ('attribute-reserved', ATTRIBUTES, 0, 14, [1]), ('attribute-of-nobody', ATTRIBUTES, 0, 0, [99]), ('attribute-out-of-order', ATTRIBUTES, 0, 0, [3]),
         ('attribute-cut-off', ATTRIBUTES, 0, 9, [255]), ('attribute-of-no-name', ATTRIBUTES, 0, 12, [0]), ('target-reserved', LINKS, 1, 12, [1]),
@@ -537,6 +653,51 @@ IMAGE = {
     'should-fail-record-of-more-items': record_field(46, 1),
     'should-fail-record-of-no-items': record_field(44, 0),
     'should-fail-journal-past-its-end': [12, 255, 255, 0],
+    'blocks-quarantined-and-released': image(LINKS, blocks(5, 4), blocks(5, 5)),
+    'should-fail-blocks-of-no-state': image(LINKS, blocks(5, 0)),
+    'should-fail-entry-in-a-file': image(LINKS, dirent(2, 2, 999, b'x')),
+    'should-fail-entry-with-a-cookie-of-before': image(LINKS, dirent(1, 2, 3, b'x')),
+    'entry-that-begins-with-a-dot': image(LINKS, inode_item(1, DIR, links=3, parent=1, next_cookie=17), inode_item(NEW, REG, links=1), dirent(1, NEW, 16, b'.x')),
+    'should-fail-memory-with-a-block-becomes-content': image(LINKS, inode_item(NEW, REG), extent(NEW, 0, 5, 2), inode_item(NEW, REG, flags=IO)),
+    'attribute-with-a-name-as-long-as-a-lists': image(ATTRIBUTES, xattr(2, b'user.' + 18 * b'n', b'value')),
+    'directory-that-is-open-and-removed': image(LINKS, inode_item(NEW, DIR, parent=1, next_cookie=9)),
+    'second-slot-word-damaged': edits(EVERYTHING, (RAW, 257, [0])),
+    'should-fail-both-slot-words-damaged': edits(EVERYTHING, (RAW, 1, [0]), (RAW, 257, [0])),
+    'region-of-persistent-memory': edits(EVERYTHING, (SUPER, 512, [2])),
+    'should-fail-region-with-unknown-flags': edits(EVERYTHING, (SUPER, 514, [2])),
+    'should-fail-region-of-two-blocks': edits(EVERYTHING, (SUPER, 528, [2])),
+    'should-fail-region-blocks-huge': edits(EVERYTHING, (SUPER, 528, u64(2 ** 40 + 1))),
+    'should-fail-files-huge': edits(EVERYTHING, (SUPER, 72, u64(2 ** 32 + 1))),
+    'should-fail-section-of-type-0': edits(EVERYTHING, (HEADER, in_table(0, 0), [0])),
+    'should-fail-section-of-another-record-size': edits(EVERYTHING, (HEADER, in_table(0, 4), [191])),
+    'should-fail-section-of-more-records': edits(EVERYTHING, (HEADER, in_table(0, 24), [14])),
+    'should-fail-section-missing': edits(EVERYTHING, (HEADER, 104, [7]), (HEADER, in_table(7, 0), 48 * [0])),
+    'should-fail-section-of-a-map-that-is-empty': edits(EVERYTHING, (HEADER, in_table(3, 16), 16 * [0])),
+    'should-fail-section-entries-go-on': edits(LINKS, (HEADER, in_table(1, 24), [10])),
+    'should-fail-section-attributes-go-on': edits(ATTRIBUTES, (HEADER, in_table(8, 24), [11])),
+    'should-fail-section-targets-go-on': edits(LINKS, (HEADER, in_table(8, 24), [2])),
+    'should-fail-checkpoint-quota-of-a-file': edits(ATTRIBUTES, (XATTRS, 336, [4])),
+    'should-fail-checkpoint-attribute-twice': edits(ATTRIBUTES, (XATTRS, 160 + 16 + 5, b'x')),
+    'should-fail-checkpoint-entry-in-a-file': edits(LINKS, (DIRENTS, 0, [2])),
+    'should-fail-checkpoint-entry-of-another-type': edits(LINKS, (DIRENTS, 26, [4])),
+    'should-fail-checkpoint-entry-of-a-name-twice': edits(ATTRIBUTES, (DIRENTS, 120 + 32, b'b')),
+    'should-fail-checkpoint-directory-with-two-entries': edits(EVERYTHING, (DIRENTS, 48, [2])),
+    'should-fail-checkpoint-entry-of-what-has-no-links': edits(LINKS, (INODES, 192 + 20, [0])),
+    'should-fail-checkpoint-root-is-a-file': edits(LINKS, (INODES, 8, struct.pack('<I', REG)), (INODES, 32, 16 * [0])),
+    'should-fail-checkpoint-content-store-twice': edits(CONTENTS, (INODES, 6 * 192 + 20, [0]), (INODES, 6 * 192 + 96, [CONTENT_STORE])),
+    'should-fail-checkpoint-content-store-begins-later': edits(CONTENTS, (EXTENTS, 8, [1])),
+    'should-fail-checkpoint-content-with-an-extent': edits(CONTENTS, (EXTENTS, 32, [4])),
+    'should-fail-slots-longer-than-the-metadata': edits(EVERYTHING, (SUPER, 120, u64(0xb00000) + u64(0x800000))),
+    'should-fail-groups-of-fewer-blocks-than-one': edits(EVERYTHING, (SUPER, 56, [1])),
+    'should-fail-inode-changes-its-type': image(LINKS, inode_item(2, CHR, links=1)),
+    'should-fail-removed-directory-not-empty': image(LINKS, item(2, u64(3))),
+    'should-fail-blocks-of-a-state-to-come': image(LINKS, blocks(5, 6)),
+    'should-fail-directory-with-an-entry-and-no-links': image(LINKS, inode_item(3, DIR, parent=1, next_cookie=9)),
+    'should-fail-record-of-no-length': edits(EVERYTHING, (10, 4, [0, 0])),
+    'should-fail-checkpoint-target-twice': section(LINKS, 1, 24, 5),
+    'should-fail-checkpoint-extent-over-another': edits(EVERYTHING, (EXTENTS, 32, [5])),
+    'should-fail-checkpoint-extent-of-no-region': edits(EVERYTHING, (EXTENTS, 28, [9])),
+    'should-fail-section-piece-of-a-directory': edits(CONTENTS, (PIECES, 0, [1])),
 }
 
 def write_all(directory, inputs):

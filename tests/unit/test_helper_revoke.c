@@ -2,13 +2,29 @@
 /* Revocations: who holds a file is told and, if that is asked, killed. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "helper/kill.h"
+#include "helper/server.h"
 #include "soft_helper.h"
 #include "util/le.h"
+
+/* ---- a kill that takes as long as its process ---- */
+
+int __real_kill_process_or_cgroup(const struct killer *k, const struct holder *h);
+int __wrap_kill_process_or_cgroup(const struct killer *k, const struct holder *h);
+int __wrap_kill_process_or_cgroup(const struct killer *k, const struct holder *h)
+{
+	int r = __real_kill_process_or_cgroup(k, h);
+
+	while (r == 0 && !process_has_ended(h->process))
+		(void)sched_yield();
+	return r;
+}
 
 /* ---- on a file region: one that ends before the look into /proc is over ---- */
 
@@ -133,6 +149,25 @@ Test(helper_revoke_soft, those_who_hold_it_are_killed_and_it_is_taken_back)
 	c.pid = -1;
 	close(c.pipe);
 	close(c.sock);
+}
+
+/* What is told was read before: a killed process's names are gone as soon as it is. */
+Test(helper_revoke_soft, who_is_killed_has_a_name_still)
+{
+	struct link_holder h;
+
+	learn();
+	struct rig_child c = rig_child_start(&rig, false);
+	(void)rig_grant(&rig, 11, RW, small, 2);
+	rig_child_wait(&c);
+	send_revoke(11, 6, LINK_REVOKE_KILL);
+	rig_expect(&rig, &h, sizeof(h), LINK_HOLDER);
+	cr_expect_eq((pid_t)get_le32(h.pid), c.pid);
+	cr_expect_neq(h.command[0], '\0');
+	cr_expect_neq(h.cgroup[0], '\0');
+	rig_expect_free(&rig, 11, rig.epoch);
+	expect_revoked(6, LINK_REVOKED_FREE);
+	rig_child_end(&c);
 }
 
 /* A descriptor that was handed to somebody makes him nobody's to kill but his own. */
