@@ -211,7 +211,7 @@ static int grow_guarded(const struct growth *g, struct media *area, struct probl
 static int grow_regions(struct growth *g, struct problem *why)
 {
 	const struct region *first = &g->pool->regions[0];
-	struct media area;
+	struct media area = {.base = NULL};
 	int r = 0;
 
 	for (uint32_t i = 0; i < g->pool->count && r == 0; i++)

@@ -321,6 +321,14 @@ static int pool_check_regions(
 		if (r == 0)
 			r = pool_check_size(pool, super, i, why);
 	}
+	return r;
+}
+
+static int pool_check_stamps(
+	const struct pool *pool, const struct store_super *super, struct problem *why)
+{
+	int r = 0;
+
 	for (uint32_t i = 0; i < pool->count && r == 0; i++) {
 		r = pool_check_stamp(pool, super, i, GM_STAMP_FIRST, why);
 		if (r == 0)
@@ -414,6 +422,21 @@ int pool_prepare(struct pool *pool, struct problem *why)
 	return pool_reach(pool, super.plan.meta_blocks, why);
 }
 
+static int pool_map(
+	struct pool *pool, const struct store_super *super, bool writable, struct problem *why)
+{
+	pool_unmap(pool);
+	int r = pool_reach(pool, super->plan.meta_blocks, why);
+	if (r == 0)
+		r = pool_map_area(
+			pool, super->plan.meta_blocks * GM_BLOCK_SIZE, writable, &pool->media, why);
+	if (r < 0)
+		return r;
+	pool->super = *super;
+	pool->loaded = true;
+	return 0;
+}
+
 int pool_load(struct pool *pool, bool writable, struct problem *why)
 {
 	struct store_super super;
@@ -421,19 +444,19 @@ int pool_load(struct pool *pool, bool writable, struct problem *why)
 
 	if (r == 0)
 		r = pool_check_regions(pool, &super, why);
-	if (r < 0)
-		return r;
-	pool_unmap(pool);
-	r = pool_reach(pool, super.plan.meta_blocks, why);
-	if (r < 0)
-		return r;
-	r = pool_map_area(
-		pool, super.plan.meta_blocks * GM_BLOCK_SIZE, writable, &pool->media, why);
-	if (r < 0)
-		return r;
-	pool->super = super;
-	pool->loaded = true;
-	return 0;
+	if (r == 0)
+		r = pool_check_stamps(pool, &super, why);
+	return r < 0 ? r : pool_map(pool, &super, writable, why);
+}
+
+int pool_load_again(struct pool *pool, struct problem *why)
+{
+	struct store_super super;
+	int r = pool_read_super(&pool->regions[0], &super, why);
+
+	if (r == 0)
+		r = pool_check_regions(pool, &super, why);
+	return r < 0 ? r : pool_map(pool, &super, true, why);
 }
 
 const char *pool_format_uuid(char buffer[POOL_UUID_TEXT], const uint8_t uuid[16])

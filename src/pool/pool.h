@@ -73,6 +73,13 @@ int pool_grow(struct pool *pool, struct problem *why);
  */
 int pool_load(struct pool *pool, bool writable, struct problem *why);
 
+/*
+ * The same, to write, for a process that goes on where one before it has ended, while the regions
+ * were locked all the time: whose they are is known from that one. A stamp that has gone bad since
+ * is left to the next mount.
+ */
+int pool_load_again(struct pool *pool, struct problem *why);
+
 struct pool_format {
 	uint64_t max_files; /* 0: STORE_MAX_FILES_DEFAULT */
 	const char *label;  /* NULL: none */

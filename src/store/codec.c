@@ -210,7 +210,7 @@ bool codec_xattr_follows(const struct codec_xattr *last, const struct codec_xatt
 
 	if (last->ino != x->ino)
 		return last->ino < x->ino;
-	k = memcmp(last->name, x->name, shorter);
+	k = shorter > 0 ? memcmp(last->name, x->name, shorter) : 0; /* before the first: no name */
 	return k < 0 || (k == 0 && last->name_len < x->name_len);
 }
 

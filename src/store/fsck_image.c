@@ -12,7 +12,8 @@
 struct seen_inode {
 	struct inode_attr attr;
 	uint64_t entries;        /* that name it */
-	uint64_t subdirectories; /* directories: entries in it that are directories */
+	uint64_t content;        /* directories: entries in it */
+	uint64_t subdirectories; /* directories: those of them that are directories */
 	uint64_t extent_end;     /* files: blocks of the file up to the end of the last extent */
 	bool reached;
 	bool has_target; /* symlinks */
@@ -106,6 +107,8 @@ static void check_entry(
 		error(c, "entry-cookie",
 			"entry \"%.*s\" of inode %" PRIu64 ": its cookie is still to come",
 			d->name_len, d->name, d->parent);
+	if (dir)
+		dir->content++;
 	if (!child) {
 		error(c, "entry-dangling",
 			"entry \"%.*s\" of inode %" PRIu64 " names inode %" PRIu64
@@ -406,18 +409,22 @@ static void check_maps(struct checker *c)
 
 static void check_links(struct checker *c, const struct seen_inode *i)
 {
-	bool dir = S_ISDIR(i->attr.mode);
+	bool dir = S_ISDIR(i->attr.mode), root = i->attr.ino == GM_ROOT_INO;
 	uint64_t links = i->entries;
 
-	if (dir && (i->attr.links > 0 || links > 0))
-		links += i->subdirectories + (i->attr.ino == GM_ROOT_INO ? 2 : 1);
+	if (dir)
+		links = i->subdirectories + (i->entries > 0 || root ? 2 : 0);
 	if (i->attr.links != links)
 		error(c, "links-wrong",
 			"inode %" PRIu64 " has %" PRIu32 " links, its entries make %" PRIu64,
 			i->attr.ino, i->attr.links, links);
-	if (dir && i->entries > (i->attr.ino != GM_ROOT_INO))
+	if (dir && i->entries > !root)
 		error(c, "directory-twice", "directory inode %" PRIu64 " has %" PRIu64 " entries",
 			i->attr.ino, i->entries);
+	if (dir && !root && i->entries == 0 && i->content > 0)
+		error(c, "directory-unnamed",
+			"directory inode %" PRIu64 " has %" PRIu64 " entries, but none names it",
+			i->attr.ino, i->content);
 	if (i->attr.links == 0 && i->entries == 0 && !(i->attr.flags & GM_INODE_CONTENTS))
 		fsck_report(c->report, FSCK_NOTE, "inode-orphan",
 			"inode %" PRIu64 " is unlinked and will be removed when nobody holds it",

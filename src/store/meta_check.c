@@ -319,7 +319,10 @@ int meta_check(const struct meta *m, const struct gm_item *item, size_t room, st
 
 /* ---- the whole ---- */
 
-/* The entry's two ends agree; counts the links that its inode has. */
+#define SEEN_NAMED (1U << 31) /* in inode.seen: the one entry of a directory was met */
+
+/* The entry's two ends agree; counts the links that its inode has: of files the entries, of
+ * directories those that are directories in it. */
 static int verify_dirent(const struct meta *m, const struct dirent *d, struct problem *why)
 {
 	struct inode *child = meta_inode(m, d->ino);
@@ -339,20 +342,29 @@ static int verify_dirent(const struct meta *m, const struct dirent *d, struct pr
 				"directory inode %" PRIu64 " has an entry in inode %" PRIu64
 				", which is not its parent",
 				d->ino, d->parent);
+		if (child->seen & SEEN_NAMED)
+			return problem(why, EUCLEAN,
+				"directory inode %" PRIu64 " has two entries in inode %" PRIu64,
+				d->ino, d->parent);
+		child->seen |= SEEN_NAMED;
 		meta_inode(m, d->parent)->seen++;
+	} else {
+		child->seen++;
 	}
-	child->seen++;
 	return 0;
 }
 
 /* A directory has one link for its entry, one for ".", one for each subdirectory's ".."; the root
- * is its own parent. */
+ * is its own parent. One without an entry was removed: it was empty. */
 static int verify_inode(const struct inode *i, struct problem *why)
 {
-	uint32_t links = i->seen;
+	bool dir = inode_is_dir(i), named = i->attr.ino == GM_ROOT_INO || i->seen & SEEN_NAMED;
+	uint32_t links = (i->seen & ~SEEN_NAMED) + (dir && named ? 2 : 0);
 
-	if (inode_is_dir(i) && (i->attr.links > 0 || links > 0))
-		links += i->attr.ino == GM_ROOT_INO ? 2 : 1;
+	if (dir && !named && i->entry_count > 0)
+		return problem(why, EUCLEAN,
+			"directory inode %" PRIu64 " has %" PRIu32 " entries, but none names it",
+			i->attr.ino, i->entry_count);
 	if (i->attr.links != links)
 		return problem(why, EUCLEAN,
 			"inode %" PRIu64 ": it has %" PRIu32 " links, its entries make %" PRIu32,

@@ -216,14 +216,29 @@ static struct inode *parent_of(const struct meta *m, const struct inode *dir)
 static uint32_t place_directory(const struct meta *m, struct inode *dir)
 {
 	struct inode *up = dir;
+	uint64_t steps = 0;
 	uint32_t quota;
 
-	while (up && up->quota == UNKNOWN)
+	/* Of those that nothing names any more a hostile image may have a ring. */
+	while (up && up->quota == UNKNOWN && steps++ <= m->inode_count)
 		up = parent_of(m, up);
-	quota = up ? up->quota : 0;
+	quota = up && up->quota != UNKNOWN ? up->quota : 0;
 	for (; dir && dir->quota == UNKNOWN; dir = parent_of(m, dir))
 		dir->quota = quota;
 	return quota;
+}
+
+/* Whoever counts goes up to the end: there is one. */
+static void cut_rings(struct quotas *q)
+{
+	for (uint32_t n = 1; n < q->capacity; n++) {
+		uint32_t up = q->list[n].up;
+
+		for (uint32_t steps = 0; up && steps < q->capacity; steps++)
+			up = q->list[up].up;
+		if (up)
+			q->list[n].up = 0;
+	}
 }
 
 static void place_directories(struct meta *m)
@@ -240,6 +255,7 @@ static void place_directories(struct meta *m)
 
 		q->list[n].up = up ? up->quota : 0;
 	}
+	cut_rings(q);
 }
 
 static void place_files(struct meta *m)

@@ -402,10 +402,10 @@ static bool is_reserved_ram(const struct salvage *s)
 	return false;
 }
 
-/* The one that all whole stamps bear; NULL if they bear none, or several. */
+/* The one that all whole stamps bear, of zeros before the first mount has come to them; NULL: they
+ * bear several, or there are none. */
 static const uint8_t *find_token(const struct salvage *s)
 {
-	static const uint8_t none[16];
 	const uint8_t *token = NULL;
 
 	for (uint32_t n = 0; n < 2 * s->super.region_count; n++) {
@@ -414,28 +414,57 @@ static const uint8_t *find_token(const struct salvage *s)
 		if (!stamp || memcmp(stamp->uuid, s->super.uuid, sizeof(stamp->uuid)) != 0 ||
 			!store_stamp_bears(stamp, stamp->token))
 			continue;
-		if (token && memcmp(token, stamp->token, sizeof(none)) != 0)
+		if (token && memcmp(token, stamp->token, sizeof(stamp->token)) != 0)
 			return NULL;
 		token = stamp->token;
 	}
-	return token && memcmp(token, none, sizeof(none)) != 0 ? token : NULL;
+	return token;
+}
+
+static bool is_of_this_boot(const struct salvage *s)
+{
+	return s->meta.mount_number > 0 &&
+	       memcmp(s->meta.boot_id, s->in->boot_id, sizeof(s->meta.boot_id)) == 0;
+}
+
+static bool set_token(struct salvage *s, const uint8_t token[16])
+{
+	if (memcmp(token, s->meta.token, sizeof(s->meta.token)) == 0)
+		return false;
+	memcpy(s->meta.token, token, sizeof(s->meta.token));
+	if (s->meta.mount_number == 0) /* of a pool that was never mounted no proof is asked */
+		s->meta.mount_number = 1;
+	return true;
 }
 
 /*
  * The record of the last mount may be among what is lost. What it promised to the next kernel is in
- * the stamps, too; in which boot that was, nowhere else.
+ * the stamps, too; in which boot that was, nowhere else. If they don't tell either, the token of
+ * the mount before it is no proof: this boot may bear it, and have been the last mount's. Then
+ * nobody's takes its place, also in the stamps that are written anew. Bytes are granted after the
+ * stamps bear a token, so none were where one of them bears zeros. A boot has one token: that of a
+ * mount of this one is known, though stamps that it did not come to may still bear the one before.
  */
 static void keep_token(struct salvage *s)
 {
+	static const uint8_t none[16];
+	uint8_t nobodys[16];
 	const uint8_t *token = find_token(s);
 
-	if (!token || memcmp(token, s->meta.token, sizeof(s->meta.token)) == 0)
+	memset(nobodys, 0xff, sizeof(nobodys));
+	if (is_of_this_boot(s) || (token && memcmp(token, none, sizeof(none)) == 0))
 		return;
-	memcpy(s->meta.token, token, sizeof(s->meta.token));
-	salvage_lost(s, 0,
-		"the record of the last mount; its succession token is taken from the stamps, but "
-		"in which boot it was is not known: mount the pool after the next kexec, or with "
-		"--trust-memory once no guest of this boot runs any more");
+	if (token && set_token(s, token))
+		salvage_lost(s, 0,
+			"the record of the last mount; its succession token is taken from the "
+			"stamps, but in which boot it was is not known: mount the pool after the "
+			"next kexec, or with --trust-memory once no guest of this boot runs any "
+			"more");
+	else if (!token && set_token(s, nobodys))
+		salvage_lost(s, 0,
+			"the succession token: the record of the last mount may be lost, and the "
+			"stamps don't tell it either: mount the pool with --trust-memory, once no "
+			"guest of this boot runs any more");
 }
 
 int salvage_be_careful(struct salvage *s, struct problem *why)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "util/log.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -121,6 +122,13 @@ static void own_up(void)
 		log_state.journal ? "" : ": ", dropped);
 	if (!write_line(text, (size_t)n))
 		atomic_fetch_add(&log_state.dropped, dropped);
+}
+
+void log_mask(char *text)
+{
+	for (; *text; text++)
+		if (iscntrl((unsigned char)*text))
+			*text = '?';
 }
 
 void log_message(enum log_level level, const char *format, ...)

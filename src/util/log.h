@@ -43,6 +43,9 @@ bool log_reaches_journal(void);
 /* As log_init() was given it. */
 const char *log_name(void);
 
+/* Words of others stay one line, and move no cursor: '?' takes the place of control characters. */
+void log_mask(char *text);
+
 void log_message(enum log_level level, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -222,6 +223,13 @@ int packet_listen(const char *path, unsigned mode)
 		return r;
 	}
 	return steal_fd(&sock);
+}
+
+bool packet_peer_is_gone(int sock)
+{
+	struct pollfd p = {.fd = sock, .events = 0};
+
+	return poll(&p, 1, 0) == 1 && (p.revents & POLLHUP);
 }
 
 int packet_get_peer(int sock, struct ucred *ret)

@@ -47,6 +47,9 @@ int packet_connect(const char *path);
  * sent over the socket waits no longer either. */
 int packet_connect_within(const char *path, int seconds);
 
+/* True if the other end is closed, whatever has come from there before. */
+bool packet_peer_is_gone(int sock);
+
 /* Who is at the other end, as the kernel noted when the connection was made (SO_PEERCRED, unix(7)).
  * 0 or negative errno. */
 int packet_get_peer(int sock, struct ucred *ret);

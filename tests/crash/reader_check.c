@@ -36,13 +36,14 @@ static bool check_blocks(struct reader *r)
 
 static bool check_links(struct reader *r, const struct gm_inode *i)
 {
-	uint64_t ino = get_le64(i->ino), links = 0, children = 0;
+	uint64_t ino = get_le64(i->ino), links = 0, content = 0, children = 0;
 	bool dir = S_ISDIR(get_le32(i->mode));
 
 	for (uint32_t n = 0; n < r->v->entry_count; n++) {
 		const struct view_entry *e = &r->v->entries[n];
 
 		links += e->ino == ino;
+		content += e->parent == ino;
 		children += e->parent == ino && S_ISDIR((uint32_t)e->type << 12);
 		if (e->ino == ino && dir && e->parent != get_le64(i->parent))
 			return reader_refuse(r, "parent of directory %" PRIu64, ino);
@@ -52,6 +53,8 @@ static bool check_links(struct reader *r, const struct gm_inode *i)
 	if (dir && links != (ino != GM_ROOT_INO) && (links > 0 || get_le32(i->links) > 0))
 		return reader_refuse(
 			r, "directory %" PRIu64 " has %" PRIu64 " entries", ino, links);
+	if (dir && links == 0 && ino != GM_ROOT_INO && content > 0)
+		return reader_refuse(r, "directory %" PRIu64 " is unlinked, not empty", ino);
 	if (dir && (links > 0 || ino == GM_ROOT_INO))
 		links = 2 + children;
 	if (get_le32(i->links) != links)

@@ -19,6 +19,11 @@ struct reader {
 	uint64_t sequence;
 	uint64_t granule; /* blocks: extents are made of so many; 512 with the feature "groups" */
 	unsigned slot;
+	uint32_t gone_count;
+	struct { /* the greatest cookie that was removed from a directory */
+		uint64_t directory;
+		uint64_t cookie;
+	} gone[VIEW_INODES];
 };
 
 static inline uint64_t reader_u16(const void *at)
@@ -58,12 +63,18 @@ static inline bool reader_is_zero(const void *at, size_t length)
 #define reader_refuse(r, ...)                                                                      \
 	((void)snprintf((r)->ret->why, sizeof((r)->ret->why), __VA_ARGS__), false)
 
+/* The raw object, struct gm_inode; NULL: it is not there. */
+uint8_t *reader_find_inode(const struct view *v, uint64_t ino);
+uint32_t reader_mode(const uint8_t *inode);
+
 /* One item from the bytes at `at`, of which there are `room`; *length: how many it takes. */
 bool reader_item(struct reader *r, const uint8_t *at, uint64_t room, uint64_t *length);
 
 /* The objects of items and of a checkpoint's sections are the same. */
 bool reader_inode(struct reader *r, const uint8_t *at);
 bool reader_entry(struct reader *r, const uint8_t *at, uint64_t room, uint64_t *length);
+bool reader_remove_entry(struct reader *r, uint64_t parent, uint64_t cookie);
+void reader_forget_directory(struct reader *r, uint64_t ino); /* its number does not come again */
 bool reader_target(struct reader *r, const uint8_t *at, uint64_t room, uint64_t *length);
 bool reader_extent(struct reader *r, const uint8_t *at, bool in_checkpoint);
 

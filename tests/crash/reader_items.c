@@ -23,7 +23,7 @@ enum { /* offsets in an inode */
 	FLAG_CONTENTS = 16,
 };
 
-static uint8_t *find_inode(const struct view *v, uint64_t ino)
+uint8_t *reader_find_inode(const struct view *v, uint64_t ino)
 {
 	for (uint32_t n = 0; n < v->inode_count; n++)
 		if (reader_u64(&v->inodes[n]) == ino)
@@ -31,21 +31,21 @@ static uint8_t *find_inode(const struct view *v, uint64_t ino)
 	return NULL;
 }
 
-static bool is_dir(const uint8_t *inode)
+uint32_t reader_mode(const uint8_t *inode)
 {
-	return S_ISDIR(reader_u32(inode + INODE_MODE));
+	return (uint32_t)reader_u32(inode + INODE_MODE);
 }
 
 /* ---- inodes ---- */
 
 static bool is_file(const uint8_t *inode)
 {
-	return S_ISREG(reader_u32(inode + INODE_MODE));
+	return S_ISREG(reader_mode(inode));
 }
 
 static bool is_symlink(const uint8_t *inode)
 {
-	return S_ISLNK(reader_u32(inode + INODE_MODE));
+	return S_ISLNK(reader_mode(inode));
 }
 
 static bool is_device(uint64_t mode)
@@ -93,7 +93,7 @@ static const char *check_file(const uint8_t *at)
 
 static const char *check_inode(const uint8_t *at)
 {
-	uint64_t flags = reader_u64(at + INODE_FLAGS), mode = reader_u32(at + INODE_MODE);
+	uint64_t flags = reader_u64(at + INODE_FLAGS), mode = reader_mode(at);
 
 	if (reader_u64(at) == 0 || reader_u64(at) >> 63)
 		return "number";
@@ -121,7 +121,7 @@ static const char *check_inode(const uint8_t *at)
 
 bool reader_has_content(const struct view *v, uint64_t ino)
 {
-	const uint8_t *at = find_inode(v, ino);
+	const uint8_t *at = reader_find_inode(v, ino);
 
 	return at && is_file(at) && (reader_u64(at + INODE_FLAGS) & FLAG_IO);
 }
@@ -146,7 +146,7 @@ static const char *check_marks(const struct view *v, const uint8_t *old, const u
 								     : NULL;
 	if (changed & FLAG_CONTENTS)
 		return "it becomes the content store, or ceases to be";
-	if (!(changed & FLAG_IO) || is_dir(at))
+	if (!(changed & FLAG_IO) || S_ISDIR(reader_mode(at)))
 		return NULL;
 	return reader_u64(old + INODE_SIZE) != 0 || reader_u64(at + INODE_SIZE) != 0 ||
 			       reader_has_pieces(v, ino) ||
@@ -161,13 +161,13 @@ bool reader_inode(struct reader *r, const uint8_t *at)
 	struct view *v = r->v;
 	uint64_t ino = reader_u64(at);
 	const char *wrong = check_inode(at);
-	uint8_t *old = find_inode(v, ino);
+	uint8_t *old = reader_find_inode(v, ino);
 
 	if (!wrong)
 		wrong = check_marks(v, old, at);
 	if (wrong)
 		return reader_refuse(r, "inode %" PRIu64 ": %s", ino, wrong);
-	if (old && ((reader_u32(old + INODE_MODE) ^ reader_u32(at + INODE_MODE)) & S_IFMT))
+	if (old && ((reader_mode(old) ^ reader_mode(at)) & S_IFMT))
 		return reader_refuse(r, "inode %" PRIu64 " changes its type", ino);
 	if (old && reader_u64(old + INODE_NEXT_COOKIE) > reader_u64(at + INODE_NEXT_COOKIE))
 		return reader_refuse(r, "inode %" PRIu64 ": its next cookie goes back", ino);
@@ -200,7 +200,7 @@ static void forget_target(struct view *v, uint64_t ino)
 static bool remove_inode(struct reader *r, uint64_t ino)
 {
 	struct view *v = r->v;
-	uint8_t *at = find_inode(v, ino);
+	uint8_t *at = reader_find_inode(v, ino);
 	uint32_t n;
 
 	if (!at || ino == 1 || ino == reader_contents(v) || reader_has_pieces(v, ino))
@@ -214,6 +214,7 @@ static bool remove_inode(struct reader *r, uint64_t ino)
 				return reader_refuse(
 					r, "inode %" PRIu64 " is removed and owns a block", ino);
 	reader_drop_xattrs(r, ino);
+	reader_forget_directory(r, ino);
 	n = (uint32_t)((struct gm_inode *)(void *)at - v->inodes);
 	memmove(&v->inodes[n], &v->inodes[n + 1], (v->inode_count - n - 1) * sizeof(v->inodes[0]));
 	v->inode_count--;
@@ -227,7 +228,7 @@ bool reader_target(struct reader *r, const uint8_t *at, uint64_t room, uint64_t 
 {
 	uint64_t ino = room < 16 ? 0 : reader_u64(at), bytes = room < 16 ? 0 : reader_u32(at + 8);
 	uint64_t padded = (bytes + 7) / 8 * 8;
-	const uint8_t *inode = find_inode(r->v, ino);
+	const uint8_t *inode = reader_find_inode(r->v, ino);
 
 	if (bytes < 1 || bytes > 4095 || room < 16 + padded || reader_u32(at + 12) != 0 ||
 		memchr(at + 16, 0, bytes) || !reader_is_zero(at + 16 + bytes, padded - bytes))
@@ -242,80 +243,6 @@ bool reader_target(struct reader *r, const uint8_t *at, uint64_t room, uint64_t 
 	view_add_target(r->v, ino, at + 16, bytes);
 	*length = 16 + padded;
 	return true;
-}
-
-/* ---- entries ---- */
-
-static const char *check_entry(const struct view *v, const uint8_t *at, uint64_t room)
-{
-	uint64_t parent = reader_u64(at), ino = reader_u64(at + 8), cookie = reader_u64(at + 16);
-	uint64_t name_len = reader_u16(at + 24), padded = (name_len + 7) / 8 * 8;
-	const uint8_t *dir = find_inode(v, parent), *child = find_inode(v, ino);
-	const char *name = (const char *)at + 32;
-
-	if (name_len < 1 || name_len > 255 || room < 32 + padded)
-		return "length of the name";
-	if (!reader_is_zero(at + 27, 5) || !reader_is_zero(name + name_len, padded - name_len))
-		return "reserved bytes";
-	if (memchr(name, '/', name_len) || memchr(name, '\0', name_len) ||
-		(name[0] == '.' && (name_len == 1 || (name_len == 2 && name[1] == '.'))))
-		return "name";
-	if (!dir || !is_dir(dir) || !child)
-		return "directory or inode";
-	if (at[26] != reader_u32(child + INODE_MODE) >> 12)
-		return "type";
-	if (cookie < 3)
-		return "cookie";
-	for (uint32_t n = 0; n < v->entry_count; n++) {
-		const struct view_entry *e = &v->entries[n];
-
-		if (e->parent == parent &&
-			(e->cookie >= cookie ||
-				(e->name_len == name_len && memcmp(e->name, name, name_len) == 0)))
-			return "name or cookie is there already";
-	}
-	return NULL;
-}
-
-bool reader_entry(struct reader *r, const uint8_t *at, uint64_t room, uint64_t *length)
-{
-	struct view *v = r->v;
-	struct view_entry e;
-	const char *wrong = room < 32 ? "length" : check_entry(v, at, room);
-	uint32_t n = v->entry_count;
-
-	if (wrong)
-		return reader_refuse(r, "entry: %s", wrong);
-	if (n == VIEW_ENTRIES)
-		return reader_refuse(r, "more entries than this reader has room for");
-	memset(&e, 0, sizeof(e));
-	e.parent = reader_u64(at);
-	e.ino = reader_u64(at + 8);
-	e.cookie = reader_u64(at + 16);
-	e.name_len = (uint8_t)reader_u16(at + 24);
-	e.type = at[26];
-	memcpy(e.name, at + 32, e.name_len);
-	for (; n > 0 && v->entries[n - 1].parent > e.parent; n--)
-		v->entries[n] = v->entries[n - 1];
-	v->entries[n] = e;
-	v->entry_count++;
-	*length = 32 + (e.name_len + 7U) / 8 * 8;
-	return true;
-}
-
-static bool remove_entry(struct reader *r, uint64_t parent, uint64_t cookie)
-{
-	struct view *v = r->v;
-
-	for (uint32_t n = 0; n < v->entry_count; n++) {
-		if (v->entries[n].parent != parent || v->entries[n].cookie != cookie)
-			continue;
-		memmove(&v->entries[n], &v->entries[n + 1],
-			(v->entry_count - n - 1) * sizeof(v->entries[0]));
-		v->entry_count--;
-		return true;
-	}
-	return reader_refuse(r, "an entry is removed that is not there");
 }
 
 /* ---- blocks ---- */
@@ -349,7 +276,7 @@ bool reader_owns_place(const struct view *v, uint64_t ino, uint64_t from, uint64
 
 static struct view_block *extent_blocks(struct reader *r, const uint8_t *at)
 {
-	const uint8_t *file = find_inode(r->v, reader_u64(at));
+	const uint8_t *file = reader_find_inode(r->v, reader_u64(at));
 	uint64_t file_block = reader_u64(at + 8), count = reader_u32(at + 24);
 	struct view_block *b = find_blocks(r->v, reader_u16(at + 28), reader_u64(at + 16), count);
 
@@ -405,7 +332,7 @@ static bool remove_extent(struct reader *r, const uint8_t *at)
 
 	if (!b)
 		return false;
-	if (reader_u64(find_inode(r->v, ino) + INODE_FLAGS) & FLAG_HELD)
+	if (reader_u64(reader_find_inode(r->v, ino) + INODE_FLAGS) & FLAG_HELD)
 		return reader_refuse(r, "inode %" PRIu64 " is held and loses blocks", ino);
 	if (ino == reader_contents(r->v) && reader_has_units(r->v, file_block * 512, count * 512))
 		return reader_refuse(r, "the content store loses blocks in use");
@@ -511,7 +438,7 @@ bool reader_item(struct reader *r, const uint8_t *at, uint64_t room, uint64_t *l
 		return reader_entry(r, at, *length - 8, &bytes) &&
 		       (bytes == *length - 8 || reader_refuse(r, "length of an entry"));
 	case 4:
-		return remove_entry(r, reader_u64(at), reader_u64(at + 8));
+		return reader_remove_entry(r, reader_u64(at), reader_u64(at + 8));
 	case 5:
 		return reader_extent(r, at, false);
 	case 6:

@@ -172,6 +172,11 @@ static void dangle_an_attribute(struct tree_image *i)
 	attribute(i, 2)->ino = put_le64(777);
 }
 
+static void give_an_attribute_to_nobody(struct tree_image *i)
+{
+	attribute(i, 0)->ino = put_le64(0);
+}
+
 static void put_attributes_out_of_order(struct tree_image *i)
 {
 	attribute(i, 0)->ino = put_le64(5);
@@ -238,6 +243,7 @@ Test(fsck, damage_made_on_purpose_is_found_named_and_refused_by_recovery)
 		{spoil_a_cookie, "entry-cookie", "still to come"},
 		{take_the_root_away, "root-missing", "root"},
 		{dangle_an_attribute, "attribute-dangling", "names inode 777"},
+		{give_an_attribute_to_nobody, "attribute-dangling", "names inode 0"},
 		{put_attributes_out_of_order, "attribute-order", "of inode 3"},
 		{name_an_attribute_twice, "attribute-order", "\"user.a\" of inode 3"},
 		{give_an_attribute_a_name_of_nobody, "attribute-bad", "no namespace"},

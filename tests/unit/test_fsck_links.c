@@ -6,6 +6,7 @@
 #include "fsck_fixture.h"
 #include "store/codec.h"
 #include "util/cleanup.h"
+#include "util/le.h"
 
 static void point_a_target_at_a_file(struct tree_image *i)
 {
@@ -85,6 +86,50 @@ static void give_a_symlink_a_block(struct tree_image *i)
 	e[count - 1].ino = put_le64(7);
 }
 
+/* ---- directories: entries are those of the root ("dir", "c", ...), then of dir ---- */
+
+static struct gm_dirent *entry(struct tree_image *i, unsigned n)
+{
+	uint8_t *d = image_section(i, GM_SECTION_DIRENTS, NULL);
+
+	for (; n > 0; n--)
+		d += codec_dirent_bytes(get_le16(((struct gm_dirent *)(void *)d)->name_len));
+	return (struct gm_dirent *)(void *)d;
+}
+
+/* Inode 6 is a file that was removed while it was held. */
+static void let_a_directory_have_no_name(struct tree_image *i, uint32_t links)
+{
+	struct gm_inode *gone = image_inode(i, 6);
+
+	gone->mode = put_le32(S_IFDIR | 0755);
+	gone->flags = put_le64(0);
+	gone->parent = put_le64(GM_ROOT_INO);
+	gone->next_cookie = put_le64(GM_FIRST_COOKIE);
+	gone->links = put_le32(links);
+}
+
+static void count_a_link_to_no_name(struct tree_image *i)
+{
+	let_a_directory_have_no_name(i, 1);
+}
+
+static void name_another_directory(struct tree_image *i)
+{
+	let_a_directory_have_no_name(i, 2);
+	entry(i, 0)->ino = put_le64(6);
+	image_inode(i, 2)->links = put_le32(0);
+}
+
+static void name_a_directory_twice(struct tree_image *i)
+{
+	entry(i, 1)->ino = put_le64(2);
+	entry(i, 1)->type = S_IFDIR >> 12;
+	image_inode(i, 2)->links = put_le32(3);
+	image_inode(i, GM_ROOT_INO)->links = put_le32(4);
+	image_inode(i, 5)->links = put_le32(0);
+}
+
 Test(fsck_links, damage_to_links_is_found_named_and_refused_by_recovery)
 {
 	static const struct tree_damage cases[] = {
@@ -99,6 +144,9 @@ Test(fsck_links, damage_to_links_is_found_named_and_refused_by_recovery)
 		{forbid_a_symlink, "inode-bad", "0777"},
 		{forget_a_second_name, "links-wrong", "has 1 links, its entries make 2"},
 		{give_a_symlink_a_block, "extent-dangling", "inode 7"},
+		{count_a_link_to_no_name, "links-wrong", "inode 6 has 1 links, its entries make 0"},
+		{name_another_directory, "directory-unnamed", "inode 2 has 2 entries"},
+		{name_a_directory_twice, "directory-twice", "inode 2 has 2 entries"},
 	};
 
 	for (size_t n = 0; n < ARRAY_SIZE(cases); n++) {

@@ -125,6 +125,43 @@ Test(pool_stamps, a_stamp_that_is_damaged_elsewhere_refuses_the_pool)
 			}
 }
 
+Test(pool_stamps, one_whose_memory_is_gone_is_an_error)
+{
+	const uint8_t token[16] = {1, 2, 3};
+	struct problem why = PROBLEM_INIT;
+	bool yes;
+
+	cr_assert_eq(sigbus_init(), 0);
+	cr_assert_eq(pool_keep_stamps(&pool, &why), 0, "%s", why.text);
+	cr_assert_eq(ftruncate(fds[1], (off_t)(SIZE - GM_BLOCK_SIZE)), 0);
+	cr_expect_eq(pool_write_stamps(&pool, token, &why), -EIO);
+	cr_expect_not_null(strstr(why.text, "the stamp in its last block can't be written: the "
+					    "memory is not there any more"),
+		"%s", why.text);
+	cr_expect_eq(pool_stamps_agree(&pool, token, &yes, &why), -EIO);
+	cr_expect_not_null(
+		strstr(why.text, "can't be read at offset 0x3e03000: the memory"), "%s", why.text);
+}
+
+/* As when a worker is started anew: all is there, and nothing is written that might not be. */
+Test(pool_stamps, what_is_stamped_is_not_written_to)
+{
+	const uint8_t token[16] = {1, 2, 3}, other[16] = {4};
+	struct problem why = PROBLEM_INIT;
+
+	cr_assert_eq(pool_keep_stamps(&pool, &why), 0, "%s", why.text);
+	cr_assert_eq(pool_write_stamps(&pool, token, &why), 0, "%s", why.text);
+	for (int n = 0; n < 2 * REGIONS; n++)
+		cr_assert_eq(mprotect(pool.kept[n / 2][n % 2], GM_BLOCK_SIZE, PROT_READ), 0);
+	cr_assert_eq(pool_write_stamps(&pool, token, &why), 0, "%s", why.text);
+	for (int n = 0; n < 2 * REGIONS; n++)
+		cr_assert_eq(
+			mprotect(pool.kept[n / 2][n % 2], GM_BLOCK_SIZE, PROT_READ | PROT_WRITE),
+			0);
+	cr_assert_eq(pool_write_stamps(&pool, other, &why), 0, "%s", why.text);
+	cr_expect(agree(other));
+}
+
 struct fault_row {
 	uintptr_t at;
 	size_t page;

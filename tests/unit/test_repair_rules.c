@@ -415,3 +415,18 @@ Test(repair_rules, a_frozen_pool_stays_frozen)
 	cr_expect(scene_is_as_before(&s, "frozen"));
 	scene_deinit(&s);
 }
+
+/* The reader, too, has room for those that there are at a time. */
+Test(repair_rules, any_number_of_directories_may_have_come_and_gone)
+{
+	char script[8192] = "";
+	struct scene s;
+
+	for (unsigned n = 0; n < 2 * VIEW_INODES; n++)
+		strcat(script, "mkdir d; create d/f; unlink d/f; rmdir d; ");
+	strcat(script, "create a");
+	scene_init(&s, WORLD_FILE, script);
+	scene_repair(&s, NULL);
+	cr_expect(!s.needed && scene_is_as_before(&s, "gone"));
+	scene_deinit(&s);
+}
