@@ -124,7 +124,7 @@ static int hold(struct server *s, const struct link_export *m, const struct reco
 	struct watch *w = holders_watch(inode);
 	if (!w)
 		return -ENOMEM;
-	w->closed = false;
+	w->closed = w->ended = false;
 	return 0;
 }
 
@@ -246,10 +246,21 @@ static bool was_exported(const struct device_list *devices)
 	return false;
 }
 
+/* It may be closed again and again, but ends once. */
+static void tell_end(
+	struct server *s, const struct record_inode *inode, const struct audits_asker *asker)
+{
+	struct watch *w = inode->watch;
+
+	if (!w || !w->ended)
+		audits_export_end(s, inode, asker);
+	if (w)
+		w->ended = true;
+}
+
 void exports_close(struct server *s, struct record_inode *inode)
 {
 	struct watch *w = inode->watch;
-	bool again = w && w->closed;
 
 	if (w)
 		w->closed = true;
@@ -257,11 +268,19 @@ void exports_close(struct server *s, struct record_inode *inode)
 		return;
 	/* A job that takes them away has closed them first, and they can't be asked about. */
 	int r = inode->devices->leaving ? 0 : close_nodes(&inode->devices->list);
-	if (r < 0)
+	if (r < 0) {
 		log_error("the export of inode %" PRIu64 ", which is removed, does not end: %s",
 			inode->ino, strerror(-r));
-	else if (!again)
-		audits_export_end(s, inode, &(struct audits_asker){.pid = 0});
+		return;
+	}
+	tell_end(s, inode, &(struct audits_asker){.pid = 0});
+}
+
+void exports_take_back(
+	struct server *s, const struct record_inode *inode, const struct device_list *devices)
+{
+	if (inode->watch->closed && was_exported(devices))
+		tell_end(s, inode, &(struct audits_asker){.pid = 0});
 }
 
 void exports_take_end(struct server *s, const struct link_export *m)
@@ -281,7 +300,7 @@ void exports_take_end(struct server *s, const struct link_export *m)
 	if (r < 0)
 		log_error("the export of inode %" PRIu64 " does not end: %s", ino, strerror(-r));
 	else if (inode && inode->devices)
-		audits_export_end(s, inode, &asker);
+		tell_end(s, inode, &asker);
 	done.error = put_le32((uint32_t)-r);
 	link_send(s, &done.header);
 }

@@ -28,6 +28,10 @@ void exports_take_end(struct server *s, const struct link_export *m);
  * memory comes back. An EXPORT that is under way fails. */
 void exports_close(struct server *s, struct record_inode *inode);
 
+/* The inode is free; devices: those that it had. */
+void exports_take_back(
+	struct server *s, const struct record_inode *inode, const struct device_list *devices);
+
 /* Is it one device of 2 MiB pages over exactly these extents, in their order? */
 bool exports_is_whole(
 	const struct device_list *devices, const struct record_extent *extents, size_t count);

@@ -68,6 +68,7 @@ struct watch {
 	bool quarantined; /* and the audit has a line of it */
 	bool never;       /* soft regions: what it has does not come back in this boot */
 	bool closed;      /* soft regions: it is removed, and so is its export */
+	bool ended;       /* its export, and the audit has a line of that */
 	bool pending;     /* it is in holders.pending */
 	bool scanning;    /* the scan that is under way began after it came in */
 	bool checked;     /* CHECK with this id is to be answered */

@@ -269,7 +269,7 @@ void link_handle(struct server *s, uint32_t events)
 			&s->link); /* nobody will read it, and it must not keep us from reading */
 	if (events & EPOLLOUT)
 		link_flush(s);
-	if (s->link.state == LINK_STATE_ADOPTING && (events & (EPOLLHUP | EPOLLERR))) {
+	if ((events & (EPOLLHUP | EPOLLERR)) && s->link.state == LINK_STATE_ADOPTING) {
 		log_info("the worker has closed its link");
 		link_drop(s);
 		return;

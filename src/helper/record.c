@@ -417,14 +417,13 @@ void record_end_order(struct record *r, unsigned region, uint64_t block, uint32_
 {
 	if (clean)
 		record_note_clean(r, region, block, count);
-	for (unsigned i = 0; i < r->order_count; i++) {
-		const struct record_order *o = &r->orders[i];
+	for (struct record_order *o = r->orders;; o++) {
+		assert(o < &r->orders[r->order_count]); /* it has begun */
 		if (o->region == region && o->block == block && o->count == count) {
-			r->orders[i] = r->orders[--r->order_count];
+			*o = r->orders[--r->order_count];
 			return;
 		}
 	}
-	assert(false); /* an order that never began has ended */
 }
 
 struct record_inode *record_next_owner(

@@ -8,21 +8,22 @@
 
 #include "helper/cover.h"
 #include "helper/server.h"
+#include "helper/takeback.h"
 #include "util/cleanup.h"
 #include "util/le.h"
 #include "util/log.h"
 
 bool spare_is_wanted(const struct server *s)
 {
-	return s->soft &&
-	       (s->takeback.policy == REUSE_SAME_OWNER || s->takeback.policy == REUSE_TRUSTING);
+	return s->takeback.policy == REUSE_SAME_OWNER || s->takeback.policy == REUSE_TRUSTING;
 }
 
 /* ---- notes ---- */
 
 static int note(const struct server *s, struct device *d, struct soft_user user)
 {
-	if (d->user.users == user.users && d->user.spare == user.spare && d->user.uid == user.uid)
+	/* Another uid comes only with more users, see add_user(). */
+	if (d->user.users == user.users && d->user.spare == user.spare)
 		return 0;
 	int r = soft_user_note(&user, s->regions[d->region].physical_start, d->soft.id);
 	if (r == 0)
@@ -56,11 +57,10 @@ static struct soft_user add_user(struct soft_user user, uid_t uid)
 
 static int note_given(struct server *s, const struct record_inode *inode, const uid_t *uid)
 {
-	const struct device_list *devices = inode->devices ? &inode->devices->list : NULL;
+	const struct device_list *devices = &inode->devices->list;
 
-	if (inode->watch)
-		inode->watch->offered = 0;
-	for (size_t i = 0; devices && i < devices->count; i++) {
+	inode->watch->offered = 0;
+	for (size_t i = 0; i < devices->count; i++) {
 		struct device *d = &devices->at[i];
 		struct soft_user user = d->user;
 		user.spare = false;
@@ -118,12 +118,12 @@ static bool may_be_given_on(const struct server *s, const struct device_list *de
 
 bool spare_suits(const struct server *s, const struct record_inode *inode, uid_t owner)
 {
-	const struct inode_devices *devices = inode->devices;
+	const struct device_list *devices = &inode->devices->list;
 
 	if (s->takeback.policy == REUSE_TRUSTING)
 		return true;
-	for (size_t i = 0; devices && i < devices->list.count; i++) {
-		const struct soft_user *user = &devices->list.at[i].user;
+	for (size_t i = 0; i < devices->count; i++) {
+		const struct soft_user *user = &devices->at[i].user;
 		if (user->spare && (user->users != SOFT_USERS_ONE || user->uid != owner))
 			return false;
 	}
@@ -137,13 +137,6 @@ static uint64_t count_blocks(const struct record_inode *inode)
 	for (size_t i = 0; i < inode->extent_count; i++)
 		sum += inode->extents[i].count;
 	return sum;
-}
-
-static bool has_devices(const struct record_inode *inode)
-{
-	const struct inode_devices *devices = inode->devices;
-
-	return devices && !devices->working && devices->list.count > 0;
 }
 
 /* Its devices have no other block than its own, and no block twice. */
@@ -210,7 +203,7 @@ static bool drop_rest(struct server *s, struct record_inode *inode)
 	for (size_t i = 0; i < inode->extent_count; i++)
 		if (!add_covered(&cover, &inode->extents[i], &kept, &count))
 			return false;
-	if (count == 0)
+	if (count == 0) /* what a worker says does not end the helper */
 		return false;
 	record_release_rest(&s->record, inode, steal_pointer(kept), count);
 	return is_all_in_devices(inode);
@@ -235,7 +228,8 @@ void spare_offer(struct server *s, struct watch *w)
 
 	if (!spare_is_wanted(s) || !(w->take & LINK_CHECK_KEEP) || !link_is_up(&s->link) ||
 		inode->told_by != s->link.serial || w->offered == s->link.serial ||
-		inode->contradicted || watch_find_live(w, true) || !has_devices(inode) ||
+		inode->contradicted || takeback_is_waited_for(s, inode) ||
+		watch_find_live(w, true) || inode->devices->list.count == 0 ||
 		!may_be_given_on(s, &inode->devices->list) || !are_there(&inode->devices->list))
 		return;
 	if (!is_all_in_devices(inode) && !drop_rest(s, inode))
@@ -286,7 +280,8 @@ static int hand_over(struct server *s, struct record_inode *from, const struct l
 	struct record_inode *heir = NULL;
 	uint64_t ino = get_le64(m->ino);
 
-	if (!from->spare || from->contradicted || !from->watch || !from->watch->offered)
+	if (!from->spare || from->contradicted || !from->watch || !from->watch->offered ||
+		takeback_is_waited_for(s, from))
 		return problem(why, EUCLEAN,
 			"the memory of inode %" PRIu64 " is not to be given on", from->ino);
 	int r = record_hand_over(

@@ -23,12 +23,13 @@
 struct server;
 struct watch;
 
-/* Does the policy give devices on? */
+/* Does the policy give devices on? Of soft regions; others have none. */
 bool spare_is_wanted(const struct server *s);
 
 /*
  * The inode is removed and nobody is seen to hold it, but its devices are not shown idle: says,
- * once to each worker, that they may be given on, if they may.
+ * once to each worker, that they may be given on, if they may. No job has to do with them; here and
+ * below the inode has an entry for devices.
  */
 void spare_offer(struct server *s, struct watch *w);
 

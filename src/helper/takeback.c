@@ -74,7 +74,7 @@ static void answer_busy(struct server *s, uint64_t id, const struct record_inode
 	holders_answer_check(s, LINK_BUSY, id, inode->ino, inode->epoch, pid);
 }
 
-static bool is_waited_for(const struct server *s, const struct record_inode *inode)
+bool takeback_is_waited_for(const struct server *s, const struct record_inode *inode)
 {
 	const struct delivery *d;
 
@@ -163,7 +163,7 @@ void takeback_check(struct server *s, uint64_t id, struct record_inode *inode, u
 		answer_busy(s, id, inode, 0);
 		return;
 	}
-	if (!live && is_without_devices(inode) && !is_waited_for(s, inode)) {
+	if (!live && is_without_devices(inode) && !takeback_is_waited_for(s, inode)) {
 		w->checked = true;
 		w->check_id = id;
 		release(s, w);
@@ -189,7 +189,7 @@ bool takeback_revoke(struct server *s, struct watch *w)
 
 	if (inode->contradicted || inode->contents)
 		return false;
-	if (is_without_devices(inode) && !is_waited_for(s, inode)) {
+	if (is_without_devices(inode) && !takeback_is_waited_for(s, inode)) {
 		release(s, w);
 		return true;
 	}
@@ -232,7 +232,7 @@ static bool may_be_looked_at(const struct server *s, const struct watch *w)
 	const struct record_inode *inode = w->inode;
 
 	return !watch_find_live(w, false) && !inode->contradicted && inode->devices &&
-	       !inode->devices->working && !is_waited_for(s, inode);
+	       !inode->devices->working && !takeback_is_waited_for(s, inode);
 }
 
 /* Somebody may reach it: it waits, for that to end or for another file that may have it so. Where
@@ -333,11 +333,12 @@ static void judge(struct server *s, struct watch *w, const struct work_job *job)
 	switch (-job->error) {
 	case 0:
 		/* A grant of meanwhile gets new devices; a link that is to come asks again. */
-		if (job->epoch != inode->epoch || inode->contradicted || is_waited_for(s, inode) ||
-			!link_is_up(&s->link))
+		if (job->epoch != inode->epoch || inode->contradicted ||
+			takeback_is_waited_for(s, inode) || !link_is_up(&s->link))
 			break;
 		if (w->take & TAKE_REVOKED)
 			tell_revoked(inode);
+		exports_take_back(s, inode, &job->devices);
 		release(s, w);
 		return;
 	case EBUSY:

@@ -45,6 +45,9 @@ void takeback_start(struct server *s, const struct helper_options *o);
 /* CHECK of an inode that is in the record. */
 void takeback_check(struct server *s, uint64_t id, struct record_inode *inode, unsigned flags);
 
+/* A grant or an export of it is being made: its memory is nobody else's. */
+bool takeback_is_waited_for(const struct server *s, const struct record_inode *inode);
+
 /* The worker does not know (any more) that the inode was granted in this boot: nobody will ask, so
  * its devices are taken back as soon as that can be shown to harm nobody. */
 void takeback_untold(struct server *s, struct watch *w);

@@ -102,6 +102,8 @@ int __wrap_procscan_run(const struct scan_options *options, struct scan_result *
 
 	while (fake_soft && atomic_load(&fake_soft->hold_scan))
 		(void)nanosleep(&step, NULL);
+	if (fake_soft && atomic_load(&fake_soft->scan_fails) < 0)
+		return atomic_load(&fake_soft->scan_fails);
 	fake_soft_begin_look();
 	int r = __real_procscan_run(options, ret);
 	fake_soft_end_look();

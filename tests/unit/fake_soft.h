@@ -54,6 +54,7 @@ struct fake_soft {
 	atomic_bool hold_removal; /* removing waits as long as this is set */
 	atomic_uint leaving;      /* id of the device that is being removed; 0: none */
 	atomic_bool hold_scan;    /* looks into /proc wait as long as this is set */
+	atomic_int scan_fails;    /* 0, or a negative errno of every such look */
 	pthread_mutex_t looking;  /* held while the helper looks into /proc, where it must not see
 				     the test itself with a device's file */
 	atomic_int fail_in;  /* the device after this many more can't be made; negative: none */

@@ -162,9 +162,22 @@ Test(helper_exports, a_node_that_can_not_be_closed_is_told_of)
 	expect_answer(11, REMOVED, LINK_BUSY);
 	cr_expect_geq(rig_count_log(&rig, "which is removed, does not end: Input/output error"), 1);
 	expect_owner(exported_id(&answer), 1000, 100, 0640);
+	cr_expect_eq(rig_count_log(&rig, "ended=yes"), 0);
 	atomic_store(&fake_soft->no_owner, 0);
 	end_export(0);
 	expect_owner(exported_id(&answer), 0, 0, 0);
+}
+
+/* Also when its memory comes back at once then. */
+Test(helper_exports, an_end_that_comes_at_the_second_try_is_told_of)
+{
+	(void)export_file(11, small, 2);
+	atomic_store(&fake_soft->no_owner, -EIO);
+	expect_answer(11, REMOVED, LINK_BUSY);
+	cr_expect_eq(rig_count_log(&rig, "ended=yes"), 0);
+	atomic_store(&fake_soft->no_owner, 0);
+	rig_expect_free(&rig, 11, rig.epoch);
+	cr_expect_eq(rig_count_log(&rig, "export ino=11 ended=yes"), 1);
 }
 
 Test(helper_exports, an_owner_that_changes_while_the_device_is_made_counts)

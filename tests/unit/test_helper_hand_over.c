@@ -270,6 +270,33 @@ Test(helper_hand_over, nor_beyond_every_file)
 	cr_expect_eq(rig_count_log(&rig, "is beyond every file") > 0, true);
 }
 
+/* It took over what a helper before had noted, and no worker has told since where that is. */
+Test(helper_hand_over, nor_what_was_said_of_after_a_restart_and_was_a_lie)
+{
+	static const struct rig_extent lie[] = {{0, 1U << 30, 1}, {1, 10, 3}, {4, 100, 2}};
+	const struct link_export node = {.ino = put_le64(12), .mode = put_le32(0666)};
+
+	learn();
+	unsigned id = leave_pinned(11);
+	remove_file(11);
+	rig_restart(&rig);
+	rig_connect(&rig);
+	rig_send_config(&rig);
+	rig_expect_ready(&rig);
+	rig_send_held(&rig, 12, rig.epoch, lie, ARRAY_SIZE(lie));
+	rig_expect_link_closed(&rig);
+	rig_bring_up(&rig);
+	hand_over(12, 13, 0);
+	struct link_export m = node;
+	rig_send(&rig, &m, sizeof(m), LINK_NODE, 0);
+	expect_refused(13, small, 2, EUCLEAN, GM_REASON_RECORD);
+	meet_next_worker(14, heir, 3);
+	rig_expect_link_closed(&rig);
+	cr_expect_eq(rig_count_log(&rig, "inode 12 is not to be given on"), 1);
+	cr_expect_eq(rig_count_log(&rig, "it has no node that could be exported"), 1);
+	cr_expect(device(id)->bound && device(id)->user.spare);
+}
+
 Test(helper_hand_over, a_hand_over_that_makes_no_sense_ends_the_link)
 {
 	static const uint64_t cases[][2] = {{0, 12}, {11, 0}, {11, 11}};

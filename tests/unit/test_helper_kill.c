@@ -82,6 +82,14 @@ Test(helper_kill, who_asks_kills_his_own_and_root_everybodys)
 		"who has ended is nobody's");
 }
 
+Test(helper_kill, who_has_ended_is_not_killed)
+{
+	end(0);
+	cr_expect_eq(kill_process_or_cgroup(&root, &holders[0]), -ESRCH);
+	cr_expect_eq(kill_process_or_cgroup(&root, &holders[1]), 0);
+	end(1);
+}
+
 Test(helper_kill, who_was_found_by_his_number_is_certain_when_found_again)
 {
 	const struct killer later = {.anybody = true, .looks_ended = LOOK + 1};

@@ -85,6 +85,24 @@ Test(helper_retire, a_removed_file_has_no_node_by_never, .init = soft_helper_set
 	expect_closed_when_removed();
 }
 
+/* The audit has a line of when it was so, and one. */
+Test(helper_retire, nor_at_the_second_try, .init = soft_helper_set_up_never)
+{
+	struct fake_device *d = export(11, small, 2);
+
+	atomic_store(&fake_soft->no_owner, -EIO);
+	expect_answer(11, REMOVED, LINK_BUSY);
+	cr_expect_eq(d->mode, 0640);
+	if (!getenv("GM_VERBOSE"))
+		cr_expect_eq(rig_count_log(&rig, "export ino=11 ended=yes"), 0);
+	atomic_store(&fake_soft->no_owner, 0);
+	for (int i = 0; i < 2; i++)
+		expect_answer(11, REMOVED, LINK_BUSY);
+	cr_expect_eq(d->mode, 0);
+	if (!getenv("GM_VERBOSE"))
+		cr_expect_eq(rig_count_log(&rig, "export ino=11 ended=yes"), 1);
+}
+
 Test(helper_retire, nor_without_counts, .init = soft_helper_set_up_without)
 {
 	expect_closed_when_removed();

@@ -394,6 +394,25 @@ Test(helper_soft, removes_what_a_dead_helper_left_and_nothing_else)
 	cr_expect_eq(rig_scrub(&rig, 600, 1), EBUSY);
 }
 
+/* Then somebody may have it open; and the next helper looks again. */
+Test(helper_soft, what_a_dead_helper_left_stays_where_nobody_can_look)
+{
+	unsigned window = fake_soft_add_window(300, LINK_SCRUB_MAX);
+
+	atomic_store(&fake_soft->scan_fails, -EMFILE);
+	restart(0, NULL, 0);
+	cr_expect_eq(rig_scrub(&rig, 310, 2), EBUSY);
+	cr_expect_not_null(fake_soft_find(window));
+	if (!getenv("GM_VERBOSE"))
+		cr_expect_eq(rig_count_log(&rig, "what a helper that ended has left stays: looking "
+						 "for who has it open fails: Too many open files"),
+			1);
+	atomic_store(&fake_soft->scan_fails, 0);
+	restart(0, NULL, 0);
+	cr_expect_eq(rig_scrub(&rig, 310, 2), 0);
+	cr_expect_null(fake_soft_find(window));
+}
+
 Test(helper_soft, a_worker_that_is_started_anew_changes_nothing)
 {
 	struct got first, second;

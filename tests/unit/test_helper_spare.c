@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "spare_helper.h"
+#include "util/cleanup.h"
 #include "util/le.h"
 
 TestSuite(helper_spare, .init = spare_helper_set_up, .fini = soft_helper_tear_down);
@@ -89,6 +90,27 @@ Test(helper_spare, what_two_users_had_is_not)
 	restart(11, small, 2);
 	cr_expect_eq(expect_granted(11, small, 2), id);
 	cr_expect_eq(device(id)->user.users, SOFT_USERS_SEVERAL);
+	send_check(11);
+	expect_busy(11);
+	rig_expect_nothing(&rig, 200);
+}
+
+/* As helpers leave it that die after they have noted the one and before the other. */
+Test(helper_spare, nor_what_each_had_a_device_of)
+{
+	static const struct rig_extent grown[] = {{0, 10, 3}, {3, 100, 2}, {5, 200, 1}};
+
+	learn();
+	leave(11, small, 2);
+	unsigned first = fake_soft->last_id;
+	leave(11, grown, ARRAY_SIZE(grown));
+	unsigned second = fake_soft->last_id;
+	cr_assert_neq(first, second);
+	device(second)->user.uid = OTHER;
+	restart(11, grown, ARRAY_SIZE(grown));
+	cr_expect_eq(device(first)->user.users, SOFT_USERS_ONE);
+	cr_expect_eq(device(second)->user.users, SOFT_USERS_ONE);
+	atomic_store(&device(first)->pinned, 11);
 	send_check(11);
 	expect_busy(11);
 	rig_expect_nothing(&rig, 200);
