@@ -147,6 +147,7 @@ int child_spawn(struct child *c, const char *path, struct spawn *spawn, struct p
 		r = problem_errno(why, -r, "starting %s", path ? path : c->name);
 	else
 		r = spawn_process(&c->process, spawn, why);
+	spawn->path = NULL; /* it may have been our `program` */
 	if (r < 0)
 		c->link = close_fd(c->link);
 	c->recovered = c->serving = c->ended = false;

@@ -148,6 +148,13 @@ static void serve_client(struct control *k, struct control_client *c, uint64_t n
 		return;
 	}
 	c->deadline = now + CONTROL_IDLE_MS;
+	/* Who has given up must not be told that nothing was done, and it is done later. */
+	if (packet_peer_is_gone(c->fd)) {
+		log_info("process %d has asked for something, and has not waited: it is left",
+			(int)c->asker.pid);
+		control_drop(c);
+		return;
+	}
 	if (n != (ssize_t)sizeof(m))
 		control_refuse(k, c, EINVAL, "this is not a request");
 	else

@@ -257,6 +257,9 @@ int grants_take_spare(struct grants *g, const struct link_spare *m)
 	if (!inode || g->config.after_panic || store_keeps_held(g->config.ns->store) ||
 		get_le64(m->epoch) != epochs_get(&g->epochs, spare.ino))
 		return 0;
+	/* Removed while its export is made: that would be of what is another's. */
+	if (grants_is_exporting(g, spare.ino))
+		return 0;
 	if (get_le64(m->blocks) != inode_blocks(inode) &&
 		ns_spare_keep(
 			g->config.ns, spare.ino, get_le64(m->file_block), get_le64(m->blocks)) < 0)

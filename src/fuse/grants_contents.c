@@ -56,8 +56,9 @@ void grants_advance_contents(struct grants *g)
 		return;
 	/* In a frozen pool, too, as long as nothing is to be journalled. */
 	const struct inode *inode = meta_inode(g->meta, c->ino);
-	bool now = inode && inode_is_held(inode) && grants_may_send_now(g, inode);
-	int r = !inode ? -ESTALE : now ? grants_send_fetch(g, c->ino) : grants_clean(g, c->ino);
+	assert(inode); /* the content store stays once it is there */
+	bool now = inode_is_held(inode) && grants_may_send_now(g, inode);
+	int r = now ? grants_send_fetch(g, c->ino) : grants_clean(g, c->ino);
 	if (r < 0)
 		grants_fail_contents(g, r);
 	else

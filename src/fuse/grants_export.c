@@ -22,6 +22,11 @@ static struct transition *find_place(struct grants *g, uint64_t ino)
 	return NULL;
 }
 
+bool grants_is_exporting(struct grants *g, uint64_t ino)
+{
+	return find_place(g, ino);
+}
+
 static void free_place(struct transition *t)
 {
 	*t = (struct transition){.ino = 0};

@@ -174,6 +174,9 @@ void grants_drop_zeroings(struct grants *g);
 /* The file is clean: makes its node. */
 void grants_begin_export(struct grants *g, uint64_t ino, const struct asker *asker);
 
+/* Has the helper been asked for an export of it, or for its end, and not answered yet? */
+bool grants_is_exporting(struct grants *g, uint64_t ino);
+
 /* The link is lost: whoever waits for the beginning or end of an export gets -EAGAIN. */
 void grants_lose_exports(struct grants *g);
 

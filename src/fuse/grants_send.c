@@ -59,9 +59,9 @@ static bool next_part(struct parts *p, struct file_extent *ret)
 		struct alloc_extent a = {f->block + p->done, f->region, left_within_size(p, f)};
 		bool clean = true;
 
-		if (a.count == 0 && p->done < f->count)
+		if (a.count == 0)
 			return false; /* all that follows lies past the end */
-		if (a.count > 0 && p->alloc)
+		if (p->alloc)
 			a.count = alloc_clean_run(p->alloc, &a, &clean);
 		*ret = (struct file_extent){f->file_block + p->done, a.block, a.count, a.region};
 		p->done += a.count;
@@ -69,7 +69,7 @@ static bool next_part(struct parts *p, struct file_extent *ret)
 			p->extent++;
 			p->done = 0;
 		}
-		if (a.count > 0 && clean)
+		if (clean)
 			return true;
 	}
 	return false;

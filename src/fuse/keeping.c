@@ -225,6 +225,7 @@ static void replace(struct supervisor *s)
 	old->candidate = -1;
 	*new = CHILD_NULL(new->name);
 	tell_children(s);
+	upgrade_take_keeper_charge(s);
 }
 
 static void take_ready(struct supervisor *s, struct child *c)
@@ -311,6 +312,7 @@ static void take_ends(struct supervisor *s)
 	if (s->next_keeper.process.pid) {
 		supervisor_discard(s, &s->next_keeper);
 		child_end(&s->next_keeper, 0);
+		upgrade_lose_keeper(s, &why);
 	}
 	start_again(s, &why);
 	upgrade_take_keeper(s, &why);

@@ -16,6 +16,7 @@
 
 #include "fuse/spawn.h"
 #include "util/cleanup.h"
+#include "util/log.h"
 
 #define DEATH_TRIES 200U /* of 10 ms */
 
@@ -97,6 +98,8 @@ static bool parse_line(char *line, const char *path, struct mountpoint_entry *re
 	if (!fstype || !source)
 		return false;
 	unescape(source);
+	log_mask(source); /* whoever has mounted it may have called it anything */
+	log_mask(fstype); /* and its subtype */
 	ret->device = makedev(major, minor);
 	(void)snprintf(ret->fstype, sizeof(ret->fstype), "%s", fstype);
 	(void)snprintf(ret->source, sizeof(ret->source), "%s", source);
@@ -190,6 +193,8 @@ int mountpoint_prepare(const char *path, struct problem *why)
 				"first (SIGTERM to its guestmemfs-fuse, or fusermount3 -u), or "
 				"choose another mount point",
 				path, entry.source);
+		log_warning("%s: what is left of a mount of %s that has died is detached", path,
+			entry.source);
 		r = detach(path, why);
 		if (r < 0)
 			return problem_prefix(why, r,

@@ -25,15 +25,14 @@ int mountpoint_find(struct mountpoint_entry *ret, const char *path);
 
 /*
  * The absolute, resolved path of a place to mount at, malloc'ed; it may be a mount that has died.
- * Sentences: not there
- * (-ENOENT), no way there (-EACCES, -ENOTDIR, -ELOOP).
+ * Sentences: not there (-ENOENT), no way there (-EACCES, -ENOTDIR, -ELOOP).
  */
 int mountpoint_resolve(char **ret, const char *given, struct problem *why);
 
 /*
  * Makes sure that path can be mounted at: detaches what a crash has left there of an instance of
- * ours. Sentences: a living guestmemfs or something else is mounted there (-EBUSY), not there
- * (-ENOENT), not a directory (-ENOTDIR), not the user's to write to (-EACCES).
+ * ours, with a line in the log. Sentences: a living guestmemfs or something else is mounted there
+ * (-EBUSY), not there (-ENOENT), not a directory (-ENOTDIR), not the user's to write to (-EACCES).
  */
 int mountpoint_prepare(const char *path, struct problem *why);
 

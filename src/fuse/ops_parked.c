@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Requests that wait for the helper (parked.h): how they begin to, are tried again, and end. */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <time.h>
@@ -23,7 +24,8 @@ static bool await_file(struct ops *o, struct parked *p)
 {
 	const struct inode *inode = meta_inode(store_meta(o->ns->store), p->ino);
 
-	if (!inode || (inode->attr.flags & GM_INODE_EXPORTED))
+	assert(inode); /* it is held */
+	if (inode->attr.flags & GM_INODE_EXPORTED)
 		return false;
 	p->awaited = malloc(sizeof(*p->awaited));
 	if (!p->awaited)

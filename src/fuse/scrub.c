@@ -240,6 +240,7 @@ int64_t scrub_order_bytes(struct scrub *s, const struct inode *inode, const stru
 		.length = (uint32_t)bytes->length,
 	};
 
+	/* Without a block there is no data; but an order for another's would cost what is there. */
 	if (!ns_has_data(s->ns, inode, bytes->offset / GM_BLOCK_SIZE) ||
 		!block_at(inode, bytes->offset, &o.blocks))
 		return 0;
@@ -301,16 +302,13 @@ bool scrub_order_free(struct scrub *s, uint64_t now)
 	alloc_get_stats(alloc, &stats);
 	if (stats.free_dirty == 0 || now < s->rest_until || now < s->next_order)
 		return false;
-	/* Twice, since the search may have begun in the middle. */
-	for (unsigned lap = 0; lap < 2; lap++) {
-		while (alloc_next_dirty(alloc, &s->cursor, background_blocks(s), &e))
-			if (cut_to_dirty(s, &e)) {
-				give_background_order(s, &e, now);
-				return true;
-			}
-		s->cursor = 0;
+	if (!alloc_next_dirty(alloc, &s->cursor, background_blocks(s), &e)) {
+		s->cursor = 0; /* it began in the middle */
+		if (!alloc_next_dirty(alloc, &s->cursor, background_blocks(s), &e))
+			return false;
 	}
-	return false;
+	give_background_order(s, &e, now);
+	return true;
 }
 
 static int journal_done(struct scrub *s, const struct scrub_order *o)

@@ -73,8 +73,8 @@ int64_t scrub_order_bytes(struct scrub *s, const struct inode *inode, const stru
 
 /*
  * Gives an order for free dirty blocks, wherever they are. False when there are none, before its
- * time by the rate, or after a failure less than SCRUB_REST_MS ago. There must be room. now:
- * clock_milliseconds().
+ * time by the rate, or after a failure less than SCRUB_REST_MS ago. None may be under way.
+ * now: clock_milliseconds().
  */
 bool scrub_order_free(struct scrub *s, uint64_t now);
 

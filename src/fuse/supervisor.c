@@ -55,10 +55,9 @@ void supervisor_fail(struct supervisor *s, const struct problem *why)
 	s->done = true;
 }
 
-/* The operator's command returns; this process is a daemon from here on. */
-static void become_daemon(struct supervisor *s)
+/* What this process says goes to the system's log from here on. */
+static void become_daemon(void)
 {
-	const char code = 0;
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	log_to_syslog();
@@ -69,7 +68,15 @@ static void become_daemon(struct supervisor *s)
 		(void)close_fd(null);
 	}
 	(void)!chdir("/");
-	(void)!write(s->notify, &code, 1);
+}
+
+/* The operator's command returns. */
+static void tell_command(struct supervisor *s)
+{
+	const char code = 0;
+
+	if (s->notify >= 0)
+		(void)!write(s->notify, &code, 1);
 	s->notify = close_fd(s->notify);
 }
 
@@ -88,15 +95,27 @@ static void tell_manager(const struct supervisor *s)
 			s->manager, strerror(-r));
 }
 
-void supervisor_announce(struct supervisor *s)
+static void begin_to_serve(struct supervisor *s)
 {
 	s->serving = true;
 	keeping_keep_all(s);
 	s->told = false;
 	if (s->notify >= 0)
-		become_daemon(s);
+		become_daemon();
+}
+
+/* The last of a start: who waits for it finds all that the start does. */
+static void announce(struct supervisor *s)
+{
 	log_info("%s is mounted at %s", s->instance.name, s->instance.mount_path);
+	tell_command(s);
 	tell_manager(s);
+}
+
+void supervisor_announce(struct supervisor *s)
+{
+	begin_to_serve(s);
+	announce(s);
 }
 
 /* ---- watching ---- */
@@ -289,12 +308,13 @@ static int start_all(struct supervisor *s, struct problem *why)
 static void announce_takeover(struct supervisor *s)
 {
 	s->died_at = s->worker.serving ? 0 : clock_milliseconds();
-	supervisor_announce(s);
+	begin_to_serve(s);
 	log_info("taken over from a supervisor that is gone: worker (process %d) and helper "
 		 "(process %d)",
 		(int)s->worker.process.pid, (int)s->helper.process.pid);
 	child_send(&s->worker, LINK_SUPERVISOR, (uint64_t)getpid(), -1);
 	child_send(&s->helper, LINK_SUPERVISOR, (uint64_t)getpid(), -1);
+	announce(s);
 }
 
 /* What kept the start waiting may have lost its supervisor meanwhile. */

@@ -48,6 +48,7 @@ struct supervisor {
 	bool stopping;    /* LINK_STOP is sent */
 	bool done;        /* the loop ends */
 	uint64_t stop_by; /* when the worker must have ended */
+	uint64_t scarce_told; /* when the log was told that a descriptor was lost; 0: none is */
 	int exit_code;
 };
 

@@ -4,7 +4,6 @@
  * those of processes that may have been taken over: sizes, opcodes and order are checked, and who
  * breaks the rules is killed.
  */
-#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -20,6 +19,7 @@
 #define MESSAGES_AT_ONCE 16U
 #define MESSAGES_AT_END  1024U /* more than a socket's buffer has room for */
 #define END_MS           5000U /* for a process whose link has ended */
+#define SCARCE_LOG_MS    60000U
 
 /*
  * With the mount the worker begins to store. The first one waits for the helper: a start that fails
@@ -76,9 +76,7 @@ static void take_serving(struct supervisor *s, struct child *c, uint64_t request
 static void make_line(char *text, size_t size)
 {
 	text[size - 1] = '\0';
-	for (char *at = text; *at; at++)
-		if (iscntrl((unsigned char)*at))
-			*at = '?';
+	log_mask(text);
 }
 
 /* It will end now; its end is what counts. */
@@ -143,6 +141,7 @@ static int take_message(
 		(descriptor >= 0) != (opcode == LINK_UPGRADE && worker))
 		return -EPROTO;
 	if (opcode == LINK_UPGRADE && worker) {
+		s->scarce_told = 0;
 		upgrade_begin(s, steal_fd(&descriptor));
 	} else if (opcode == LINK_RECOVERED && worker && !c->recovered) {
 		c->recovered = s->recovered = true;
@@ -165,6 +164,18 @@ static int take_message(
 	return 0;
 }
 
+/* Nothing else comes with a descriptor. Who asks can do so for ever: the log hears of it once, and
+ * again a minute later, or when it was better in between. */
+static void tell_of_lost_upgrade(struct supervisor *s)
+{
+	uint64_t now = clock_milliseconds();
+
+	if (s->scarce_told && now - s->scarce_told < SCARCE_LOG_MS)
+		return;
+	s->scarce_told = now;
+	log_error("an upgrade was asked for, and is refused: Too many open files");
+}
+
 /*
  * What is there, up to a bound: who talks without end keeps nobody else waiting. An end is no news
  * here, the pidfd tells; but one that hears nothing any more, and goes on, is of no use.
@@ -180,8 +191,8 @@ static void take_messages(struct supervisor *s, struct child *c, unsigned max)
 		size_t nfds = 1;
 
 		n = packet_receive(c->link, &m, sizeof(m), &fd, &nfds, false);
-		if (n == -EMFILE && c == &s->worker) { /* nothing else comes with a descriptor */
-			log_error("an upgrade was asked for, and is refused: Too many open files");
+		if (n == -EMFILE && c == &s->worker) {
+			tell_of_lost_upgrade(s);
 			n = -EAGAIN;
 			continue;
 		}

@@ -18,10 +18,10 @@
 #include "util/packet.h"
 #include "util/log.h"
 
-#define TRY_MS        5000U  /* for a program to say its version */
-#define END_MS        15000U /* for a process to end what it is in the middle of */
-#define START_MS      20000U /* for a new one to serve */
-#define KEEPER_END_MS 5000U  /* for the keeper, which is never in the middle of anything */
+#define TRY_MS    5000U  /* for a program to say its version */
+#define END_MS    15000U /* for a process to end what it is in the middle of */
+#define START_MS  20000U /* for a new one to serve */
+#define KEEPER_MS 5000U  /* for a keeper, which is never in the middle of anything, to obey */
 
 #define SPARE_FDS (SPAWN_FDS_MAX + 16U) /* to start a process takes fewer */
 
@@ -208,7 +208,7 @@ static void fall_back(struct supervisor *s, struct child *c, const struct proble
 	struct problem why = PROBLEM_INIT;
 
 	s->upgrade.fell_back = true;
-	s->upgrade.due = UINT64_MAX;
+	s->upgrade.due = clock_milliseconds() + START_MS;
 	if (s->upgrade.reason.text[0] == '\0')
 		s->upgrade.reason = *reason;
 	/* It was the new program that could not go on with the connection. */
@@ -242,7 +242,9 @@ bool upgrade_take_end(struct supervisor *s, struct child *c, const struct proble
 	return true;
 }
 
-static void tell_of_fall_back(struct supervisor *s, const struct child *c)
+/* serves: else it has had the time to, and may yet: from here on it is waited for as after any
+ * death. */
+static void tell_of_fall_back(struct supervisor *s, const struct child *c, bool serves)
 {
 	struct problem why = PROBLEM_INIT;
 	char worker[64] = "";
@@ -251,9 +253,13 @@ static void tell_of_fall_back(struct supervisor *s, const struct child *c)
 		(void)snprintf(worker, sizeof(worker), "the worker is replaced (process %d), but ",
 			(int)s->worker.process.pid);
 	(void)problem(&why, ECANCELED,
-		"%sthe new %s did not come to serve: %.300s; the one from before serves again "
-		"(process %d), and nothing is lost",
-		worker, c->name, s->upgrade.reason.text, (int)c->process.pid);
+		"%sthe new %s did not come to serve: %.300s; the one from before %s (process %d), "
+		"and nothing is lost",
+		worker, c->name, s->upgrade.reason.text,
+		serves ? "serves again"
+		       : "is started again, and waits for something too, as for a worker or helper "
+			 "that was stopped: kill -CONT lets that go on, kill -9 has it replaced",
+		(int)c->process.pid);
 	fail(s, &why);
 }
 
@@ -286,12 +292,39 @@ void upgrade_take_keeper_ready(struct supervisor *s)
 	if (s->upgrade.step != UPGRADE_START_KEEPER)
 		return;
 	s->upgrade.step = UPGRADE_END_KEEPER;
-	s->upgrade.due = clock_milliseconds() + KEEPER_END_MS;
+	s->upgrade.due = clock_milliseconds() + KEEPER_MS;
+}
+
+void upgrade_take_keeper_charge(struct supervisor *s)
+{
+	if (s->upgrade.step != UPGRADE_END_KEEPER)
+		return;
+	s->upgrade.step = UPGRADE_CHARGE_KEEPER;
+	s->upgrade.due = clock_milliseconds() + KEEPER_MS;
+}
+
+static bool is_at_keeper(const struct supervisor *s)
+{
+	return s->upgrade.step >= UPGRADE_START_KEEPER;
+}
+
+void upgrade_lose_keeper(struct supervisor *s, const struct problem *reason)
+{
+	struct problem why = PROBLEM_INIT;
+
+	if (!is_at_keeper(s))
+		return;
+	(void)problem(&why, ECANCELED,
+		"worker and helper are replaced (processes %d and %d), but before the new keeper "
+		"was ready the one from before was gone (%.300s): another one of its program is "
+		"started, and nothing is lost",
+		(int)s->worker.process.pid, (int)s->helper.process.pid, reason->text);
+	fail(s, &why);
 }
 
 void upgrade_take_keeper(struct supervisor *s, const struct problem *why)
 {
-	if (s->upgrade.step != UPGRADE_START_KEEPER && s->upgrade.step != UPGRADE_END_KEEPER)
+	if (!is_at_keeper(s))
 		return;
 	if (why)
 		fail_keeper(s, why);
@@ -309,7 +342,7 @@ void upgrade_take_serving(struct supervisor *s, const struct child *c)
 		return;
 	u->outages[c == &s->helper] = clock_milliseconds() - u->ended_at;
 	if (u->fell_back)
-		tell_of_fall_back(s, c);
+		tell_of_fall_back(s, c, true);
 	else if (c == &s->worker)
 		tell_to_yield(s, &s->helper, UPGRADE_END_HELPER);
 	else
@@ -326,6 +359,7 @@ static const struct child *find_child(const struct supervisor *s)
 	case UPGRADE_START_KEEPER:
 		return s->next_keeper.process.pid ? &s->next_keeper : &s->keeper;
 	case UPGRADE_END_KEEPER:
+	case UPGRADE_CHARGE_KEEPER:
 		return &s->keeper;
 	default:
 		return &s->helper;
@@ -346,7 +380,15 @@ int upgrade_check_time(struct supervisor *s, uint64_t now)
 		process_kill(&u->probe);
 		return -1;
 	}
-	if (is_starting(s, c) || u->step == UPGRADE_START_KEEPER)
+	if (u->fell_back) {
+		tell_of_fall_back(s, c, false);
+		return -1;
+	}
+	if (u->step == UPGRADE_CHARGE_KEEPER)
+		(void)problem(&u->reason, ETIMEDOUT,
+			"it did not take over from the old one within %u seconds",
+			KEEPER_MS / 1000);
+	else if (is_starting(s, c) || u->step == UPGRADE_START_KEEPER)
 		(void)problem(&u->reason, ETIMEDOUT, "it did not serve within %u seconds",
 			START_MS / 1000);
 	else
@@ -386,6 +428,10 @@ void upgrade_begin(struct supervisor *s, int client)
 
 	if (fd >= 0 && check_asker(fd, &asker) < 0)
 		obstacle = "only root and the user of the mount may ask for an upgrade";
+	/* Who waited for too long has been told that nothing is done. */
+	if (fd >= 0 && !obstacle &&
+		control_answer_refuse(fd, EINPROGRESS, "the upgrade has begun") < 0)
+		obstacle = "who has asked for it has not waited";
 	if (obstacle) {
 		log_warning("upgrade refused (pid %d, uid %u): %s", (int)asker.pid, asker.uid,
 			obstacle);

@@ -26,8 +26,9 @@ enum upgrade_step {
 	UPGRADE_START_WORKER,
 	UPGRADE_END_HELPER,
 	UPGRADE_START_HELPER,
-	UPGRADE_START_KEEPER,
+	UPGRADE_START_KEEPER, /* all from here on: keepers */
 	UPGRADE_END_KEEPER,
+	UPGRADE_CHARGE_KEEPER, /* the old one has ended, and the new one is to have heard it */
 };
 
 struct upgrade {
@@ -58,6 +59,12 @@ bool upgrade_take_end(struct supervisor *s, struct child *c, const struct proble
 
 /* The next keeper has all, and the old one is told to yield. */
 void upgrade_take_keeper_ready(struct supervisor *s);
+
+/* The old keeper has ended, and it is the next one's turn. */
+void upgrade_take_keeper_charge(struct supervisor *s);
+
+/* The old keeper has ended, as reason says, before there was a next one. */
+void upgrade_lose_keeper(struct supervisor *s, const struct problem *reason);
 
 /* why NULL: there is a keeper that has said that it is ready; else how one has ended. */
 void upgrade_take_keeper(struct supervisor *s, const struct problem *why);

@@ -73,6 +73,13 @@ struct worker {
 
 /* ---- worker.c ---- */
 
+/* Has one before it begun this connection's mount on the media? It has shown then whose the memory
+ * is, and stamped the regions. */
+static inline bool worker_goes_on(const struct worker *w)
+{
+	return w->connection.table.header->first_mount != 0;
+}
+
 /* Negative errno. */
 int worker_watch(const struct worker *w, int fd, enum worker_source source);
 

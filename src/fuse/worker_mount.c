@@ -32,11 +32,11 @@ static int begin_store(struct worker *w, struct problem *why)
 	if (r == 0 && w->origin.after_panic)
 		log_info("this is a crash kernel: what was held before the panic stays held, and "
 			 "orphans and quarantine stay as they are");
-	if (r == 0)
+	if (r == 0 && !worker_goes_on(w))
 		r = pool_write_stamps(&w->pool, store_meta(w->store)->token, why);
 	if (r < 0)
 		return r;
-	if (table->first_mount == 0)
+	if (!worker_goes_on(w))
 		table->first_mount = store_meta(w->store)->mount_number;
 	ns_init(&w->ns, w->store);
 	w->ns.owner = w->owner;

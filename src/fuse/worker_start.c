@@ -103,7 +103,9 @@ static int check_origin(struct worker *w, struct problem *why)
 	const struct meta *meta = store_meta(w->store);
 	int r = origin_judge(&w->origin, &w->origin_texts, meta->token, why);
 
-	if (r == 0)
+	if (r == 0 && worker_goes_on(w))
+		w->origin.stamps_agree = true;
+	else if (r == 0)
 		r = pool_stamps_agree(&w->pool, meta->token, &w->origin.stamps_agree, why);
 	if (r < 0)
 		return r;
@@ -135,7 +137,7 @@ static int adopt_opens(struct worker *w, struct problem *why)
  * to be had. */
 static int recover(struct worker *w, struct problem *why)
 {
-	int r = pool_load(&w->pool, true, why);
+	int r = worker_goes_on(w) ? pool_load_again(&w->pool, why) : pool_load(&w->pool, true, why);
 
 	if (r == 0)
 		r = pool_keep_stamps(&w->pool, why);

@@ -27,6 +27,8 @@ struct reply {
 	size_t size;
 	const char *json; /* NULL: no memfd */
 	bool silent;      /* hangs up instead */
+	bool mute;        /* says nothing until the command has gone */
+	unsigned late;    /* seconds for which it says only that it has begun; 0: it does not */
 };
 
 static struct reply reply_with(const char *json)
@@ -76,6 +78,27 @@ static int await_client(int listener)
 	return accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 }
 
+static void say_begun(int sock, unsigned seconds)
+{
+	struct control_answer a = {
+		.size = put_le32(sizeof(a)),
+		.version = put_le32(CONTROL_VERSION),
+		.error = put_le32(EINPROGRESS),
+	};
+
+	if (packet_send(sock, &a, sizeof(a), NULL, 0, true) < 0)
+		_exit(4);
+	(void)sleep(seconds);
+}
+
+static void await_end(int sock)
+{
+	struct pollfd p = {.fd = sock, .events = 0};
+
+	if (poll(&p, 1, 30000) != 1)
+		_exit(5);
+}
+
 static void serve_one(int listener, const struct reply *r, enum control_opcode opcode, uint64_t ino)
 {
 	_cleanup_fd_ int sock = await_client(listener);
@@ -89,6 +112,10 @@ static void serve_one(int listener, const struct reply *r, enum control_opcode o
 		_exit(1);
 	if (r->json && pwrite(memfd, r->json, strlen(r->json), 0) != (ssize_t)strlen(r->json))
 		_exit(2);
+	if (r->mute)
+		await_end(sock);
+	if (r->late)
+		say_begun(sock, r->late);
 	if (!r->silent && packet_send(sock, &r->answer, r->size, &memfd, r->json ? 1 : 0, true) < 0)
 		_exit(3);
 }
@@ -302,6 +329,48 @@ Test(cli_query, an_export_that_has_ended_meanwhile_has_ended)
 	ask(&result, "unexport", &replies[0], CONTROL_UNEXPORT, file_ino());
 	cr_expect_eq(result.code, 1);
 	cr_expect_not_null(strstr(result.err, "nobody listens"), "%s", result.err);
+}
+
+Test(cli_query, who_does_not_answer_is_waited_for_so_long_and_no_longer)
+{
+	const struct reply r = {.mute = true, .silent = true};
+	struct cli_result result;
+
+	(void)setenv("GUESTMEMFS_WAIT", "5", 1);
+	ask(&result, "status", &r, CONTROL_STATUS, 0);
+	cr_expect_eq(result.code, 1);
+	cr_expect_str_eq(result.err, "guestmemfs: the worker did not answer within 5 seconds\n");
+	ask(&result, "thaw", &r, CONTROL_THAW, 0);
+	cr_expect_eq(result.code, 1);
+	cr_expect_not_null(strstr(result.err, "; if it has begun with what it was to do, it does "
+					      "it"),
+		"%s", result.err);
+	(void)unsetenv("GUESTMEMFS_WAIT");
+	cr_expect_str_empty(result.out);
+}
+
+/* What has begun is waited for, however short the bound is for what has not. */
+Test(cli_query, an_upgrade_that_has_begun_is_waited_for)
+{
+	struct reply r = reply_with("{\"worker\":{\"pid\":12,\"outage_ms\":34}}");
+	struct cli_result result;
+
+	r.late = 6;
+	(void)setenv("GUESTMEMFS_WAIT", "5", 1);
+	ask(&result, "upgrade", &r, CONTROL_UPGRADE, 0);
+	(void)unsetenv("GUESTMEMFS_WAIT");
+	cr_expect_eq(result.code, 0, "%s", result.err);
+	cr_expect_not_null(strstr(result.out, "worker: process 12, after 34 ms"), "%s", result.out);
+	r.late = 1;
+	r.silent = true;
+	ask(&result, "upgrade", &r, CONTROL_UPGRADE, 0);
+	cr_expect_eq(result.code, 1);
+	cr_expect_not_null(
+		strstr(result.err, "the supervisor ended in the middle"), "%s", result.err);
+	/* Of no other question. */
+	ask(&result, "status", &r, CONTROL_STATUS, 0);
+	cr_expect_eq(result.code, 1);
+	cr_expect_str_empty(result.out);
 }
 
 /* Each answer that breaks a rule of the protocol is refused, and nothing of it is printed. */

@@ -209,6 +209,24 @@ Test(connection, what_is_open_without_a_name_is_removed_by_the_one_who_closes_it
 	cr_expect_eq(ask(&stat_file), -ESTALE);
 }
 
+Test(connection, what_is_done_to_an_open_file_without_a_name_is_not_said_to_have_failed)
+{
+	static const enum death points[] = {AFTER_COMMIT, BEFORE_REPLY};
+
+	for (size_t n = 0; n < ARRAY_SIZE(changes) * ARRAY_SIZE(points); n++) {
+		const struct request rq = change(n / ARRAY_SIZE(points));
+
+		if (rq.node != open_file.node)
+			continue;
+		cr_assert_eq(ask(&open_file), 0);
+		cr_assert_eq(ask(&unlink_file), 0);
+		ask_with_death(&rq, points[n % ARRAY_SIZE(points)]);
+		cr_expect_eq(ask(&stat_file), 0, "%s", rq.what);
+		connection_teardown();
+		connection_setup();
+	}
+}
+
 /* ---- a request that no worker survives ---- */
 
 Test(connection, a_request_that_kills_three_workers_is_given_up)

@@ -156,3 +156,30 @@ Test(grants, an_offer_that_makes_no_sense_ends_the_link)
 	say_spare(ino, free_epoch, 1, 2);
 	cr_expect_not(pump());
 }
+
+/* The device would be over what is another's by then; and nobody would answer for it. */
+Test(grants, what_is_removed_while_it_is_exported_is_not_handed_over)
+{
+	clean_everything();
+	uint64_t ino = make_clean_file("a", stats().free - 3);
+	uint64_t blocks = inode_blocks(inode_of(ino));
+	connect_helper();
+	(void)grant_now(1, ino);
+	cr_assert_eq(grants_export(grants, ino, &somebody), 0);
+	cr_assert(pump());
+	cr_assert_eq(next(), LINK_EXPORT);
+	uint64_t epoch = get_le64(got.export.epoch);
+	cr_assert_eq(next(), LINK_EXTENTS);
+	cr_assert_eq(ns_unlink(&ns, &nobody, GM_ROOT_INO, "a", 1), 0);
+	say_spare(ino, epoch, blocks, 0);
+	cr_assert(pump());
+	uint64_t next_one = make_file("b");
+	cr_expect_eq(try_to_resize(next_one, blocks + 3), -ENOSPC);
+
+	struct link_exported m = {.error = put_le32(EBUSY)};
+	say(&m, sizeof(m), LINK_EXPORTED, ino);
+	cr_assert(pump());
+	say_spare(ino, epoch, blocks, 0);
+	cr_assert(pump());
+	cr_expect_eq(try_to_resize(next_one, blocks + 3), 0, "it is offered again");
+}

@@ -25,6 +25,15 @@ static void expect_zero(uint64_t ino, uint64_t offset, uint64_t length)
 	cr_assert_eq(get_le32(got.zero.length), length);
 }
 
+/* What waits for the order with this id goes on when it is done, and nothing else is asked. */
+static void expect_zeroed(uint64_t id)
+{
+	say_done(get_le64(got.header.id), 0);
+	cr_assert(pump());
+	cr_assert(zeroed.count == 1 && zeroed.id == id && zeroed.error == 0);
+	cr_assert_eq(next(), 0);
+}
+
 static const struct ns_range both_ends[] = {{100, BLOCK - 100}, {2 * BLOCK, 7}};
 
 Test(grants, bytes_are_zeroed_one_range_after_the_other)
@@ -47,10 +56,7 @@ Test(grants, bytes_are_zeroed_one_range_after_the_other)
 	cr_assert(pump());
 	cr_assert_eq(zeroed.count, 0);
 	expect_zero(ino, 2 * BLOCK, 7);
-	say_done(get_le64(got.header.id), 0);
-	cr_assert(pump());
-	cr_assert(zeroed.count == 1 && zeroed.id == id && zeroed.error == 0);
-	cr_assert_eq(next(), 0);
+	expect_zeroed(id);
 }
 
 /* The order of a link that is given up for its answer is the next helper's. */
@@ -70,9 +76,7 @@ Test(grants, an_answer_that_breaks_the_protocol_ends_no_order)
 
 	connect_helper();
 	expect_zero(ino, 100, BLOCK - 100);
-	say_done(get_le64(got.header.id), 0);
-	cr_assert(pump());
-	cr_assert(zeroed.count == 1 && zeroed.id == id && zeroed.error == 0);
+	expect_zeroed(id);
 }
 
 /* Whatever the errno is, it is the order's, not the link's; and not each is one that the kernel

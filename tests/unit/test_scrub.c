@@ -6,6 +6,7 @@
 
 #include "fuse/scrub.h"
 #include "store_fixture.h"
+#include "util/cleanup.h"
 
 #define BLOCK GM_BLOCK_SIZE
 #define RATE  (64ULL << 20) /* bytes a second: 32 blocks, so that an order is of 3 */
@@ -135,6 +136,53 @@ Test(scrub, tells_how_fast_it_goes)
 	cr_expect_eq(scrub.done, 11);
 	cr_expect_eq(scrub_speed(&scrub, START + 1000), 10 * BLOCK);
 	cr_expect_eq(scrub_speed(&scrub, START + 1000 + 2 * SCRUB_WINDOW_MS), 0, "long ago");
+}
+
+/* ---- what is not there, or ordered already ---- */
+
+Test(scrub, no_block_is_ordered_twice)
+{
+	static const uint32_t left[][2] = {{0, 2}, {3, 6}}; /* where, and how many */
+	const struct inode *inode = make_file(9);
+	const struct file_extent *f = &inode->extents[0];
+	uint64_t at = 0;
+
+	scrub.orders[0] = (struct scrub_order){.id = 1000, .blocks = {f->block + 2, f->region, 1}};
+	for (unsigned n = 0; n < ARRAY_SIZE(left); n++) {
+		cr_assert(scrub_order_file(&scrub, inode, &at));
+		cr_expect_eq(scrub.orders[1].blocks.block, f->block + left[n][0]);
+		cr_expect_eq(scrub.orders[1].blocks.count, left[n][1]);
+		scrub.orders[1].id = 0;
+	}
+	cr_expect_not(scrub_order_file(&scrub, inode, &at));
+}
+
+/* No worker journals it, but the media may say so. */
+static void say_stale(const struct inode *inode, uint64_t size, uint64_t from)
+{
+	_cleanup_(txn_deinit) struct txn t = TXN_INIT(GM_RECORD_SETATTR, 0);
+	struct inode_attr attr = inode->attr;
+
+	attr.size = size;
+	attr.stale_from = from;
+	txn_put_inode(&t, &attr);
+	cr_assert_eq(store_commit(fixture.store, &t), 0);
+}
+
+Test(scrub, stale_bytes_where_the_file_has_no_block_are_forgotten)
+{
+	const struct inode *inode = make_file(2);
+	const struct ns_range first = {0, BLOCK};
+	uint64_t at = 0;
+
+	cr_assert_eq(fixture_scrub(&fixture, inode->attr.ino), 0);
+	say_stale(inode, 4 * BLOCK, 3 * BLOCK + 17);
+	cr_expect_not(scrub_order_file(&scrub, inode, &at));
+	cr_expect_eq(inode->attr.stale_from, 0);
+	cr_assert_eq(ns_change_space(&ns, &nobody, inode->attr.ino, NS_PUNCH, &first), 0);
+	say_stale(inode, 4 * BLOCK, 17);
+	cr_expect_not(scrub_order_file(&scrub, inode, &at));
+	cr_expect_eq(inode->attr.stale_from, 0);
 }
 
 /* ---- poison ---- */
