@@ -111,8 +111,6 @@ static int dump_file(const char *path, struct problem *why)
 	_cleanup_(gm_detachp) struct gm_attachment *a = NULL;
 	struct stat st;
 
-	if (special_refuse(path, why) < 0)
-		return -EINVAL;
 	/* Should it have become a FIFO since, nobody waits for its other end. */
 	_cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0 || fstat(fd, &st) < 0)
@@ -138,6 +136,8 @@ static int run_dump(const struct cli_command *self, int argc, char **argv)
 	if (isatty(STDOUT_FILENO))
 		return cli_usage_error(
 			self, "standard output is a terminal: send it to a file or a pipe");
+	if (special_refuse(argv[optind], &why) < 0)
+		return cli_fail(&why);
 	interrupt_watch();
 	if (dump_file(argv[optind], &why) == 0)
 		return CLI_DONE;

@@ -82,11 +82,8 @@ static int load_empty(struct load *l, struct problem *why)
 
 static int load_open(struct load *l, struct problem *why)
 {
-	int r = special_refuse(l->path, why);
+	int r = load_open_existing(l, why);
 
-	if (r < 0)
-		return r;
-	r = load_open_existing(l, why);
 	if (r == -ENOENT && l->fd < 0)
 		r = load_create(l, why);
 	else if (r < 0 && l->fd < 0)
@@ -219,6 +216,8 @@ static int run_load(const struct cli_command *self, int argc, char **argv)
 
 	if (!cli_parse_simple(self, argc, argv, NULL, "FILE", &code))
 		return code;
+	if (special_refuse(argv[optind], &why) < 0)
+		return cli_fail(&why);
 	if (load_file(argv[optind], &why) == 0)
 		return CLI_DONE;
 	code = cli_fail(&why);

@@ -37,7 +37,10 @@ static void print_commands(FILE *out)
 		fprintf(out, "  %-8s %s\n", commands[i]->name, commands[i]->summary);
 	fputs("\n'guestmemfs COMMAND --help' says more. 'guestmemfs --version' says which version "
 	      "this is.\n"
-	      "Exit codes: 0 done, 1 failed or a danger found, 2 wrong usage.\n",
+	      "Exit codes: 0 done, 1 failed or a danger found, 2 wrong usage.\n"
+	      "GUESTMEMFS_WAIT=SECONDS in the environment: so long a command waits for a worker, "
+	      "or "
+	      "for an upgrade to begin,\nwithout an answer (30).\n",
 		out);
 }
 

@@ -2,16 +2,15 @@
 #include "cli/query.h"
 
 #include <errno.h>
-#include <libgen.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <sys/xattr.h>
 #include <time.h>
 
 #include "cli/json_read.h"
+#include "cli/look.h"
 #include "cli/text.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
@@ -19,7 +18,6 @@
 #include "util/le.h"
 #include "util/packet.h"
 
-#define ANSWER_SECONDS   30
 #define EXPORT_SECONDS   600 /* a new file is zeroed first */
 #define UNEXPORT_SECONDS 90  /* the worker waits less long for the helper */
 #define UPGRADE_SECONDS  120 /* the supervisor waits less long for each of its steps */
@@ -44,30 +42,7 @@ static int query_path_problem(const char *path, int err, struct problem *why)
 	}
 }
 
-/* Files and directories alone have user xattrs: of what else there is, the directory that it is in
- * says where its mount is served. malloc'ed. */
-static char *query_asked_path(const char *path, mode_t mode)
-{
-	char *real;
-
-	if (S_ISREG(mode) || S_ISDIR(mode))
-		return strdup(path);
-	real = realpath(path, NULL);
-	return real ? dirname(real) : NULL; /* in place: an absolute path has a directory */
-}
-
-static int query_find_socket(
-	const char *path, mode_t mode, char socket_path[PATH_MAX], struct problem *why)
-{
-	_cleanup_free_ char *asked = query_asked_path(path, mode);
-	ssize_t n = asked ? getxattr(asked, GM_XATTR_CONTROL, socket_path, PATH_MAX - 1) : -1;
-
-	if (n < 0)
-		return query_path_problem(path, errno, why);
-	socket_path[n] = '\0';
-	return 0;
-}
-
+/* Once it has been heard. */
 static int seconds_for(enum control_opcode opcode)
 {
 	switch (opcode) {
@@ -78,13 +53,19 @@ static int seconds_for(enum control_opcode opcode)
 	case CONTROL_UPGRADE:
 		return UPGRADE_SECONDS;
 	default:
-		return ANSWER_SECONDS;
+		return 0;
 	}
+}
+
+static void query_set_limit(int sock, int seconds)
+{
+	const struct timeval limit = {.tv_sec = seconds};
+
+	(void)setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 }
 
 static int query_connect(const char *socket_path, int seconds, struct problem *why)
 {
-	const struct timeval limit = {.tv_sec = seconds};
 	int sock = packet_connect_within(socket_path, seconds);
 
 	switch (sock) {
@@ -108,7 +89,6 @@ static int query_connect(const char *socket_path, int seconds, struct problem *w
 	}
 	if (sock < 0)
 		return problem_errno(why, -sock, "connecting to %s", socket_path);
-	(void)setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	return sock;
 }
 
@@ -126,8 +106,95 @@ static bool query_answer_is_sound(const struct control_answer *a, ssize_t size, 
 	return nfds == 1 && length > 0 && length <= ANSWER_SIZE_MAX;
 }
 
+/* What only asks can be asked again, of the worker that takes the place of one that has ended. */
+static bool query_may_repeat(enum control_opcode opcode)
+{
+	return opcode == CONTROL_STATUS || opcode == CONTROL_FILES || opcode == CONTROL_EXTENTS ||
+	       opcode == CONTROL_TOKEN;
+}
+
+static int query_silence(enum control_opcode opcode, bool begun, int seconds, struct problem *why)
+{
+	if (opcode == CONTROL_UPGRADE && begun)
+		return problem(why, ETIMEDOUT,
+			"the upgrade has begun, and has not ended within %d seconds: it goes on "
+			"until it ends; 'guestmemfs status' says what is there",
+			seconds);
+	if (opcode == CONTROL_UPGRADE)
+		return problem(why, ETIMEDOUT,
+			"worker and supervisor have not begun with the upgrade within %d seconds: "
+			"one of them was stopped (kill -CONT lets it go on) or hangs. It is not "
+			"begun later either",
+			seconds);
+	return problem(why, ETIMEDOUT, "the worker did not answer within %d seconds%s", seconds,
+		query_may_repeat(opcode) ? ""
+					 : "; if it has begun with what it was to do, it does it");
+}
+
+/* The size of the packet, or negative: then why says it. begun: it is an upgrade's last. */
+static ssize_t query_receive(int sock, bool begun, struct control_answer *answer, int *fd,
+	size_t *nfds, struct problem *why)
+{
+	ssize_t n = packet_receive(sock, answer, sizeof(*answer), fd, nfds, true);
+
+	if (begun && (n == 0 || n == -ECONNRESET))
+		return problem(why, ECONNRESET,
+			"the supervisor ended in the middle of the upgrade: 'guestmemfs status' "
+			"says what is there");
+	if (n == 0 || n == -ECONNRESET)
+		return problem(why, ECONNRESET, "the worker ended before it answered: ask again");
+	if (n < 0 && n != -EAGAIN)
+		return problem_errno(why, (int)-n, "waiting for the worker's answer");
+	return n;
+}
+
+/* The supervisor says that it begins, before it does. */
+static bool query_has_begun(
+	enum control_opcode opcode, const struct control_answer *a, ssize_t size, size_t nfds)
+{
+	return opcode == CONTROL_UPGRADE && query_answer_is_sound(a, size, nfds) &&
+	       get_le32(a->error) == EINPROGRESS;
+}
+
+/* From here on who would begin finds that nobody waits (EPIPE), and does not. Has it, before? */
+static bool query_give_up(int sock, enum control_opcode opcode)
+{
+	struct problem why = PROBLEM_INIT;
+	struct control_answer answer;
+	_cleanup_fd_ int fd = -1;
+	size_t nfds = 1;
+
+	(void)shutdown(sock, SHUT_RD);
+	ssize_t n = query_receive(sock, false, &answer, &fd, &nfds, &why);
+	return query_has_begun(opcode, &answer, n, nfds);
+}
+
+/* As query_receive(), of the last of its answers; patience: for the first. */
+static ssize_t query_wait(int sock, enum control_opcode opcode, int patience,
+	struct control_answer *answer, int *fd, size_t *nfds, struct problem *why)
+{
+	int seconds = opcode != CONTROL_UPGRADE && seconds_for(opcode) > patience
+			      ? seconds_for(opcode)
+			      : patience;
+	bool begun = false;
+	ssize_t n;
+
+	query_set_limit(sock, seconds);
+	n = query_receive(sock, false, answer, fd, nfds, why);
+	if (query_has_begun(opcode, answer, n, *nfds)) {
+		begun = true;
+		*nfds = 1;
+		seconds = seconds_for(opcode);
+		query_set_limit(sock, seconds);
+		n = query_receive(sock, true, answer, fd, nfds, why);
+	}
+	if (n != -EAGAIN)
+		return n;
+	return query_silence(opcode, begun || query_give_up(sock, opcode), seconds, why);
+}
+
 /* The answer's memfd, or negative. */
-static int query_exchange(int sock, enum control_opcode opcode, uint64_t ino,
+static int query_exchange(int sock, enum control_opcode opcode, uint64_t ino, int patience,
 	struct control_answer *answer, struct problem *why)
 {
 	const struct control_request request = {
@@ -143,14 +210,9 @@ static int query_exchange(int sock, enum control_opcode opcode, uint64_t ino,
 	/* A worker that has hung up may have said why before. */
 	if (r < 0 && r != -EPIPE && r != -ECONNRESET)
 		return problem_errno(why, -r, "asking the worker");
-	ssize_t n = packet_receive(sock, answer, sizeof(*answer), &fd, &nfds, true);
-	if (n == -EAGAIN)
-		return problem(why, ETIMEDOUT, "the worker did not answer within %d seconds",
-			seconds_for(opcode));
-	if (n == 0 || n == -ECONNRESET)
-		return problem(why, ECONNRESET, "the worker ended before it answered: ask again");
+	ssize_t n = query_wait(sock, opcode, patience, answer, &fd, &nfds, why);
 	if (n < 0)
-		return problem_errno(why, (int)-n, "waiting for the worker's answer");
+		return (int)n;
 	if (!query_answer_is_sound(answer, n, nfds))
 		return problem(why, EPROTO,
 			"the worker's answer is not what this version understands: guestmemfs and "
@@ -205,28 +267,24 @@ static int query_take(
 	return r < 0 ? r : query_parse(text, length, ret, why);
 }
 
-/* What only asks can be asked again, of the worker that takes the place of one that has ended. */
-static bool query_may_repeat(enum control_opcode opcode)
-{
-	return opcode == CONTROL_STATUS || opcode == CONTROL_FILES || opcode == CONTROL_EXTENTS ||
-	       opcode == CONTROL_TOKEN;
-}
-
 /* *refused: the errno that the worker has answered with; 0: none. */
 static int query_once(const char *socket_path, enum control_opcode opcode, uint64_t ino,
 	struct json_object **ret, uint32_t *refused, struct problem *why)
 {
-	_cleanup_fd_ int sock = query_connect(socket_path, seconds_for(opcode), why);
 	struct control_answer answer = {.error = put_le32(0)};
+	int patience, r = look_get_patience(&patience, why);
 
 	*refused = 0;
+	if (r < 0)
+		return r;
+	_cleanup_fd_ int sock = query_connect(socket_path, patience, why);
 	if (sock < 0)
 		return sock;
-	_cleanup_fd_ int fd = query_exchange(sock, opcode, ino, &answer, why);
+	_cleanup_fd_ int fd = query_exchange(sock, opcode, ino, patience, &answer, why);
 	*refused = get_le32(answer.error);
 	if (fd < 0 || !ret)
 		return fd < 0 ? fd : 0;
-	int r = query_take(fd, &answer, ret, why);
+	r = query_take(fd, &answer, ret, why);
 	if (r < 0 && !query_may_repeat(opcode))
 		(void)problem_prefix(why, r, "it is done, but there is more to say of it");
 	return r;
@@ -278,22 +336,23 @@ int query_socket(const char *socket_path, enum control_opcode opcode, uint64_t i
 int query_path(const char *path, enum control_opcode opcode, struct json_object **ret,
 	struct stat *st, struct problem *why)
 {
-	char socket_path[PATH_MAX];
-	struct stat here;
-
-	if (stat(path, &here) < 0)
-		return query_path_problem(path, errno, why);
-	int r = query_find_socket(path, here.st_mode, socket_path, why);
-	if (r < 0)
-		return r;
 	bool of_file =
 		opcode == CONTROL_EXTENTS || opcode == CONTROL_EXPORT || opcode == CONTROL_UNEXPORT;
-	if (of_file && !S_ISREG(here.st_mode))
+	struct look here = {.error = 0};
+	int seconds, r = look_get_patience(&seconds, why);
+
+	if (r == 0)
+		r = look_at(&here, path, seconds, why);
+	if (r < 0)
+		return r;
+	if (here.error)
+		return query_path_problem(path, here.error, why);
+	if (of_file && !S_ISREG(here.st.st_mode))
 		return problem(
 			why, EINVAL, "%s is not a regular file: only those have memory", path);
 	if (st)
-		*st = here;
-	return query_socket(socket_path, opcode, of_file ? here.st_ino : 0, ret, why);
+		*st = here.st;
+	return query_socket(here.socket, opcode, of_file ? here.st.st_ino : 0, ret, why);
 }
 
 int query_print(struct json_object *o, struct problem *why)

@@ -14,6 +14,7 @@
 
 #include "cli/cli.h"
 #include "cli/grid.h"
+#include "cli/special.h"
 #include "cli/text.h"
 #include "guestmemfs/protocol.h"
 #include "util/cleanup.h"
@@ -44,8 +45,11 @@ static int explain(const char *path, int error, struct problem *why)
 
 static int ask(const char *path, struct gm_revoke *m, struct problem *why)
 {
-	_cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int r = special_refuse(path, why);
 
+	if (r < 0)
+		return r;
+	_cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
 		return problem_errno(why, errno, "opening %s", path);
 	return ioctl(fd, GM_IOC_REVOKE, m) < 0 ? explain(path, errno, why) : 0;

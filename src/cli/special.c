@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <sys/stat.h>
 
+#include "cli/look.h"
+
 static const char *special_name(mode_t mode)
 {
 	switch (mode & S_IFMT) {
@@ -21,12 +23,15 @@ static const char *special_name(mode_t mode)
 
 int special_refuse(const char *path, struct problem *why)
 {
+	struct look here = {.error = 0};
 	const char *name;
-	struct stat st;
+	int seconds, r = look_get_patience(&seconds, why);
 
-	if (stat(path, &st) < 0)
-		return 0;
-	name = special_name(st.st_mode);
+	if (r == 0)
+		r = look_at(&here, path, seconds, why);
+	if (r < 0)
+		return r;
+	name = special_name(here.st.st_mode); /* where there is nothing: none */
 	if (!name)
 		return 0;
 	return problem(why, EINVAL,

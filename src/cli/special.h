@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* What is neither file nor directory: opening it could wait for ever, or do something. */
+/* What opening could wait for for ever, or do something by: a mount that does not answer, and what
+ * is neither file nor directory. */
 #ifndef GM_CLI_SPECIAL_H
 #define GM_CLI_SPECIAL_H
 
 #include "util/problem.h"
 
 /*
- * -EINVAL with a sentence if path (symlinks are followed) is a FIFO, a socket or a device node. For
- * commands that open a file for its memory; a path that is not there is theirs to complain of.
+ * -EINVAL with a sentence if path (symlinks are followed) is a FIFO, a socket or a device node; as
+ * look_at() if it is on a mount that does not answer. For commands that open a file for its memory,
+ * before they catch signals; a path that is not there is theirs to complain of.
  */
 int special_refuse(const char *path, struct problem *why);
 

@@ -256,7 +256,9 @@ const struct cli_command cli_status = {
 	.name = "status",
 	.usage = "MOUNT [--json]",
 	.summary = "show the state of a mount: processes, space, who maps what",
-	.help = "MOUNT is the mount point, or any file below it.\n\n"
+	.help = "MOUNT is the mount point, or any file below it. One that does not answer for 30 "
+		"s, or the seconds in\n"
+		"GUESTMEMFS_WAIT in the environment, is said not to; the exit code is 1.\n\n"
 		"  --json  print JSON; docs/protocol.md describes the keys\n"
 		"  --help  print this",
 	.run = run_status,

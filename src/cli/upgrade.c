@@ -59,7 +59,9 @@ const struct cli_command cli_upgrade = {
 		"SIGHUP to guestmemfs-fuse does the same. The supervisor itself goes on with the "
 		"program that it was started with, and the\n"
 		"answer says so if another one is installed: kill -9 of it and a start with the "
-		"same arguments replace it too.\n\n"
+		"same arguments replace it too.\n"
+		"An upgrade that has not begun within 30 s (GUESTMEMFS_WAIT in the environment) "
+		"does not begin any more.\n\n"
 		"  --json  print the processes and the outages as JSON\n"
 		"  --help  print this",
 	.run = run_upgrade,
