@@ -18,6 +18,7 @@ Before=shutdown.target
 [Service]
 Type=forking
 KillMode=mixed
+OOMPolicy=continue
 ExecStart={{fuse}} --region {REGION} --format=blank {MOUNT}
 ExecReload={{command}} upgrade {MOUNT}
 '''

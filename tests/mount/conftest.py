@@ -7,7 +7,8 @@ What the mount tests share. They run as root and expect in the environment
     GM_SEED     optional: the seed of random tests, as a failed run has printed it
 
 Each test has a time limit, @pytest.mark.limit(SECONDS) if the usual one is too short, and cleans up all processes and
-mounts that it has made.
+mounts that it has made. With pytest-xdist several are at work at once (-n 2 --dist loadfile): a file's tests stay
+together, and share nothing but the machine with those of another.
 """
 
 import os
@@ -24,11 +25,11 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), '../../scripts/lib'))
 # pylint: disable=wrong-import-position
 from agent import Agent, install_agent
 from debugger import HoldAt, KillAt
-from harness import PLAIN, ROOT, Instance, Tools
+from harness import ACCOUNTS, PLAIN, ROOT, Instance, Tools
 from persona import as_user
 from processes import adopt_orphans, kill_children
 
-USUAL_LIMIT = 60
+USUAL_LIMIT = 120  # what takes so long hangs, on a machine that is slow and busy too
 
 
 def pytest_configure(config):
@@ -39,6 +40,8 @@ def pytest_configure(config):
             raise pytest.UsageError(f'{name} is not set: run scripts/test, or see tests/mount/conftest.py')
     if os.getuid() != 0:
         raise pytest.UsageError('the mount tests run programs as several users: only root can do that')
+    if (config.getoption('numprocesses', None) or 0) > len(ACCOUNTS):
+        raise pytest.UsageError(f'at most {len(ACCOUNTS)} at once: each needs an account of his own (tests/mount/harness.py)')
     adopt_orphans()
 
 
@@ -63,18 +66,20 @@ def tools():
     return Tools(os.path.realpath(os.environ['GM_PREFIX']))
 
 
-FIGURES = pytest.StashKey()
-
-
 @pytest.fixture
 def figure(request):
     """figure(text): what a run has measured is shown at the end of it, also if all is well."""
-    return lambda text: request.config.stash.setdefault(FIGURES, []).append(f'{request.node.name}: {text}')
+    return lambda text: request.node.user_properties.append(('figure', text))
 
 
-def pytest_terminal_summary(terminalreporter, config):
-    for text in config.stash.get(FIGURES, []):
-        terminalreporter.write_line(text)
+def pytest_terminal_summary(terminalreporter):
+    """A report comes to the end of the run from wherever its test was run."""
+    calls = [report for reports in terminalreporter.stats.values() for report in reports
+             if getattr(report, 'when', '') == 'call']
+    for report in calls:
+        for name, text in report.user_properties:
+            if name == 'figure':
+                terminalreporter.write_line(f'{report.nodeid.rpartition("::")[2]}: {text}')
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import dataclasses
 import itertools
 import json
 import os
+import pwd
 import re
 import shutil
 import signal
@@ -41,8 +42,25 @@ class User:
 
 
 ROOT = User(0, 0)
-PLAIN = User(65534, 65534)  # nobody: there on every machine, owns nothing
-OTHER = User(65533, 65533)  # another one; no account needed
+# Accounts of every Debian that own nothing and run nothing. fusermount3 mounts only for who has one.
+ACCOUNTS = ('news', 'uucp', 'irc', 'list', 'games')
+
+
+def _users():
+    """
+    nobody, and another one, who needs no account. Where pytest-xdist has several at work each has two of his own, and
+    none is nobody, who root's workers become: what the kernel counts for a user, and which of his processes nobody may
+    look at, then comes from one's own tests alone.
+    """
+    worker = os.environ.get('PYTEST_XDIST_WORKER')
+    if worker is None:
+        return User(65534, 65534), User(65533, 65533)
+    number = int(worker.removeprefix('gw'))
+    account = pwd.getpwnam(ACCOUNTS[number])
+    return User(account.pw_uid, account.pw_gid), User(65520 - 10 * number, 65520 - 10 * number)
+
+
+PLAIN, OTHER = _users()
 
 
 class Tools:

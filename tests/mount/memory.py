@@ -58,7 +58,7 @@ class Switch:
     """A daemon's memory: struct lever of tests/mount/scarce.c."""
     LEVER = struct.Struct('<iIQQ')
     ALL = (1 << 64) - 1
-    NEXT_WORKER, NEXT_SUPERVISOR = -1, -2
+    NEXT_WORKER, NEXT_SUPERVISOR, NEXT_KEEPER = -1, -2, -3
 
     def __init__(self, path, user):
         self.path = path

@@ -40,6 +40,7 @@
 /* Whichever process of that name is started next: its calls from main() on. */
 #define NEXT_WORKER     (-1)
 #define NEXT_SUPERVISOR (-2)
+#define NEXT_KEEPER     (-3)
 
 /* Little numbers of the processor's own order: test and daemon are on one machine. */
 struct lever {
@@ -108,7 +109,6 @@ SHOWN int posix_memalign(void **ret, size_t alignment, size_t size)
 	*ret = p;
 	return 0;
 }
-/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */
 
 /*
  * glibc's name service ends the process, by an assertion or a signal, where it has no memory: here
@@ -137,6 +137,7 @@ LOOK_UP(struct passwd, getpwuid, uid_t)
 LOOK_UP(struct group, getgrgid, gid_t)
 LOOK_UP(struct passwd, getpwnam, const char *)
 LOOK_UP(struct group, getgrnam, const char *)
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */
 
 /*
  * libseccomp ends by a signal or hangs where it has no memory for the program that it makes. What
@@ -356,9 +357,10 @@ static int wrapped_main(int argc, char **argv, char **envp)
 static void map_switch(const char *path)
 {
 	const char *name = program_invocation_short_name;
-	int next = strcmp(name, "guestmemfs-worker") == 0 ? NEXT_WORKER
-		   : strcmp(name, "guestmemfs-fuse") == 0 ? NEXT_SUPERVISOR
-							  : 0;
+	int next = strcmp(name, "guestmemfs-worker") == 0   ? NEXT_WORKER
+		   : strcmp(name, "guestmemfs-fuse") == 0   ? NEXT_SUPERVISOR
+		   : strcmp(name, "guestmemfs-keeper") == 0 ? NEXT_KEEPER
+							    : 0;
 	int fd = open(path, O_RDWR | O_CLOEXEC);
 
 	lever = fd < 0 ? MAP_FAILED

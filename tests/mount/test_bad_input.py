@@ -5,7 +5,6 @@ for a command line that makes no sense; not a byte of the region has changed, an
 """
 
 import contextlib
-import json
 import os
 import shutil
 import socket
@@ -13,32 +12,12 @@ import subprocess
 
 import pytest
 
+from damage import Damage
 from evidence import (BLOCK, as_user, assert_clean, assert_nothing_left, make_region, must, refused, region_hash,
                       runtime_directory, tree)
-from harness import PLAIN, ROOT
+from harness import OTHER, PLAIN, ROOT, User
 
 MIB = 1 << 20
-
-
-class Damage:
-    """Changes a region that nobody uses: bytes by their places, and what needs a checksum by tests/mount/damage.c."""
-
-    def __init__(self, region):
-        self.region = region
-        self.program = os.path.join(os.environ['GM_BUILD'], 'tests/mount/damage')
-
-    def __call__(self, *words):
-        done = subprocess.run([self.program, words[0], self.region, *map(str, words[1:])], stdout=subprocess.PIPE,
-                              timeout=20, check=True)
-        return done.stdout
-
-    def place(self, name):
-        return json.loads(self('places'))[name]
-
-    def flip(self, offset, count=1):
-        with open(self.region, 'r+b') as f:
-            bad = bytes(byte ^ 0xff for byte in os.pread(f.fileno(), count, offset))
-            os.pwrite(f.fileno(), bad, offset)
 
 
 @pytest.fixture
@@ -375,7 +354,7 @@ def test_no_room_for_the_helpers_notes(pool):
                          ids=['directory', 'symlink', 'file'])
 def test_runtime_directory_of_somebody_else(make_instance, make):
     """In /tmp anybody may have been there first."""
-    user = type(PLAIN)(65531, 65531)
+    user = User(OTHER.uid - 2, OTHER.gid - 2)
     instance = make_region(make_instance(user=user))
     base = f'/tmp/guestmemfs-{user.uid}'
     with contextlib.suppress(FileNotFoundError):

@@ -13,7 +13,7 @@ import subprocess
 import pytest
 
 from evidence import BLOCK, blocks_of, grant, make_region, must, refused, runtime_directory, tree
-from harness import OTHER, PLAIN, ROOT
+from harness import OTHER, PLAIN, ROOT, User
 from processes import wait_until
 
 # linux/capability.h
@@ -244,7 +244,7 @@ def test_what_the_worker_maps_does_not_grow(instance, sanitized):
 # -- who may ask
 
 @pytest.mark.parametrize('user', [ROOT], ids=['root'])
-@pytest.mark.parametrize('asker', [PLAIN, OTHER], ids=['whom-the-worker-is', 'another'])
+@pytest.mark.parametrize('asker', [User(usual_user().pw_uid, usual_user().pw_gid), OTHER], ids=['whom-the-worker-is', 'another'])
 def test_only_root_may_ask_roots_worker(instance, tools, asker):
     """The mode of the socket keeps others out; the worker does where that was changed, its own user too."""
     socket = os.path.join(runtime_directory(instance), 'control.sock')

@@ -443,14 +443,20 @@ for n in range(1, 1000000):
     at, length = rng.randrange(1500000), rng.choice([1, 100, 4096, 5000, 60000])
     os.write(log, struct.pack('<QQQ', n, at, length))
     data = (b'%08d' % n) * (length // 8 + 1)
-    if os.pwrite(fd, data[:length], at) != length:
+    done = os.pwrite(fd, data[:length], at)
+    os.write(log, struct.pack('<QQQ', n, done, 0))
+    if done != length:
+        os.pwrite(fd, data[done:length], at + done)
         sys.exit(3)
-    os.write(log, struct.pack('<QQQ', n, 0, 0))
 '''
 
 
 def replay(log):
-    """The bytes as acknowledged, and the last write, which may have happened in part, or None."""
+    """The bytes as acknowledged, and the last write if it was not answered as a whole, or None.
+
+    The kernel asks for a write in pieces: the rest of a page that it has not cached, then what follows. When the
+    connection ends between two, write(2) tells the length of those that were answered.
+    """
     model, asked = bytearray(), None
     records = [log[k:k + 24] for k in range(0, len(log) - 23, 24)]
     for record in records:
@@ -458,10 +464,11 @@ def replay(log):
         if length:
             asked = (n, at, length)
             continue
+        done = at
         data = (b'%08d' % asked[0]) * (asked[2] // 8 + 1)
         model.extend(bytes(max(0, asked[1] - len(model))))
-        model[asked[1]:asked[1] + asked[2]] = data[:asked[2]]
-        asked = None
+        model[asked[1]:asked[1] + done] = data[:done]
+        asked = asked if done < asked[2] else None
     return model, asked
 
 
@@ -471,7 +478,7 @@ def check_against(model, asked, found):
         return
     n, at, length = asked
     data = ((b'%08d' % n) * (length // 8 + 1))[:length]
-    assert len(found) in (len(model), max(len(model), at + length))
+    assert len(found) in (len(model), max(len(model), at + length)) or len(model) < len(found) < at + length and len(found) % 4096 == 0
     longer = model + bytes(max(0, len(found) - len(model)))
     assert found[:at] == longer[:at] and found[at + length:] == longer[at + length:], 'neighbours are untouched'
     for k in range(at, min(at + length, len(found))):
@@ -496,7 +503,7 @@ def test_acknowledged_writes_survive_kills(make_instance, workdir, seed):
             enough = rng.randrange(20, 200) * 24
             assert wait_until(lambda n=enough: os.path.getsize(log) >= n, 60)
             instance.kill()
-            assert writer.wait(60) != 3
+            assert writer.wait(60) == 1, 'a short count is followed by an error'
         model, asked = replay(get(log))
         instance.restart()
         check_against(model, asked, get(path))

@@ -57,7 +57,6 @@ def assert_usable(instance, agent, blocks):
     agent('check', mapping, SEED + 1)
 
 
-@pytest.mark.limit(90)
 @pytest.mark.parametrize('which', [DAEMONS, ('worker',), ('helper',), ('supervisor',), ('worker', 'helper')],
                          ids='-'.join)
 def test_pattern_outlives_removal_and_exhaustion(instance, make_agent, user, which):

@@ -421,7 +421,6 @@ def test_attaching_leaks_no_descriptor(instance, client):
     client.check()
 
 
-@pytest.mark.limit(90)
 def test_restarts_leak_no_descriptor(instance, client):
     """Twenty of them, in lives of four: a fifth death within ten seconds would be the end."""
     for _ in range(3):

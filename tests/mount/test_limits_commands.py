@@ -37,7 +37,6 @@ def check(whole, runs, least, random=False):
     assert len(refused) >= least, f'{len(refused)} of {len(runs)} were refused'
 
 
-@pytest.mark.limit(120)
 def test_what_only_asks_says_all_or_nothing(instance, tools):
     must(instance, 'truncate', '-s', 2 * BLOCK, instance.path('vm'))
     must(instance, 'mkdir', instance.path('directory'))

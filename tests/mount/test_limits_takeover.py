@@ -84,6 +84,34 @@ def test_taking_over_without_memory(make_instance, make_agent, workdir):
     watched.end()
 
 
+@pytest.mark.preload
+@pytest.mark.limit(180)
+def test_a_keeper_without_memory(make_instance, make_agent, workdir):
+    """One that is to follow another leaves it to that one; one that is short of memory afterwards keeps what it has."""
+    switch = Switch(os.path.join(workdir, 'switch'), ROOT)
+    instance = make_instance(user=Short(0, 0, switch.path)).start()
+    watched = Watched(instance, make_agent())
+    codes = []
+    for since in (False, True):
+        for n in itertools.count(0, int(STEP or 97)):
+            before = instance.status()['pids']['keeper']
+            with switch.failing(Switch.NEXT_KEEPER, n, since) as failed:
+                done = instance.tools.run('guestmemfs', 'upgrade', instance.mount, timeout=100)
+            codes.append(done.returncode)
+            after = instance.status()['pids']['keeper']
+            if done.returncode:
+                assert 'the new keeper did not come to serve' in done.stderr and after == before, done.stderr
+            watched.others = watched.find_others()
+            if not failed[0]:
+                break
+    assert 1 in codes and codes[-1] == 0, codes
+    with switch.failing(watched.others['keeper'], 0, since=True):
+        watched.die()
+        watched.take_over('')
+    assert watched.taken == 1, instance.log()
+    watched.end()
+
+
 @pytest.mark.parametrize('kind', ['pages', 'inodes'])
 def test_taking_over_and_upgrades_need_no_room(make_instance, make_agent, workdir, kind):
     small = SmallDirectory(os.path.join(workdir, 'run'), PLAIN)

@@ -93,7 +93,7 @@ def test_commands_say_what_is_no_file(instance):
         return done.stderr
 
     for name, kind in (('fifo', 'FIFO'), ('socket', 'socket'), ('char', 'device node')):
-        for command in ('load', 'dump'):
+        for command in ('load', 'dump', 'revoke'):
             assert f'it is a {kind}, and only regular files have memory' in told(command, name)
         assert 'is not a regular file' in told('extents', name)
     assert 'a symlink, and what it points to is not there' in told('load', 'dangling')

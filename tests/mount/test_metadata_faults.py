@@ -8,6 +8,8 @@ import errno
 import os
 import struct
 
+from damage import Damage
+from evidence import refused
 from persona import errno_of
 
 VALUE = 60_000  # a record of that size fills the journal soon
@@ -63,5 +65,26 @@ def test_a_slot_that_is_gone_ends_changes_and_nothing_else(instance):
     tree = instance.tree()
     assert instance.stop() == 0
     assert instance.fsck().returncode == 0
+    instance.start()
+    assert instance.tree() == tree
+
+
+def test_a_stamp_that_is_gone_ends_no_worker_that_comes(instance):
+    """Whose the regions are was shown when they were mounted; the next mount wants to see it again."""
+    os.mkdir(instance.path('before'))
+    tree, damage = instance.tree(), Damage(instance.region)
+    for place in ('first_stamp', 'last_stamp'):
+        damage.flip(damage.place(place) + 30)
+    for victims in (['worker'], ['helper'], ['worker', 'helper']):
+        before = instance.pids()
+        instance.kill(*victims)
+        instance.wait_status(lambda s, before=before, victims=victims: all(s['pids'][name] not in (0, before[name]) for name in victims))
+        assert instance.tree() == tree
+    os.mkdir(instance.path('after'))
+    tree = instance.tree()
+    assert instance.stop() == 0
+    assert 'the stamp in the first block of region 0' in refused(instance)
+    done = instance.tools.run('guestmemfs', 'fsck', '--repair', '--yes', '--region', f'file:{instance.region}')
+    assert done.returncode == 0, done.stderr
     instance.start()
     assert instance.tree() == tree

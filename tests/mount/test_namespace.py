@@ -10,8 +10,6 @@ import random
 import stat
 import time
 
-import pytest
-
 from harness import ROOT
 from persona import RENAME_EXCHANGE, RENAME_NOREPLACE, as_user, errno_of, renameat2
 
@@ -195,7 +193,6 @@ def run_both(seed, ours, theirs):
     return step + 1, successes
 
 
-@pytest.mark.limit(60)
 def test_random_operations_do_what_they_do_on_tmpfs(make_instance, user, workdir, seed):
     instance = make_instance(user=user, size='640M').start()
     model = os.path.join(workdir, 'model')

@@ -10,7 +10,6 @@ import errno
 import os
 import signal
 import socket
-import struct
 import subprocess
 import threading
 import time
@@ -21,15 +20,12 @@ from agent import AgentError
 from debugger import call_in
 from evidence import (BLOCK, as_user, assert_clean, assert_idle, grant_when_ready, make_region, must,
                       open_files, refused, runtime_directory, tree)
-from harness import ALL, OTHER, PLAIN
-from persona import as_user as call_as
+from harness import ALL
+from keepers import keeper_socket
 from processes import is_gone, wait_until
 from steady import names_in_use
 from taking_over import die, equip, take_over
 
-LOOK, TAKE, KEEP = 3, 5, 1   # src/proto/keeper.h
-KEPT, END, REFUSED = 2, 4, 6
-VERSION = 1
 MNT_DETACH = 2
 REGIONS_MAX = 32
 
@@ -298,7 +294,6 @@ def test_death_in_an_upgrade(instance, client, kill_at, after):
     client.check_open()
 
 
-@pytest.mark.limit(120)
 def test_death_before_a_helper_is_replaced(instance, client, kill_at):
     """It had heard that the worker has no link to the helper any more; nobody else has, and the helper lives."""
     before = instance.status()['pids']
@@ -506,89 +501,3 @@ def test_one_that_hears_nothing_any_more_is_replaced(instance, client, which):
     assert {**instance.status()['pids'], which: 0} == {**before, which: 0}
     client.check()
     assert wait_until(lambda: not raises(client.check_open), 20)
-
-
-# -- strangers
-
-def message(opcode, slot=0, value=VERSION, size=16):
-    return struct.pack('<IHHQ', size, opcode, slot, value)
-
-
-class Asker:
-    """Who talks to the keeper."""
-
-    def __init__(self, path):
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.sock.settimeout(20)
-        self.sock.connect(path)
-
-    def ask(self, data):
-        """The messages that follow, as (opcode, slot, value, number of descriptors); ends with the connection's end."""
-        answers = []
-        try:
-            self.sock.send(data)
-            while not answers or answers[-1][0] == KEPT:
-                text, fds, _, _ = socket.recv_fds(self.sock, 64, 64)
-                for fd in fds:
-                    os.close(fd)
-                if not text:
-                    break
-                answers.append((*struct.unpack('<IHHQ', text)[1:], len(fds)))
-        except (BrokenPipeError, ConnectionResetError):
-            pass
-        return answers
-
-    def close(self):
-        self.sock.close()
-
-
-def keeper_socket(instance):
-    return os.path.join(runtime_directory(instance), 'keeper.sock')
-
-
-def test_keeper_has_a_supervisor(instance):
-    """Who asks is told which, and gets a record of arguments and nothing else."""
-    asker = Asker(keeper_socket(instance))
-    pid = instance.process.pid
-    assert asker.ask(message(LOOK)) == [(KEPT, 0, 1, 1), (END, 0, pid, 0)]
-    assert asker.ask(message(TAKE)) == [(REFUSED, 0, pid, 0)]
-    assert asker.ask(message(LOOK, value=VERSION + 1)) == [(REFUSED, 0, pid, 0)]
-    asker.close()
-    assert instance.is_serving()
-
-
-BAD = [message(KEEP), message(LOOK, size=15), message(LOOK, slot=9), message(77), b'x', message(TAKE) + b'x']
-
-
-@pytest.mark.parametrize('alone', [False, True], ids=['supervised', 'alone'])
-def test_bad_messages_to_the_keeper(instance, client, alone):
-    before = die(instance) if alone else instance.status()['pids']
-    for data in BAD:
-        asker = Asker(keeper_socket(instance))
-        assert asker.ask(data) == []
-        asker.close()
-    silent = [Asker(keeper_socket(instance)) for _ in range(20)]  # more than there is room for
-    if alone:
-        assert instance.status()['pids'] == {**before, 'supervisor': 0}
-    for asker in silent:
-        asker.close()
-    before = before if alone else die(instance)
-    asker = Asker(keeper_socket(instance))
-    assert asker.ask(message(LOOK, value=VERSION + 1)) == [(REFUSED, 0, 0, 0)]
-    asker.close()
-    take_over(instance, before)
-    client.check()
-
-
-def test_of_another_user_the_keeper_takes_nothing(make_instance):
-    """Others can't connect; root can, and gets nothing: the keeper is the user's own."""
-    instance = make_region(make_instance(user=PLAIN)).start()
-    before = die(instance)
-    path = keeper_socket(instance)
-    with pytest.raises(PermissionError):
-        call_as(OTHER, lambda at: Asker(at).close(), path)
-    asker = Asker(path)
-    assert asker.ask(message(TAKE)) == []
-    asker.close()
-    take_over(instance, before)
-    assert instance.stop() == 0

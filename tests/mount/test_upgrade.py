@@ -205,6 +205,20 @@ def test_a_worker_that_hangs(own):
     assert made == [True] and os.path.isdir(own.path('d')), own.log()
 
 
+def test_nor_does_the_one_from_before_whose_helper_was_stopped(own):
+    """The upgrade ends all the same, and so does each that is asked for meanwhile; then all is as ever."""
+    before = own.pids()
+    own.tools.install(AS_WORKER + 'exit 1\n')
+    os.kill(before['helper'], signal.SIGSTOP)
+    refused(own, 'the worker ended with exit code 1; the one from before is started again, and waits for something too')
+    os.mkdir(own.path('d'))
+    own.tools.install_good()
+    refused(own, 'worker or helper is just being started: try again')
+    os.kill(before['helper'], signal.SIGCONT)
+    assert wait_until(lambda: 'the worker serves again' in own.log(), 30), own.log()
+    upgraded(own)
+
+
 def test_a_worker_that_says_it_is_unfit(own):
     """The connection stays with the program that can serve it; and nothing of what a dead one has said is lost."""
     fd = os.open(own.path('file'), os.O_CREAT | os.O_RDWR)

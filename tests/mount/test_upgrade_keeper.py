@@ -60,12 +60,24 @@ def keepers():
     return found
 
 
-def keepers_of(instance):
-    """Those that have its socket."""
+def sockets_of(instance):
+    """As links of /proc/PID/fd lead to the keeper's."""
     with open('/proc/net/unix', encoding='utf-8') as table:
         path = os.path.join(runtime_directory(instance), 'keeper.sock')
-        sockets = {f'socket:[{line.split()[6]}]' for line in table if line.split()[-1] == path}
-    return {pid for pid in keepers() if sockets & links_of(pid)}
+        return {f'socket:[{line.split()[6]}]' for line in table if line.split()[-1] == path}
+
+
+def keepers_of(instance):
+    """Those that have its socket."""
+    return {pid for pid in keepers() if sockets_of(instance) & links_of(pid)}
+
+
+def has_script(instance):
+    """One that AS_KEEPER is has been started."""
+    pid = instance.process.pid
+    with open(f'/proc/{pid}/task/{pid}/children', encoding='ascii') as pids:
+        return any(sockets_of(instance) & links_of(pid) and
+                   os.path.realpath(f'/proc/{pid}/exe') == os.path.realpath(sys.executable) for pid in pids.read().split())
 
 
 def links_of(pid):
@@ -100,7 +112,8 @@ def test_who_connects_is_told_which_process_it_is(instance):
             s.connect(os.path.join(runtime_directory(instance), 'keeper.sock'))
             return struct.unpack('iII', s.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
 
-    assert peer() == instance.status()['pids']['keeper']
+    keeper = instance.status()['pids']['keeper']
+    assert wait_until(lambda: peer() == keeper, 20)   # the first one, which a start does not wait for
     upgraded(instance)
     assert peer() == instance.status()['pids']['keeper']
 
@@ -171,6 +184,25 @@ def test_one_that_is_stopped_is_killed(instance, client):
     client.check()
 
 
+def test_both_are_stopped(instance, client, hold_at):
+    """The next one, which was ready, does not hear that the old one is gone: another one is started, and has all."""
+    before = instance.status()['pids']
+    trap = hold_at(before['supervisor'], 'upgrade_take_keeper_ready')
+    begin(instance)
+    trap.wait()
+    both = keepers_of(instance)
+    assert len(both) == 2
+    for pid in both:
+        os.kill(pid, signal.SIGSTOP)
+    trap.release()
+    assert wait_until(lambda: 'the new keeper did not come to serve: it did not take over from the old one within' in instance.log(), 60)
+    pids = instance.wait_status(lambda s: s['pids']['keeper'] not in (0, *both))['pids']
+    assert wait_until(lambda: keepers_of(instance) == {pids['keeper']}, 20)
+    client.check()
+    take_over(instance, die(instance))
+    client.check_open()
+
+
 def test_death_of_the_next_one(instance, client, hold_at):
     """It was ready, and dies before it is its turn: another one is started, and has all."""
     before = instance.status()['pids']
@@ -214,6 +246,23 @@ def test_one_that_does_not_serve(own, make_agent, what):
     client.check()
     upgraded(own)
     client.check_open()
+
+
+def test_death_of_the_old_one_meanwhile(own, make_agent):
+    """It is told that it was the old one; and another one is started."""
+    client = equip(own, make_agent())
+    before = own.status()['pids']
+    own.tools.install(AS_KEEPER.replace('GOOD', own.tools.good) + 'signal.pause()\n')
+    begin(own)
+    assert wait_until(lambda: has_script(own), 60), own.log()
+    os.kill(before['keeper'], signal.SIGKILL)
+    assert wait_until(lambda: 'before the new keeper was ready the one from before was gone (the keeper was ended by signal 9'
+                      in own.log(), 30), own.log()
+    pids = own.wait_status(lambda s: s['pids']['keeper'] not in (0, before['keeper']))['pids']
+    assert wait_until(lambda: keepers_of(own) == {pids['keeper']} and not has_script(own), 20)
+    own.tools.install_good()
+    take_over(own, die(own))
+    client.check()
 
 
 # -- the supervisor's own program

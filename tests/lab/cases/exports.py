@@ -4,6 +4,7 @@
 import errno
 import mmap
 import os
+import resource
 import signal
 import stat
 import struct
@@ -80,6 +81,32 @@ def check_sparse(lab, library, pool):
         lab.check(memory_of(file, START) == joined(pool.extents('sparse')), 'and what fills it by the next helper')
 
 
+def check_without_descriptors(lab, pool):
+    """Neither a command nor a helper that has none makes half an export."""
+    path, limits = pool.make('scarce', 4 * MIB), resource.getrlimit(resource.RLIMIT_NOFILE)
+    command = ('guestmemfs', 'export', path)
+    refusals = 0
+    for limit in range(3, 40):
+        done = subprocess.run(('prlimit', f'--nofile={limit}', *command), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+        if done.returncode == 127:  # it was not our program yet that ran
+            continue
+        if done.returncode == 0 or 'Too many open files' not in done.stderr:
+            break
+        refusals += 1
+    lab.check(done.returncode == 0 and refusals > 0, f'export says {refusals} times that it lacks descriptors, and is done with more', f'{done}')
+    pool.unexport('scarce')
+    pool.make('scarcer', 4 * MIB)
+    helper = pool.status()['pids']['helper']
+    used = {int(number) for number in os.listdir(f'/proc/{helper}/fd')}
+    resource.prlimit(helper, resource.RLIMIT_NOFILE, (next(n for n in range(1024) if n not in used), limits[1]))
+    before = device_names()
+    error = refusal(pool.export, 'scarcer')
+    lab.check(error.errno != 0 and device_names() == before, 'a helper without descriptors makes no node', str(error))
+    resource.prlimit(helper, resource.RLIMIT_NOFILE, limits)
+    lab.check(stat.S_IMODE(os.stat(pool.export('scarcer')).st_mode) != 0 and pool.status()['pids']['helper'] == helper,
+              'and the same one does when it has some')
+
+
 def look(lab):
     check_cgroup(lab)
     library = Library(lab.plan['prefix'])
@@ -130,6 +157,7 @@ def look(lab):
     lab.check(error.errno == errno.EBUSY, 'one that has two devices is not exported', str(error))
     lab.say(str(error))
     check_sparse(lab, library, pool)
+    check_without_descriptors(lab, pool)
 
 
 CASE = Case(about='exports: a device node with the owner and mode of the file, as long as it is exported',

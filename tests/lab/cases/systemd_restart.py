@@ -25,6 +25,7 @@ Before=shutdown.target
 [Service]
 Type=notify
 KillMode=process
+OOMPolicy=continue
 Restart=on-failure
 ExecStart={{fuse}} -f --region {FILE},size=64M {MOUNT}
 ExecReload={{command}} upgrade {MOUNT}

@@ -22,12 +22,12 @@ import os
 import stat
 import time
 
-from harness import OTHER, PLAIN, ROOT
+from harness import ROOT, User
 from steps import Steps
 
 TYPES = {stat.S_IFREG: 'file', stat.S_IFDIR: 'dir', stat.S_IFLNK: 'symlink', stat.S_IFIFO: 'fifo',
          stat.S_IFSOCK: 'socket', stat.S_IFCHR: 'char', stat.S_IFBLK: 'block'}
-USERS = {'root': ROOT, 'plain': PLAIN, 'other': OTHER}
+USERS = {'root': ROOT, 'plain': User(65534, 65534), 'other': User(65533, 65533)}
 LONG_AGO = 10**18  # ns
 TICK = 0.012  # more than one of the kernel's coarse clock
 

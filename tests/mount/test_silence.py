@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: MIT
+"""Commands whose worker or supervisor does not answer: they end, say so, and nothing of what they asked is done later."""
+
+import os
+import signal
+import socket
+import struct
+import subprocess
+
+import pytest
+from evidence import BLOCK, must
+from processes import wait_until
+from upgrading import upgraded
+
+FREEZE = struct.pack('<IIIIQ', 24, 1, 4, 0, 0)
+
+
+@pytest.fixture
+def stop():
+    """stop(pid): SIGSTOP; the function that it returns lets it go on, as the end of the test does."""
+    stopped = []
+
+    def go_on():
+        while stopped:
+            os.kill(stopped.pop(), signal.SIGCONT)
+
+    def stop_one(pid):
+        os.kill(pid, signal.SIGSTOP)
+        stopped.append(pid)
+        return go_on
+
+    yield stop_one
+    go_on()
+
+
+def run_all(instance, commands):
+    """All at the same time: each one's exit code and words. Somebody reads those to their end, so no child has them."""
+    running = [subprocess.Popen([instance.tools.path('guestmemfs'), *argv], stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True) for argv in commands]
+    return [(one.communicate(timeout=50), one.returncode) for one in running]
+
+
+def test_a_worker_that_was_stopped(instance, monkeypatch, stop):
+    path, before = instance.path('vm0'), instance.pids()
+    must(instance, 'truncate', '-s', BLOCK, path)
+    commands = [(name, path) for name in ('extents', 'export', 'unexport', 'revoke', 'dump', 'load')] + [
+        (name, instance.mount) for name in ('status', 'ls', 'freeze', 'thaw', 'token', 'upgrade')]
+    go_on = stop(before['worker'])
+    monkeypatch.setenv('GUESTMEMFS_WAIT', '2')
+    ended = run_all(instance, commands)
+    monkeypatch.delenv('GUESTMEMFS_WAIT')  # from here on nobody is stopped, however busy the machine is
+    for (out, err), code in ended:
+        assert (out, code) == ('', 1)
+        assert ': the mount has not answered within 2 seconds: its worker ' in err and err.count('\n') == 1
+    go_on()
+    status = instance.status()
+    assert {**before, **status['pids']} == status['pids'] and not status['frozen']
+
+
+def test_who_has_gone_is_not_obeyed(instance, stop):
+    """A request may lie in the socket when the worker comes to read it, and its sender have told that nothing is done."""
+    go_on = stop(instance.pids()['worker'])
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as asker:
+        asker.connect(f'/run/guestmemfs/{instance.name}/control.sock')
+        asker.send(FREEZE)
+    go_on()
+    assert wait_until(lambda: f'process {os.getpid()} has asked for something, and has not waited' in instance.log(), 30)
+    assert not instance.status()['frozen']
+
+
+def test_a_supervisor_that_was_stopped(instance, monkeypatch, stop):
+    before = instance.status()['pids']
+    go_on = stop(before['supervisor'])
+    monkeypatch.setenv('GUESTMEMFS_WAIT', '5')  # the worker needs some of it
+    [((out, err), code)] = run_all(instance, [('upgrade', instance.mount)])
+    monkeypatch.delenv('GUESTMEMFS_WAIT')
+    assert (out, code) == ('', 1)
+    assert 'have not begun with the upgrade within 5 seconds' in err and err.count('\n') == 1
+    assert instance.status()['pids'] == before, 'all else goes on'
+    go_on()
+    assert wait_until(lambda: 'who has asked for it has not waited' in instance.log(), 30)
+    assert instance.status()['pids'] == before
+    upgraded(instance)
+
+
+def test_a_bound_that_is_none(instance, monkeypatch):
+    for text in ('0', '-1', '2s', '99999999999999999999'):
+        monkeypatch.setenv('GUESTMEMFS_WAIT', text)
+        done = instance.tools.run('guestmemfs', 'status', instance.mount)
+        assert done.returncode == 1 and 'GUESTMEMFS_WAIT in the environment is no number of seconds' in done.stderr
