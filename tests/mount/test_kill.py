@@ -7,6 +7,7 @@ client's memory is untouched.
 
 import errno
 import os
+import signal
 import threading
 import time
 
@@ -345,35 +346,65 @@ HELPER_GRANT_POINTS = {
     'ordered': ('grants_take_grant', False),
     'recorded': ('handout_init', False),
     'before-the-reply': ('client_grant', False),
-    'replied': ('client_grant', True),
+    'unread': ('client_grant', True),
 }
 
 
+def assert_nobody_has(instance, client, name):
+    """The next to be granted it finds it empty."""
+    assert wait_until(lambda: as_user(instance, 'truncate', '-s', 0, instance.path(name)).returncode == 0, 30)
+    must(instance, 'truncate', '-s', BLOCK, instance.path(name))
+    client('zero-check', grant_when_ready(client, instance.path(name)))
+
+
 @pytest.mark.parametrize('point', HELPER_GRANT_POINTS)
-def test_helper_killed_between_grant_and_reply(instance, bystander, make_agent, kill_at, point):
+def test_helper_killed_between_grant_and_reply(instance, bystander, make_agent, kill_at, workdir, point):
+    """A client that reads its grant only when the helper is dead has none: the next helper can't have seen it."""
     function, after = HELPER_GRANT_POINTS[point]
+    gate = os.path.join(workdir, 'gate')
     client = make_agent()
     must(instance, 'truncate', '-s', BLOCK, instance.path('vm0'))
     ident = client('open', instance.path('vm0'), 'rw')[0]
     quiet(instance)
     old = instance.pids()['helper']
-    trap = kill_at(old, function, after=after)
+    trap = kill_at(old, function, then=[f'shell while [ ! -e {gate} ]; do sleep 0.02; done', *(['finish'] if after else []), 'kill'])
     flight = InFlight(lambda: client('attach', ident))
+    trap.wait_hit()
+    os.kill(client.pid, signal.SIGSTOP)
+    with open(gate, 'wb'):
+        pass
     trap.wait()
+    os.kill(client.pid, signal.SIGCONT)
     flight.join()
     instance.wait_new('helper', old)
 
-    if flight.acknowledged:  # it got the memory with the helper's last breath, so nobody else may
-        mapping = client('map', ident, 0, BLOCK, 'rw')[0]
-        client('fill', mapping, SEED + 1)
-        with pytest.raises(OSError, match='busy'):
-            os.truncate(instance.path('vm0'), 0)
-        client('check', mapping, SEED + 1)
-    else:
-        assert wait_until(lambda: as_user(instance, 'truncate', '-s', 0, instance.path('vm0')).returncode == 0, 30)
-        must(instance, 'truncate', '-s', BLOCK, instance.path('vm0'))
-        client('zero-check', grant_when_ready(client, instance.path('vm0')))
-    assert flight.acknowledged or point != 'replied'
+    assert not flight.acknowledged
+    assert_nobody_has(instance, client, 'vm0')
+    bystander.check()
+    settle(instance)
+
+
+def test_helper_killed_after_a_reply(instance, bystander, make_agent, kill_at, workdir):
+    """It got the memory with the helper's last breath, so nobody else may."""
+    gate = os.path.join(workdir, 'gate')
+    client = make_agent()
+    must(instance, 'truncate', '-s', BLOCK, instance.path('vm0'))
+    ident = client('open', instance.path('vm0'), 'rw')[0]
+    quiet(instance)
+    old = instance.pids()['helper']
+    trap = kill_at(old, 'client_grant', after=True, then=[f'shell while [ ! -e {gate} ]; do sleep 0.02; done', 'kill'])
+    flight = InFlight(lambda: client('attach', ident)).join()
+    with open(gate, 'wb'):
+        pass
+    trap.wait()
+    instance.wait_new('helper', old)
+
+    assert flight.acknowledged, flight.error
+    mapping = client('map', ident, 0, BLOCK, 'rw')[0]
+    client('fill', mapping, SEED + 1)
+    with pytest.raises(OSError, match='busy'):
+        os.truncate(instance.path('vm0'), 0)
+    client('check', mapping, SEED + 1)
     bystander.check()
     settle(instance)
 
