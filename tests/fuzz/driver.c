@@ -2,8 +2,8 @@
 /*
  * driver ROUNDS DIRECTORY: gives every file of the directory to the target, which must refuse those
  * that are called should-fail-*, for the reason that DIRECTORY.refusals has, and take the others;
- * then as many inputs that are made of them by chance. Prints TAP; what it prints last before an
- * abort names the input. GM_SEED chooses the chances.
+ * then as many inputs that are made of them by chance, or by fuzz_invent(). Prints TAP; what it
+ * prints last before an abort names the input. GM_SEED chooses the chances.
  *
  * A line of DIRECTORY.refusals is a name, or * for all that have no line before it, a colon, a
  * space, and a part of the sentence.
@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../crash/image.h"
+#include "dice.h"
 #include "fuzz.h"
 
 #define INPUT_MAX 4096U
@@ -27,16 +27,6 @@ struct input {
 	uint8_t *bytes;
 	size_t size;
 };
-
-struct dice {
-	uint64_t seed;
-	uint64_t thrown;
-};
-
-static uint64_t below(struct dice *d, uint64_t n)
-{
-	return image_mix(d->seed, ++d->thrown) % n;
-}
 
 static int is_input(const struct dirent *e)
 {
@@ -64,20 +54,20 @@ static void load(struct input *in, const char *directory, const char *name)
  */
 static size_t mutate(struct dice *d, uint8_t *bytes, size_t size, const struct input *other)
 {
-	size_t at = size ? below(d, size) : 0, n;
+	size_t at = size ? dice_below(d, size) : 0, n;
 
-	switch (below(d, 4)) {
+	switch (dice_below(d, 4)) {
 	case 0:
-		for (n = below(d, 8) + 1; n > 0 && at < size; n--)
-			bytes[at++] = (uint8_t)below(d, 256);
+		for (n = dice_below(d, 8) + 1; n > 0 && at < size; n--)
+			bytes[at++] = (uint8_t)dice_below(d, 256);
 		return size;
 	case 1:
-		n = below(d, size - at + 1);
+		n = dice_below(d, size - at + 1);
 		memmove(bytes + at, bytes + at + n, size - at - n);
 		return size - n;
 	case 2:
 		if (size)
-			bytes[at] ^= (uint8_t)(1U << below(d, 8));
+			bytes[at] ^= (uint8_t)(1U << dice_below(d, 8));
 		return size;
 	default:
 		n = other->size < INPUT_MAX - at ? other->size : INPUT_MAX - at;
@@ -102,14 +92,21 @@ static void show_input(int number)
 	(void)raise(number);
 }
 
+/* Every other one is invented, where the target has somebody who does. */
 static void run_round(struct dice *d, const struct input *inputs, size_t count)
 {
-	const struct input *from = &inputs[below(d, count)];
+	const struct input *from = &inputs[dice_below(d, count)];
 
+	if (fuzz_invent && dice_below(d, 2)) {
+		present.size = fuzz_invent(d, present.bytes, sizeof(present.bytes));
+		(void)LLVMFuzzerTestOneInput(present.bytes, present.size);
+		return;
+	}
 	memcpy(present.bytes, from->bytes, from->size);
 	present.size = from->size;
-	for (uint64_t n = 1 + below(d, 4); n > 0; n--)
-		present.size = mutate(d, present.bytes, present.size, &inputs[below(d, count)]);
+	for (uint64_t n = 1 + dice_below(d, 4); n > 0; n--)
+		present.size =
+			mutate(d, present.bytes, present.size, &inputs[dice_below(d, count)]);
 	(void)LLVMFuzzerTestOneInput(present.bytes, present.size);
 }
 

@@ -16,4 +16,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
  * in the corpus must be refused, everything else taken. */
 const char *fuzz_refusal(void);
 
+struct dice;
+
+/*
+ * Targets whose rules bytes by chance hardly ever come near have this too: it writes an input that
+ * is nearly a true one. Returns its size, at most room.
+ */
+__attribute__((weak)) size_t fuzz_invent(struct dice *d, uint8_t *bytes, size_t room);
+
 #endif

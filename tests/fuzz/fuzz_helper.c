@@ -2,7 +2,7 @@
 /*
  * The helper's end of its link to the worker: it is told anything, in any order, while clients that
  * keep to the protocol ask for grants (scene.h has what must hold). The first byte chooses the
- * regions and --reuse; each step is a byte and what it takes.
+ * regions, --reuse and what a helper before has left; each step is a byte and what it takes.
  */
 #include "fuzz.h"
 #include "scene.h"

@@ -22,38 +22,24 @@
 #include "../crash/world.h"
 #include "../golden/golden.h"
 #include "fuzz.h"
+#include "fuzz_image.h"
 #include "store/codec.h"
 #include "store/fsck.h"
 #include "util/cleanup.h"
 #include "util/log.h"
 
-enum place {
-	PLACE_SUPERBLOCK,
-	PLACE_HEADER,
-	PLACE_SECTION_FIRST,
-	PLACE_SECTION_LAST = PLACE_SECTION_FIRST + GM_SECTION_RESULTS - 1,
-	PLACE_RECORDS,
-	PLACE_WORDS,      /* the slot words: 8 bytes, of which the check is made good */
-	PLACE_TAIL_AT,    /* the tail word: offset is the end, in its units */
-	PLACE_RECORD,     /* the bytes are the items of one record more */
-	PLACE_RAW,        /* whatever lies at 4 KiB times offset; its checksum is not made good */
-	PLACE_POOL,       /* all is about another pool: the offset's; its edits come first */
-	PLACE_MORE_FIRST, /* sections again */
-	PLACE_MORE_LAST = PLACE_MORE_FIRST + GM_SECTION_PIECES - GM_SECTION_XATTRS,
-	PLACE_COUNT,
-};
-
 #define JOURNAL_BYTES (1ULL << 20)
 
 /* Names of golden images; those are made here anew. */
-static const char *const pools[] = {"everything", "attributes", "links", "content"};
+static const char *const pools[FUZZ_IMAGE_POOLS] = {"everything", "attributes", "links", "content"};
 
 static struct {
 	struct pool {
 		struct image image;
-		size_t whole;        /* the image before any edit; 0: it is not made yet */
-		uint64_t checkpoint; /* where the one in force lies */
-	} pools[ARRAY_SIZE(pools)];
+		size_t whole;           /* the image before any edit; 0: it is not made yet */
+		uint64_t checkpoint;    /* where the one in force lies */
+		struct reading reading; /* of it then */
+	} pools[FUZZ_IMAGE_POOLS];
 	struct pool *pool;   /* whose edits are made */
 	struct image *image; /* the same's */
 	struct reading reading;
@@ -102,6 +88,8 @@ static void make_pool(struct pool *p, const char *name)
 	trace_deinit(&t);
 	p->whole = image_mark(&p->image);
 	p->checkpoint = edit_checkpoint(&p->image);
+	if (!reader_read(&p->reading, (const uint8_t *)p->image.words, p->image.size))
+		die("the pool can't be read", p->reading.why);
 }
 
 static void take_pool(uint64_t n)
@@ -113,6 +101,12 @@ static void take_pool(uint64_t n)
 	fuzz.pool = p;
 	fuzz.image = &p->image;
 	image_rollback(fuzz.image, p->whole);
+}
+
+const struct view *fuzz_image_view(unsigned pool)
+{
+	take_pool(pool);
+	return &fuzz.pool->reading.view;
 }
 
 /* ---- edits ---- */

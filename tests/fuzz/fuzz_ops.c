@@ -4,6 +4,7 @@
  * slow and fails but does not lie, restarts and other kernels in between (rig.h has what must
  * hold). The first byte chooses the pool; each step is a byte and what it takes.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "fuzz.h"
@@ -28,6 +29,12 @@ static void step(struct bytes *b)
 			rig_kernel_ask_again();
 		if (what / 16 == 4)
 			rig_yield();
+		if (what / 16 == 5) { /* its caller is gone by then */
+			rig_restart(false);
+			rig.refuse_reply = ENOENT;
+			rig_kernel_ask_again();
+			rig.refuse_reply = 0;
+		}
 		break;
 	case 1:
 		rig_pass(50U << bytes_take(b) % 12);
@@ -49,6 +56,8 @@ static void step(struct bytes *b)
 		rig_hear();
 		break;
 	default:
+		if (what & 128) /* what is unread comes in the same turn, and before it */
+			rig_hear();
 		rig_kernel_ask(b);
 	}
 	rig_settle();

@@ -2,7 +2,7 @@
 /*
  * The client protocol at the helper: connections of several users that say anything, beside such
  * that keep to it, and a worker that does (scene.h has what must hold). The first byte chooses the
- * regions and --reuse; each step is a byte and what it takes.
+ * regions, --reuse and what a helper before has left; each step is a byte and what it takes.
  */
 #include "fuzz.h"
 #include "scene.h"

@@ -34,7 +34,6 @@ struct rig_pool {
 struct rig rig;
 
 static struct rig_pool pools[WORLD_SHAPES];
-static struct tickets_shared shared; /* of one kernel's time, whatever worker there is */
 static struct view seen, again;
 static struct reading reading;
 
@@ -203,10 +202,12 @@ static void open_store(void)
 		store_open(&rig.store, &r->media, &rig.super, &why) < 0)
 		rig_die("the pool can't be opened", why.text);
 	rig.last = store_last_result(rig.store);
+	rig_runtime_adopt(); /* first: what has no name and no user is removed next */
 	if ((rig.after_panic ? store_continue_mount : store_begin_mount)(
 		    rig.store, rig.boot_id, &why) < 0)
 		rig_die("the pool can't be mounted", why.text);
 	ns_init(&rig.ns, rig.store);
+	rig_runtime_begin();
 }
 
 static void open_worker(void)
@@ -224,7 +225,7 @@ static void open_worker(void)
 		.contents_given = on_given};
 
 	open_store();
-	rig.tickets = config.tickets = tickets_new(0, &shared);
+	config.tickets = rig.tickets;
 	if (!rig.tickets || grants_new(&rig.grants, &config) < 0)
 		rig_die("no memory", "");
 	if (worker_contents_init(&rig.contents, (struct pool *)&rig.pool->pool, &rig.ns, rig.grants,
@@ -252,6 +253,7 @@ static void close_worker(void)
 	rig.tickets = tickets_free(rig.tickets);
 	worker_contents_deinit(&rig.contents);
 	ns_spares_forget(&rig.ns);
+	rig_runtime_end();
 	rig.store = store_close(rig.store);
 }
 
@@ -271,8 +273,7 @@ void rig_begin(unsigned shape)
 	rig.given_up = false;
 	rig.refuse_reply = 0;
 	rig.after_panic = shape & 128;
-	if (shared.issued)
-		memset(&shared, 0, sizeof(shared));
+	rig_runtime_forget();
 	rig_helper_forget();
 	open_worker();
 	rig.first_mount = store_meta(rig.store)->mount_number;
@@ -286,7 +287,7 @@ void rig_restart(bool new_boot)
 	close_worker();
 	if (new_boot) {
 		rig.boot_id[0]++;
-		memset(&shared, 0, sizeof(shared));
+		rig_runtime_forget();
 		rig_helper_forget();
 	}
 	open_worker();

@@ -26,7 +26,8 @@ struct rig_request {
 	uint32_t opcode;
 	unsigned replies;
 	int error;
-	void *bytes; /* owned; a worker may look at them until it has answered */
+	bool refused; /* its reply, by the kernel */
+	void *bytes;  /* owned; a worker may look at them until it has answered */
 };
 
 struct rig {
@@ -92,6 +93,24 @@ void rig_answer_everything(void);
  * of tests/crash find on the media is what the worker had in memory, and fsck finds nothing.
  */
 void rig_end(void);
+
+/* ---- what outlives the worker (rig_runtime.c) ---- */
+
+/* Another kernel, or another input. */
+void rig_runtime_forget(void);
+
+/* For a new worker: before its mount begins, and after; and at its end. */
+void rig_runtime_adopt(void);
+void rig_runtime_begin(void);
+void rig_runtime_end(void);
+
+/* The last request has been answered. */
+void rig_runtime_note_reply(void);
+
+/* Could its reply have been lost? Not if others have brought something about since: the worker that
+ * died did nothing else between the change and its reply, and what was left unanswered comes before
+ * all that the next one does. */
+bool rig_runtime_may_ask_again(void);
 
 /* ---- the kernel (rig_kernel.c, rig_requests.c) ---- */
 

@@ -93,9 +93,12 @@ static ssize_t take_reply(int fd, struct iovec *iov, int count, void *userdata)
 	q = request_of_unique(header.unique);
 	q->replies++;
 	q->error = header.error;
+	if (q == &rig.requests[rig.request_count - 1])
+		rig_runtime_note_reply();
 	if (rig.refuse_reply && may_be_refused(q)) {
 		errno = rig.refuse_reply;
 		rig.refuse_reply = 0;
+		q->refused = true;
 		return -1;
 	}
 	if (q->opcode == FUSE_INTERRUPT)
@@ -162,16 +165,16 @@ void rig_kernel_ask_again(void)
 	memcpy(&header, q->bytes, sizeof(header));
 	buf.size = header.len;
 	bool applied = header.unique == rig.last.unique && rig.last.mount_number >= rig.first_mount;
-	/* What others have brought about meanwhile would show in the answer, a freeze too: the
-	 * worker that died did nothing else between the change and its reply. */
+	/* A freeze would show in the answer, too. */
 	if (q->opcode == FUSE_INIT || q->replies != 1 || (before == 0 && !applied) ||
-		store_is_frozen(rig.store))
+		store_is_frozen(rig.store) || !rig_runtime_may_ask_again())
 		return;
 	q->replies = 0;
 	rig.ops.again = true;
 	rig.ops.applied = applied;
+	rig.ops.unwanted = q->refused;
 	ops_process(&rig.ops, rig.session, &buf);
-	rig.ops.again = rig.ops.applied = false;
+	rig.ops.again = rig.ops.applied = rig.ops.unwanted = false;
 	if (applied && before == 0 && q->replies == 1 && q->error != 0)
 		rig_die("what was done is said to have failed", strerror(-q->error));
 }

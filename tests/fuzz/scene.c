@@ -258,8 +258,7 @@ static void check_zeroing(const struct work_job *job)
 
 	for (uint64_t b = job->offset / GM_BLOCK_SIZE; b <= end; b++) {
 		(void)snprintf(text, sizeof(text), "block %u:%u", job->region, (unsigned)b);
-		if (job->region >= SCENE_REGIONS || b < SCENE_FIRST_DATA ||
-			b >= SCENE_FIRST_DATA + SCENE_DATA)
+		if (job->region >= SCENE_REGIONS || !worker_says_data(job->region, b))
 			scene_die("what is no data is zeroed", text);
 		if (!scene.hands_on && persons_reach_block(job->region, b))
 			scene_die("what somebody reaches is zeroed", text);
@@ -322,6 +321,8 @@ void scene_step(uint8_t what, struct bytes *b)
 {
 	if (what % 8 == 6)
 		(void)scene_work(what / 8, what >= 240);
+	else if (what >= 192)
+		devices_step(b);
 	else
 		scene_pass(10U << bytes_take(b) % 12);
 }
@@ -476,7 +477,7 @@ void scene_run_input(const uint8_t *data, size_t size, scene_step_fn *step, bool
 	scene.ending = false;
 	forget_notes();
 	persons_init();
-	scene_devices_begin();
+	scene_devices_begin(how / 32);
 	worker_begin();
 	scene_clients_begin();
 	run_helper(soft, reuse);

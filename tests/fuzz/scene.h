@@ -59,12 +59,14 @@ struct scene {
 
 extern struct scene scene;
 
-/* One input: its first byte chooses the regions and --reuse; step() takes what it wants of the
- * others, until there are none. strict: the worker keeps to the protocol. */
+/* One input: its first byte chooses the regions, --reuse and what a helper before has left; step()
+ * takes what it wants of the others, until there are none. strict: the worker keeps to the
+ * protocol. */
 typedef void scene_step_fn(struct bytes *b);
 void scene_run_input(const uint8_t *data, size_t size, scene_step_fn *step, bool strict);
 
-/* What a step may be whatever the input is for: a job is done, or time goes by. */
+/* What a step may be whatever the input is for: a job is done, time goes by, or the kernel's
+ * devices are other than they were. */
 void scene_step(uint8_t what, struct bytes *b);
 
 _Noreturn void scene_die(const char *what, const char *why);
@@ -92,6 +94,9 @@ void person_reaches(struct person *p, uint64_t ino, unsigned region, uint64_t bl
 void person_map(struct person *p);
 void person_close(struct person *p);
 void person_unmap(struct person *p);
+
+/* Another one has all that he has from now on, too. */
+void person_pass(const struct person *p, struct person *to);
 
 /* Does anybody who lives reach it? */
 bool persons_reach_block(unsigned region, uint64_t block);
@@ -130,8 +135,20 @@ unsigned clients_unread_of_device(unsigned id);
 
 /* ---- devices (scene_devices.c) ---- */
 
-void scene_devices_begin(void);
+#define SCENE_LEFT_WINDOW 1U /* that memory was zeroed through */
+#define SCENE_LEFT_DEVICE 2U /* of a file, over two blocks */
+#define SCENE_LEFT_SPARE  4U /* it is */
+#define SCENE_LEFT_STORES 4U /* alone: both were the worker's own, as no helper leaves it */
+
+/* left: what a helper before has left. */
+void scene_devices_begin(unsigned left);
 void scene_devices_end(void);
+
+/* Somebody takes one away, or what is asked next of the kernel about any of them fails. */
+void devices_step(struct bytes *b);
+
+/* Was it of one that somebody has taken away? Nobody reaches anything by it any more. */
+bool scene_devices_was_taken(int fd);
 
 /* The one that the descriptor is of, and the block at its offset. False: it is no device. */
 bool scene_devices_find(int fd, unsigned *id);
@@ -148,6 +165,7 @@ void worker_step(struct bytes *b); /* what a worker may say */
 void worker_lie(struct bytes *b);
 void worker_read(void);
 bool worker_answer(void);
+bool worker_says_data(unsigned region, uint64_t block); /* what lies before, it can write itself */
 bool worker_lost_link(void); /* the helper has ended one that the worker still had */
 unsigned worker_waits(void); /* questions to the helper without an answer */
 

@@ -104,7 +104,7 @@ static void find_block(int fd, uint64_t offset, unsigned *region, uint64_t *bloc
 		   !scene_devices_block(id, offset, region, block)) {
 		scene_die("a grant of what is in no device", "");
 	}
-	if (*block < SCENE_FIRST_DATA || *block >= SCENE_FIRST_DATA + SCENE_DATA)
+	if (!worker_says_data(*region, *block))
 		scene_die("a grant of what is no data block", "");
 }
 
@@ -116,6 +116,8 @@ static void take_extent(struct person *p, uint64_t ino, const struct gm_grant_ex
 	if (get_le32(e->device) >= count || length == 0 || length % GM_BLOCK_SIZE != 0 ||
 		offset % GM_BLOCK_SIZE != 0 || get_le64(e->file_offset) % GM_BLOCK_SIZE != 0)
 		scene_die("an extent that is none", "");
+	if (scene.soft && scene_devices_was_taken(fds[get_le32(e->device)]))
+		return;
 	for (uint64_t at = 0; at < length; at += GM_BLOCK_SIZE) {
 		unsigned region;
 		uint64_t block;
@@ -348,6 +350,14 @@ static struct scene_client *choose(struct bytes *b)
 	return c->fd >= 0 ? c : NULL;
 }
 
+/* Of what is cut into devices the kernel's counts show who has them. Elsewhere whoever holds
+ * anything is trusted with what others pass on to him (holders.h). */
+static void pass(const struct person *p, struct person *to)
+{
+	if (scene.soft && p->lives && to->lives)
+		person_pass(p, to);
+}
+
 void clients_step(struct bytes *b)
 {
 	uint8_t what = bytes_take(b);
@@ -385,8 +395,10 @@ void clients_step(struct bytes *b)
 			drop(c);
 		break;
 	default:
-		if (what < 192)
+		if (what < 192) {
+			pass(p, &scene.persons[(what / 8U + what / 48U + 1) % SCENE_PERSONS]);
 			break;
+		}
 		person_end(p);
 		for (unsigned n = 0; n < CLIENTS && what & 8; n++) /* else another has them */
 			if (clients[n].person == p)

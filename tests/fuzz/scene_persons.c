@@ -120,6 +120,18 @@ void person_unmap(struct person *p)
 	each(p, unmap_block);
 }
 
+void person_pass(const struct person *p, struct person *to)
+{
+	for (unsigned n = 0; n < ARRAY_SIZE(p->has_open); n++)
+		to->has_open[n] |= p->has_open[n];
+	for (unsigned r = 0; r < SCENE_REGIONS; r++)
+		for (unsigned b = 0; b < SCENE_BLOCKS; b++)
+			if (p->blocks[r][b].ino != 0) {
+				person_reaches(to, p->blocks[r][b].ino, r, b);
+				to->blocks[r][b].mapped |= p->blocks[r][b].mapped;
+			}
+}
+
 bool persons_reach_block(unsigned region, uint64_t block)
 {
 	for (unsigned n = 0; n < SCENE_PERSONS; n++)

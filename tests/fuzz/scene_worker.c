@@ -29,6 +29,8 @@ void worker_begin(void)
 	worker.supervisor = ends[0];
 	worker.helper = ends[1];
 	worker.link = -1;
+	for (unsigned n = 0; n < SCENE_REGIONS; n++)
+		worker.data[n].first = SCENE_BLOCKS;
 }
 
 void worker_end(void)
@@ -49,44 +51,6 @@ void worker_close_supervisor(void)
 
 /* ---- saying ---- */
 
-static uint64_t count_announced(const union link_from_worker *m)
-{
-	switch (get_le16(m->header.opcode)) {
-	case LINK_HELD:
-		return get_le64(m->held.extent_count);
-	case LINK_GRANT:
-		return get_le64(m->grant.extent_count);
-	case LINK_EXPORT:
-		return get_le64(m->export.extent_count);
-	case LINK_CONTENTS:
-		return get_le64(m->contents.extent_count);
-	default:
-		return 0;
-	}
-}
-
-/* A ticket is answered; extents are to come, or have come. What is not as it must be ends the link,
- * and all of that. */
-static void note_said(const void *message, size_t size)
-{
-	union link_from_worker m;
-	uint64_t *redeem;
-	uint32_t count;
-
-	memset(&m, 0, sizeof(m));
-	memcpy(&m, message, size < sizeof(m) ? size : sizeof(m));
-	redeem = get_le64(m.header.id) ? find_redeem(get_le64(m.header.id)) : NULL;
-	if (redeem && (get_le16(m.header.opcode) == LINK_GRANT ||
-			      get_le16(m.header.opcode) == LINK_REFUSE))
-		*redeem = 0;
-	if (get_le16(m.header.opcode) != LINK_EXTENTS) {
-		worker.announced = count_announced(&m);
-		return;
-	}
-	count = get_le32(m.extents.count);
-	worker.announced -= count < worker.announced ? count : worker.announced;
-}
-
 void say(void *message, size_t size, unsigned opcode, uint64_t id)
 {
 	const struct link_header h = {.size = put_le32((uint32_t)size),
@@ -96,7 +60,8 @@ void say(void *message, size_t size, unsigned opcode, uint64_t id)
 	memcpy(message, &h, size < sizeof(h) ? size : sizeof(h));
 	worker_tamper(message, size);
 	if (worker.link >= 0 && packet_send(worker.link, message, size, NULL, 0, false) == 0)
-		note_said(message, size);
+		worker_note_said(message, size);
+	worker.lies = false;
 }
 
 static struct question *ask(void *message, size_t size, unsigned opcode)
@@ -153,6 +118,7 @@ void forget_link(void)
 	worker.ready = false;
 	worker.deaf = worker.reads_late = false;
 	worker.announced = 0;
+	memset(worker.granted, 0, sizeof(worker.granted));
 	for (unsigned n = 0; n < FILES; n++)
 		worker.files[n].spare = false;
 	memset(worker.asks, 0, sizeof(worker.asks));
@@ -384,6 +350,7 @@ static void export(struct bytes *b)
 	}
 	make_extents(how % FILES, b);
 	t->epoch = ++worker.epoch;
+	t->spare = false;
 	m.epoch = put_le64(t->epoch);
 	m.extent_count = put_le64(t->count);
 	if (ask(&m, sizeof(m), LINK_EXPORT))
@@ -451,6 +418,8 @@ void worker_step(struct bytes *b)
 			supervisor_say(what / 8 % 16, b);
 		else if (what >= 64)
 			worker.reads_late |= (worker.deaf = !worker.deaf);
+		else if (what >= 32)
+			forget_link(); /* it is gone, and there is no other yet */
 		break;
 	case 1:
 	case 2:

@@ -53,7 +53,13 @@ struct scene_worker {
 		unsigned after; /* the message that so many make up, this one too; 0: none */
 		uint8_t at, value;
 	} tamper;
-	uint64_t announced; /* extents still to come on this link, as the helper knows it */
+	struct {
+		uint64_t first, end; /* what CONFIG has called data: the first that was taken */
+	} data[SCENE_REGIONS];
+	bool configured;         /* one was */
+	bool lies;               /* what it says just now is none of its own */
+	uint64_t granted[FILES]; /* the number of the last GRANT on this link; of a lie, one more */
+	uint64_t announced;      /* extents still to come on this link, as the helper knows it */
 	uint64_t epoch;
 	uint64_t last_id;
 	struct told files[FILES]; /* inode 2 and on */
@@ -66,6 +72,9 @@ extern struct scene_worker worker;
 
 /* Fills the header and sends, if there is a link. */
 void say(void *message, size_t size, unsigned opcode, uint64_t id);
+
+/* It is on its way, as it is. */
+void worker_note_said(const void *message, size_t size);
 
 /* Makes another one of it, if that is so ordered. */
 void worker_tamper(void *message, size_t size);

@@ -46,8 +46,11 @@ static void take_free(const struct link_check *m)
 	uint64_t ino = get_le64(m->ino);
 	struct told *t = ino >= 2 && ino < 2 + FILES ? &worker.files[ino - 2] : NULL;
 
-	/* Who reads late may have granted it anew meanwhile, under another number. */
-	bool passed = worker.reads_late && t && t->epoch != get_le64(m->epoch);
+	/* Who reads late may have granted it anew meanwhile, under another number; or, if that was
+	 * a lie, under the same. */
+	bool passed =
+		worker.reads_late && t &&
+		(t->epoch != get_le64(m->epoch) || worker.granted[ino - 2] > get_le64(m->epoch));
 
 	if (!scene.hands_on && !passed && (persons_reach_inode(ino) || clients_have_unread(ino)))
 		scene_die("somebody reaches what is said to be free", "");
@@ -83,7 +86,7 @@ static void take_message(const union answer *m)
 
 	switch (get_le16(m->header.opcode)) {
 	case LINK_READY:
-		worker.ready = true;
+		worker.ready = worker.configured = true;
 		break;
 	case LINK_REDEEM:
 		take_redeem(id);

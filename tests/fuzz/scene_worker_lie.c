@@ -27,6 +27,7 @@ void worker_tamper(void *message, size_t size)
 	if (worker.tamper.after == 0 || --worker.tamper.after > 0 || worker.tamper.at >= size)
 		return;
 	((uint8_t *)message)[worker.tamper.at] = worker.tamper.value;
+	worker.lies = true;
 }
 
 void supervisor_say(uint8_t how, struct bytes *b)
@@ -103,5 +104,6 @@ void worker_lie(struct bytes *b)
 		size_t room = sizeof(m) - sizeof(m.header);
 		bytes_copy(b, m.bytes + sizeof(m.header), size < room ? size : room);
 	}
+	worker.lies = true;
 	say(&m, size, opcode, id);
 }
