@@ -24,7 +24,7 @@ packages_demo=(
 packages_test=(
     "${packages_demo[@]}"
     g++ libclang-rt-14-dev
-    python3-pytest gdb acl rsync
+    python3-pytest python3-pytest-xdist gdb acl rsync
     systemd dbus
     cppcheck
 )
