@@ -432,7 +432,7 @@ static void check_links(struct checker *c, const struct seen_inode *i)
 }
 
 /* Walks up from each directory; whatever does not come to the root hangs in the air or in a ring.
- */
+ * What is removed may hang in the air: what held it may be gone. */
 static void check_tree(struct checker *c)
 {
 	struct seen_inode *root = find(c, GM_ROOT_INO);
@@ -446,17 +446,17 @@ static void check_tree(struct checker *c)
 		struct seen_inode *i = &c->inodes[n], *up = i;
 		uint64_t steps = 0;
 
-		if (!S_ISDIR(i->attr.mode) || i->attr.links == 0)
+		if (!S_ISDIR(i->attr.mode))
 			continue;
-		while (up && !up->reached && steps++ < c->inode_count)
+		while (up && S_ISDIR(up->attr.mode) && !up->reached && steps++ < c->inode_count)
 			up = find(c, up->attr.parent);
-		if (!up || !up->reached) {
+		if (up ? !up->reached : i->attr.links > 0) {
 			error(c, "directory-detached",
 				"directory inode %" PRIu64 " does not hang from the root",
 				i->attr.ino);
 			continue;
 		}
-		for (up = i; !up->reached; up = find(c, up->attr.parent))
+		for (up = i; up && !up->reached; up = find(c, up->attr.parent))
 			up->reached = true;
 	}
 }

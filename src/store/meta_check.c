@@ -377,7 +377,8 @@ static int verify_inode(const struct inode *i, struct problem *why)
 
 /*
  * Each directory's entry is in its parent (verify_dirent) and there is one; so it hangs from the
- * root unless its parents form a ring. Walking up from each marks what was seen to reach the root.
+ * root unless its parents form a ring. The parents of one that was removed lead to the root too, or
+ * to one that is gone. Walking up from each marks what was seen to end.
  */
 static int verify_tree(const struct meta *m, struct problem *why)
 {
@@ -389,15 +390,15 @@ static int verify_tree(const struct meta *m, struct problem *why)
 		struct inode *up = i;
 		uint64_t steps = 0;
 
-		if (!inode_is_dir(i) || i->attr.links == 0)
+		if (!inode_is_dir(i))
 			continue;
-		while (up && !up->seen && steps++ <= m->inode_count)
-			up = inode_is_dir(up) ? meta_inode(m, up->attr.parent) : NULL;
-		if (!up || !up->seen)
+		while (up && inode_is_dir(up) && !up->seen && steps++ <= m->inode_count)
+			up = meta_inode(m, up->attr.parent);
+		if (up ? !up->seen : i->attr.links > 0)
 			return problem(why, EUCLEAN,
 				"directory inode %" PRIu64 " does not hang from the root",
 				i->attr.ino);
-		for (struct inode *k = i; !k->seen; k = meta_inode(m, k->attr.parent))
+		for (struct inode *k = i; k && !k->seen; k = meta_inode(m, k->attr.parent))
 			k->seen = 1;
 	}
 	return 0;

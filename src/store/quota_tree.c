@@ -212,33 +212,19 @@ static struct inode *parent_of(const struct meta *m, const struct inode *dir)
 	return dir->attr.ino == GM_ROOT_INO ? NULL : meta_inode(m, dir->attr.parent);
 }
 
-/* The number of the nearest quota: up to where it is known, and down the same way. */
+/* The number of the nearest quota: up to where it is known, and down the same way. There is no ring
+ * (meta_verify()). */
 static uint32_t place_directory(const struct meta *m, struct inode *dir)
 {
 	struct inode *up = dir;
-	uint64_t steps = 0;
 	uint32_t quota;
 
-	/* Of those that nothing names any more a hostile image may have a ring. */
-	while (up && up->quota == UNKNOWN && steps++ <= m->inode_count)
+	while (up && up->quota == UNKNOWN)
 		up = parent_of(m, up);
-	quota = up && up->quota != UNKNOWN ? up->quota : 0;
+	quota = up ? up->quota : 0;
 	for (; dir && dir->quota == UNKNOWN; dir = parent_of(m, dir))
 		dir->quota = quota;
 	return quota;
-}
-
-/* Whoever counts goes up to the end: there is one. */
-static void cut_rings(struct quotas *q)
-{
-	for (uint32_t n = 1; n < q->capacity; n++) {
-		uint32_t up = q->list[n].up;
-
-		for (uint32_t steps = 0; up && steps < q->capacity; steps++)
-			up = q->list[up].up;
-		if (up)
-			q->list[n].up = 0;
-	}
 }
 
 static void place_directories(struct meta *m)
@@ -255,7 +241,6 @@ static void place_directories(struct meta *m)
 
 		q->list[n].up = up ? up->quota : 0;
 	}
-	cut_rings(q);
 }
 
 static void place_files(struct meta *m)

@@ -225,14 +225,18 @@ static int remove_symlinks(struct salvage *s, struct problem *why)
 	return r;
 }
 
-/* A directory on its way up to the root, or to one that has no entry. */
-static bool reaches_root(const struct salvage *s, const struct inode *dir)
+enum way_up { WAY_TO_THE_ROOT, WAY_TO_WHAT_IS_GONE, WAY_ROUND };
+
+static enum way_up find_way_up(const struct salvage *s, const struct inode *dir)
 {
 	uint64_t steps = 0;
 
-	while (dir && dir->attr.ino != GM_ROOT_INO && steps++ <= s->meta.inode_count)
+	while (dir && inode_is_dir(dir) && dir->attr.ino != GM_ROOT_INO &&
+		steps++ <= s->meta.inode_count)
 		dir = meta_inode(&s->meta, dir->attr.parent);
-	return dir && dir->attr.ino == GM_ROOT_INO;
+	if (!dir)
+		return WAY_TO_WHAT_IS_GONE;
+	return dir->attr.ino == GM_ROOT_INO ? WAY_TO_THE_ROOT : WAY_ROUND;
 }
 
 /* A ring of directories is cut at one of its entries. */
@@ -248,7 +252,7 @@ static int cut_rings(struct salvage *s, struct problem *why)
 		struct inode *i = meta_inode(&s->meta, entries[n]->ino);
 		struct inode_attr a;
 
-		if (!i || !inode_is_dir(i) || reaches_root(s, i))
+		if (!i || !inode_is_dir(i) || find_way_up(s, i) == WAY_TO_THE_ROOT)
 			continue;
 		a = i->attr;
 		salvage_lost(s, a.ino,
@@ -330,7 +334,10 @@ static int mend_links(struct salvage *s, struct problem *why)
 		struct inode_attr a = inodes[n]->attr;
 
 		a.links = count_links(s, inodes[n], inodes[n]->seen);
-		if (a.ino == GM_ROOT_INO)
+		/* Of what is removed nobody asks what held it, but whoever does comes to an end. */
+		if (a.ino == GM_ROOT_INO ||
+			(inode_is_dir(inodes[n]) && inodes[n]->seen == 0 &&
+				find_way_up(s, inodes[n]) == WAY_ROUND))
 			a.parent = GM_ROOT_INO;
 		if (inode_is_dir(inodes[n]) && a.next_cookie <= dir_last_cookie(inodes[n]))
 			a.next_cookie = dir_last_cookie(inodes[n]) + 1;

@@ -77,6 +77,8 @@ static bool check_reached(struct reader *r, const struct gm_inode *i)
 
 	for (uint32_t steps = 0; get_le64(up->ino) != GM_ROOT_INO; steps++) {
 		up = find(r->v, get_le64(up->parent));
+		if (!up && get_le32(i->links) == 0)
+			return true; /* removed, and so is what held it */
 		if (!up || !S_ISDIR(get_le32(up->mode)) || steps > r->v->inode_count)
 			return reader_refuse(r, "directory %" PRIu64 " does not hang from the root",
 				get_le64(i->ino));
@@ -104,7 +106,7 @@ bool reader_check(struct reader *r)
 		if (!has_target(r->v, i))
 			return reader_refuse(
 				r, "symlink %" PRIu64 " has no target", get_le64(i->ino));
-		if (S_ISDIR(get_le32(i->mode)) && get_le32(i->links) > 0 && !check_reached(r, i))
+		if (S_ISDIR(get_le32(i->mode)) && !check_reached(r, i))
 			return false;
 	}
 	return check_blocks(r);

@@ -114,6 +114,18 @@ static void count_a_link_to_no_name(struct tree_image *i)
 	let_a_directory_have_no_name(i, 1);
 }
 
+static void hang_a_removed_directory_from_itself(struct tree_image *i)
+{
+	let_a_directory_have_no_name(i, 0);
+	image_inode(i, 6)->parent = put_le64(6);
+}
+
+static void hang_a_removed_directory_from_a_file(struct tree_image *i)
+{
+	let_a_directory_have_no_name(i, 0);
+	image_inode(i, 6)->parent = put_le64(3);
+}
+
 static void name_another_directory(struct tree_image *i)
 {
 	let_a_directory_have_no_name(i, 2);
@@ -145,6 +157,10 @@ Test(fsck_links, damage_to_links_is_found_named_and_refused_by_recovery)
 		{forget_a_second_name, "links-wrong", "has 1 links, its entries make 2"},
 		{give_a_symlink_a_block, "extent-dangling", "inode 7"},
 		{count_a_link_to_no_name, "links-wrong", "inode 6 has 1 links, its entries make 0"},
+		{hang_a_removed_directory_from_itself, "directory-detached",
+			"inode 6 does not hang"},
+		{hang_a_removed_directory_from_a_file, "directory-detached",
+			"inode 6 does not hang"},
 		{name_another_directory, "directory-unnamed", "inode 2 has 2 entries"},
 		{name_a_directory_twice, "directory-twice", "inode 2 has 2 entries"},
 	};
@@ -157,4 +173,21 @@ Test(fsck_links, damage_to_links_is_found_named_and_refused_by_recovery)
 		fsck_expect_damage(&f, &cases[n], n);
 		fixture_deinit(&f);
 	}
+}
+
+/* What held it may have been removed after it. */
+Test(fsck_links, a_removed_directory_may_hang_from_one_that_is_gone)
+{
+	struct problem why = PROBLEM_INIT;
+	struct fixture f;
+	struct tree_image i;
+
+	fsck_make_tree_of_links(&f);
+	i = image_open(&f);
+	let_a_directory_have_no_name(&i, 0);
+	image_inode(&i, 6)->parent = put_le64(10);
+	image_seal(&i);
+	fsck_expect_whole(&f);
+	cr_expect_eq(fixture_open(&f, &why), 0, "%s", why.text);
+	fixture_deinit(&f);
 }

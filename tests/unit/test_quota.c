@@ -7,7 +7,6 @@
 
 #include "chance.h"
 #include "pool_fixture.h"
-#include "store/quota_tree.h"
 #include "store/xattrs.h"
 #include "util/cleanup.h"
 
@@ -512,31 +511,4 @@ Test(quota, a_file_has_all_its_names_under_one)
 	n = st.st_ino;
 	in_b.name = "p";
 	cr_expect_eq(ns_link(&pool.ns, &pool.rq, n, &in_b, &st), 0, "it has no memory");
-}
-
-/* As an image may have them that somebody has made up: nobody counts for ever. */
-Test(quota, rings_of_directories_that_nothing_names_come_to_an_end)
-{
-	uint64_t a = pool_mkdir(&pool, ROOT, "a"), b = pool_mkdir(&pool, ROOT, "b"),
-		 c = pool_mkdir(&pool, ROOT, "c");
-	struct meta *m = (struct meta *)store_meta(pool.store);
-	struct inode *ring[] = {meta_inode(m, a), meta_inode(m, b), meta_inode(m, c)};
-
-	cr_assert_eq(limit(a, "8M"), 0);
-	cr_assert_eq(limit(b, "8M"), 0);
-	ring[0]->attr.parent = b;
-	ring[1]->attr.parent = a;
-	ring[2]->attr.parent = c;
-	quotas_count_all(m);
-	cr_expect_eq(ring[2]->quota, 0);
-	for (unsigned n = 0; n < 2; n++) {
-		uint32_t q = ring[n]->quota, steps = 0;
-
-		for (; q && steps <= m->quotas.capacity; steps++)
-			q = m->quotas.list[q].up;
-		cr_expect_eq(q, 0, "it goes round");
-	}
-	for (unsigned n = 0; n < ARRAY_SIZE(ring); n++)
-		ring[n]->attr.parent = ROOT;
-	quotas_count_all(m);
 }

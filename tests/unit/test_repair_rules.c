@@ -212,6 +212,26 @@ Test(repair_rules, a_ring_of_directories_is_cut)
 	scene_deinit(&s);
 }
 
+Test(repair_rules, removed_directories_in_a_ring_hang_from_the_root)
+{
+	struct scene s;
+
+	scene_init(&s, WORLD_FILE,
+		"mkdir d; mkdir d/e; mkdir d/e/f; open d; open d/e; open d/e/f; rmdir d/e/f; "
+		"rmdir d/e; rmdir d; create a; checkpoint; create b");
+	inode_at(&s, 2)->parent = put_le64(4); /* d; what was in it hangs from it */
+	repair_sealed(&s);
+	for (uint32_t n = 0; n < s.after.view.inode_count; n++) {
+		const struct gm_inode *i = &s.after.view.inodes[n];
+
+		if (get_le32(i->links) == 0)
+			cr_expect_lt(get_le64(i->parent), get_le64(i->ino));
+	}
+	cr_expect(find_entry(&s, "a") && find_entry(&s, "b"));
+	cr_expect_null(find_entry(&s, "lost+found"));
+	scene_deinit(&s);
+}
+
 Test(repair_rules, an_entry_that_is_there_twice_is_there_once)
 {
 	uint64_t root;
