@@ -11,6 +11,26 @@
 
 TestSuite(helper_hand_over, .init = spare_helper_set_up, .fini = soft_helper_tear_down);
 
+/* What makes devices is kept from it until end_wait(), so that what comes now waits behind it. */
+static struct rig_child begin_wait(void)
+{
+	static const struct rig_extent other[] = {{0, 400, 1}};
+
+	atomic_store(&fake_soft->hold, true);
+	struct rig_child c = rig_child_start(&rig, false);
+	(void)rig_grant(&rig, 20, RW, other, 1);
+	while (!atomic_load(&fake_soft->waits))
+		(void)nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+	return c;
+}
+
+static void end_wait(struct rig_child *c)
+{
+	atomic_store(&fake_soft->hold, false);
+	rig_child_wait(c);
+	rig_child_end(c);
+}
+
 /* ---- handed over ---- */
 
 Test(helper_hand_over, the_next_file_has_the_same_device_zeroed)
@@ -74,23 +94,16 @@ Test(helper_hand_over, a_look_that_is_under_way_finds_it_with_its_new_file)
 	learn();
 	unsigned id = leave_pinned(11);
 	remove_file(11);
-	atomic_store(&fake_soft->hold, true);
-	struct rig_child c = rig_child_start(&rig, false); /* what is looked at waits behind it */
-	static const struct rig_extent other[] = {{0, 400, 1}};
-	(void)rig_grant(&rig, 20, RW, other, 1);
-	while (!atomic_load(&fake_soft->waits))
-		(void)nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+	struct rig_child c = begin_wait();
 	send_check(11); /* not answered before it is looked at */
 	rig_expect_nothing(&rig, 1500);
 	hand_over(11, 12, 1);
 	expect_busy(11);
 	atomic_store(&device(id)->pinned, 0);
-	atomic_store(&fake_soft->hold, false);
-	rig_child_wait(&c);
+	end_wait(&c);
 	scrub_small();
 	cr_expect_eq(expect_granted(12, heir_part, 2), fake_soft->last_id);
 	cr_expect_null(fake_soft_find(id), "nobody reached it");
-	rig_child_end(&c);
 }
 
 /* ---- when something dies ---- */
@@ -295,6 +308,41 @@ Test(helper_hand_over, nor_what_was_said_of_after_a_restart_and_was_a_lie)
 	cr_expect_eq(rig_count_log(&rig, "inode 12 is not to be given on"), 1);
 	cr_expect_eq(rig_count_log(&rig, "it has no node that could be exported"), 1);
 	cr_expect(device(id)->bound && device(id)->user.spare);
+}
+
+static void expect_export_answer(uint32_t error)
+{
+	struct link_exported answer;
+
+	rig_expect(&rig, &answer, sizeof(answer), LINK_EXPORTED);
+	cr_expect_eq(get_le32(answer.error), error, "%u", get_le32(answer.error));
+}
+
+Test(helper_hand_over, nor_while_an_export_of_it_is_made)
+{
+	learn();
+	(void)leave_pinned(11);
+	remove_file(11);
+	struct rig_child c = begin_wait();
+	send_export(11, small, 2);
+	hand_over(11, 12, 1);
+	end_wait(&c);
+	expect_export_answer(EBUSY); /* to another user than who left it and may reach it */
+	cr_expect_eq(rig_count_log(&rig, "inode 11 is not to be given on"), 1);
+	expect_refused(12, heir_part, 2, EUCLEAN, GM_REASON_RECORD);
+}
+
+/* It was looked at before, and the result comes when the export waits. */
+Test(helper_hand_over, nor_offered_while_an_export_of_it_is_made)
+{
+	learn();
+	(void)leave_pinned(11);
+	struct rig_child c = begin_wait();
+	send_check(11);
+	send_export(11, small, 2);
+	end_wait(&c);
+	expect_busy(11);
+	expect_export_answer(0);
 }
 
 Test(helper_hand_over, a_hand_over_that_makes_no_sense_ends_the_link)
