@@ -5,7 +5,6 @@ longer. Whether a change in flight is made, once, and its caller hears the truth
 tests/unit/test_connection.c.
 """
 
-import contextlib
 import errno
 import fcntl
 import os
@@ -21,7 +20,7 @@ import pytest
 
 import persona
 import wire
-from evidence import BLOCK, as_user, assert_clean, daemons_of, held_file, make_region, must
+from evidence import BLOCK, assert_clean, daemons_of, held_file, make_region, must
 from harness import DAEMONS
 from processes import is_gone, wait_until
 

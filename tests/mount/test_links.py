@@ -12,7 +12,7 @@ import stat
 
 import pytest
 
-from evidence import BLOCK, assert_clean, blocks_of, grant, held_file, make_region, must
+from evidence import BLOCK, assert_clean, blocks_of, grant, held_file, make_region
 from persona import errno_of, make_file
 from processes import wait_until
 

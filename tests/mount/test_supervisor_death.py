@@ -17,7 +17,7 @@ import time
 import pytest
 
 from agent import AgentError
-from debugger import call_in
+from debugger import system_call_in
 from evidence import (BLOCK, as_user, assert_clean, assert_idle, grant_when_ready, make_region, must,
                       open_files, refused, runtime_directory, tree)
 from harness import ALL
@@ -495,7 +495,7 @@ def test_killed_as_it_takes_over(instance, client, kill_at, point):
 def test_one_that_hears_nothing_any_more_is_replaced(instance, client, which):
     """It has closed its link to the supervisor, and goes on."""
     before = instance.status()['pids']
-    assert call_in(before[which], '(int)close(3)') == '0'
+    assert system_call_in(before[which], 'close', 3) == 0
     instance.wait_new(which, before[which])
     assert f'the {which} has closed its link to the supervisor, and goes on: it is killed' in instance.log()
     assert {**instance.status()['pids'], which: 0} == {**before, which: 0}
