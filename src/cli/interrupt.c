@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "cli/interrupt.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stddef.h>
 
 #include "util/cleanup.h"
+
+static const int noted_numbers[] = {SIGINT, SIGTERM, SIGHUP};
 
 /* A handler has no other way to tell. */
 static volatile sig_atomic_t interrupt_signal;
@@ -16,22 +20,40 @@ static void interrupt_note(int number)
 
 void interrupt_watch(void)
 {
-	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
 	/* Without SA_RESTART, so that a read() that waits for input comes back. */
 	const struct sigaction note = {.sa_handler = interrupt_note, .sa_flags = (int)SA_RESETHAND};
 	const struct sigaction ignore = {.sa_handler = SIG_IGN};
 	struct sigaction old;
 
-	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
-		if (sigaction(numbers[i], NULL, &old) == 0 &&
+	for (size_t i = 0; i < ARRAY_SIZE(noted_numbers); i++)
+		if (sigaction(noted_numbers[i], NULL, &old) == 0 &&
 			old.sa_handler != SIG_IGN) /* nohup stays nohup */
-			(void)sigaction(numbers[i], &note, NULL);
+			(void)sigaction(noted_numbers[i], &note, NULL);
 	(void)sigaction(SIGPIPE, &ignore, NULL);
 }
 
 bool interrupt_pending(void)
 {
 	return interrupt_signal != 0;
+}
+
+int interrupt_wait(int fd, short events)
+{
+	struct pollfd p = {.fd = fd, .events = events};
+	sigset_t held, old;
+	int r;
+
+	(void)sigemptyset(&held);
+	for (size_t i = 0; i < ARRAY_SIZE(noted_numbers); i++)
+		(void)sigaddset(&held, noted_numbers[i]);
+	/* None is noted between the look and the wait. */
+	(void)sigprocmask(SIG_BLOCK, &held, &old);
+	do
+		r = interrupt_pending() ? 0 : ppoll(&p, 1, NULL, &old);
+	while (r < 0 && errno == EINTR);
+	r = r < 0 ? -errno : 0;
+	(void)sigprocmask(SIG_SETMASK, &old, NULL);
+	return interrupt_pending() ? -EINTR : r;
 }
 
 void interrupt_obey(void)

@@ -13,6 +13,13 @@ void interrupt_watch(void);
 bool interrupt_pending(void);
 
 /*
+ * Until the descriptor is ready for these events of poll(2), or failed; -EINTR if a signal was
+ * noted, be it before: a read(2) that comes after it would wait for input all the same. -errno
+ * else.
+ */
+int interrupt_wait(int fd, short events);
+
+/*
  * Ends the process by the signal that was noted, so that a shell sees why it
  * ended. Returns if none was.
  */

@@ -9,6 +9,7 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <libgen.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,9 +98,9 @@ static ssize_t load_read(struct load *l, struct problem *why)
 	size_t have = 0;
 
 	while (have < WINDOW_SIZE) {
-		ssize_t n = read(STDIN_FILENO, l->buffer + have, WINDOW_SIZE - have);
-		if (interrupt_pending())
+		if (interrupt_wait(STDIN_FILENO, POLLIN) == -EINTR)
 			return problem(why, EINTR, "interrupted");
+		ssize_t n = read(STDIN_FILENO, l->buffer + have, WINDOW_SIZE - have);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)

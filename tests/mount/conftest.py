@@ -42,6 +42,8 @@ def pytest_configure(config):
         raise pytest.UsageError('the mount tests run programs as several users: only root can do that')
     if (config.getoption('numprocesses', None) or 0) > len(ACCOUNTS):
         raise pytest.UsageError(f'at most {len(ACCOUNTS)} at once: each needs an account of his own (tests/mount/harness.py)')
+    # Who is started in the background by a shell ignores it, and so would whatever a test interrupts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     adopt_orphans()
 
 
