@@ -239,7 +239,8 @@ static enum way_up find_way_up(const struct salvage *s, const struct inode *dir)
 	return dir->attr.ino == GM_ROOT_INO ? WAY_TO_THE_ROOT : WAY_ROUND;
 }
 
-/* A ring of directories is cut at one of its entries. */
+/* A ring of directories is cut at one of its entries. What hangs from a directory that has lost its
+ * name, and what held it, stays there: that one gets a name with all that is in it. */
 static int cut_rings(struct salvage *s, struct problem *why)
 {
 	size_t count;
@@ -252,7 +253,7 @@ static int cut_rings(struct salvage *s, struct problem *why)
 		struct inode *i = meta_inode(&s->meta, entries[n]->ino);
 		struct inode_attr a;
 
-		if (!i || !inode_is_dir(i) || find_way_up(s, i) == WAY_TO_THE_ROOT)
+		if (!i || !inode_is_dir(i) || find_way_up(s, i) != WAY_ROUND)
 			continue;
 		a = i->attr;
 		salvage_lost(s, a.ino,

@@ -212,24 +212,74 @@ Test(repair_rules, a_ring_of_directories_is_cut)
 	scene_deinit(&s);
 }
 
-Test(repair_rules, removed_directories_in_a_ring_hang_from_the_root)
+/* What held d, and the entry by which it did, are lost: d hangs from what is gone. */
+Test(repair_rules, a_directory_that_has_lost_its_name_keeps_what_is_in_it)
 {
+	uint64_t d, e, f;
+	char name[32];
 	struct scene s;
 
 	scene_init(&s, WORLD_FILE,
-		"mkdir d; mkdir d/e; mkdir d/e/f; open d; open d/e; open d/e/f; rmdir d/e/f; "
-		"rmdir d/e; rmdir d; create a; checkpoint; create b");
-	inode_at(&s, 2)->parent = put_le64(4); /* d; what was in it hangs from it */
+		"mkdir f; create f/g; mkdir e; rename f e/f; mkdir d; rename e d/e; mkdir p; "
+		"rename d p/d; checkpoint; create b");
+	d = ino_of(&s, "d");
+	e = ino_of(&s, "e");
+	f = ino_of(&s, "f");
+	(void)snprintf(name, sizeof(name), "#%lu", d);
+	memset(inode_at(&s, ino_of(&s, "p")), 0, sizeof(struct gm_inode));
+	entry_at(&s, "d")->ino = put_le64(999);
 	repair_sealed(&s);
-	for (uint32_t n = 0; n < s.after.view.inode_count; n++) {
-		const struct gm_inode *i = &s.after.view.inodes[n];
-
-		if (get_le32(i->links) == 0)
-			cr_expect_lt(get_le64(i->parent), get_le64(i->ino));
-	}
-	cr_expect(find_entry(&s, "a") && find_entry(&s, "b"));
-	cr_expect_null(find_entry(&s, "lost+found"));
+	cr_expect(is_in_found(&s, name));
+	cr_expect_eq(find_entry(&s, name)->ino, d);
+	cr_assert(find_entry(&s, "e") && find_entry(&s, "f") && find_entry(&s, "g"));
+	cr_expect_eq(find_entry(&s, "e")->parent, d);
+	cr_expect_eq(find_entry(&s, "f")->parent, e);
+	cr_expect_eq(find_entry(&s, "g")->parent, f);
+	cr_expect_not(scene_says(&s, true, "hangs from itself"));
 	scene_deinit(&s);
+}
+
+static const struct gm_inode *seen_inode(const struct scene *s, uint64_t ino)
+{
+	for (uint32_t n = 0; n < s->after.view.inode_count; n++)
+		if (get_le64(s->after.view.inodes[n].ino) == ino)
+			return &s->after.view.inodes[n];
+	return NULL;
+}
+
+static bool comes_to_the_root(const struct scene *s, uint64_t ino)
+{
+	for (uint32_t n = 0; ino != GM_ROOT_INO && n <= s->after.view.inode_count; n++) {
+		const struct gm_inode *i = seen_inode(s, ino);
+
+		ino = i ? get_le64(i->parent) : 0;
+	}
+	return ino == GM_ROOT_INO;
+}
+
+/* Inodes 2, 3 and 4: e, what was in it, and d, which it lay in; then file a. */
+static const char removed[] =
+	"mkdir e; open e; mkdir e/f; open e/f; rmdir e/f; mkdir d; open d; rename e d/e; "
+	"rmdir d/e; rmdir d; create a; checkpoint; create b";
+
+Test(repair_rules, removed_directories_in_a_ring_or_in_a_file_hang_from_the_root)
+{
+	for (uint64_t parent = 2; parent <= 5; parent++) {
+		struct scene s;
+
+		scene_init(&s, WORLD_FILE, removed);
+		cr_assert(ino_of(&s, "a") == 5 && get_le64(inode_at(&s, 3)->parent) == 2 &&
+			  get_le64(inode_at(&s, 2)->parent) == 4);
+		inode_at(&s, 4)->parent = put_le64(parent);
+		repair_sealed(&s);
+		for (uint64_t ino = 2; ino <= 4; ino++) {
+			cr_assert_eq(get_le32(seen_inode(&s, ino)->links), 0);
+			cr_expect(comes_to_the_root(&s, ino), "inode %lu", ino);
+		}
+		cr_expect(find_entry(&s, "a") && find_entry(&s, "b"));
+		cr_expect_null(find_entry(&s, "lost+found"));
+		scene_deinit(&s);
+	}
 }
 
 Test(repair_rules, an_entry_that_is_there_twice_is_there_once)
