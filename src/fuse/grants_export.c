@@ -62,6 +62,11 @@ void grants_begin_export(struct grants *g, uint64_t ino, const struct asker *ask
 	bool was_exported = is_exported(g, ino);
 	int r;
 
+	/* Removed while it waited to be clean: the helper has closed its node for good. */
+	if (inode_is_held_orphan(meta_inode(g->meta, ino))) {
+		answer(g, ino, -ESTALE, GM_REASON_GONE, NULL);
+		return;
+	}
 	if (place && !place->ends)
 		return; /* under way already: its answer is for all who asked */
 	if (place) {

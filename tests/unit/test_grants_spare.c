@@ -60,6 +60,29 @@ Test(grants, what_the_helper_offers_is_handed_over_and_it_is_told_to_whom)
 	cr_expect_eq(get_le32(got.grant.owner), inode_of(next_one)->attr.uid);
 }
 
+/* The helper has heard of the removal before, and has closed its node for good. */
+Test(grants, an_heir_that_is_removed_while_its_export_waits_gets_no_node)
+{
+	uint64_t ino = make_removed_file(3), blocks = inode_blocks(inode_of(ino));
+	uint64_t next_one = make_file("b");
+	unsigned opcode;
+
+	say_spare(ino, free_epoch, blocks, 0);
+	cr_assert(pump());
+	cr_assert_eq(try_to_resize(next_one, blocks + 3), 0);
+	grants_hand_over(grants);
+	cr_assert_eq(next(), LINK_HAND_OVER);
+	cr_assert_eq(grants_export(grants, next_one, &somebody), 0);
+	cr_assert(pump());
+	cr_assert_eq(ns_unlink(&ns, &nobody, GM_ROOT_INO, "b", 1), 0);
+	cr_assert_eq(ns.left, next_one, "the helper is told of it");
+	cr_expect_eq(scrub_until_other(&opcode), blocks);
+	cr_expect_eq(opcode, 0);
+	cr_expect_eq(exported.count, 1);
+	cr_expect_eq(exported.error, -ESTALE);
+	cr_expect_not(inode_of(next_one)->attr.flags & GM_INODE_EXPORTED);
+}
+
 /* There are devices over it, which are not to be taken for nobody's. */
 Test(grants, a_new_helper_is_told_all_that_was_handed_over_dirty_or_not)
 {
