@@ -11,8 +11,8 @@
 
 #include "cli/cli.h"
 #include "cli/interrupt.h"
+#include "cli/openable.h"
 #include "cli/progress.h"
-#include "cli/special.h"
 #include "cli/window.h"
 #include "util/cleanup.h"
 
@@ -136,7 +136,7 @@ static int run_dump(const struct cli_command *self, int argc, char **argv)
 	if (isatty(STDOUT_FILENO))
 		return cli_usage_error(
 			self, "standard output is a terminal: send it to a file or a pipe");
-	if (special_refuse(argv[optind], &why) < 0)
+	if (openable_check(argv[optind], &why) < 0)
 		return cli_fail(&why);
 	interrupt_watch();
 	if (dump_file(argv[optind], &why) == 0)

@@ -17,8 +17,8 @@
 
 #include "cli/cli.h"
 #include "cli/interrupt.h"
+#include "cli/openable.h"
 #include "cli/progress.h"
-#include "cli/special.h"
 #include "cli/window.h"
 #include "guestmemfs/types.h"
 #include "util/cleanup.h"
@@ -217,7 +217,7 @@ static int run_load(const struct cli_command *self, int argc, char **argv)
 
 	if (!cli_parse_simple(self, argc, argv, NULL, "FILE", &code))
 		return code;
-	if (special_refuse(argv[optind], &why) < 0)
+	if (openable_check(argv[optind], &why) < 0)
 		return cli_fail(&why);
 	if (load_file(argv[optind], &why) == 0)
 		return CLI_DONE;

@@ -14,7 +14,7 @@
 
 #include "cli/cli.h"
 #include "cli/grid.h"
-#include "cli/special.h"
+#include "cli/openable.h"
 #include "cli/text.h"
 #include "guestmemfs/protocol.h"
 #include "util/cleanup.h"
@@ -45,7 +45,7 @@ static int explain(const char *path, int error, struct problem *why)
 
 static int ask(const char *path, struct gm_revoke *m, struct problem *why)
 {
-	int r = special_refuse(path, why);
+	int r = openable_check(path, why);
 
 	if (r < 0)
 		return r;

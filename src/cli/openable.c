@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "cli/special.h"
+#include "cli/openable.h"
 
 #include <errno.h>
 #include <sys/stat.h>
@@ -21,7 +21,7 @@ static const char *special_name(mode_t mode)
 	}
 }
 
-int special_refuse(const char *path, struct problem *why)
+int openable_check(const char *path, struct problem *why)
 {
 	struct look here = {.error = 0};
 	const char *name;

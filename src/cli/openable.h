@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What opening could wait for for ever, or do something by: a mount that does not answer, and what
- * is neither file nor directory. */
-#ifndef GM_CLI_SPECIAL_H
-#define GM_CLI_SPECIAL_H
+/* May a path be opened? Not where that could wait for ever, or do something: on a mount that does
+ * not answer, and what is neither file nor directory. */
+#ifndef GM_CLI_OPENABLE_H
+#define GM_CLI_OPENABLE_H
 
 #include "util/problem.h"
 
@@ -11,6 +11,6 @@
  * look_at() if it is on a mount that does not answer. For commands that open a file for its memory,
  * before they catch signals; a path that is not there is theirs to complain of.
  */
-int special_refuse(const char *path, struct problem *why);
+int openable_check(const char *path, struct problem *why);
 
 #endif
