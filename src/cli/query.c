@@ -20,7 +20,6 @@
 
 #define EXPORT_SECONDS   600 /* a new file is zeroed first */
 #define UNEXPORT_SECONDS 90  /* the worker waits less long for the helper */
-#define UPGRADE_SECONDS  120 /* the supervisor waits less long for each of its steps */
 #define QUERY_TRIES      3U
 #define STARTING_MS      10000U /* for a worker or a helper to be there again */
 #define ANSWER_SIZE_MAX  (1U << 30)
@@ -51,7 +50,7 @@ static int seconds_for(enum control_opcode opcode)
 	case CONTROL_UNEXPORT:
 		return UNEXPORT_SECONDS;
 	case CONTROL_UPGRADE:
-		return UPGRADE_SECONDS;
+		return CONTROL_UPGRADE_SECONDS;
 	default:
 		return 0;
 	}

@@ -12,6 +12,7 @@
 
 #include "fuse/control_answer.h"
 #include "fuse/supervisor_internal.h"
+#include "proto/control.h"
 #include "proto/link.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
@@ -22,6 +23,16 @@
 #define END_MS    15000U /* for a process to end what it is in the middle of */
 #define START_MS  20000U /* for a new one to serve */
 #define KEEPER_MS 5000U  /* for a keeper, which is never in the middle of anything, to obey */
+
+/*
+ * For so long who has asked waits. The longest way is the one on which all three are replaced, each
+ * step at its last moment: both programs are tried, worker and helper end and start, the keeper
+ * starts, the old one ends and the new one hears it. An old program that is started again has less
+ * time than the keepers, which it spares.
+ */
+static_assert(2 * TRY_MS + 2 * (END_MS + START_MS) + START_MS + 2 * KEEPER_MS <
+		      CONTROL_UPGRADE_SECONDS * 1000U,
+	"upgrade");
 
 #define SPARE_FDS (SPAWN_FDS_MAX + 16U) /* to start a process takes fewer */
 

@@ -11,6 +11,9 @@
 
 #define CONTROL_VERSION 1U
 
+/* Within these an upgrade that has begun (EINPROGRESS) has its last answer. */
+#define CONTROL_UPGRADE_SECONDS 120
+
 enum control_opcode {
 	CONTROL_STATUS = 1,  /* the state of the instance */
 	CONTROL_FILES = 2,   /* every file and directory */
