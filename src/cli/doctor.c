@@ -140,8 +140,8 @@ static int check_pools(struct doctor_run *d, const struct cmdline *next, struct 
 	}
 	struct doctor_finding *f = doctor_report_add(&d->report, "pool", DOCTOR_WARNING,
 		"not every pool that is mounted could be asked: %.400s", why.text);
-	doctor_finding_remedy(f, "start guestmemfs-fuse for it again; its regions are checked all "
-				 "the same");
+	doctor_finding_remedy(f, "%s; its regions are checked all the same",
+		instances_remedy(r < 0 ? r : all.error));
 	return 0;
 }
 

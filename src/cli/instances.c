@@ -37,8 +37,23 @@ static void note_silent(struct instances *all, const char *name, int error, stru
 {
 	if (all->silent++ > 0)
 		return;
-	(void)problem_prefix(why, error, "instance %s", name);
+	all->error = problem_prefix(why, error, "instance %s", name);
 	all->silence = *why;
+}
+
+/* A start would find it running: it helps none of these. */
+const char *instances_remedy(int error)
+{
+	switch (-error) {
+	case ETIMEDOUT:
+		return "kill -CONT lets a worker (guestmemfs-worker) that was stopped go on; after "
+		       "kill -9 of one that hangs its supervisor (guestmemfs-fuse) starts another "
+		       "one";
+	case EACCES:
+		return "ask as root";
+	default:
+		return "try again";
+	}
 }
 
 static int add_instance(struct instances *all, const char *name, struct problem *why)

@@ -20,7 +20,8 @@ struct instances {
 	struct instance *list; /* owned; those that have answered */
 	size_t count;
 	unsigned silent;        /* others that are there and have not */
-	struct problem silence; /* about the first of these */
+	int error;              /* of the first of these, negative */
+	struct problem silence; /* about it */
 };
 
 #define INSTANCES_NULL ((struct instances){.list = NULL})
@@ -32,6 +33,9 @@ struct instances {
  */
 int instances_find(struct instances *ret, struct problem *why);
 void instances_deinit(struct instances *i);
+
+/* What to do about one that has not answered; error: negative. */
+const char *instances_remedy(int error);
 
 /* Is any of its regions of that kind ("soft", "pmem", "file")? */
 bool instance_has_kind(const struct instance *i, const char *kind);

@@ -30,8 +30,8 @@ static int check_silent(const struct instances *all, struct problem *why)
 		return 0;
 	return problem(why, EBUSY,
 		"%u mounted pool(s) can't be asked, so that nobody knows whose memory they hold "
-		"(%.300s); end that guestmemfs-fuse, or start it again",
-		all->silent, all->silence.text);
+		"(%.300s); %s",
+		all->silent, all->silence.text, instances_remedy(all->error));
 }
 
 static int check_pools(const struct instances *all, struct problem *why)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Commands whose worker or supervisor does not answer: they end, say so, and nothing of what they asked is done later."""
 
+import json
 import os
 import signal
 import socket
@@ -81,6 +82,28 @@ def test_a_supervisor_that_was_stopped(instance, monkeypatch, stop):
     assert wait_until(lambda: 'who has asked for it has not waited' in instance.log(), 30)
     assert instance.status()['pids'] == before
     upgraded(instance)
+
+
+def advises(instance, text):
+    """Does doctor, of the first pool that it could not ask? Another test's instance may be silent just now."""
+    found = json.loads(instance.tools.run('guestmemfs', 'doctor', '--json').stdout)['findings']
+    return any(text in f"{one['text']}; {one['remedy']}" for one in found if 'could be asked' in one['text'])
+
+
+def test_doctor_says_what_helps(instance, monkeypatch, stop):
+    before = instance.pids()
+    go_on = stop(before['worker'])
+    monkeypatch.setenv('GUESTMEMFS_WAIT', '2')
+    assert wait_until(lambda: advises(
+        instance, 'within 2 seconds; kill -CONT lets a worker (guestmemfs-worker) that was stopped go on; after kill -9 of '
+        'one that hangs its supervisor (guestmemfs-fuse) starts another one'), 60)
+    monkeypatch.delenv('GUESTMEMFS_WAIT')
+    go_on()
+    assert instance.pids() == before
+    os.kill(before['worker'], signal.SIGSTOP)
+    os.kill(before['worker'], signal.SIGKILL)
+    assert instance.wait_new('worker', before['worker'])
+    assert {**instance.pids(), 'worker': before['worker']} == before
 
 
 def test_a_bound_that_is_none(instance, monkeypatch):

@@ -298,7 +298,8 @@ def hung_worker(lab, pool):
     try:
         doctor = subprocess.Popen(['guestmemfs', 'doctor', '--json'], stdout=subprocess.PIPE, text=True)
         text = kexec(lab)
-        lab.check("can't be asked" in text and 'did not answer' in text, 'a kexec is refused while a worker hangs', text)
+        lab.check("can't be asked" in text and 'did not answer' in text and 'kill -CONT' in text,
+                  'a kexec is refused while a worker hangs', text)
         found = json.loads(doctor.communicate(timeout=HANGS)[0])['findings']
         said = [f['text'] for f in found if f['id'] == 'pool']
         lab.check(any('/mnt/file' in text for text in said) and any('could be asked' in text for text in said),
