@@ -155,11 +155,9 @@ int __wrap_soft_device_check(const struct soft_device *d, struct problem *why)
 
 static void wait_for_test(void)
 {
-	const struct timespec step = {.tv_nsec = 2000000};
-
 	while (atomic_load(&fake_soft->hold)) {
 		atomic_store(&fake_soft->waits, true);
-		(void)nanosleep(&step, NULL);
+		pause_a_little();
 	}
 	atomic_store(&fake_soft->waits, false);
 }
@@ -321,6 +319,13 @@ void __wrap_procscan_identify_device(struct scan_target *ret, dev_t rdev, const 
 	if (procscan_identify(ret, fd, p) < 0)
 		*ret = (struct scan_target){.is_device = true};
 	(void)munmap(p, 4096);
+}
+
+void fake_soft_wait_until_making(void)
+{
+	for (int i = 0; i < 5000 && !atomic_load(&fake_soft->waits); i++)
+		pause_a_little();
+	cr_assert(atomic_load(&fake_soft->waits));
 }
 
 unsigned fake_soft_attach(

@@ -107,6 +107,9 @@ unsigned fake_soft_count(void);
 /* The id of the device that a descriptor is open on. */
 unsigned fake_soft_id(int fd);
 
+/* Waits until the helper waits for the test while it makes a device (hold). */
+void fake_soft_wait_until_making(void);
+
 /* A client attaches, to read and write, gets one device, and goes: the id of that. */
 unsigned fake_soft_attach(
 	struct rig *r, uint64_t ino, const struct rig_extent *extents, size_t count);

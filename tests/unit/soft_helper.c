@@ -114,15 +114,6 @@ void wait_for_readings(unsigned more)
 	cr_assert_geq(fake_soft->readings, wanted);
 }
 
-void wait_until_making(void)
-{
-	const struct timespec step = {.tv_nsec = 2000000};
-
-	for (int i = 0; i < 5000 && !atomic_load(&fake_soft->waits); i++)
-		(void)nanosleep(&step, NULL);
-	cr_assert(atomic_load(&fake_soft->waits));
-}
-
 /* ---- exports ---- */
 
 void send_export(uint64_t ino, const struct rig_extent *extents, size_t count)

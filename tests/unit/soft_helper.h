@@ -53,9 +53,6 @@ void expect_answer(uint64_t ino, unsigned flags, unsigned opcode);
 /* Waits until the counts have been read so many times more. */
 void wait_for_readings(unsigned more);
 
-/* ... until the helper waits for the test while it makes a device (fake_soft->hold). */
-void wait_until_making(void);
-
 /* Orders an export to user 1000 and group 100 with mode 0640, asked for by this process and user
  * 77; its id on the link is 5. */
 void send_export(uint64_t ino, const struct rig_extent *extents, size_t count);

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "fake_soft.h"
@@ -310,15 +309,13 @@ Test(helper_contents, what_a_client_was_granted_never_becomes_the_workers)
 
 Test(helper_contents, what_a_client_waits_for_is_not_the_workers)
 {
-	const struct timespec step = {.tv_nsec = 2000000};
 	struct gm_grant grant;
 	int fd, client = rig_client(&rig);
 
 	atomic_store(&fake_soft->hold, true);
 	rig_send_attach(client, 7);
 	(void)rig_grant(&rig, FILE_INO, RW, other, 1);
-	while (!atomic_load(&fake_soft->waits))
-		(void)nanosleep(&step, NULL);
+	fake_soft_wait_until_making();
 	cr_expect_eq(get(FILE_INO, other, 1).error, EUCLEAN);
 	atomic_store(&fake_soft->hold, false);
 	cr_expect_eq(rig_expect_grant(client, 7, &grant, &fd, 1), 1);
@@ -419,12 +416,9 @@ Test(helper_contents, the_next_worker_gets_the_same)
 
 Test(helper_contents, a_worker_that_goes_while_its_device_is_made)
 {
-	const struct timespec step = {.tv_nsec = 2000000};
-
 	atomic_store(&fake_soft->hold, true);
 	ask(STORE, 0, small, 2);
-	while (!atomic_load(&fake_soft->waits))
-		(void)nanosleep(&step, NULL);
+	fake_soft_wait_until_making();
 	rig_meet(&rig);
 	rig_send_held(&rig, STORE, rig.epoch, small, 2);
 	rig_send_plain(&rig, LINK_RESUMED, 0);

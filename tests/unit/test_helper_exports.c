@@ -192,7 +192,7 @@ Test(helper_exports, an_owner_that_changes_while_the_device_is_made_counts)
 	atomic_store(&fake_soft->hold, true);
 	rig_send(&rig, &m, sizeof(m), LINK_EXPORT, 5);
 	rig_send_extents(&rig, 5, 11, small, 2);
-	wait_until_making();
+	fake_soft_wait_until_making();
 	send_node(LINK_NODE, 1002, 102, 0660);
 	end_export(EBUSY);
 	atomic_store(&fake_soft->hold, false);
@@ -211,7 +211,7 @@ Test(helper_exports, the_next_worker_ends_an_export_that_is_still_being_made)
 	atomic_store(&fake_soft->hold, true);
 	rig_send(&rig, &m, sizeof(m), LINK_EXPORT, 5);
 	rig_send_extents(&rig, 5, 11, small, 2);
-	wait_until_making();
+	fake_soft_wait_until_making();
 	rig_bring_up(&rig);
 	end_export(0);
 	atomic_store(&fake_soft->hold, false);

@@ -3,7 +3,6 @@
  * by the next worker. */
 #include <criterion/criterion.h>
 #include <errno.h>
-#include <time.h>
 
 #include "spare_helper.h"
 #include "util/cleanup.h"
@@ -19,8 +18,7 @@ static struct rig_child begin_wait(void)
 	atomic_store(&fake_soft->hold, true);
 	struct rig_child c = rig_child_start(&rig, false);
 	(void)rig_grant(&rig, 20, RW, other, 1);
-	while (!atomic_load(&fake_soft->waits))
-		(void)nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+	fake_soft_wait_until_making();
 	return c;
 }
 

@@ -121,13 +121,11 @@ Test(helper_retire, nor_while_somebody_has_it)
 Test(helper_retire, what_is_removed_while_it_is_exported_gets_no_node,
 	.init = soft_helper_set_up_never)
 {
-	const struct timespec step = {.tv_nsec = 2000000};
 	struct link_exported answer;
 
 	atomic_store(&fake_soft->hold, true);
 	send_export(11, small, 2);
-	while (!atomic_load(&fake_soft->waits))
-		(void)nanosleep(&step, NULL);
+	fake_soft_wait_until_making();
 	expect_answer(11, REMOVED, LINK_BUSY);
 	atomic_store(&fake_soft->hold, false);
 	rig_expect(&rig, &answer, sizeof(answer), LINK_EXPORTED);

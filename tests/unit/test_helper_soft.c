@@ -111,7 +111,7 @@ Test(helper_soft, others_are_served_while_a_device_is_made)
 	atomic_store(&fake_soft->hold, true);
 	rig_send_attach(client, 8);
 	(void)rig_grant(&rig, 12, RW, more, 1);
-	wait_until_making();
+	fake_soft_wait_until_making();
 	attach(&g, 11, small, 2); /* whose device is there */
 	atomic_store(&fake_soft->hold, false);
 	take(&g, client, 8);
@@ -131,7 +131,7 @@ Test(helper_soft, who_comes_while_it_is_made_gets_the_same_device)
 		rig_send_attach(clients[i], i);
 		(void)rig_grant(&rig, 11, RW, i < 2 ? small : grown, i < 2 ? 2 : 3);
 	}
-	wait_until_making();
+	fake_soft_wait_until_making();
 	atomic_store(&fake_soft->hold, false);
 	for (unsigned i = 0; i < 3; i++) {
 		take(&g[i], clients[i], i);
@@ -153,7 +153,7 @@ Test(helper_soft, a_client_that_goes_while_its_device_is_made_does_no_harm)
 	atomic_store(&fake_soft->hold, true);
 	rig_send_attach(client, 8);
 	(void)rig_grant(&rig, 11, RW, small, 2);
-	wait_until_making();
+	fake_soft_wait_until_making();
 	close(client);
 	atomic_store(&fake_soft->hold, false);
 	attach(&g, 11, small, 2);
@@ -167,7 +167,7 @@ Test(helper_soft, the_helper_ends_while_a_device_is_made)
 	atomic_store(&fake_soft->hold, true);
 	rig_send_attach(client, 8);
 	(void)rig_grant(&rig, 11, RW, small, 2);
-	wait_until_making();
+	fake_soft_wait_until_making();
 	rig.control = close_fd(rig.control); /* it waits for the job at hand */
 	atomic_store(&fake_soft->hold, false);
 	rig_expect_closed(client);
