@@ -249,6 +249,38 @@ bool scene_says(const struct scene *s, bool lost, const char *text)
 	return false;
 }
 
+const struct view_entry *scene_find_entry(const struct view *v, const char *name)
+{
+	for (uint32_t n = 0; n < v->entry_count; n++)
+		if (v->entries[n].name_len == strlen(name) &&
+			memcmp(v->entries[n].name, name, strlen(name)) == 0)
+			return &v->entries[n];
+	return NULL;
+}
+
+const struct gm_inode *scene_find_inode(const struct view *v, uint64_t ino)
+{
+	for (uint32_t n = 0; n < v->inode_count; n++)
+		if (get_le64(v->inodes[n].ino) == ino)
+			return &v->inodes[n];
+	return NULL;
+}
+
+/* ---- a torn journal ---- */
+
+void scene_tear_journal(struct scene *s)
+{
+	memset(s->damaged + s->super.plan.journal_offset + 8, 0xa5, 48);
+}
+
+void scene_repair_torn(struct scene *s)
+{
+	scene_tear_journal(s);
+	scene_repair(s, NULL);
+	cr_assert_eq(s->error, 0, "%s", s->why.text);
+	cr_assert(scene_is_sound(s, "torn"));
+}
+
 /* ---- places ---- */
 
 uint64_t scene_find_slot(const struct scene *s)
@@ -272,6 +304,21 @@ uint64_t scene_find_section(const struct scene *s, enum gm_section_type type, ui
 		}
 	*count = 0;
 	return 0;
+}
+
+struct gm_dirent *scene_find_dirent(struct scene *s, const char *name)
+{
+	uint64_t count, at = scene_find_section(s, GM_SECTION_DIRENTS, &count);
+
+	for (uint64_t n = 0; n < count; n++) {
+		struct gm_dirent *d = (void *)(s->damaged + at);
+
+		if (get_le16(d->name_len) == strlen(name) && memcmp(d + 1, name, strlen(name)) == 0)
+			return d;
+		at += codec_dirent_bytes(get_le16(d->name_len));
+	}
+	cr_assert(false, "no entry %s", name);
+	return NULL;
 }
 
 void scene_seal(struct scene *s)

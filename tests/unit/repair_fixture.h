@@ -60,9 +60,20 @@ bool scene_is_as_before(struct scene *s, const char *what);
 /* True if a sentence of the last report, kept or lost, has the text in it. */
 bool scene_says(const struct scene *s, bool lost, const char *text);
 
+/* Damages the journal's first record: nothing of it is left. Then repairs, and it is sound. */
+void scene_tear_journal(struct scene *s);
+void scene_repair_torn(struct scene *s);
+
+/* NULL: there is none. */
+const struct view_entry *scene_find_entry(const struct view *v, const char *name);
+const struct gm_inode *scene_find_inode(const struct view *v, uint64_t ino);
+
 /* The section of the checkpoint in force, in `area`. */
 uint64_t scene_find_section(const struct scene *s, enum gm_section_type type, uint64_t *count);
 uint64_t scene_find_slot(const struct scene *s); /* offset of its header */
+
+/* An entry of it, in `damaged`; it is there. */
+struct gm_dirent *scene_find_dirent(struct scene *s, const char *name);
 
 /* Makes the checksums of the checkpoint in force of `damaged` good, as a faulty writer would. */
 void scene_seal(struct scene *s);

@@ -64,14 +64,6 @@ static bool is_outside(uint64_t at, size_t size, uint64_t from, uint64_t length)
 	return at + size <= from || at >= from + length;
 }
 
-static const struct gm_inode *find_inode(const struct view *v, uint64_t ino)
-{
-	for (uint32_t n = 0; n < v->inode_count; n++)
-		if (get_le64(v->inodes[n].ino) == ino)
-			return &v->inodes[n];
-	return NULL;
-}
-
 /* A symlink is its record and its target. */
 static bool is_hit_elsewhere(
 	const struct scene *s, const struct gm_inode *i, uint64_t from, uint64_t length)
@@ -84,7 +76,7 @@ static bool is_hit_elsewhere(
 /* Owner and mode; or nobody but root opens it, and the report says what it was. */
 static bool has_owner(const struct scene *s, const struct gm_inode *is, const struct gm_inode *was)
 {
-	const struct gm_inode *root = find_inode(&s->after.view, GM_ROOT_INO);
+	const struct gm_inode *root = scene_find_inode(&s->after.view, GM_ROOT_INO);
 	char text[96];
 
 	if (memcmp(&is->mode, &was->mode, 12) == 0)
@@ -106,7 +98,7 @@ static bool keeps_what_stood_whole(const struct scene *s, uint64_t from, uint64_
 
 	for (uint64_t n = 0; n < count; n++, at += sizeof(struct gm_inode)) {
 		const struct gm_inode *was = (const void *)(s->area + at),
-				      *is = find_inode(&s->after.view, get_le64(was->ino));
+				      *is = scene_find_inode(&s->after.view, get_le64(was->ino));
 
 		if (is_outside(at, sizeof(*was), from, length) &&
 			!is_hit_elsewhere(s, was, from, length) &&

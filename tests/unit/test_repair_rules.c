@@ -32,24 +32,9 @@ static struct gm_inode *inode_at(struct scene *s, uint64_t ino)
 	return NULL;
 }
 
-static struct gm_dirent *entry_at(struct scene *s, const char *name)
-{
-	uint64_t count, at = scene_find_section(s, GM_SECTION_DIRENTS, &count);
-
-	for (uint64_t n = 0; n < count; n++) {
-		struct gm_dirent *d = (void *)(s->damaged + at);
-
-		if (get_le16(d->name_len) == strlen(name) && memcmp(d + 1, name, strlen(name)) == 0)
-			return d;
-		at += codec_dirent_bytes(get_le16(d->name_len));
-	}
-	cr_assert(false, "no entry %s", name);
-	return NULL;
-}
-
 static uint64_t ino_of(struct scene *s, const char *name)
 {
-	return get_le64(entry_at(s, name)->ino);
+	return get_le64(scene_find_dirent(s, name)->ino);
 }
 
 static struct gm_extent *extent_of(struct scene *s, const char *name)
@@ -70,13 +55,7 @@ static struct gm_extent *extent_of(struct scene *s, const char *name)
 
 static const struct view_entry *find_entry(const struct scene *s, const char *name)
 {
-	for (uint32_t n = 0; n < s->after.view.entry_count; n++) {
-		const struct view_entry *e = &s->after.view.entries[n];
-
-		if (e->name_len == strlen(name) && memcmp(e->name, name, e->name_len) == 0)
-			return e;
-	}
-	return NULL;
+	return scene_find_entry(&s->after.view, name);
 }
 
 static uint64_t owner_of(const struct scene *s, uint64_t block)
@@ -171,7 +150,7 @@ Test(repair_rules, what_has_lost_its_name_is_in_lost_and_found)
 	WITH_TREE(s);
 	g = ino_of(&s, "g");
 	(void)snprintf(name, sizeof(name), "#%lu", g);
-	entry_at(&s, "g")->ino = put_le64(999);
+	scene_find_dirent(&s, "g")->ino = put_le64(999);
 	repair_sealed(&s);
 	cr_expect_null(find_entry(&s, "g"));
 	cr_expect(is_in_found(&s, name));
@@ -203,7 +182,7 @@ Test(repair_rules, a_ring_of_directories_is_cut)
 	d = ino_of(&s, "d");
 	e = ino_of(&s, "e");
 	/* d lies in e, and e in d. */
-	entry_at(&s, "d")->parent = put_le64(e);
+	scene_find_dirent(&s, "d")->parent = put_le64(e);
 	inode_at(&s, d)->parent = put_le64(e);
 	repair_sealed(&s);
 	cr_assert_not_null(find_entry(&s, "f"));
@@ -227,7 +206,7 @@ Test(repair_rules, a_directory_that_has_lost_its_name_keeps_what_is_in_it)
 	f = ino_of(&s, "f");
 	(void)snprintf(name, sizeof(name), "#%lu", d);
 	memset(inode_at(&s, ino_of(&s, "p")), 0, sizeof(struct gm_inode));
-	entry_at(&s, "d")->ino = put_le64(999);
+	scene_find_dirent(&s, "d")->ino = put_le64(999);
 	repair_sealed(&s);
 	cr_expect(is_in_found(&s, name));
 	cr_expect_eq(find_entry(&s, name)->ino, d);
@@ -287,8 +266,8 @@ Test(repair_rules, an_entry_that_is_there_twice_is_there_once)
 	uint64_t root;
 
 	WITH_TREE(s);
-	root = get_le64(entry_at(&s, "a")->parent);
-	memcpy(entry_at(&s, "z") + 1, "a", 1);
+	root = get_le64(scene_find_dirent(&s, "a")->parent);
+	memcpy(scene_find_dirent(&s, "z") + 1, "a", 1);
 	cr_assert_eq(root, GM_ROOT_INO);
 	repair_sealed(&s);
 	cr_expect(scene_says(&s, true, "is there twice"));
