@@ -17,8 +17,7 @@
 struct look {
 	int error; /* a positive errno, of the mount's; 0: the rest is there */
 	struct stat st;
-	char socket[PATH_MAX]; /* GM_XATTR_CONTROL; of what has no attributes, that of its directory
-				*/
+	char socket[PATH_MAX]; /* GM_XATTR_CONTROL; its directory's, if it has no attributes */
 };
 
 /* For how long who does not answer is waited for: what the environment says, else LOOK_SECONDS. A

@@ -39,8 +39,7 @@ static void print_commands(FILE *out)
 	      "this is.\n"
 	      "Exit codes: 0 done, 1 failed or a danger found, 2 wrong usage.\n"
 	      "GUESTMEMFS_WAIT=SECONDS in the environment: so long a command waits for a worker, "
-	      "or "
-	      "for an upgrade to begin,\nwithout an answer (30).\n",
+	      "or for an upgrade to begin,\nwithout an answer (30).\n",
 		out);
 }
 
