@@ -34,18 +34,23 @@ class Run:
 # What follows sees no instance on this host. What is preloaded is so for it alone.
 ALONE = ('unshare', '-m', 'sh', '-c', 'mkdir -p /run/guestmemfs && mount -t tmpfs none /run/guestmemfs && LD_PRELOAD=$0 exec "$@"')
 
+# The same, but for the instance of that name.
+BESIDE = ('unshare', '-m', 'sh', '-c', 'one=/run/guestmemfs/$1; shift; mount --bind "$one" /mnt && mount -t tmpfs none /run/guestmemfs && '
+          'mkdir "$one" && mount --bind /mnt "$one" && LD_PRELOAD=$0 exec "$@"')
 
-def run_short_of_memory(tools, *argv, makes='', undo='', probe='', step=1, data=None, alone=False):
+
+def run_short_of_memory(tools, *argv, makes='', undo='', probe='', step=1, data=None, alone=False, beside=None):
     """
     The command once without a fault, then with one at every step-th call for memory: the first Run, and the others.
-    GM_SCARCE_STEP in the environment stands for every step. alone: it sees no instance on this host.
+    GM_SCARCE_STEP in the environment stands for every step. alone: it sees no instance on this host; beside: only that one.
     """
+    sight = (*BESIDE, LIBRARY, beside.name) if beside else (*ALONE, LIBRARY) if alone else ()
     report = os.memfd_create('report')
-    environment = os.environ | {'LD_PRELOAD': '' if alone else LIBRARY, 'GM_SCARCE_REPORT': f'/proc/self/fd/{report}',
+    environment = os.environ | {'LD_PRELOAD': '' if sight else LIBRARY, 'GM_SCARCE_REPORT': f'/proc/self/fd/{report}',
                                 'GM_SCARCE_STEP': STEP or str(step)}
     for name, value in (('MAKES', makes), ('UNDO', undo), ('PROBE', probe)):
         environment |= {f'GM_SCARCE_{name}': value} if value else {}
-    done = subprocess.run([*((*ALONE, LIBRARY) if alone else ()), tools.path('guestmemfs'), *map(str, argv)], env=environment, stdin=data or subprocess.DEVNULL,
+    done = subprocess.run([*sight, tools.path('guestmemfs'), *map(str, argv)], env=environment, stdin=data or subprocess.DEVNULL,
                           stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, pass_fds=[report], timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     with os.fdopen(report, encoding='utf-8', errors='replace') as lines:

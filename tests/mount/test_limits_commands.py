@@ -117,16 +117,12 @@ def test_doctor_without_descriptors_has_no_facts(tools):
         assert (code, said, refusal) == outcomes[0] or (code == 1 and not said and refusal.endswith('Too many open files\n')), outcomes
 
 
-@pytest.mark.usefixtures('instance')  # which it asks
-def test_doctor_ends_by_itself(tools):
-    """
-    What it finds changes with the machine, and so do the calls; a run may take a tenth of a second. The last may find only
-    those of the output short of memory, which needs none.
-    """
-    whole, runs = run_short_of_memory(tools, 'doctor', step=29)
+def test_doctor_ends_by_itself(instance, tools):
+    """A pool that it has no memory to ask is a finding; a run may take a tenth of a second."""
+    whole, runs = run_short_of_memory(tools, 'doctor', step=29, beside=instance)
     assert whole.code in (0, 1) and not whole.said
     refused = refused_of(runs)
     for run in runs:
         assert run.signal == 0 and run.code in (0, 1), run
-        assert run in refused or ((run.mode == 'once' or run is runs[-1]) and not run.said), run
+        assert run in refused or ((run.mode == 'once' or run.same) and not run.said), run
     assert len(refused) > 1, runs
