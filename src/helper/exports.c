@@ -70,6 +70,15 @@ void exports_answer(struct server *s, const struct delivery *d, int error, enum 
 	link_send(s, &m.header);
 }
 
+/* Each opening is one that ends, whatever has ended before. */
+static void tell_opened(struct server *s, const struct record_inode *inode, const char *node,
+	const struct audits_owner *owner, const struct audits_asker *asker)
+{
+	if (inode->watch)
+		inode->watch->ended = false;
+	audits_export(s, inode, node, owner, asker);
+}
+
 void exports_finish(struct server *s, const struct delivery *d)
 {
 	const struct record_inode *inode = record_find(&s->record, d->ino);
@@ -97,7 +106,7 @@ void exports_finish(struct server *s, const struct delivery *d)
 		return;
 	}
 	const struct audits_owner owner = {d->uid, d->gid, d->mode & NODE_BITS};
-	audits_export(s, inode, node, &owner, &d->asker);
+	tell_opened(s, inode, node, &owner, &d->asker);
 	exports_answer(s, d, 0, GM_REASON_NONE, node);
 }
 
@@ -124,7 +133,7 @@ static int hold(struct server *s, const struct link_export *m, const struct reco
 	struct watch *w = holders_watch(inode);
 	if (!w)
 		return -ENOMEM;
-	w->closed = w->ended = false;
+	w->closed = false;
 	return 0;
 }
 
@@ -177,7 +186,7 @@ static void change_owner(
 		log_error("the node of inode %" PRIu64 " keeps its owner and mode: %s", inode->ino,
 			strerror(-r));
 	else
-		audits_export(s, inode, soft_device_node(node, device),
+		tell_opened(s, inode, soft_device_node(node, device),
 			&(struct audits_owner){uid, gid, mode}, &(struct audits_asker){.pid = 0});
 }
 

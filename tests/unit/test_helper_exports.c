@@ -180,6 +180,23 @@ Test(helper_exports, an_end_that_comes_at_the_second_try_is_told_of)
 	cr_expect_eq(rig_count_log(&rig, "export ino=11 ended=yes"), 1);
 }
 
+/* The worker could not note the end. */
+Test(helper_exports, what_is_opened_once_more_ends_once_more)
+{
+	(void)export_file(11, small, 2);
+	end_export(0);
+	end_export(0);
+	cr_expect_eq(rig_count_log(&rig, "ended=yes"), 1);
+	send_node(LINK_NODE, 1000, 100, 0640);
+	end_export(0);
+	cr_expect_eq(rig_count_log(&rig, "ended=yes"), 2);
+	atomic_store(&fake_soft->no_owner, -EIO);
+	(void)export_file(11, small, 2);
+	atomic_store(&fake_soft->no_owner, 0);
+	expect_answer(11, REMOVED, LINK_FREE);
+	cr_expect_eq(rig_count_log(&rig, "ended=yes"), 2, "it was not opened");
+}
+
 Test(helper_exports, an_owner_that_changes_while_the_device_is_made_counts)
 {
 	struct link_export m = {.ino = put_le64(11),
