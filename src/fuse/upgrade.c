@@ -253,24 +253,32 @@ bool upgrade_take_end(struct supervisor *s, struct child *c, const struct proble
 	return true;
 }
 
-/* serves: else it has had the time to, and may yet: from here on it is waited for as after any
- * death. */
+/* serves: else it has had the time to, and may yet: from here on it is waited for, or tried again,
+ * as after any death. */
 static void tell_of_fall_back(struct supervisor *s, const struct child *c, bool serves)
 {
 	struct problem why = PROBLEM_INIT;
-	char worker[64] = "";
+	char worker[64] = "", before[192];
 
+	if (serves)
+		(void)snprintf(
+			before, sizeof(before), "serves again (process %d)", (int)c->process.pid);
+	else if (c->process.pid)
+		(void)snprintf(before, sizeof(before),
+			"is started again, and waits for something too (process %d), as for a "
+			"worker or helper that was stopped: kill -CONT lets that go on, kill -9 "
+			"has it replaced",
+			(int)c->process.pid);
+	else
+		(void)snprintf(before, sizeof(before),
+			"could not be started again yet, and is tried again; the log says why");
 	if (c == &s->helper)
 		(void)snprintf(worker, sizeof(worker), "the worker is replaced (process %d), but ",
 			(int)s->worker.process.pid);
 	(void)problem(&why, ECANCELED,
-		"%sthe new %s did not come to serve: %.300s; the one from before %s (process %d), "
-		"and nothing is lost",
-		worker, c->name, s->upgrade.reason.text,
-		serves ? "serves again"
-		       : "is started again, and waits for something too, as for a worker or helper "
-			 "that was stopped: kill -CONT lets that go on, kill -9 has it replaced",
-		(int)c->process.pid);
+		"%sthe new %s did not come to serve: %.300s; the one from before %s, and nothing "
+		"is lost",
+		worker, c->name, s->upgrade.reason.text, before);
 	fail(s, &why);
 }
 

@@ -57,14 +57,21 @@ def _get_limit(pid, name):
 
 
 @contextlib.contextmanager
-def _soft_limit(pid, user, name, value):
+def limit_restored(pid, name, user=PLAIN):
+    """As it was before, whoever changes it while the body runs."""
     soft, hard = _get_limit(pid, name)
-    _set_limit(pid, user, name, f'{value}:{hard}')
     try:
-        yield
+        yield hard
     finally:
         with contextlib.suppress(subprocess.CalledProcessError):  # it may have ended
             _set_limit(pid, user, name, f'{soft}:{hard}')
+
+
+@contextlib.contextmanager
+def _soft_limit(pid, user, name, value):
+    with limit_restored(pid, name, user) as hard:
+        _set_limit(pid, user, name, f'{value}:{hard}')
+        yield
 
 
 def descriptors_left(pid, count, user=ROOT):

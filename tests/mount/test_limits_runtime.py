@@ -12,7 +12,8 @@ import pytest
 from evidence import BLOCK, assert_nothing_left, grant, grant_when_ready, must
 from harness import PLAIN, ROOT, StartFailed
 from processes import wait_until
-from scarcity import SmallDirectory, limited, no_new_processes
+from scarcity import SmallDirectory, limit_restored, limited, no_new_processes
+from upgrading import AS_WORKER, refused, start_own, upgraded
 
 AGAIN = 'this is tried again for 60 seconds'
 
@@ -172,3 +173,16 @@ def test_files_that_may_not_be_large(make_instance, workdir):
         instance.start()
     assert failed.value.status == 1
     assert_nothing_left(instance)
+
+
+@pytest.mark.limit(100)
+def test_an_upgrade_ends_although_no_process_can_be_made(make_instance, workdir):
+    """Neither the new worker nor the one from before: the command does not wait until that can be started, nor say that it is."""
+    instance = start_own(make_instance(user=PLAIN), workdir)
+    instance.tools.install(AS_WORKER + 'prlimit --pid "$PPID" --nproc=0:\nexit 1\n')
+    with limit_restored(instance.process.pid, 'nproc'):
+        refused(instance, 'the worker ended with exit code 1; the one from before could not be started again yet, and is tried again')
+        assert AGAIN in instance.log() and not instance.ended()
+    must(instance, 'mkdir', instance.path('made'))
+    instance.tools.install_good()
+    upgraded(instance)
