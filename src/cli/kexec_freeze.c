@@ -40,6 +40,11 @@ static void thaw(struct instance *i)
 		i->frozen_by_us = false;
 }
 
+static int ask_again(void *data, struct problem *why)
+{
+	return ask(data, CONTROL_STATUS, why);
+}
+
 int kexec_freeze_all(struct instances *all, struct problem *why)
 {
 	int r = 0;
@@ -49,7 +54,7 @@ int kexec_freeze_all(struct instances *all, struct problem *why)
 
 		if (query_true(i->status, "/frozen"))
 			continue;
-		r = flush_mount(query_text(i->status, "/mount_point"), why);
+		r = flush_mount(query_text(i->status, "/mount_point"), ask_again, i, why);
 		if (r < 0)
 			break;
 		i->frozen_by_us = true;

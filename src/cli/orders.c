@@ -33,6 +33,11 @@ static int order(const struct cli_command *self, int argc, char **argv, const ch
 	return query_path(argv[optind], opcode, NULL, NULL, &why) < 0 ? cli_fail(&why) : CLI_DONE;
 }
 
+static int ask_again(void *path, struct problem *why)
+{
+	return query_path(path, CONTROL_STATUS, NULL, NULL, why);
+}
+
 static int run_freeze(const struct cli_command *self, int argc, char **argv)
 {
 	int r = CLI_DONE;
@@ -42,7 +47,7 @@ static int run_freeze(const struct cli_command *self, int argc, char **argv)
 
 	if (!o)
 		return r;
-	if (flush_mount(query_text(o, "/mount_point"), &why) < 0)
+	if (flush_mount(query_text(o, "/mount_point"), ask_again, argv[optind], &why) < 0)
 		return cli_fail(&why);
 	return order(self, argc, argv, "mount", CONTROL_FREEZE);
 }
