@@ -350,6 +350,14 @@ HELPER_GRANT_POINTS = {
 }
 
 
+def about_to_attach(instance, make_agent):
+    client = make_agent()
+    must(instance, 'truncate', '-s', BLOCK, instance.path('vm0'))
+    ident = client('open', instance.path('vm0'), 'rw')[0]
+    quiet(instance)
+    return client, ident
+
+
 def assert_nobody_has(instance, client, name):
     """The next to be granted it finds it empty."""
     assert wait_until(lambda: as_user(instance, 'truncate', '-s', 0, instance.path(name)).returncode == 0, 30)
@@ -362,10 +370,7 @@ def test_helper_killed_between_grant_and_reply(instance, bystander, make_agent, 
     """A client that reads its grant only when the helper is dead has none: the next helper can't have seen it."""
     function, after = HELPER_GRANT_POINTS[point]
     gate = os.path.join(workdir, 'gate')
-    client = make_agent()
-    must(instance, 'truncate', '-s', BLOCK, instance.path('vm0'))
-    ident = client('open', instance.path('vm0'), 'rw')[0]
-    quiet(instance)
+    client, ident = about_to_attach(instance, make_agent)
     old = instance.pids()['helper']
     trap = kill_at(old, function, then=[f'shell while [ ! -e {gate} ]; do sleep 0.02; done', *(['finish'] if after else []), 'kill'])
     flight = InFlight(lambda: client('attach', ident))
@@ -387,10 +392,7 @@ def test_helper_killed_between_grant_and_reply(instance, bystander, make_agent, 
 def test_helper_killed_after_a_reply(instance, bystander, make_agent, kill_at, workdir):
     """It got the memory with the helper's last breath, so nobody else may."""
     gate = os.path.join(workdir, 'gate')
-    client = make_agent()
-    must(instance, 'truncate', '-s', BLOCK, instance.path('vm0'))
-    ident = client('open', instance.path('vm0'), 'rw')[0]
-    quiet(instance)
+    client, ident = about_to_attach(instance, make_agent)
     old = instance.pids()['helper']
     trap = kill_at(old, 'client_grant', after=True, then=[f'shell while [ ! -e {gate} ]; do sleep 0.02; done', 'kill'])
     flight = InFlight(lambda: client('attach', ident)).join()
