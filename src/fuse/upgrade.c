@@ -32,7 +32,7 @@
  */
 static_assert(2 * TRY_MS + 2 * (END_MS + START_MS) + START_MS + 2 * KEEPER_MS <
 		      CONTROL_UPGRADE_SECONDS * 1000U,
-	"upgrade");
+	"an upgrade takes longer than its command waits");
 
 #define SPARE_FDS (SPAWN_FDS_MAX + 16U) /* to start a process takes fewer */
 
