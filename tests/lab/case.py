@@ -31,6 +31,7 @@ class Case:
     seconds: int = 300  # limit of one boot, from the kernel's start to the next; it takes 10 on a machine with nothing else to do
     modules: tuple[str, ...] = ('nd_e820', 'nd_pmem', 'dax_pmem', 'device_dax', 'dax_hmem', 'fuse')
     needs: tuple[str, ...] = ()  # of: product (--prefix), guest (--guest)
+    bzimage: bool = False  # the firmware boots it as it came: with KASLR and its page tables, after each reset too (vmlinux.py)
     systemd: bool = False  # PID 1 is systemd, and the case a service of it
 
 

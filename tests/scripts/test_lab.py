@@ -3,7 +3,9 @@
 
 import importlib.machinery
 import importlib.util
+import lzma
 import os
+import struct
 import sys
 import types
 import xml.etree.ElementTree as et
@@ -18,6 +20,7 @@ import initramfs
 from case import Case, case_names, load_case
 from report import LINES_BEFORE_FAILURE, Report
 from share import Share, State
+from vmlinux import ENTRIES, for_direct_boot
 
 loader = importlib.machinery.SourceFileLoader('lab_run', f'{LAB}/run')
 run = importlib.util.module_from_spec(importlib.util.spec_from_loader('lab_run', loader))
@@ -223,3 +226,38 @@ def test_two_hosts_at_once_have_a_directory_each(capsys):
     with pytest.raises(SystemExit) as e:
         run.parse(['--jobs', '2', '--kernel', 'vmlinuz-x', 'hello', 'hello'])
     assert e.value.code == 2 and 'each case can run once' in capsys.readouterr().err
+
+
+def bzimage(tmp_path, packed, sectors=2):
+    """A file laid out as Documentation/arch/x86/boot.rst says, with no code in it."""
+    image = bytearray((sectors + 1) * 512) + bytes(100) + packed + bytes(50)
+    image[0x1f1] = sectors
+    image[0x202:0x206] = b'HdrS'
+    struct.pack_into('<II', image, 0x248, 100, len(packed))
+    path = tmp_path / 'vmlinuz'
+    path.write_bytes(image)
+    return str(path)
+
+
+def test_kernel_packed_with_xz_is_booted_unpacked(tmp_path):
+    elf = b'\x7fELF' + bytes(1000) + ENTRIES[0] + bytes(1000)
+    kernel = bzimage(tmp_path, lzma.compress(elf) + struct.pack('<I', len(elf)))
+    for _ in range(2):  # the second time it is there
+        with open(for_direct_boot(kernel, str(tmp_path)), 'rb') as f:
+            assert f.read() == elf
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize('packed', [lzma.compress(b'\x7fELF, but no way in'), lzma.compress(ENTRIES[0] + bytes(9999))[:-20],
+                                    b'\x28\xb5\x2f\xfd, which is zstd', b''],
+                         ids=['no note', 'cut', 'not xz', 'nothing'])
+def test_kernel_that_can_not_be_entered_so_is_booted_as_it_is(tmp_path, packed):
+    kernel = bzimage(tmp_path, packed)
+    assert for_direct_boot(kernel, str(tmp_path)) == kernel
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_file_that_is_no_bzimage_is_booted_as_it_is(tmp_path):
+    kernel = tmp_path / 'vmlinux'
+    kernel.write_bytes(b'\x7fELF')
+    assert for_direct_boot(str(kernel), str(tmp_path)) == str(kernel)

@@ -204,4 +204,4 @@ def look(lab):
 
 CASE = Case(about="the kernel's reference counts tell of every way in which a device is held", boots=(look,), memory='8G',
             cmdline='memmap=3G!4G,3G%4G-12+0xefffffff dax_hmem.region_idle=1',
-            modules=('device_dax', 'dax_hmem', 'kvm_amd'), needs=('product',))
+            modules=('device_dax', 'dax_hmem', 'kvm_amd'), needs=('product',), bzimage=True)

@@ -191,4 +191,4 @@ def look(lab):
 
 CASE = Case(about='a device can be closed to everybody, by whatever node', boots=(look,),
             cmdline='memmap=96M!4G,96M%4G-12+0xefffffff dax_hmem.region_idle=1',
-            modules=('device_dax', 'dax_hmem'), needs=('product',))
+            modules=('device_dax', 'dax_hmem'), needs=('product',), bzimage=True)

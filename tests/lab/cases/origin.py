@@ -124,4 +124,4 @@ def after_use_as_ram(lab):
 
 CASE = Case(about='a pool is refused after a reset, after a kexec without its token, and after its memory was RAM',
             boots=(make, through_firmware, without_token, with_an_old_token, without_reservation, after_use_as_ram),
-            memory='4G', cmdline=RESERVATION, needs=('product',))
+            memory='4G', cmdline=RESERVATION, needs=('product',), bzimage=True)
