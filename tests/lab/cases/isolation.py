@@ -296,9 +296,11 @@ def after_all_have_died(lab, pool, library):
     with Attached(library, pool.path('mine')) as file:
         names = file.devices()
     names_of_all = ('guestmemfs-fuse', 'guestmemfs-keeper', 'guestmemfs-worker', 'guestmemfs-helper')
-    for name in names_of_all:
-        for pid in pool.processes(name):
-            os.kill(pid, signal.SIGKILL)
+    pids = [pid for name in names_of_all for pid in pool.processes(name)]
+    for sent in (signal.SIGSTOP, signal.SIGKILL):
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):  # the supervisor's death is the others', too
+                os.kill(pid, sent)
     lab.wait_until(lambda: not any(map(pool.processes, names_of_all)), 20, 'all of them are killed')
     pool = Pool(lab, 'soft:auto')
     with Attached(library, pool.path('mine')) as file:
