@@ -11,6 +11,7 @@
 #include "alloc/alloc.h"
 #include "alloc_model.h"
 #include "chance.h"
+#include "rounds.h"
 #include "util/cleanup.h"
 
 #define STEPS 2000U
@@ -351,6 +352,6 @@ static void run_model(void)
 Test(alloc_model, agrees_with_plain_bitmaps)
 {
 	chance_start();
-	for (unsigned i = 0; i < 12; i++)
+	for (unsigned i = 0; i < 12 / rounds_one_of(4); i++)
 		run_model();
 }

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "repair_fixture.h"
+#include "rounds.h"
 #include "util/le.h"
 
 #define PAGE 4096U
@@ -142,16 +143,17 @@ static void try_damage(struct scene *s, uint64_t from, uint64_t length, unsigned
 		cr_expect(scene_is_as_before(s, what));
 }
 
-/* Each page that is in use in every way, of the others some. */
+/* Each page that is in use in every way (with ASan in one: rounds.h), of the others some. */
 static void try_pages(enum world_shape shape, const char *script)
 {
+	const unsigned ways = try_all() ? 1 : rounds_one_of(3);
 	struct scene s;
 
 	scene_init(&s, shape, script);
 	for (uint64_t page = 0; page < s.size / PAGE; page++) {
 		bool all = try_all() || is_used(&s, page);
 
-		for (unsigned how = 0; how < 3; how++)
+		for (unsigned how = (unsigned)page % ways; how < 3; how += ways)
 			if (all || scene_chance(&s, 100) == 0)
 				try_damage(&s, page * PAGE, PAGE, how);
 	}
@@ -190,7 +192,7 @@ static void try_lines(const char *script)
 	slot = scene_find_slot(&s);
 	memcpy(&h, s.area + slot, sizeof(h));
 	length = get_le64(h.length) - sizeof(h);
-	for (unsigned n = 0; n < (try_all() ? 5000 : 200); n++) {
+	for (unsigned n = 0; n < (try_all() ? 5000 : 200 / rounds_one_of(4)); n++) {
 		unsigned size = lengths[scene_chance(&s, 5)];
 		uint64_t at =
 			slot + sizeof(h) + scene_chance(&s, (uint32_t)(length - size)) / 8 * 8;
