@@ -8,7 +8,7 @@ REGION = 'pmem:auto'
 
 
 CASE = Case(about='the same on a pmem region',
-            boots=(lambda lab: before(lab, REGION), lambda lab: after(lab, REGION)), cpus=2,
+            boots=(lambda lab: before(lab, REGION), lambda lab: after(lab, REGION)),
             cmdline='memmap=1G!4G',
             modules=('nd_e820', 'nd_pmem', 'dax_pmem', 'device_dax', 'fuse', 'kvm_amd'),
             needs=('product', 'guest'))

@@ -8,7 +8,7 @@ REGION = 'soft:auto'
 
 
 CASE = Case(about='a host goes into its next kernel, and its guest, on a soft region, goes on',
-            boots=(lambda lab: before(lab, REGION), lambda lab: after(lab, REGION)), cpus=2,
+            boots=(lambda lab: before(lab, REGION), lambda lab: after(lab, REGION)),
             cmdline='memmap=1G!4G,1G%4G-12+0xefffffff dax_hmem.region_idle=1',
             modules=('device_dax', 'dax_hmem', 'fuse', 'kvm_amd'),
             needs=('product', 'guest'))
