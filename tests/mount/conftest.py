@@ -34,7 +34,6 @@ USUAL_LIMIT = 120  # what takes so long hangs, on a machine that is slow and bus
 
 def pytest_configure(config):
     config.addinivalue_line('markers', 'limit(seconds): the time limit of a test that needs more than the usual')
-    config.addinivalue_line('markers', 'again: what root has done, done again by a plain user')
     config.addinivalue_line('markers', 'preload: uses the preload library, which has no place beside a sanitizer')
     for name in ('GM_PREFIX', 'GM_BUILD'):
         if not os.environ.get(name):
@@ -126,7 +125,7 @@ def instance(make_instance):
     return make_instance().start()
 
 
-@pytest.fixture(params=[pytest.param(ROOT, id='root'), pytest.param(PLAIN, id='plain', marks=pytest.mark.again)])
+@pytest.fixture(params=[ROOT, PLAIN], ids=['root', 'plain'])
 def user(request):
     """For tests that must hold for root's instances and for a plain user's."""
     return request.param
