@@ -24,12 +24,13 @@
 #include "util/cleanup.h"
 #include "util/clock.h"
 
-#define PREFIX    "guestmemfs-run-"
-#define SYSTEMD   "/run/systemd/system" /* sd_booted(3) */
-#define BUSCTL    "/usr/bin/busctl"
-#define MOVE_MS   5000U
-#define PATH_ROOM (2 * CGROUP_PATH_MAX)
-#define NAME_ROOM 64
+#define PREFIX     "guestmemfs-run-"
+#define SYSTEMD    "/run/systemd/system" /* sd_booted(3) */
+#define BUSCTL     "/usr/bin/busctl"
+#define MOVE_MS    5000U
+#define PATH_ROOM  (2 * CGROUP_PATH_MAX)
+#define NAME_ROOM  64
+#define MAKE_TRIES 20U
 
 /* ---- where we are ---- */
 
@@ -90,12 +91,18 @@ static int move_to(int parent, const char *name)
 	return fd < 0 || write(fd, "0", 1) != 1 ? -errno : 0; /* 0: who writes */
 }
 
+/* Who makes one in the same moment may take ours for one that is left over, as long as it is empty.
+ */
 static int make_own(int parent, const char *path, const char *name, struct problem *why)
 {
+	int r = -ENODEV;
+
 	remove_empty(parent);
-	if (mkdirat(parent, name, 0755) < 0)
-		return problem_errno(why, errno, "making a cgroup in %s", path);
-	int r = move_to(parent, name);
+	for (unsigned tries = 0; tries < MAKE_TRIES && (r == -ENOENT || r == -ENODEV); tries++) {
+		if (mkdirat(parent, name, 0755) < 0 && (tries == 0 || errno != EEXIST))
+			return problem_errno(why, errno, "making a cgroup in %s", path);
+		r = move_to(parent, name);
+	}
 	if (r < 0) {
 		(void)unlinkat(parent, name, AT_REMOVEDIR);
 		return problem_errno(why, -r, "moving to a new cgroup in %s", path);

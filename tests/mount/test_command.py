@@ -331,21 +331,49 @@ def test_run_gives_its_program_a_cgroup_of_its_own_or_says_why_not(tools, user):
     assert 'guestmemfs-run' not in done.stdout and done.stderr == ''
 
 
-@pytest.mark.preload
-def test_who_is_alone_in_a_cgroup_stays_there(tools):
-    """As the program of a unit is; and a cgroup that is empty goes when the next one is made."""
+@pytest.fixture
+def parent():
+    """A cgroup for what guestmemfs run makes: whoever else runs it would remove what is left over there."""
     if not can_make_cgroup() or os.path.exists('/run/systemd/system'):
         pytest.skip('no cgroup of version 2 can be made here, or systemd makes them')
-    run, where = tools.path('guestmemfs'), 'grep ^0:: /proc/self/cgroup'
-    # cat is the second process in the first cgroup, but alone once exec has replaced the shell.
-    done = tools.run('guestmemfs', 'run', '--', 'sh', '-c', f'{where}; exec {run} run {where}')
+    path = os.path.join(own_cgroup(), f'guestmemfs-test-{os.getpid()}')
+    os.mkdir(path)
+    yield path
+    for name in os.listdir(path):
+        if os.path.isdir(os.path.join(path, name)):
+            os.rmdir(os.path.join(path, name))
+    os.rmdir(path)
+
+
+WHERE = 'grep ^0:: /proc/self/cgroup'
+
+
+def in_cgroup(parent, *argv):
+    """A program that is not alone in there: the shell waits for it."""
+    return ['sh', '-c', 'echo $$ >"$0/cgroup.procs"; "$@"; exit $?', parent, *argv]
+
+
+@pytest.mark.preload
+def test_who_is_alone_in_a_cgroup_stays_there(tools, parent):
+    """As the program of a unit is; and a cgroup that is empty goes when the next one is made."""
+    run = tools.path('guestmemfs')
+    # grep is the second process in the first cgroup, but alone once exec has replaced the shell.
+    done = tools.run(*in_cgroup(parent, run, 'run', '--', 'sh', '-c', f'{WHERE}; exec {run} run {WHERE}'))
     first, second = done.stdout.split()
     assert first == second and done.stderr == ''
-    left_over = os.path.join(own_cgroup(), os.path.basename(first))
+    left_over = os.path.join(parent, os.path.basename(first))
     assert os.path.isdir(left_over)
-    third = tools.run('guestmemfs', 'run', '--', 'sh', '-c', where).stdout.strip()
+    third = tools.run(*in_cgroup(parent, run, 'run', '--', 'sh', '-c', WHERE)).stdout.strip()
     assert third != first and not os.path.exists(left_over)
-    os.rmdir(os.path.join(own_cgroup(), os.path.basename(third)))
+
+
+@pytest.mark.preload
+def test_many_that_run_at_once_get_a_cgroup_each(tools, parent):
+    """What others have just made looks like what they have left over; who finds his own removed makes it again."""
+    script = f'for n in $(seq 40); do {tools.path("guestmemfs")} run {WHERE} & done; wait'
+    done = tools.run(*in_cgroup(parent, 'sh', '-c', script))
+    assert done.stderr == ''
+    assert len(set(re.findall('/guestmemfs-run-[0-9]+-[0-9a-f]{8}$', done.stdout, re.MULTILINE))) == 40
 
 
 def test_wrong_usage_is_told_apart_from_failure(tools):
