@@ -31,14 +31,14 @@ Test(cli_interrupt, one_that_came_before_is_not_waited_through)
 Test(cli_interrupt, nor_one_that_comes_meanwhile)
 {
 	struct timespec start, end;
-	pid_t me = getpid(), pid = fork();
 
+	(void)clock_gettime(CLOCK_MONOTONIC, &start);
+	pid_t me = getpid(), pid = fork();
 	if (pid == 0) {
 		(void)nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
 		(void)kill(me, SIGINT);
 		_exit(0);
 	}
-	(void)clock_gettime(CLOCK_MONOTONIC, &start);
 	cr_expect_eq(interrupt_wait(ends[0], POLLIN), -EINTR);
 	(void)clock_gettime(CLOCK_MONOTONIC, &end);
 	cr_expect_gt((end.tv_sec - start.tv_sec) * 1000000000 + end.tv_nsec - start.tv_nsec,

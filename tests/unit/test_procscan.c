@@ -305,6 +305,21 @@ Test(procscan_real, leaves_out_who_reads_the_counts)
 	child_end(&c);
 }
 
+/* Until /proc tells of these arguments. */
+static void wait_until_called(pid_t pid, const char *name)
+{
+	char file[64], said[64] = "";
+
+	(void)snprintf(file, sizeof(file), "/proc/%d/cmdline", (int)pid);
+	while (strcmp(said, name) != 0 && waitpid(pid, NULL, WNOHANG) == 0) {
+		_cleanup_fd_ int fd = open(file, O_RDONLY | O_CLOEXEC);
+		ssize_t n = read(fd, said, sizeof(said) - 1);
+
+		said[n > 0 ? n : 0] = '\0';
+		(void)usleep(1000);
+	}
+}
+
 /* The uses that are found of a child of this process of that name, which has the file open. */
 static size_t find_uses_of_child(const char *name, bool own_session, const struct scan_ours *ours)
 {
@@ -328,6 +343,7 @@ static size_t find_uses_of_child(const char *name, bool own_session, const struc
 	char c;
 	cr_assert_eq(read(fds[0], &c, 1), 0, "closed by the exec");
 	close(fds[0]);
+	wait_until_called(pid, name); /* which comes a moment after */
 	cr_assert_eq(procscan_run(&options, &result), 0);
 	uses = result.use_count;
 	scan_result_deinit(&result);
@@ -412,14 +428,17 @@ Test(procscan_real, does_not_wait_for_a_file_system_that_never_answers)
 
 /* ---- what a plain user's helper can't see ---- */
 
-/* As nobody: a scan, beside a process of the same user that is not dumpable (as after every change
- * of user). 0, or the line where it failed. */
-static int scan_as_nobody(void)
+/* Whom no other test becomes: the youngest such process of a user is told. */
+#define SHUT_USER 64017
+
+/* As that user: a scan, beside a process of the same user that is not dumpable (as after every
+ * change of user). 0, or the line where it failed. */
+static int scan_as_another(void)
 {
 	const struct scan_options options = {.targets = &target, .target_count = 1};
 	struct scan_result with = SCAN_RESULT_NULL, without = SCAN_RESULT_NULL;
 
-	if (setgid(65534) < 0 || setuid(65534) < 0)
+	if (setgid(SHUT_USER) < 0 || setuid(SHUT_USER) < 0)
 		return __LINE__;
 	pid_t pid = fork();
 	if (pid == 0) {
@@ -452,7 +471,7 @@ Test(procscan, tells_a_plain_user_of_his_own_that_are_shut)
 		cr_skip("only root can become somebody else");
 	pid_t pid = fork();
 	if (pid == 0)
-		_exit(scan_as_nobody() ? 1 : 0);
+		_exit(scan_as_another() ? 1 : 0);
 	cr_assert_eq(waitpid(pid, &status, 0), pid);
 	cr_expect_eq(status, 0);
 }

@@ -177,7 +177,7 @@ Test(runtime, a_predecessor_that_is_just_ending_is_waited_for)
 	pid_t child = fork();
 	cr_assert_geq(child, 0);
 	if (child == 0) {
-		(void)usleep(200000);
+		(void)usleep(100000);
 		_exit(0);
 	}
 	cr_assert_eq(close_fd(fd), -1);
