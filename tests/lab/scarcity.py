@@ -12,6 +12,7 @@ import subprocess
 
 from dax import BLOCK, is_bound
 from lab import HANGS, read_text
+from processes import wait_until
 from product import Attached, Library
 
 GROUP = '/sys/fs/cgroup/scarce'
@@ -37,9 +38,15 @@ def group_of(pid, **limits):
     finally:
         for name in limits:
             write(f'{GROUP}/{name.replace("_", ".")}', 'max')
-        for member in read_text(f'{GROUP}/cgroup.procs').split():
-            with contextlib.suppress(ProcessLookupError):
-                write('/sys/fs/cgroup/cgroup.procs', member)
+        wait_until(is_left, HANGS)
+
+
+def is_left():
+    """Again: one may have started another before it was moved itself."""
+    for member in read_text(f'{GROUP}/cgroup.procs').split():
+        with contextlib.suppress(ProcessLookupError):
+            write('/sys/fs/cgroup/cgroup.procs', member)
+    return not read_text(f'{GROUP}/cgroup.procs').split()
 
 
 def events(name):

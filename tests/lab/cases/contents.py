@@ -12,7 +12,7 @@ import threading
 
 from actors import Actor, vmm
 from case import Case
-from dax import BLOCK, GIB, MIB, device_names, device_number, put
+from dax import GIB, MIB, device_names, device_number, put
 from lab import HANGS
 from product import Attached, Library, Pool, blocks_of, device_of_number
 
@@ -186,7 +186,8 @@ def killed_all(lab, pool):
     lab.step('Everything is killed at once and started again in the same boot')
     pids = [pid for pid in pool.status()['pids'].values() if pid]
     for pid in pids:
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     lab.wait_until(lambda: not any(os.path.exists(f'/proc/{pid}') for pid in pids), HANGS, 'all are dead')
     lab.run('guestmemfs-fuse', '--region', 'soft:auto', pool.mount)
 

@@ -349,4 +349,4 @@ def look(lab):
 
 
 CASE = Case(about='bad command lines, holders, kmem, foreign images, a pool on a file: refused; freeze and thaw',
-            boots=(look,), cmdline=f'{RESERVATION} {IDLE}', seconds=600, needs=('product',))
+            boots=(look,), cmdline=f'{RESERVATION} {IDLE}', needs=('product',))

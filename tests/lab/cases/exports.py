@@ -96,6 +96,7 @@ def check_without_descriptors(lab, pool):
     lab.check(done.returncode == 0 and refusals > 0, f'export says {refusals} times that it lacks descriptors, and is done with more', f'{done}')
     pool.unexport('scarce')
     pool.make('scarcer', 4 * MIB)
+    pool.settle()
     helper = pool.status()['pids']['helper']
     used = {int(number) for number in os.listdir(f'/proc/{helper}/fd')}
     resource.prlimit(helper, resource.RLIMIT_NOFILE, (next(n for n in range(1024) if n not in used), limits[1]))

@@ -6,7 +6,6 @@ import errno
 import os
 import signal
 import stat
-import subprocess
 import time
 
 from actors import become

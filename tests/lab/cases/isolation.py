@@ -301,7 +301,7 @@ def after_all_have_died(lab, pool, library):
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):  # the supervisor's death is the others', too
                 os.kill(pid, sent)
-    lab.wait_until(lambda: not any(map(pool.processes, names_of_all)), 20, 'all of them are killed')
+    lab.wait_until(lambda: not any(map(pool.processes, names_of_all)), HANGS, 'all of them are killed')
     pool = Pool(lab, 'soft:auto')
     with Attached(library, pool.path('mine')) as file:
         lab.check(file.devices() == names, 'the next instance gives out the same devices', f'{names} {file.devices()}')

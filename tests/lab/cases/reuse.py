@@ -100,16 +100,8 @@ class Host:
         self.lab.check(took < soon, f'{what}: and soon', f'{took:.1f} s')
         zero = bytes(BLOCK)
 
-        def attach():
-            while True:
-                try:
-                    return Attached(self.library, self.path('next'))
-                except OSError as e:  # a helper that was killed may take longer to come back than a ticket is good
-                    if e.errno != errno.EKEYREJECTED or time.monotonic() > begin + HANGS:
-                        raise
-
         def look():
-            with attach() as file:
+            with Attached(self.library, self.path('next')) as file:
                 address = file.map()
                 for at in range(0, file.size, BLOCK):
                     if ctypes.string_at(address + at, BLOCK) != zero:

@@ -11,7 +11,6 @@ import time
 
 from case import Case
 from dax import GIB, MIB, device_names, make_device, ranges_of, remove_device, soft_region
-from lab import read_text
 from product import Attached, Library, Pool
 
 SIZE = 32 * MIB  # of each file
