@@ -56,7 +56,7 @@ class Agent:
         except queue.Empty:
             raise AssertionError(f'the agent has not answered for {timeout} s') from None
         if line is None:
-            raise AgentGone(f'the agent ended with status {self.process.wait(10)}')
+            raise AgentGone(f'the agent ended with status {self.process.wait(20)}')
         kind, _, rest = line.partition(' ')
         if kind == 'ok':
             return rest.split()

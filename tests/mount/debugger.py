@@ -71,10 +71,10 @@ class KillAt:
         if self._gdb.poll() is None:
             self._gdb.send_signal(signal.SIGTERM)
             try:
-                self._gdb.wait(10)
+                self._gdb.wait(20)
             except subprocess.TimeoutExpired:
                 self._gdb.kill()
-                self._gdb.wait(10)
+                self._gdb.wait(20)
         self._gdb.stdout.close()
 
 

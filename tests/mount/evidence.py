@@ -217,9 +217,53 @@ def daemons_of(supervisor):
     return found
 
 
-def runtime_directory(instance):
-    base = '/run/guestmemfs' if instance.user.uid == 0 else f'/tmp/guestmemfs-{instance.user.uid}'
-    return os.path.join(base, instance.name)
+def settled(count, timeout=20):
+    """What count() says twice, 0.3 s apart: whoever has just been asked something may still have our connection."""
+    seen = [count()]
+
+    def same():
+        time.sleep(0.3)
+        seen.append(count())
+        return seen[-1] == seen[-2]
+
+    assert wait_until(same, timeout), f'it goes on changing: {seen}'
+    return seen[-1]
+
+
+def kill_until_given_up(instance, which, after_each=lambda number: None):
+    """
+    Kills each as soon as it is there, until the supervisor ends, and returns how many there were. Where the machine takes
+    seconds to start one it takes more than five until five fall into ten seconds; not one more than that is started. The
+    supervisor is left to be reaped.
+    """
+    supervisor, pids, times = instance.process.pid, [None], []
+
+    def goes_on():
+        pid = daemons_of(supervisor).get(which)
+        if pid not in (None, pids[-1]):
+            pids.append(pid)
+            times.append(time.monotonic())
+            os.kill(pid, signal.SIGKILL)
+            return True
+        return state_of(supervisor) == 'Z'
+
+    for number in range(30):
+        assert wait_until(goes_on, 30), f'neither a new {which} nor an end after {number} deaths'
+        if len(times) == number:
+            return number
+        # A death is counted when the supervisor hears of it.
+        assert len(times) < 6 or times[-2] - times[-6] > 9, f'{len(times)} of them within so short a time: {times}'
+        after_each(number)
+    raise AssertionError(f'not given up: {times}')
+
+
+def state_of(pid):
+    """As ps(1) shows it; Z also if there is no such process."""
+    try:
+        with open(f'/proc/{pid}/stat', encoding='ascii') as f:
+            return f.read().rsplit(')', 1)[1].split()[0]
+    except OSError:
+        return 'Z'
 
 
 def assert_nothing_left(instance, pids=None):
@@ -227,7 +271,7 @@ def assert_nothing_left(instance, pids=None):
     for name, pid in (pids or {}).items():
         assert wait_until(lambda pid=pid: not _runs(pid), 20), f'the {name} is left over'
     assert not instance.is_mounted()
-    assert not os.path.exists(runtime_directory(instance))
+    assert not os.path.exists(instance.runtime_directory)
 
 
 def _runs(pid):

@@ -6,6 +6,7 @@ are those of an installed prefix, as users run them.
 
 import contextlib
 import dataclasses
+import errno
 import itertools
 import json
 import os
@@ -13,6 +14,8 @@ import pwd
 import re
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import time
 
@@ -21,6 +24,7 @@ from processes import is_gone, kill_at_once, wait_until
 DAEMONS = ('supervisor', 'worker', 'helper')
 ALL = (*DAEMONS, 'keeper')
 COMPLAINTS = re.compile(r'.*(?:AddressSanitizer|LeakSanitizer|runtime error:|Assertion .* failed).*')
+CONTROL_VERSION, STATUS, FILES = 1, 1, 2  # src/proto/control.h
 numbers = itertools.count(1)
 
 
@@ -39,6 +43,13 @@ class User:
         """Ours, but without what would lead another user to our directories."""
         env = {k: v for k, v in os.environ.items() if k not in ('XDG_RUNTIME_DIR', 'JOURNAL_STREAM')}
         return env if self.uid == os.getuid() else env | {'HOME': '/nonexistent'}
+
+    def runtime_directory(self):
+        """Of all his instances (src/util/run_directory.h)."""
+        if self.uid == 0:
+            return '/run/guestmemfs'
+        told = self.environment().get('XDG_RUNTIME_DIR')
+        return os.path.join(told, 'guestmemfs') if told else f'/tmp/guestmemfs-{self.uid}'
 
 
 ROOT = User(0, 0)
@@ -126,7 +137,7 @@ class Instance:
         """Starts it and waits until it serves; creates and formats the region if it is not there. StartFailed."""
         self.launch(*options, size=None if os.path.exists(self.region) else self.size)
         # Users may be served a moment before the supervisor knows that the start is over.
-        if not wait_until(lambda: self.ended() or (self.is_serving() and self.has_announced()), timeout):
+        if not wait_until(lambda: self.ended() or (self.has_announced() and self.is_serving()), timeout):
             raise AssertionError(f'does not serve after {timeout} s; it says:\n{self.log()}')
         if self.ended():
             raise StartFailed(self.process.returncode, self.log(self.log_start))
@@ -177,9 +188,8 @@ class Instance:
             self.process.wait(20)
         if self.is_mounted():
             subprocess.run(['umount', '-l', self.mount], timeout=20, check=False)
-        for runtime in (f'/run/guestmemfs/{self.name}', f'/tmp/guestmemfs-{self.user.uid}/{self.name}'):
-            shutil.rmtree(runtime, ignore_errors=True)
-        shutil.rmtree(self.directory, ignore_errors=True)
+        for directory in (self.runtime_directory, self.directory):
+            shutil.rmtree(directory, ignore_errors=True)
 
     # -- looking at it
 
@@ -188,15 +198,46 @@ class Instance:
         with open('/proc/self/mountinfo', encoding='utf-8') as table:
             return any(line.split()[4] == self.mount for line in table)
 
+    @property
+    def runtime_directory(self):
+        return os.path.join(self.user.runtime_directory(), self.name)
+
+    def ask(self, opcode):
+        """
+        What the worker answers at its control socket, or an OSError: its refusal, or that it is not there. The same
+        that a command asks, for what is asked again and again: a command takes longer to start than to ask.
+        """
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+            for limit in socket.SO_SNDTIMEO, socket.SO_RCVTIMEO:
+                sock.setsockopt(socket.SOL_SOCKET, limit, struct.pack('@ll', 30, 0))
+            sock.connect(os.path.join(self.runtime_directory, 'control.sock'))
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # who has hung up may have said why
+                sock.send(struct.pack('<IIIIQ', 24, CONTROL_VERSION, opcode, 0, 0))
+            answer, fds, _, _ = socket.recv_fds(sock, 1024, 1, socket.MSG_CMSG_CLOEXEC)
+        if not answer:
+            raise ConnectionResetError(errno.ECONNRESET, 'the worker has ended before it answered')
+        error, length = struct.unpack_from('<8xI4xQ', answer)
+        if error:
+            raise OSError(error, answer[24:].split(b'\0')[0].decode())
+        with os.fdopen(fds[0], 'rb') as text:
+            return json.loads(os.pread(text.fileno(), length, 0))
+
+    def status_if_there(self):
+        with contextlib.suppress(OSError):
+            return self.ask(STATUS)
+        return None
+
     def is_serving(self):
-        """status goes through the mount and the control socket, so both work when it does."""
-        return self.is_mounted() and self.tools.run(
-            'guestmemfs', 'status', self.mount, '--json', user=self.user, timeout=20).returncode == 0
+        """The command's question goes through the mount and the control socket, so both work when it is answered."""
+        return self.is_mounted() and self.status_if_there() and self.tools.run(
+            'guestmemfs', 'status', self.mount, '--json', user=self.user, timeout=40).returncode == 0
 
     def status(self):
-        done = self.tools.run('guestmemfs', 'status', self.mount, '--json', user=self.user)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        """Who only asks asks the next worker, where one ends over it."""
+        for _ in range(3):
+            with contextlib.suppress(ConnectionResetError):
+                return self.ask(STATUS)
+        raise AssertionError(f'three workers in a row have ended over a question; the last says:\n{self.log()}')
 
     def pids(self):
         pids = self.status()['pids']
@@ -213,7 +254,8 @@ class Instance:
     def wait_new(self, which, old, timeout=30):
         """Until the named daemon has been started anew and the instance serves: its new pid."""
         def is_new():
-            return self.is_serving() and self.status()['pids'][which] not in (0, old)
+            status = self.status_if_there()
+            return status and status['pids'][which] not in (0, old) and self.is_serving()
 
         assert wait_until(is_new, timeout), f'no new {which} after {timeout} s; it says:\n{self.log()}'
         return self.status()['pids'][which]

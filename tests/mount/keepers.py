@@ -6,7 +6,6 @@ import os
 import socket
 import struct
 
-from evidence import runtime_directory
 
 LOOK, TAKE, KEEP = 3, 5, 1
 KEPT, END, REFUSED = 2, 4, 6
@@ -19,7 +18,7 @@ def message(opcode, slot=0, value=VERSION, size=16):
 
 
 def keeper_socket(instance):
-    return os.path.join(runtime_directory(instance), 'keeper.sock')
+    return os.path.join(instance.runtime_directory, 'keeper.sock')
 
 
 class Asker:

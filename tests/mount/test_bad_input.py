@@ -13,9 +13,10 @@ import subprocess
 import pytest
 
 from damage import Damage
-from evidence import (BLOCK, as_user, assert_clean, assert_nothing_left, make_region, must, refused, region_hash,
-                      runtime_directory, tree)
+from evidence import (BLOCK, as_user, assert_clean, assert_nothing_left, make_region, must, refused,
+                      region_hash, tree)
 from harness import OTHER, PLAIN, ROOT, User
+from processes import wait_until
 
 MIB = 1 << 20
 
@@ -33,7 +34,7 @@ def pool(make_instance):
     instance.tree = tree(instance)
     instance.kill()
     subprocess.run(['umount', '-l', instance.mount], check=True, timeout=20)
-    shutil.rmtree(runtime_directory(instance))
+    shutil.rmtree(instance.runtime_directory)
     return instance
 
 
@@ -218,6 +219,7 @@ def test_locked_by_another_command(pool):
     """flock(2) as our own commands take it."""
     with subprocess.Popen(['flock', pool.region, 'sleep', '60']) as holder:
         try:
+            assert wait_until(lambda: subprocess.run(['flock', '-n', pool.region, 'true'], check=False).returncode != 0, 20)
             assert_refused(pool, 'its lock is taken); end that one first, fuser ')
         finally:
             subprocess.run(['fuser', '-k', '-s', pool.region], check=False, timeout=20)
@@ -341,7 +343,7 @@ def test_no_helper(pool):
 
 def test_runtime_directory_can_not_be_written(pool):
     assert_refused_in(pool, 'mkdir -p /run/guestmemfs\nmount -t tmpfs -o ro,mode=755 none /run/guestmemfs',
-                      f'making the runtime directory {runtime_directory(pool)}: Read-only file system')
+                      f'making the runtime directory {pool.runtime_directory}: Read-only file system')
 
 
 def test_no_room_for_the_helpers_notes(pool):

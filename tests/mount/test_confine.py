@@ -14,7 +14,7 @@ import subprocess
 import pytest
 
 from debugger import system_call_in
-from evidence import BLOCK, blocks_of, grant, make_region, must, refused, runtime_directory, tree
+from evidence import BLOCK, blocks_of, grant, make_region, must, refused, tree
 from harness import OTHER, PLAIN, ROOT, User
 from processes import wait_until
 
@@ -47,7 +47,11 @@ def children_of(pid):
 
 
 def processes(instance):
+    """
+    Nobody waits for the keeper, which confines itself before it takes anything from anybody; its filter comes last.
+    """
     pids = instance.status()['pids']
+    assert wait_until(lambda: status_of(pids['keeper'])['Seccomp'] == SECCOMP_FILTER, 20)
     return pids | {'unmounter': children_of(pids['worker'])[0]}
 
 
@@ -128,7 +132,7 @@ def test_the_worker_is_somebody_else(instance, user, sanitized):
             os.mkdir(f'/proc/{pid}/root/x')
     else:
         assert os.path.samefile(f'/proc/{pid}/root', '/')
-    assert not [name for name in os.listdir(runtime_directory(instance)) if name.startswith('root')]
+    assert not [name for name in os.listdir(instance.runtime_directory) if name.startswith('root')]
 
 
 def test_the_worker_becomes_whom_it_is_told(make_instance):
@@ -249,7 +253,7 @@ def test_what_the_worker_maps_does_not_grow(instance, sanitized):
 @pytest.mark.parametrize('asker', [User(usual_user().pw_uid, usual_user().pw_gid), OTHER], ids=['whom-the-worker-is', 'another'])
 def test_only_root_may_ask_roots_worker(instance, tools, asker):
     """The mode of the socket keeps others out; the worker does where that was changed, its own user too."""
-    socket = os.path.join(runtime_directory(instance), 'control.sock')
+    socket = os.path.join(instance.runtime_directory, 'control.sock')
     status = os.stat(socket)
     assert (status.st_uid, status.st_mode & 0o777) == (0, 0o600)
     done = tools.run('guestmemfs', 'status', instance.mount, user=asker)
@@ -262,10 +266,10 @@ def test_only_root_may_ask_roots_worker(instance, tools, asker):
 
 @pytest.mark.parametrize('user', [PLAIN], ids=['plain'])
 def test_a_plain_users_worker_answers_him(instance):
-    socket = os.path.join(runtime_directory(instance), 'control.sock')
+    socket = os.path.join(instance.runtime_directory, 'control.sock')
     status = os.stat(socket)
     assert (status.st_uid, status.st_mode & 0o777) == (PLAIN.uid, 0o600)
-    assert instance.status()['pids']['worker']
+    assert instance.is_serving()  # which he has asked
 
 
 # -- their ends
@@ -274,7 +278,7 @@ def test_the_unmounter_ends_with_its_worker(instance):
     pids = processes(instance)
     instance.wait_new('worker', *instance.kill('worker'))
     assert wait_until(lambda: not os.path.exists(f'/proc/{pids["unmounter"]}') or
-                      status_of(pids['unmounter'])['State'].startswith('Z'), 10)
+                      status_of(pids['unmounter'])['State'].startswith('Z'), 20)
 
 
 def test_an_instance_without_its_unmounter_ends_in_good_order(instance):

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from evidence import make_region, runtime_directory
+from evidence import make_region
 from harness import OTHER, PLAIN
 from keepers import (CONNECTION, END, HELPER, INSTANCE, KEEP, KEPT, LOOK, REFUSED, TAKE, VERSION, WORKER, Asker, Listener, close_all,
                      keeper_socket, message)
@@ -89,7 +89,7 @@ ANSWERS = {
 def test_a_keeper_that_it_can_not_go_on_with(make_instance, what):
     """Somebody of the same user listens where the keeper would: the start is refused, and has touched nothing."""
     mounted, (text, sentence) = make_instance(), ANSWERS[what]
-    directory = runtime_directory(mounted)
+    directory = mounted.runtime_directory
     os.makedirs(directory, mode=0o700)
     with Listener(mounted) as listener:
         assert sentence.format(mounted.name) in listener.refused([(text, [])])

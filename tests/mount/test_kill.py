@@ -471,6 +471,7 @@ def test_helper_killed_as_it_zeroes_a_tail(instance, bystander, make_agent, kill
     instance.wait_new('helper', old)
     assert wait_until(lambda: as_user(instance, 'truncate', '-s', BLOCK, instance.path('vm0')).returncode == 0, 30)
     client = make_agent()
+    client('unmap', grant_when_ready(client, instance.path('vm0')))
     ident = client('open', instance.path('vm0'), 'rw')[0]
     client('attach', ident)
     client('check', client('map', ident, 0, keep, 'r')[0], SEED + 2)
@@ -485,6 +486,7 @@ def test_helper_killed_as_it_rebuilds_its_record(instance, bystander, hold_at, k
     supervisor = hold_at(first['supervisor'], 'children_connect')
     os.kill(first['helper'], 9)
     supervisor.wait()
+    assert wait_until(lambda: 'helper' in daemons_of(first['supervisor']), 20)
     second = daemons_of(first['supervisor'])['helper']
     trap = kill_at(second, function)
     supervisor.release()

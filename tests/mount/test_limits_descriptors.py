@@ -14,7 +14,7 @@ import time
 import pytest
 
 import wire
-from evidence import BLOCK, assert_nothing_left, cpu_seconds, held_file, must, runtime_directory
+from evidence import BLOCK, assert_nothing_left, cpu_seconds, held_file, must
 from harness import PLAIN, ROOT
 from processes import wait_until
 from scarcity import descriptors_left, limited
@@ -85,7 +85,7 @@ def test_a_worker_without_descriptors_serves_files_and_answers_later(make_instan
         must(instance, 'truncate', '-s', BLOCK, instance.path('vm'))
         must(instance, 'mv', instance.path('vm'), instance.path('moved'))
         waiting = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        waiting.connect(os.path.join(runtime_directory(instance), 'control.sock'))
+        waiting.connect(os.path.join(instance.runtime_directory, 'control.sock'))
         assert share_of(pid) < BUSY
         must(instance, 'rm', instance.path('moved'))
     waiting.close()

@@ -7,19 +7,18 @@ goes on, and the same process serves.
 import contextlib
 import errno
 import itertools
-import json
 import os
 import socket
-import struct
 
 import pytest
 
 import wire
-from evidence import BLOCK, assert_clean, grant, must, runtime_directory
-from harness import ROOT
+from evidence import BLOCK, assert_clean, grant, must
+from harness import FILES, ROOT, STATUS
 from memory import STEP, Short, Switch
 from persona import PUNCH, as_user, errno_of, fallocate
 from processes import wait_until
+from upgrading import upgrade_once_started
 
 pytestmark = pytest.mark.preload
 
@@ -29,22 +28,6 @@ def short(make_instance, workdir):
     """An instance whose daemons can be made short of memory, and the switch for it."""
     switch = Switch(os.path.join(workdir, 'switch'), ROOT)
     return make_instance(user=Short(0, 0, switch.path), size='256M').start(), switch
-
-
-def ask_worker(instance, opcode):
-    """Of its control socket: the JSON, or an OSError of the refusal."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
-        client.settimeout(20)
-        client.connect(os.path.join(runtime_directory(instance), 'control.sock'))
-        client.send(struct.pack('<IIIIQ', 24, 1, opcode, 0, 0))
-        answer, fds, _, _ = socket.recv_fds(client, 1024, 1)
-    if not answer:
-        raise OSError(errno.ECONNRESET, 'no answer')
-    error, length = struct.unpack_from('<8xI4xQ', answer)
-    if error:
-        raise OSError(error, answer[24:].split(b'\0')[0].decode())
-    with os.fdopen(fds[0], 'rb') as text:
-        return os.pread(text.fileno(), length, 0)
 
 
 class Operations:
@@ -108,10 +91,10 @@ class Operations:
         wire.ticket_for(self.file)
 
     def do_status(self, _):
-        assert json.loads(ask_worker(self.instance, 1))['regions']
+        assert self.instance.ask(STATUS)['regions']
 
     def do_files(self, _):
-        assert json.loads(ask_worker(self.instance, 2))['files']
+        assert self.instance.ask(FILES)['files']
 
 
 def count_refusals(operation, switch, pid, since, step):
@@ -241,7 +224,7 @@ def test_a_worker_that_can_not_go_on_leaves_it_to_another(short):
         os.unlink(path)
         for n in itertools.count(0, step):
             with switch.failing(Switch.NEXT_WORKER, n) as failed:
-                codes.append(instance.tools.run('guestmemfs', 'upgrade', instance.mount, user=instance.user).returncode)
+                codes.append(upgrade_once_started(instance).returncode)
             assert wait_until(instance.is_serving, 60), instance.log()
             assert os.fstat(file.fileno()).st_size == BLOCK
             assert codes[-1] == 0 or failed[0], instance.log()

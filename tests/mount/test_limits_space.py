@@ -7,6 +7,7 @@ else goes on, and whatever is there can be removed.
 import contextlib
 import errno
 import os
+import time
 
 import pytest
 
@@ -81,6 +82,8 @@ def empty(instance):
             path = os.path.join(parent, name)
             for attribute in os.listxattr(path):
                 os.removexattr(path, attribute)
+            # Who mapped it before may still be looked for.
+            wait_until(lambda path=path: errno_of(os.truncate, path, 0) != errno.EBUSY, 30)
             os.truncate(path, 0)
             os.unlink(path)
         for name in directories:
@@ -154,6 +157,7 @@ def fill_metadata(pool):
 def test_a_full_metadata_area_refuses_what_adds_to_it(pool, make_agent):
     agent = make_agent()
     keep(pool, agent)
+    began = time.monotonic()
     fill_metadata(pool)
     names = os.listdir(pool.path('names'))
     longer = pool.path('names', 'x' * 200)
@@ -165,7 +169,8 @@ def test_a_full_metadata_area_refuses_what_adds_to_it(pool, make_agent):
     with open(pool.path('extents'), 'r+b') as f:
         assert errno_of(fallocate, f.fileno(), PUNCH, BLOCK, BLOCK) == errno.ENOSPC, 'one extent would be two'
         fallocate(f.fileno(), PUNCH, 2 * BLOCK, BLOCK)
-    assert pool.log().count('no space: ') == 1, 'once a minute at the most'
+    said = pool.log().count('no space: ')
+    assert 1 <= said <= 1 + (time.monotonic() - began) // 60, 'once a minute at the most'
     goes_on(pool, agent)
     os.rename(pool.path('names', max(names, key=len)), pool.path('short'))
     os.unlink(pool.path('short'))

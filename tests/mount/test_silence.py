@@ -73,14 +73,14 @@ def test_a_worker_that_is_stopped_as_freeze_flushes(instance, monkeypatch, stop,
     """It has answered the first question, and hears nothing of what the page cache has."""
     pid = instance.pids()['worker']
     trap = kill_at(pid, 'control_answer_send', after=True, then=[f'shell kill -STOP {pid}', 'detach'])
-    monkeypatch.setenv('GUESTMEMFS_WAIT', '5')
+    monkeypatch.setenv('GUESTMEMFS_WAIT', '10')
     [((out, err), code)] = run_all(instance, [('freeze', instance.mount)])
     monkeypatch.delenv('GUESTMEMFS_WAIT')
     trap.wait()
     go_on = stop(pid)
     assert (out, code) == ('', 1)
     assert f'what the page cache has for files with content at {instance.mount} is not all written: ' in err
-    assert ': the mount has not answered within 5 seconds: its worker ' in err and err.count('\n') == 1
+    assert ': the mount has not answered within 10 seconds: its worker ' in err and err.count('\n') == 1
     go_on()
     assert not instance.status()['frozen']
     must(instance, 'mkdir', instance.path('made'))

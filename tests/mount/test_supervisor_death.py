@@ -18,8 +18,8 @@ import pytest
 
 from agent import AgentError
 from debugger import system_call_in
-from evidence import (BLOCK, as_user, assert_clean, assert_idle, grant_when_ready, make_region, must,
-                      open_files, refused, runtime_directory, tree)
+from evidence import (BLOCK, as_user, assert_clean, assert_idle, grant_when_ready, make_region, must, open_files,
+                      refused, settled, tree)
 from harness import ALL
 from keepers import keeper_socket
 from processes import is_gone, wait_until
@@ -72,7 +72,7 @@ def test_nobody_notices(mounted, workdir, make_agent):
     assert mounted.stop() == 0
     wait_gone(pids)
     assert assert_clean(mounted)['records'] == 0
-    assert not os.path.exists(runtime_directory(mounted))
+    assert not os.path.exists(mounted.runtime_directory)
 
 
 def test_what_is_told_without_one(instance, client):
@@ -134,7 +134,7 @@ def test_service_manager_is_told(make_instance, workdir, monkeypatch):
 def test_descriptors_do_not_leak(instance, client):
     def descriptors():
         pids = instance.status()['pids']
-        return {name: open_files(pids[name]) for name in ALL}
+        return settled(lambda: {name: open_files(pids[name]) for name in ALL})
 
     take_over(instance, die(instance))
     first = descriptors()
@@ -258,7 +258,7 @@ def test_end_without_one(instance, client, way):
     wait_gone(before)
     assert time.monotonic() - begin < 9, 'somebody has waited for a supervisor'
     assert not instance.is_mounted()
-    assert wait_until(lambda: not os.path.exists(runtime_directory(instance)), 20), 'the runtime directory is left behind'
+    assert wait_until(lambda: not os.path.exists(instance.runtime_directory), 20), 'the runtime directory is left behind'
     assert assert_clean(instance)['records'] == 0
     instance.start()
     assert tree(instance) == names

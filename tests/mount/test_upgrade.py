@@ -48,7 +48,7 @@ def test_under_load(mounted, workdir, figure):
     socket = as_user(mounted.user, lambda path: os.getxattr(path, 'user.guestmemfs.socket').decode(), mounted.mount)
     outages = []
     with names_in_use(mounted, workdir):
-        steady = SteadyClient(mounted.path('steady'), socket) if mounted.user.uid == 0 else None
+        steady = SteadyClient(mounted.path('steady'), socket, tries=3) if mounted.user.uid == 0 else None
         for _ in range(3):
             answer = upgraded(mounted)
             outages.append((answer['worker']['outage_ms'], answer['helper']['outage_ms']))
@@ -260,6 +260,7 @@ def test_a_helper_that_ends_at_once(tools, workdir):
         try:
             assert wait_until(lambda: said('is mounted at') or supervisor.poll() is not None, 30)
             seen = f'/proc/{supervisor.pid}/root{mount}'
+            assert wait_until(lambda: len(daemons_of(supervisor.pid)) == 3, 20)
             before = daemons_of(supervisor.pid)
             bind = tools.run('nsenter', '-t', supervisor.pid, '-m', 'mount', '--bind', broken, helper)
             assert bind.returncode == 0, bind.stderr

@@ -12,7 +12,7 @@ import sys
 
 import pytest
 
-from evidence import assert_clean, make_region, open_files, runtime_directory
+from evidence import assert_clean, make_region, open_files, settled
 from processes import is_gone, wait_until
 from taking_over import die, equip, take_over
 from upgrading import refused, start_own, upgraded
@@ -63,7 +63,7 @@ def keepers():
 def sockets_of(instance):
     """As links of /proc/PID/fd lead to the keeper's."""
     with open('/proc/net/unix', encoding='utf-8') as table:
-        path = os.path.join(runtime_directory(instance), 'keeper.sock')
+        path = os.path.join(instance.runtime_directory, 'keeper.sock')
         return {f'socket:[{line.split()[6]}]' for line in table if line.split()[-1] == path}
 
 
@@ -105,22 +105,29 @@ def test_the_next_keeper_has_all(instance, client):
     assert_clean(instance)
 
 
+def peer(instance):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
+        s.connect(os.path.join(instance.runtime_directory, 'keeper.sock'))
+        return struct.unpack('iII', s.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+
+
+def wait_for_the_first(instance):
+    """Which a start does not do."""
+    keeper = instance.status()['pids']['keeper']
+    assert wait_until(lambda: peer(instance) == keeper, 20)
+
+
 def test_who_connects_is_told_which_process_it_is(instance):
     """So that a start can name a keeper that does not answer."""
-    def peer():
-        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
-            s.connect(os.path.join(runtime_directory(instance), 'keeper.sock'))
-            return struct.unpack('iII', s.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
-
-    keeper = instance.status()['pids']['keeper']
-    assert wait_until(lambda: peer() == keeper, 20)   # the first one, which a start does not wait for
+    wait_for_the_first(instance)
     upgraded(instance)
-    assert peer() == instance.status()['pids']['keeper']
+    assert peer(instance) == instance.status()['pids']['keeper']
 
 
 def test_descriptors_do_not_leak(instance):
     def descriptors():
-        return {name: open_files(instance.status()['pids'][name]) for name in ('supervisor', 'keeper')}
+        pids = instance.status()['pids']
+        return settled(lambda: {name: open_files(pids[name]) for name in ('supervisor', 'keeper')})
 
     upgraded(instance)
     first = descriptors()
@@ -142,6 +149,7 @@ POINTS = {
 def test_death_of_the_supervisor(instance, client, kill_at, point):
     """There is one keeper then, and it has all."""
     function, old = POINTS[point]
+    wait_for_the_first(instance)
     before = instance.status()['pids']
     trap = kill_at(before['supervisor'], function)
     begin(instance)
