@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "guestmemfs/types.h"
@@ -49,26 +50,31 @@ static bool region_is_soft(const char *path)
 	return access(create, F_OK) == 0;
 }
 
+/* An empty device shows where its region begins; the memory that it is given meanwhile is elsewhere. */
+static bool device_find_start(struct dax_id d, uint64_t *ret)
+{
+	uint64_t before = 0, start = 0, after = 0;
+
+	if (dax_get(d, "size", &before) < 0 || dax_get(d, "resource", &start) < 0 ||
+		dax_get(d, "size", &after) < 0 || before != 0 || after != 0)
+		return false;
+	*ret = start;
+	return true;
+}
+
 /*
  * The kernel shows no region's start, but an empty device shows it as its own. The first device,
  * which is always there, is either empty or, as the kernel has made it, from the start on.
  */
 static bool region_find_start(const struct dax_all *all, unsigned id, uint64_t *ret)
 {
-	struct dax_id first = {.region = id, .id = 0};
-	uint64_t size = 0;
+	const struct dax_id first = {.region = id, .id = 0};
 
-	if (dax_get(first, "size", &size) < 0)
-		return false;
-	for (size_t i = 0; size != 0 && i < all->count; i++) {
-		uint64_t other = 0;
-
-		if (all->ids[i].region == id && dax_get(all->ids[i], "size", &other) == 0 &&
-			other == 0) {
-			first = all->ids[i];
-			break;
-		}
-	}
+	if (device_find_start(first, ret))
+		return true;
+	for (size_t i = 0; i < all->count; i++)
+		if (all->ids[i].region == id && device_find_start(all->ids[i], ret))
+			return true;
 	return dax_get(first, "resource", ret) == 0;
 }
 
@@ -331,6 +337,38 @@ int soft_region_read(const struct soft_region *r, const struct soft_record *reco
 	return 0;
 }
 
+/* ---- all devices ---- */
+
+/*
+ * A device's files go before its name does, and a moment later the name may be another one's
+ * (device_del() and bus_remove_device(), drivers/base of Linux); a mapping's go by themselves. So
+ * what can't be read is either gone, or can be read soon.
+ */
+#define PASSING_TRIES 200
+static const struct timespec passing = {.tv_nsec = 10 * 1000 * 1000};
+
+static bool is_passing(int error)
+{
+	return error == -ENOENT || error == -ENODEV || error == -ENXIO;
+}
+
+/* 1 if it is there, 0 if it is gone since it was listed. */
+static int scan_one(const struct soft_region *r, const struct soft_record *record, struct dax_id d,
+	struct soft_device *ret, struct problem *why)
+{
+	for (unsigned tries = 1;; tries++) {
+		int e = soft_region_read(r, record, d.id, ret, why);
+
+		if (e == 0)
+			return 1;
+		if (!dax_exists(d))
+			return 0;
+		if (!is_passing(e) || tries == PASSING_TRIES)
+			return e;
+		(void)nanosleep(&passing, NULL);
+	}
+}
+
 static int device_compare(const void *a, const void *b)
 {
 	const struct soft_device *x = a;
@@ -354,11 +392,11 @@ int soft_region_scan(const struct soft_region *r, const struct soft_record *reco
 	for (size_t i = 0; e == 0 && i < all.count; i++) {
 		if (all.ids[i].region != r->id)
 			continue;
-		e = soft_region_read(r, record, all.ids[i].id, &list[n], why);
-		if (e == 0)
+		e = scan_one(r, record, all.ids[i], &list[n], why);
+		if (e > 0) {
+			e = 0;
 			n++;
-		else if (!dax_exists(all.ids[i]))
-			e = 0; /* somebody else's, gone since it was listed */
+		}
 	}
 	if (e < 0) {
 		soft_device_list_free(list, n);
