@@ -22,6 +22,10 @@ typedef int32_t __s32;
 typedef int64_t __s64;
 typedef uint64_t __u64;
 
+/* Of the kernel's interface (linux/bpf.h). */
+#define BPF_MAP_TYPE_ARRAY 2
+#define BPF_ANY            0
+
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 
@@ -88,13 +92,21 @@ struct page___info {
 
 #pragma clang attribute pop
 
-extern const void vmemmap_base __ksym __weak;
-
-/* All that this program has in memory: what it lies in is mapped by the process that runs it. */
+/* What it lies in, with nothing else, is mapped by the process that runs these programs. */
 struct counts_job job;
+
+/* The address of the struct page of physical address 0. Unlike a variable it is never mapped: that
+ * process can't change it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, uint32_t);
+	__type(value, uint64_t);
+} pages_begin SEC(".maps");
 
 struct stretch {
 	uint64_t start;
+	uint64_t pages_begin;
 };
 
 static long stop(uint32_t status)
@@ -136,7 +148,7 @@ static long look_at_page(uint32_t index, struct stretch *stretch)
 {
 	uint64_t at = stretch->start + index * job.page_size;
 	uint64_t head =
-		job.pages_begin + (at >> SMALL_PAGE_SHIFT) * bpf_core_type_size(struct page);
+		stretch->pages_begin + (at >> SMALL_PAGE_SHIFT) * bpf_core_type_size(struct page);
 	uint64_t small = job.page_size >> SMALL_PAGE_SHIFT;
 	const struct page *page = (const void *)head;
 	uint32_t count;
@@ -155,11 +167,10 @@ static long look_at_page(uint32_t index, struct stretch *stretch)
 	return 0;
 }
 
-static long look_at_range(uint32_t index, void *unused)
+static long look_at_range(uint32_t index, const uint64_t *begin)
 {
-	struct stretch stretch;
+	struct stretch stretch = {.pages_begin = *begin};
 
-	(void)unused;
 	if (index >= COUNTS_JOB_RANGES || job.page_size == 0)
 		return stop(COUNTS_JOB_UNREADABLE);
 	stretch.start = job.ranges[index].start;
@@ -192,14 +203,22 @@ static long read_device(void)
 	return 0;
 }
 
-static long find_pages(void)
+static long find_pages_begin(uint64_t *ret)
+{
+	const uint32_t first = 0;
+	const uint64_t *found = bpf_map_lookup_elem(&pages_begin, &first);
+
+	if (!found || *found == 0)
+		return stop(COUNTS_JOB_NO_SYMBOL);
+	*ret = *found;
+	return 0;
+}
+
+static long check_layout(void)
 {
 	const struct page___info *info = 0;
 	const struct page *known = 0;
 
-	if (!&vmemmap_base ||
-		bpf_probe_read_kernel(&job.pages_begin, sizeof(job.pages_begin), &vmemmap_base) < 0)
-		return stop(COUNTS_JOB_NO_SYMBOL);
 	if (!bpf_core_field_exists(known->_refcount) ||
 		(!bpf_core_field_exists(known->compound_head) &&
 			!bpf_core_field_exists(info->compound_info)))
@@ -207,17 +226,39 @@ static long find_pages(void)
 	return 0;
 }
 
+/*
+ * Once, by whoever has CAP_SYSLOG. The kernel finds one symbol in a moment; what libbpf puts in for
+ * a __ksym without a type it looks for in all of /proc/kallsyms.
+ */
+SEC("syscall")
+int find_pages(void *unused)
+{
+	char name[] = "vmemmap_base";
+	const uint32_t first = 0;
+	uint64_t at = 0, begin = 0;
+
+	(void)unused;
+	job.status = COUNTS_JOB_NO_SYMBOL;
+	if (bpf_kallsyms_lookup_name(name, sizeof(name), 0, &at) == 0 &&
+		bpf_probe_read_kernel(&begin, sizeof(begin), (const void *)at) == 0 &&
+		bpf_map_update_elem(&pages_begin, &first, &begin, BPF_ANY) == 0)
+		job.status = COUNTS_JOB_DONE;
+	return 0;
+}
+
 SEC("syscall")
 int read_counts(void *unused)
 {
+	uint64_t begin = 0;
+
 	(void)unused;
 	job.status = COUNTS_JOB_UNDONE;
 	job.busy_pages = 0;
 	job.page_min = UINT32_MAX;
 	job.page_max = 0;
-	if (find_pages() || read_device())
+	if (find_pages_begin(&begin) || check_layout() || read_device())
 		return 0;
-	if (bpf_loop(job.range_count, look_at_range, 0, 0) < 0)
+	if (bpf_loop(job.range_count, look_at_range, &begin, 0) < 0)
 		stop(COUNTS_JOB_UNREADABLE);
 	if (job.status == COUNTS_JOB_UNDONE)
 		job.status = COUNTS_JOB_DONE;

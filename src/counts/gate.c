@@ -100,22 +100,38 @@ static int attach(struct counts_gate *g, int may_open, int stay, struct problem 
 	return 0;
 }
 
-/* The number of the present grace period. */
-static int read_grace(struct counts_gate *g, uint64_t *ret, struct problem *why)
+static int run(struct counts_gate *g, int fd, struct problem *why)
 {
 	struct bpf_test_run_opts options = {.sz = sizeof(options)};
 	int r;
 
 	g->job->status = COUNTS_GATE_UNDONE;
-	r = bpf_prog_test_run_opts(g->grace_fd, &options);
+	r = bpf_prog_test_run_opts(fd, &options);
 	if (r < 0)
 		return problem_errno(why, EOPNOTSUPP, "running a BPF program");
 	if (g->job->status != COUNTS_GATE_DONE)
 		return problem(why, EOPNOTSUPP,
 			"the kernel does not tell of its grace periods for tasks "
 			"(CONFIG_TASKS_RCU)");
-	*ret = g->job->grace;
 	return 0;
+}
+
+/* What read_grace needs to know and only somebody with privileges is told. */
+static int find_grace(struct counts_gate *g, struct problem *why)
+{
+	int fd = find_program(g, "find_grace", why);
+
+	return fd < 0 ? fd : run(g, fd, why);
+}
+
+/* The number of the present grace period. */
+static int read_grace(struct counts_gate *g, uint64_t *ret, struct problem *why)
+{
+	int r = run(g, g->grace_fd, why);
+
+	if (r == 0)
+		*ret = g->job->grace;
+	return r;
 }
 
 static int load(struct counts_gate *g, struct problem *why)
@@ -133,6 +149,8 @@ static int load(struct counts_gate *g, struct problem *why)
 	r = find_programs(g, &may_open, &stay, why);
 	if (r >= 0)
 		r = map_job(g, why);
+	if (r >= 0)
+		r = find_grace(g, why);
 	if (r >= 0)
 		r = read_grace(g, &now, why);
 	return r < 0 ? r : attach(g, may_open, stay, why);

@@ -32,9 +32,8 @@ struct counts_job {
 	uint32_t idle;      /* pages with more references than this are busy */
 	/* The answer. */
 	uint32_t status;
-	uint64_t at;          /* physical address of the page looked at last */
-	uint64_t pages_begin; /* address in the kernel: of the struct page of physical address 0 */
-	uint32_t cdev;        /* references to the device: one more for each open file of it */
+	uint64_t at;   /* physical address of the page looked at last */
+	uint32_t cdev; /* references to the device: one more for each open file of it */
 	uint32_t page_min, page_max;
 	uint32_t reserved;
 	uint64_t busy_pages;

@@ -81,32 +81,6 @@ static int map_job(struct counts_program *p, struct problem *why)
 	return 0;
 }
 
-int counts_program_load(struct counts_program *ret, struct problem *why)
-{
-	_cleanup_(counts_program_unload) struct counts_program p = COUNTS_PROGRAM_NULL;
-	struct bpf_program *program;
-	int r;
-
-	(void)libbpf_set_print(print_debug);
-	p.object = bpf_object__open_mem(counts_object, sizeof(counts_object), NULL);
-	if (!p.object)
-		return explain_load(-errno, why);
-	r = bpf_object__load(p.object);
-	if (r < 0)
-		return explain_load(r, why);
-	program = bpf_object__find_program_by_name(p.object, "read_counts");
-	if (!program)
-		return problem(
-			why, EOPNOTSUPP, "the BPF program of this build is not as it should be");
-	p.fd = bpf_program__fd(program);
-	r = map_job(&p, why);
-	if (r < 0)
-		return r;
-	*ret = p;
-	p = COUNTS_PROGRAM_NULL;
-	return 0;
-}
-
 void counts_program_unload(struct counts_program *p)
 {
 	if (p->job)
@@ -143,14 +117,61 @@ static int explain_status(const struct counts_job *job, struct problem *why)
 	}
 }
 
-int counts_program_run(struct counts_program *p, struct problem *why)
+static int run(struct counts_program *p, int fd, struct problem *why)
 {
 	struct bpf_test_run_opts options = {.sz = sizeof(options)};
 	int r;
 
 	p->job->status = COUNTS_JOB_UNDONE;
-	r = bpf_prog_test_run_opts(p->fd, &options);
+	r = bpf_prog_test_run_opts(fd, &options);
 	if (r < 0)
 		return problem_errno(why, r == -EPERM ? EOPNOTSUPP : -r, "running the BPF program");
 	return explain_status(p->job, why);
+}
+
+int counts_program_run(struct counts_program *p, struct problem *why)
+{
+	return run(p, p->fd, why);
+}
+
+static int find_program(const struct counts_program *p, const char *name, struct problem *why)
+{
+	struct bpf_program *program = bpf_object__find_program_by_name(p->object, name);
+
+	if (!program)
+		return problem(
+			why, EOPNOTSUPP, "the BPF program of this build is not as it should be");
+	return bpf_program__fd(program);
+}
+
+/* What read_counts needs to know and only somebody with privileges is told. */
+static int find_pages(struct counts_program *p, struct problem *why)
+{
+	int fd = find_program(p, "find_pages", why);
+
+	return fd < 0 ? fd : run(p, fd, why);
+}
+
+int counts_program_load(struct counts_program *ret, struct problem *why)
+{
+	_cleanup_(counts_program_unload) struct counts_program p = COUNTS_PROGRAM_NULL;
+	int r;
+
+	(void)libbpf_set_print(print_debug);
+	p.object = bpf_object__open_mem(counts_object, sizeof(counts_object), NULL);
+	if (!p.object)
+		return explain_load(-errno, why);
+	r = bpf_object__load(p.object);
+	if (r < 0)
+		return explain_load(r, why);
+	r = p.fd = find_program(&p, "read_counts", why);
+	if (r >= 0)
+		r = map_job(&p, why);
+	if (r >= 0)
+		r = find_pages(&p, why);
+	if (r < 0)
+		return r;
+	*ret = p;
+	p = COUNTS_PROGRAM_NULL;
+	return 0;
 }

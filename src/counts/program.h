@@ -14,7 +14,7 @@ struct bpf_object;
 struct counts_program {
 	struct bpf_object *object;
 	int fd;                 /* of the program, the object's */
-	struct counts_job *job; /* mapped; in the kernel it is the program's only variable */
+	struct counts_job *job; /* mapped; in the kernel it lies by itself */
 };
 
 #define COUNTS_PROGRAM_NULL ((struct counts_program){.fd = -1})

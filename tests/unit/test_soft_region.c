@@ -75,8 +75,8 @@ static void expect_found(const char *wanted)
 
 	cr_assert_eq(scan(&list, &count, &why), 0, "%s", why.text);
 	for (size_t i = 0; i < count; i++)
-		length += (size_t)snprintf(text + length, sizeof(text) - length, "%s%u",
-			i ? " " : "", list[i].id);
+		length += (size_t)snprintf(
+			text + length, sizeof(text) - length, "%s%u", i ? " " : "", list[i].id);
 	soft_device_list_free(list, count);
 	cr_expect_str_eq(text, wanted);
 }
