@@ -3,22 +3,20 @@
  * Who is in the way of a kexec. What counts is who has a devdax device open or mapped, by whatever
  * node: the workers' lists of grants tell which file it is, and that alone.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "cli/kexec.h"
+#include "region/dax_sysfs.h"
 #include "region/procscan.h"
 #include "util/cleanup_file.h"
 #include "util/clock.h"
 
-#define DEVICES     "/sys/bus/dax/devices"
 #define COMPLETE_MS 20000U /* for a helper that is just being started anew */
 
 /* ---- the sentence ---- */
@@ -65,15 +63,11 @@ static void devices_deinit(struct devices *d)
 	free(d->names);
 }
 
-static int add_device(struct devices *d, const char *name)
+static int add_device(struct devices *d, struct dax_id id)
 {
-	char path[300], text[32] = "";
-	unsigned numbers[2];
+	dev_t rdev = 0;
 
-	(void)snprintf(path, sizeof(path), DEVICES "/%s/dev", name);
-	_cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || read(fd, text, sizeof(text) - 1) < 0 ||
-		sscanf(text, "%u:%u", &numbers[0], &numbers[1]) != 2)
+	if (dax_get_rdev(id, &rdev) < 0)
 		return 0; /* taken away meanwhile */
 	if (d->count == d->room) {
 		unsigned room = d->room ? 2 * d->room : 64;
@@ -88,22 +82,20 @@ static int add_device(struct devices *d, const char *name)
 		d->names = names;
 		d->room = room;
 	}
-	(void)snprintf(d->names[d->count], sizeof(*d->names), "/dev/%.20s", name);
-	procscan_identify_device(
-		&d->targets[d->count], makedev(numbers[0], numbers[1]), d->names[d->count]);
+	(void)snprintf(d->names[d->count], sizeof(*d->names), "/dev/dax%u.%u", id.region, id.id);
+	procscan_identify_device(&d->targets[d->count], rdev, d->names[d->count]);
 	d->count++;
 	return 0;
 }
 
 static int find_devices(struct devices *d)
 {
-	_cleanup_dir_ DIR *directory = opendir(DEVICES);
-	struct dirent *e;
-	int r = 0;
+	_cleanup_free_ struct dax_id *all = NULL;
+	size_t count = 0;
+	int r = dax_list(&all, &count);
 
-	while (directory && r == 0 && (e = readdir(directory)))
-		if (e->d_name[0] != '.')
-			r = add_device(d, e->d_name);
+	for (size_t i = 0; i < count && r == 0; i++)
+		r = add_device(d, all[i]);
 	return r;
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Physical memory: the firmware's map, /proc/iomem, and the devdax devices. */
 #include <assert.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -17,6 +16,7 @@
 #include "guestmemfs/format.h"
 #include "region/soft_record.h"
 #include "util/cleanup_file.h"
+#include "util/dir_names.h"
 
 /* ---- the firmware's map ---- */
 
@@ -255,20 +255,22 @@ static void find_pools(struct doctor_facts *f, struct host *h)
 int facts_read_devices(struct doctor_facts *f, struct host *h)
 {
 	char path[PATH_MAX];
-	_cleanup_dir_ DIR *d = opendir(read_path(path, h, "/sys/bus/dax/devices"));
-	struct dirent *e;
+	_cleanup_(dir_names_deinit) struct dir_names all = DIR_NAMES_NULL;
+	int r = dir_names_read(&all, read_path(path, h, "/sys/bus/dax/devices"));
 
-	if (!d)
-		host_note(h, errno);
-	while (d && (e = readdir(d))) {
-		if (strncmp(e->d_name, "dax", 3) != 0)
+	if (r == -ENOMEM)
+		return r;
+	if (r < 0)
+		host_note(h, -r);
+	for (size_t n = 0; n < all.count; n++) {
+		if (strncmp(all.names[n], "dax", 3) != 0)
 			continue;
 		struct fact_device *more =
 			reallocarray(f->devices, f->device_count + 1, sizeof(*more));
 		if (!more)
 			return -ENOMEM;
 		f->devices = more;
-		if (read_device(&more[f->device_count++], h, e->d_name) < 0)
+		if (read_device(&more[f->device_count++], h, all.names[n]) < 0)
 			return -ENOMEM;
 	}
 	if (f->device_count > 0)

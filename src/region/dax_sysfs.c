@@ -15,6 +15,7 @@
 #include <xxhash.h>
 
 #include "util/cleanup.h"
+#include "util/dir_names.h"
 
 #define DEVICES "/sys/bus/dax/devices"
 #define DRIVER  "/sys/bus/dax/drivers/device_dax"
@@ -155,6 +156,26 @@ static int append(struct dax_id **list, size_t *count, struct dax_id d)
 }
 
 int dax_list(struct dax_id **ret, size_t *count)
+{
+	_cleanup_(dir_names_deinit) struct dir_names names = DIR_NAMES_NULL;
+	_cleanup_free_ struct dax_id *list = NULL;
+	struct dax_id d;
+	size_t n = 0;
+	int r = dir_names_read(&names, DEVICES);
+
+	*ret = NULL;
+	*count = 0;
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	for (size_t i = 0; i < names.count; i++)
+		if (parse_name(names.names[i], &d) && append(&list, &n, d) < 0)
+			return -ENOMEM;
+	*ret = steal_pointer(list);
+	*count = n;
+	return 0;
+}
+
+int dax_list_once(struct dax_id **ret, size_t *count)
 {
 	_cleanup_(closedir_of) DIR *dir = opendir(DEVICES);
 	_cleanup_free_ struct dax_id *list = NULL;

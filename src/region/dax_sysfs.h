@@ -21,8 +21,13 @@ struct dax_id {
 #define DAX_NAME 32
 const char *dax_name(char buffer[DAX_NAME], struct dax_id d);
 
-/* All devices on the bus, in no order; to be freed. None at all where there is no such bus. */
+/*
+ * All devices on the bus, in no order; to be freed. None at all where there is no such bus. Some
+ * may be gone by then. dax_list_once() is quicker where there are many, but may leave some out
+ * while others are removed (dir_names.h).
+ */
 int dax_list(struct dax_id **ret, size_t *count);
+int dax_list_once(struct dax_id **ret, size_t *count);
 bool dax_exists(struct dax_id d);
 
 /* The directory of the region that the device belongs to. */

@@ -41,6 +41,14 @@ static int dax_all_init(struct dax_all *all, struct problem *why)
 	return r < 0 ? problem_errno(why, -r, "listing the host's dax devices") : 0;
 }
 
+/* Some may be missing. */
+static int dax_all_init_once(struct dax_all *all, struct problem *why)
+{
+	int r = dax_list_once(&all->ids, &all->count);
+
+	return r < 0 ? problem_errno(why, -r, "listing the host's dax devices") : 0;
+}
+
 /* A region that can be cut has a file to cut it with; the regions of namespaces have none. */
 static bool region_is_soft(const char *path)
 {
@@ -50,7 +58,8 @@ static bool region_is_soft(const char *path)
 	return access(create, F_OK) == 0;
 }
 
-/* An empty device shows where its region begins; the memory that it is given meanwhile is elsewhere. */
+/* An empty device shows where its region begins; the memory that it is given meanwhile is
+ * elsewhere. */
 static bool device_find_start(struct dax_id d, uint64_t *ret)
 {
 	uint64_t before = 0, start = 0, after = 0;
@@ -114,17 +123,29 @@ static void region_consider(struct region_search *s, const struct soft_region *o
 	s->matches++;
 }
 
-static int region_search(struct region_search *s, struct problem *why)
+static int region_check_root(struct problem *why)
 {
-	_cleanup_(dax_all_deinit) struct dax_all all = DAX_ALL_NULL;
+	return geteuid() == 0 ? 0 : problem(why, EACCES, "only root can use soft-reserved memory");
+}
+
+static void region_search(struct region_search *s, const struct dax_all *all)
+{
 	struct soft_region one = SOFT_REGION_NULL;
 
-	if (geteuid() != 0)
-		return problem(why, EACCES, "only root can use soft-reserved memory");
-	int r = dax_all_init(&all, why);
-	for (size_t i = 0; r == 0 && i < all.count; i++)
-		if (all.ids[i].id == 0 && region_describe(&one, &all, all.ids[i].region))
+	for (size_t i = 0; i < all->count; i++)
+		if (all->ids[i].id == 0 && region_describe(&one, all, all->ids[i].region))
 			region_consider(s, &one);
+}
+
+static int region_search_all(struct region_search *s, struct problem *why)
+{
+	_cleanup_(dax_all_deinit) struct dax_all all = DAX_ALL_NULL;
+	int r = region_check_root(why);
+
+	if (r == 0)
+		r = dax_all_init(&all, why);
+	if (r == 0)
+		region_search(s, &all);
 	return r;
 }
 
@@ -153,14 +174,24 @@ static int region_search_result(
 static int region_find(struct soft_region *ret, const uint64_t *start, struct problem *why)
 {
 	struct region_search s = {.start = start, .found = SOFT_REGION_NULL};
-	int r = region_search(&s, why);
+	int r = region_search_all(&s, why);
 
 	return r < 0 ? r : region_search_result(&s, ret, why);
 }
 
+/* At each work on a device: so it is looked for at once, and thoroughly only if it is not seen. */
 int soft_region_find(struct soft_region *ret, uint64_t start, struct problem *why)
 {
-	return region_find(ret, &start, why);
+	_cleanup_(dax_all_deinit) struct dax_all all = DAX_ALL_NULL;
+	struct region_search s = {.start = &start, .found = SOFT_REGION_NULL};
+	int r = region_check_root(why);
+
+	if (r == 0)
+		r = dax_all_init_once(&all, why);
+	if (r < 0)
+		return r;
+	region_search(&s, &all);
+	return s.matches == 1 ? region_search_result(&s, ret, why) : region_find(ret, &start, why);
 }
 
 int soft_region_find_only(struct soft_region *ret, struct problem *why)
@@ -171,7 +202,7 @@ int soft_region_find_only(struct soft_region *ret, struct problem *why)
 int soft_region_count(struct problem *why)
 {
 	struct region_search s = {.found = SOFT_REGION_NULL};
-	int r = region_search(&s, why);
+	int r = region_search_all(&s, why);
 
 	return r < 0 ? r : (int)s.all;
 }
@@ -214,7 +245,7 @@ int soft_region_add(
 	_cleanup_(dax_all_deinit) struct dax_all before = DAX_ALL_NULL, after = DAX_ALL_NULL;
 	struct dax_id made = {.id = 0};
 	uint64_t found = 0;
-	int e = dax_all_init(&before, why);
+	int e = dax_all_init_once(&before, why);
 
 	if (e < 0)
 		return e;
@@ -224,7 +255,7 @@ int soft_region_add(
 	if (e < 0)
 		return problem_errno(
 			why, -e, "making a device in the region at %#" PRIx64, r->start);
-	e = dax_all_init(&after, why);
+	e = dax_all_init_once(&after, why);
 	if (e < 0)
 		return e;
 	if (made.region != r->id || !is_all_that_changed(&before, &after, made))

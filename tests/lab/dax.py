@@ -28,7 +28,12 @@ def put(path, text):
 
 
 def device_names():
-    return sorted(os.listdir(DEVICES))
+    """Read until nothing is new: sysfs leaves names out while others go (src/util/dir_names.h)."""
+    seen, found = set(), set(os.listdir(DEVICES))
+    while not found <= seen:
+        seen |= found
+        found = set(os.listdir(DEVICES))
+    return sorted(name for name in seen if os.path.exists(f'{DEVICES}/{name}'))
 
 
 def device_number(name, attribute):

@@ -2,17 +2,20 @@
 """Regions that are not what they were, and regions with what others, or a crash, have left in them."""
 
 import json
+import subprocess
+import threading
 
 from case import Case
 from damage import device_at, lose_superblocks
 from dax import (BLOCK, DEVICES, GIB, device_names, device_number, is_bound, make_device, put, ranges_of, remove_device,
                  soft_region)
-from lab import read_text
+from lab import HANGS, read_text
 from product import unmount
 from softrecord import instance_of, note_half_made
 
 START, SIZE = 4 * GIB, 2 * GIB
 MOUNT = '/mnt/gm'
+LOOKS = 25
 
 
 def refused(lab, sentence, *argv):
@@ -70,12 +73,35 @@ def half_made_devices(lab):
         put(f'{region}/delete', name)
 
 
+def passing_devices(lab):
+    """Somebody else makes and removes devices all the time. The kernel takes the files of one away before its name."""
+    region, end, made = soft_region(), threading.Event(), []
+
+    def make_and_remove():
+        while not end.is_set():
+            put(f'{region}/create', '1')
+            made.append(read_text(f'{region}/create').strip())
+            put(f'{region}/delete', made[-1])
+
+    other = threading.Thread(target=make_and_remove)
+    other.start()
+    try:
+        looks = [subprocess.run(['guestmemfs', 'fsck'], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                text=True, timeout=HANGS, check=False) for _ in range(LOOKS)]
+    finally:
+        end.set()
+        other.join()
+    wrong = [done.stdout for done in looks if done.returncode != 0]
+    lab.check(len(made) > LOOKS and not wrong, f'{LOOKS} times it is looked at while others come and go', f'{len(made)}; {wrong}')
+
+
 def make(lab):
     foreign_devices(lab)
     refused(lab, 'there is no soft-reserved region at 0x140000000, but at 0x100000000', 'guestmemfs', 'fsck', '--region',
             'soft:0x140000000')
     lab.run('guestmemfs', 'format')
     half_made_devices(lab)
+    passing_devices(lab)
     lab.run('mkdir', '-p', MOUNT)
     lab.run('guestmemfs-fuse', MOUNT)
     lab.run('truncate', '-s', '100M', f'{MOUNT}/vm0')
