@@ -65,10 +65,15 @@ static void devices_deinit(struct devices *d)
 
 static int add_device(struct devices *d, struct dax_id id)
 {
+	unsigned patience = DAX_PATIENCE;
 	dev_t rdev = 0;
+	int r;
 
-	if (dax_get_rdev(id, &rdev) < 0)
-		return 0; /* taken away meanwhile */
+	do
+		r = dax_get_rdev(id, &rdev);
+	while (r < 0 && dax_wait_passing(id, r, &patience));
+	if (r < 0)
+		return dax_exists(id) == 0 ? 0 : r; /* 0: taken away meanwhile */
 	if (d->count == d->room) {
 		unsigned room = d->room ? 2 * d->room : 64;
 		struct scan_target *targets = reallocarray(d->targets, room, sizeof(*targets));

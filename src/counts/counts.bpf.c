@@ -95,8 +95,8 @@ struct page___info {
 /* What it lies in, with nothing else, is mapped by the process that runs these programs. */
 struct counts_job job;
 
-/* The address of the struct page of physical address 0. Unlike a variable it is never mapped: that
- * process can't change it. */
+/* The address of the struct page of physical address 0. Unlike a variable it is never mapped, and
+ * it is frozen when it is found: that process can't change it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);

@@ -51,7 +51,7 @@ struct rcu_tasks {
 /* What it lies in, with nothing else, is mapped by the process that runs these programs. */
 struct counts_gate_job job;
 
-/* Where the kernel's RCU Tasks are; not mapped (counts.bpf.c). */
+/* Where the kernel's RCU Tasks are; as in counts.bpf.c. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -103,6 +103,10 @@ int read_grace(void *unused)
 	unsigned long number;
 
 	(void)unused;
+	if (!tasks || !bpf_core_field_exists(tasks->tasks_gp_seq)) {
+		job.status = COUNTS_GATE_NO_SYMBOL;
+		return 0;
+	}
 	if (bpf_probe_read_kernel(&number, sizeof(number), &tasks->tasks_gp_seq) < 0) {
 		job.status = COUNTS_GATE_UNREADABLE;
 		return 0;

@@ -119,9 +119,13 @@ static int run(struct counts_gate *g, int fd, struct problem *why)
 /* What read_grace needs to know and only somebody with privileges is told. */
 static int find_grace(struct counts_gate *g, struct problem *why)
 {
+	const struct bpf_map *found = bpf_object__find_map_by_name(g->object, "rcu_tasks");
 	int fd = find_program(g, "find_grace", why);
+	int r = fd < 0 ? fd : run(g, fd, why);
 
-	return fd < 0 ? fd : run(g, fd, why);
+	if (r == 0 && bpf_map_freeze(bpf_map__fd(found)) < 0)
+		return problem_errno(why, EOPNOTSUPP, "closing a map of the BPF programs");
+	return r;
 }
 
 /* The number of the present grace period. */

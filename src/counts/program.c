@@ -147,9 +147,13 @@ static int find_program(const struct counts_program *p, const char *name, struct
 /* What read_counts needs to know and only somebody with privileges is told. */
 static int find_pages(struct counts_program *p, struct problem *why)
 {
+	const struct bpf_map *found = bpf_object__find_map_by_name(p->object, "pages_begin");
 	int fd = find_program(p, "find_pages", why);
+	int r = fd < 0 ? fd : run(p, fd, why);
 
-	return fd < 0 ? fd : run(p, fd, why);
+	if (r == 0 && bpf_map_freeze(bpf_map__fd(found)) < 0)
+		return problem_errno(why, EOPNOTSUPP, "closing a map of the BPF program");
+	return r;
 }
 
 int counts_program_load(struct counts_program *ret, struct problem *why)

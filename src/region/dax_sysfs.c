@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <time.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -135,11 +136,30 @@ int dax_put(struct dax_id d, const char *attribute, const char *text)
 
 /* ---- devices ---- */
 
-bool dax_exists(struct dax_id d)
+int dax_exists(struct dax_id d)
 {
 	char path[DAX_PATH];
 
-	return access(path_of(path, d, ""), F_OK) == 0;
+	if (access(path_of(path, d, ""), F_OK) == 0)
+		return 1;
+	return errno == ENOENT ? 0 : -errno;
+}
+
+/* -EIO: numbers of two devices that were taken for one's. */
+static bool is_passing(int error)
+{
+	return error == -ENOENT || error == -ENODEV || error == -ENXIO || error == -EIO;
+}
+
+bool dax_wait_passing(struct dax_id d, int error, unsigned *patience)
+{
+	const struct timespec moment = {.tv_nsec = 10 * 1000 * 1000};
+
+	if (!is_passing(error) || *patience == 0 || dax_exists(d) <= 0)
+		return false;
+	(*patience)--;
+	(void)nanosleep(&moment, NULL);
+	return true;
 }
 
 static int append(struct dax_id **list, size_t *count, struct dax_id d)
@@ -338,7 +358,7 @@ int dax_get_driver(struct dax_id d, char ret[DAX_NAME])
 
 	ret[0] = '\0';
 	if (n < 0)
-		return errno == ENOENT && dax_exists(d) ? 0 : -errno;
+		return errno == ENOENT && dax_exists(d) > 0 ? 0 : -errno;
 	target[n] = '\0';
 	const char *slash = strrchr(target, '/');
 	(void)snprintf(ret, DAX_NAME, "%.*s", DAX_NAME - 1, slash ? slash + 1 : target);

@@ -28,7 +28,19 @@ const char *dax_name(char buffer[DAX_NAME], struct dax_id d);
  */
 int dax_list(struct dax_id **ret, size_t *count);
 int dax_list_once(struct dax_id **ret, size_t *count);
-bool dax_exists(struct dax_id d);
+
+/* 1, 0, or a negative errno if that can't be told. */
+int dax_exists(struct dax_id d);
+
+/*
+ * A device's files go before its name does, and a moment later the name may be another one's
+ * (device_del() and bus_remove_device(), drivers/base of Linux); a mapping's go by themselves. So
+ * what could not be read is either gone, or can be read soon. Waits for a moment and returns true
+ * if it is to be read again: the error is of that kind, the name is still there, and *patience,
+ * which it makes smaller, is not at its end.
+ */
+#define DAX_PATIENCE 200U /* two seconds */
+bool dax_wait_passing(struct dax_id d, int error, unsigned *patience);
 
 /* The directory of the region that the device belongs to. */
 #define DAX_PATH 512

@@ -100,7 +100,7 @@ static int check_removed(
 {
 	char node[SOFT_DEVICE_NODE];
 
-	if (!dax_exists((struct dax_id){.region = h->region.id, .id = d->id}))
+	if (dax_exists((struct dax_id){.region = h->region.id, .id = d->id}) == 0)
 		return 0;
 	return problem(
 		why, EIO, "%s is still there after it was deleted", soft_device_node(node, d));

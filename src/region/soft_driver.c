@@ -13,6 +13,8 @@
 #include "util/cleanup.h"
 #include "util/reserve.h"
 
+#define LIBRARY_PATIENCE 4U
+
 static struct daxctl_dev *find_device(struct daxctl_ctx *ctx, struct dax_id d)
 {
 	struct daxctl_region *region = NULL;
@@ -32,7 +34,7 @@ static struct daxctl_dev *find_device(struct daxctl_ctx *ctx, struct dax_id d)
 }
 
 /* Without memory it would end the process by a signal. */
-static int bind_by_library(struct dax_id d)
+static int bind_by_library_once(struct dax_id d)
 {
 	_cleanup_free_ void *reserve = reserve_memory();
 	struct daxctl_ctx *ctx = NULL;
@@ -45,6 +47,18 @@ static int bind_by_library(struct dax_id d)
 	struct daxctl_dev *dev = find_device(ctx, d);
 	r = dev ? daxctl_dev_enable_devdax(dev) : -ENODEV;
 	daxctl_unref(ctx);
+	return r;
+}
+
+/* It looks at the host's devices once, and may miss this one while others go (dir_names.h). */
+static int bind_by_library(struct dax_id d)
+{
+	unsigned patience = LIBRARY_PATIENCE;
+	int r;
+
+	do
+		r = bind_by_library_once(d);
+	while (r < 0 && dax_wait_passing(d, r, &patience));
 	return r;
 }
 

@@ -139,34 +139,28 @@ static int clear_one(const struct soft_hold *h, const struct soft_device *d,
 }
 
 /* Goes on with what a crash has left half done. One that is bound is whole. */
-static int clear_work(const struct soft_hold *h, const struct soft_devices *all, bool *removed,
-	struct problem *why)
+static int clear_work(const struct soft_hold *h, struct problem *why)
 {
 	_cleanup_(soft_work_deinit) struct soft_work w = SOFT_WORK_NULL;
+	_cleanup_(soft_device_deinit) struct soft_device now = SOFT_DEVICE_NULL;
 	int r = soft_record_load(&h->record, &w, why);
 
-	for (size_t i = 0; i < all->count && r == 0; i++)
-		if (is_work(&all->at[i], &w)) {
-			*removed = true;
-			r = clear_one(h, &all->at[i], &w, why);
-		}
+	if (r == 0)
+		r = soft_region_look(&h->region, &h->record, w.id, &now, why);
+	if (r > 0)
+		r = is_work(&now, &w) ? clear_one(h, &now, &w, why) : 0;
 	return r < 0 ? r : soft_record_end(&h->record, why);
 }
 
 int soft_hold_clear_up(const struct soft_hold *h, struct soft_devices *ret, struct problem *why)
 {
 	_cleanup_(soft_devices_deinit) struct soft_devices all = SOFT_DEVICES_NULL;
-	bool removed = false;
-	int r = soft_hold_read_all(h, &all, why);
+	int r = soft_record_was_busy(&h->record) ? clear_work(h, why) : 0;
 
-	if (r == 0 && soft_record_was_busy(&h->record))
-		r = clear_work(h, &all, &removed, why);
-	if (r == 0 && removed) {
-		soft_devices_deinit(&all);
-		r = soft_hold_read_all(h, &all, why);
-	}
 	if (r == 0)
-		r = soft_record_forget_gone(&h->record, all.at, all.count, why);
+		r = soft_hold_read_all(h, &all, why);
+	if (r == 0)
+		r = soft_record_forget_gone(&h->record, h->region.id, all.at, all.count, why);
 	if (r < 0)
 		return r;
 	*ret = all;

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "region/dax_sysfs.h"
 #include "util/cleanup.h"
 
 #define RECORD_DIR "/run/guestmemfs"
@@ -244,17 +245,40 @@ static const struct soft_device *find_noted(
 	return NULL;
 }
 
-int soft_record_forget_gone(const struct soft_record *r, const struct soft_device *list,
-	size_t count, struct problem *why)
+/* 1, 0, or a negative errno: then it is not to be forgotten. */
+static int is_gone(struct dax_id d, uint64_t identity)
+{
+	unsigned patience = DAX_PATIENCE;
+	uint64_t now = 0;
+	int e;
+
+	do
+		e = dax_get_identity(d, &now);
+	while (e < 0 && dax_wait_passing(d, e, &patience));
+	if (e == 0)
+		return now != identity;
+	return dax_exists(d) == 0 ? 1 : e;
+}
+
+int soft_record_forget_gone(const struct soft_record *r, unsigned region_id,
+	const struct soft_device *list, size_t count, struct problem *why)
 {
 	_cleanup_free_ struct slot *slots = calloc(SLOTS_MAX, sizeof(*slots));
 	int e = slots ? record_get(r, 0, slots, SLOTS_MAX * sizeof(*slots)) : -ENOMEM;
 
 	if (e < 0)
 		return problem_errno(why, -e, "reading which devices are ours");
-	for (unsigned id = 1; id < SLOTS_MAX && e == 0; id++)
-		if (slots[id].ours != 0 && !find_noted(&slots[id], id, list, count))
+	for (unsigned id = 1; id < SLOTS_MAX && e >= 0; id++) {
+		const struct dax_id d = {.region = region_id, .id = id};
+
+		if (slots[id].ours == 0 || find_noted(&slots[id], id, list, count))
+			continue;
+		e = is_gone(d, slots[id].ours);
+		if (e < 0)
+			return problem_errno(why, -e, "reading device dax%u.%u", region_id, id);
+		if (e > 0)
 			e = soft_record_forget(r, id, why);
+	}
 	return e;
 }
 

@@ -64,10 +64,10 @@ int soft_record_end_retired(
 /* For who only looks, and does not lock it: is a device of this id retired, or was one? */
 bool soft_record_names_retired(int fd, unsigned id);
 
-/* Forgets what is noted of devices that are not in the list, which has all of them: they have gone
- * without us. */
-int soft_record_forget_gone(const struct soft_record *r, const struct soft_device *list,
-	size_t count, struct problem *why);
+/* Forgets what is noted of devices of the region dax<region_id> that have gone without us. The list
+ * has all that are there; one that is missing in it is asked for by its name before. */
+int soft_record_forget_gone(const struct soft_record *r, unsigned region_id,
+	const struct soft_device *list, size_t count, struct problem *why);
 
 /* Has a device of ours gone without us since the boot, or was it changed? */
 bool soft_record_has_lost(const struct soft_record *r);

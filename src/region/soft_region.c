@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "guestmemfs/types.h"
@@ -62,10 +61,11 @@ static bool region_is_soft(const char *path)
  * elsewhere. */
 static bool device_find_start(struct dax_id d, uint64_t *ret)
 {
-	uint64_t before = 0, start = 0, after = 0;
+	uint64_t size = 0, start = 0;
 
-	if (dax_get(d, "size", &before) < 0 || dax_get(d, "resource", &start) < 0 ||
-		dax_get(d, "size", &after) < 0 || before != 0 || after != 0)
+	if (dax_get(d, "size", &size) < 0 || size != 0)
+		return false;
+	if (dax_get(d, "resource", &start) < 0 || dax_get(d, "size", &size) < 0 || size != 0)
 		return false;
 	*ret = start;
 	return true;
@@ -245,7 +245,7 @@ int soft_region_add(
 	_cleanup_(dax_all_deinit) struct dax_all before = DAX_ALL_NULL, after = DAX_ALL_NULL;
 	struct dax_id made = {.id = 0};
 	uint64_t found = 0;
-	int e = dax_all_init_once(&before, why);
+	int e = dax_all_init(&before, why);
 
 	if (e < 0)
 		return e;
@@ -255,7 +255,7 @@ int soft_region_add(
 	if (e < 0)
 		return problem_errno(
 			why, -e, "making a device in the region at %#" PRIx64, r->start);
-	e = dax_all_init_once(&after, why);
+	e = dax_all_init(&after, why);
 	if (e < 0)
 		return e;
 	if (made.region != r->id || !is_all_that_changed(&before, &after, made))
@@ -370,34 +370,35 @@ int soft_region_read(const struct soft_region *r, const struct soft_record *reco
 
 /* ---- all devices ---- */
 
-/*
- * A device's files go before its name does, and a moment later the name may be another one's
- * (device_del() and bus_remove_device(), drivers/base of Linux); a mapping's go by themselves. So
- * what can't be read is either gone, or can be read soon.
- */
-#define PASSING_TRIES 200
-static const struct timespec passing = {.tv_nsec = 10 * 1000 * 1000};
-
-static bool is_passing(int error)
+/* 1 if it is there, 0 if it is gone. */
+static int read_patiently(const struct soft_region *r, const struct soft_record *record,
+	struct dax_id d, unsigned *patience, struct soft_device *ret, struct problem *why)
 {
-	return error == -ENOENT || error == -ENODEV || error == -ENXIO;
+	int e;
+
+	for (;;) {
+		e = soft_region_read(r, record, d.id, ret, why);
+		if (e == 0 && ret->identity != 0)
+			return 1;
+		/* Without an identity it may be one half of one device and one half of the next. */
+		if (!dax_wait_passing(d, e < 0 ? e : -EIO, patience))
+			break;
+		soft_device_deinit(ret);
+	}
+	if (dax_exists(d) != 0)
+		return e < 0 ? e : 1;
+	soft_device_deinit(ret);
+	return 0;
 }
 
-/* 1 if it is there, 0 if it is gone since it was listed. */
-static int scan_one(const struct soft_region *r, const struct soft_record *record, struct dax_id d,
+int soft_region_look(const struct soft_region *r, const struct soft_record *record, unsigned id,
 	struct soft_device *ret, struct problem *why)
 {
-	for (unsigned tries = 1;; tries++) {
-		int e = soft_region_read(r, record, d.id, ret, why);
+	unsigned patience = DAX_PATIENCE;
 
-		if (e == 0)
-			return 1;
-		if (!dax_exists(d))
-			return 0;
-		if (!is_passing(e) || tries == PASSING_TRIES)
-			return e;
-		(void)nanosleep(&passing, NULL);
-	}
+	*ret = SOFT_DEVICE_NULL;
+	return read_patiently(
+		r, record, (struct dax_id){.region = r->id, .id = id}, &patience, ret, why);
 }
 
 static int device_compare(const void *a, const void *b)
@@ -412,6 +413,7 @@ int soft_region_scan(const struct soft_region *r, const struct soft_record *reco
 	struct soft_device **ret, size_t *count, struct problem *why)
 {
 	_cleanup_(dax_all_deinit) struct dax_all all = DAX_ALL_NULL;
+	unsigned patience = DAX_PATIENCE;
 	size_t n = 0;
 	int e = dax_all_init(&all, why);
 
@@ -423,7 +425,7 @@ int soft_region_scan(const struct soft_region *r, const struct soft_record *reco
 	for (size_t i = 0; e == 0 && i < all.count; i++) {
 		if (all.ids[i].region != r->id)
 			continue;
-		e = scan_one(r, record, all.ids[i], &list[n], why);
+		e = read_patiently(r, record, all.ids[i], &patience, &list[n], why);
 		if (e > 0) {
 			e = 0;
 			n++;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A soft region and its devices as the kernel shows them now. Finding a region takes the same time
- * however many devices it has; only soft_region_scan() looks at all of them.
+ * A soft region and its devices as the kernel shows them now. Finding a region takes the names of
+ * all devices; only soft_region_scan() reads them.
  */
 #ifndef GM_REGION_SOFT_REGION_H
 #define GM_REGION_SOFT_REGION_H
@@ -44,6 +44,10 @@ int soft_region_add(
 
 /* What one device is; -ENOENT: there is none with this id. record: as below. */
 int soft_region_read(const struct soft_region *r, const struct soft_record *record, unsigned id,
+	struct soft_device *ret, struct problem *why);
+
+/* The same, with patience for what changes just then (dax_wait_passing()): 1; 0 there is none. */
+int soft_region_look(const struct soft_region *r, const struct soft_record *record, unsigned id,
 	struct soft_device *ret, struct problem *why);
 
 /* As soft_device_list(), but changes nothing. record may be NULL: then none is known to be ours. */

@@ -10,7 +10,8 @@
 #include "util/cleanup.h"
 #include "util/cleanup_file.h"
 
-/* In a directory that never rests: a name that has been left out as often does not exist. */
+/* As a rule there are two looks, and what is there is missing only if both have left it out. This
+ * is for a directory that never rests. */
 #define LOOKS_MAX 16
 
 void dir_names_deinit(struct dir_names *n)
@@ -83,7 +84,8 @@ static int merge(struct dir_names *n, struct dir_names *others)
 		if (r < 0)
 			return r;
 	}
-	qsort(n->names, n->count, sizeof(*n->names), compare);
+	if (n->count > 0)
+		qsort(n->names, n->count, sizeof(*n->names), compare);
 	for (size_t i = 0; i < n->count; i++)
 		if (kept > 0 && strcmp(n->names[kept - 1], n->names[i]) == 0)
 			free(n->names[i]);

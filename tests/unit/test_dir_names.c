@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "scarce.h"
@@ -19,7 +20,8 @@ static char directory[] = "/tmp/dir-names-XXXXXX";
 
 static unsigned looks;                               /* opened so often */
 static bool (*is_left_out)(const char *name) = NULL; /* in this look */
-static int error;                                    /* of the read after the first name */
+static unsigned reads;
+static unsigned fails_at; /* this read, with EIO */
 
 /* NOLINTBEGIN(bugprone-reserved-identifier): the linker gives calls to these */
 DIR *__real_opendir(const char *path);
@@ -39,9 +41,9 @@ struct dirent *__wrap_readdir64(DIR *d)
 
 	while (e && is_left_out && is_left_out(e->d_name))
 		e = __real_readdir64(d);
-	if (!error)
+	if (++reads != fails_at)
 		return e;
-	errno = error;
+	errno = EIO;
 	return NULL;
 }
 /* NOLINTEND(bugprone-reserved-identifier) */
@@ -162,9 +164,25 @@ Test(dir_names, an_error_is_no_end)
 {
 	struct dir_names n = DIR_NAMES_NULL;
 
-	error = EIO;
-	cr_expect_eq(dir_names_read(&n, directory), -EIO);
-	cr_expect_null(n.names);
+	is_left_out = first_in_first_look;
+	for (unsigned i = 1; i <= 10; i++) {
+		looks = reads = 0;
+		fails_at = i;
+		cr_expect_eq(dir_names_read(&n, directory), -EIO);
+		cr_expect_null(n.names);
+	}
+	cr_expect_eq(looks, 2);
+}
+
+Test(dir_names, a_directory_without_names)
+{
+	struct dir_names n = DIR_NAMES_NULL;
+
+	tear_down();
+	cr_assert_eq(mkdir(directory, 0700), 0);
+	cr_expect_eq(dir_names_read(&n, directory), 0);
+	cr_expect_eq(n.count, 0);
+	cr_expect_eq(looks, 2);
 }
 
 Test(dir_names, short_of_memory_at_any_call)

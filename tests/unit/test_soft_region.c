@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* A soft region that is looked at while others make and remove devices in it. */
 #include <criterion/criterion.h>
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,6 +26,10 @@ static void (*in_the_pause)(void) = nothing;
 static void (*at_resource)(void) = nothing;
 static unsigned pauses;
 
+/* By readdir(3), in the first so many looks at the bus. */
+static const char *left_out = "";
+static unsigned left_out_looks, looks;
+
 static void do_once(void (**what)(void))
 {
 	void (*now)(void) = *what;
@@ -37,6 +42,25 @@ static void do_once(void (**what)(void))
 int __real_dax_get(struct dax_id d, const char *attribute, uint64_t *ret);
 int __wrap_dax_get(struct dax_id d, const char *attribute, uint64_t *ret);
 int __wrap_nanosleep(const struct timespec *time, struct timespec *rest);
+DIR *__real_opendir(const char *path);
+DIR *__wrap_opendir(const char *path);
+struct dirent *__real_readdir64(DIR *d);
+struct dirent *__wrap_readdir64(DIR *d);
+
+DIR *__wrap_opendir(const char *path)
+{
+	looks += strcmp(path, BUS "/devices") == 0;
+	return __real_opendir(path);
+}
+
+struct dirent *__wrap_readdir64(DIR *d)
+{
+	struct dirent *e = __real_readdir64(d);
+
+	while (e && looks <= left_out_looks && strcmp(e->d_name, left_out) == 0)
+		e = __real_readdir64(d);
+	return e;
+}
 
 int __wrap_dax_get(struct dax_id d, const char *attribute, uint64_t *ret)
 {
@@ -149,6 +173,71 @@ Test(soft_region, files_that_do_not_come_and_a_name_that_does_not_go_are_an_erro
 	cr_expect_str_eq(why.text, "reading device dax7.3: No such file or directory");
 	cr_expect_gt(pauses, 10);
 	cr_expect_null(list);
+}
+
+/* ---- devices that are left out, while others go ---- */
+
+static void leave_out(const char *name, unsigned in_looks)
+{
+	left_out = name;
+	left_out_looks = in_looks;
+	looks = 0;
+}
+
+static void expect_region(int (*search)(struct soft_region *ret, struct problem *why))
+{
+	struct problem why = PROBLEM_INIT;
+	struct soft_region r = SOFT_REGION_NULL;
+
+	leave_out("dax7.0", 1);
+	cr_expect_eq(search(&r, &why), 0, "%s", why.text);
+	cr_expect_eq(r.start, START);
+}
+
+static int find_by_start(struct soft_region *ret, struct problem *why)
+{
+	return soft_region_find(ret, START, why);
+}
+
+Test(soft_region, it_is_found_though_its_first_device_is_left_out)
+{
+	expect_region(find_by_start);
+	expect_region(soft_region_find_only);
+	leave_out("dax7.0", 1);
+	cr_expect_eq(soft_region_count(NULL), 1);
+}
+
+Test(soft_region, all_devices_are_found_though_one_is_left_out)
+{
+	struct problem why = PROBLEM_INIT;
+	struct soft_region r = SOFT_REGION_NULL;
+	struct soft_device *list = NULL;
+	size_t count = 0;
+
+	cr_assert_eq(soft_region_find(&r, START, &why), 0, "%s", why.text);
+	leave_out("dax7.3", 1);
+	cr_assert_eq(soft_region_scan(&r, NULL, &list, &count, &why), 0, "%s", why.text);
+	cr_assert_eq(count, 2);
+	cr_expect_eq(list[1].id, 3);
+	soft_device_list_free(list, count);
+}
+
+/* However often: what is ours is forgotten only when it is gone by its name. */
+Test(soft_region, one_that_is_left_out_stays_ours)
+{
+	struct soft_device *list = NULL;
+	struct soft_device found;
+	size_t count = 0;
+
+	leave_out("dax7.3", 100);
+	cr_assert_eq(soft_device_list(START, &list, &count, NULL), 0);
+	cr_expect_eq(count, 1);
+	soft_device_list_free(list, count);
+	leave_out("", 0);
+	found = find(3);
+	cr_expect(found.ours);
+	cr_expect_eq(soft_device_has_lost(START, NULL), 0);
+	soft_device_deinit(&found);
 }
 
 /* ---- where a region begins ---- */

@@ -4,6 +4,7 @@
 import json
 import subprocess
 import threading
+import traceback
 
 from case import Case
 from damage import device_at, lose_superblocks
@@ -75,15 +76,24 @@ def half_made_devices(lab):
 
 def passing_devices(lab):
     """Somebody else makes and removes devices all the time. The kernel takes the files of one away before its name."""
-    region, end, made = soft_region(), threading.Event(), []
+    region, end, made, trouble = soft_region(), threading.Event(), [], []
 
     def make_and_remove():
         while not end.is_set():
             put(f'{region}/create', '1')
             made.append(read_text(f'{region}/create').strip())
+            if len(made) % 2:
+                put(f'{DEVICES}/{made[-1]}/mapping', f'{START + GIB:x}-{START + GIB + BLOCK - 1:x}')
+                put(f'{DEVICES}/{made[-1]}/size', '0')
             put(f'{region}/delete', made[-1])
 
-    other = threading.Thread(target=make_and_remove)
+    def go_on():
+        try:
+            make_and_remove()
+        except OSError:
+            trouble.append(traceback.format_exc())
+
+    other = threading.Thread(target=go_on)
     other.start()
     try:
         looks = [subprocess.run(['guestmemfs', 'fsck'], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -92,7 +102,9 @@ def passing_devices(lab):
         end.set()
         other.join()
     wrong = [done.stdout for done in looks if done.returncode != 0]
-    lab.check(len(made) > LOOKS and not wrong, f'{LOOKS} times it is looked at while others come and go', f'{len(made)}; {wrong}')
+    lab.check(len(made) > LOOKS and not trouble, f'while {LOOKS} looks are taken others make and remove devices',
+              f'{len(made)}; {trouble}')
+    lab.check(not wrong, 'and each sees what is there', '\n'.join(wrong))
 
 
 def make(lab):
