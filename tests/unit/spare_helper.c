@@ -104,12 +104,17 @@ void hand_over(uint64_t from, uint64_t ino, uint64_t file_block)
 	rig_send(&rig, &m, sizeof(m), LINK_HAND_OVER, 0);
 }
 
-void meet_next_worker(uint64_t ino, const struct rig_extent *held, size_t count)
+void hear_from_next_worker(uint64_t ino, const struct rig_extent *held, size_t count)
 {
 	rig_connect(&rig);
 	rig_send_config(&rig);
 	rig_expect_ready(&rig);
 	rig_send_held(&rig, ino, rig.epoch, held, count);
+}
+
+void meet_next_worker(uint64_t ino, const struct rig_extent *held, size_t count)
+{
+	hear_from_next_worker(ino, held, count);
 	rig_send_plain(&rig, LINK_RESUMED, 0);
 }
 

@@ -38,7 +38,8 @@ void remove_file(uint64_t ino);
 /* The worker has given it to this file, behind so many blocks. */
 void hand_over(uint64_t from, uint64_t ino, uint64_t file_block);
 
-/* It is told that this file is held. */
+/* It is told that this file is held; and then, if it has taken that, that this is all. */
+void hear_from_next_worker(uint64_t ino, const struct rig_extent *held, size_t count);
 void meet_next_worker(uint64_t ino, const struct rig_extent *held, size_t count);
 
 /* Writes into each of a device's five blocks; how many of them have that still. */

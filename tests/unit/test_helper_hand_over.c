@@ -301,7 +301,7 @@ Test(helper_hand_over, nor_what_was_said_of_after_a_restart_and_was_a_lie)
 	struct link_export m = node;
 	rig_send(&rig, &m, sizeof(m), LINK_NODE, 0);
 	expect_refused(13, small, 2, EUCLEAN, GM_REASON_RECORD);
-	meet_next_worker(14, heir, 3);
+	hear_from_next_worker(14, heir, 3);
 	rig_expect_link_closed(&rig);
 	cr_expect_eq(rig_count_log(&rig, "inode 12 is not to be given on"), 1);
 	cr_expect_eq(rig_count_log(&rig, "it has no node that could be exported"), 1);
