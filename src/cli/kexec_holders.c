@@ -69,11 +69,11 @@ static int add_device(struct devices *d, struct dax_id id)
 	dev_t rdev = 0;
 	int r;
 
-	do
-		r = dax_get_rdev(id, &rdev);
-	while (r < 0 && dax_wait_passing(id, r, &patience));
-	if (r < 0)
-		return dax_exists(id) == 0 ? 0 : r; /* 0: taken away meanwhile */
+	while ((r = dax_get_rdev(id, &rdev)) < 0) {
+		r = dax_wait_passing(id, r, &patience);
+		if (r <= 0)
+			return r; /* 0: taken away meanwhile */
+	}
 	if (d->count == d->room) {
 		unsigned room = d->room ? 2 * d->room : 64;
 		struct scan_target *targets = reallocarray(d->targets, room, sizeof(*targets));

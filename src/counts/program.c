@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "counts/program.h"
 
+#include <assert.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
@@ -122,6 +123,7 @@ static int run(struct counts_program *p, int fd, struct problem *why)
 	struct bpf_test_run_opts options = {.sz = sizeof(options)};
 	int r;
 
+	assert(p->job);
 	p->job->status = COUNTS_JOB_UNDONE;
 	r = bpf_prog_test_run_opts(fd, &options);
 	if (r < 0)

@@ -145,21 +145,22 @@ int dax_exists(struct dax_id d)
 	return errno == ENOENT ? 0 : -errno;
 }
 
-/* -EIO: numbers of two devices that were taken for one's. */
 static bool is_passing(int error)
 {
-	return error == -ENOENT || error == -ENODEV || error == -ENXIO || error == -EIO;
+	return error == -ENOENT || error == -ENODEV || error == -ENXIO || error == -EAGAIN;
 }
 
-bool dax_wait_passing(struct dax_id d, int error, unsigned *patience)
+int dax_wait_passing(struct dax_id d, int error, unsigned *patience)
 {
-	const struct timespec moment = {.tv_nsec = 10 * 1000 * 1000};
+	const struct timespec moment = {.tv_nsec = 10L * 1000 * 1000};
 
-	if (!is_passing(error) || *patience == 0 || dax_exists(d) <= 0)
-		return false;
+	if (dax_exists(d) == 0)
+		return 0;
+	if (!is_passing(error) || *patience == 0)
+		return error;
 	(*patience)--;
 	(void)nanosleep(&moment, NULL);
-	return true;
+	return 1;
 }
 
 static int append(struct dax_id **list, size_t *count, struct dax_id d)

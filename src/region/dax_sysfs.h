@@ -35,12 +35,13 @@ int dax_exists(struct dax_id d);
 /*
  * A device's files go before its name does, and a moment later the name may be another one's
  * (device_del() and bus_remove_device(), drivers/base of Linux); a mapping's go by themselves. So
- * what could not be read is either gone, or can be read soon. Waits for a moment and returns true
- * if it is to be read again: the error is of that kind, the name is still there, and *patience,
- * which it makes smaller, is not at its end.
+ * what could not be read is either gone, or can be read soon. 0: it is gone, or was a moment ago,
+ * whatever has its name now. 1: it is to be read again; a moment has been waited, and *patience is
+ * smaller. Else the error: it is of another kind, or there is no patience left. -EAGAIN, which the
+ * kernel does not say, is for what was another one at the end of a reading than at its beginning.
  */
-#define DAX_PATIENCE 200U /* two seconds */
-bool dax_wait_passing(struct dax_id d, int error, unsigned *patience);
+#define DAX_PATIENCE 200U /* moments of 10 ms */
+int dax_wait_passing(struct dax_id d, int error, unsigned *patience);
 
 /* The directory of the region that the device belongs to. */
 #define DAX_PATH 512

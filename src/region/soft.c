@@ -284,8 +284,13 @@ static int soft_describe(struct region *r, struct problem *why)
 {
 	struct soft_region region = SOFT_REGION_NULL;
 	_cleanup_(soft_list_deinit) struct soft_list l = {.devices = NULL};
+	_cleanup_(soft_record_close) struct soft_record lock = SOFT_RECORD_NULL;
 	int e = soft_find(&region, r->name, why);
 
+	/* From Linux 6.12 on, who reads a device's ranges while somebody takes them away waits for
+	 * him for ever, and he for him. */
+	if (e == 0)
+		e = soft_record_open(&lock, region.start, why);
 	if (e == 0)
 		e = soft_region_scan(&region, NULL, &l.devices, &l.count, why);
 	if (e < 0)

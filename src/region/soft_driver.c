@@ -8,6 +8,7 @@
 
 #include <daxctl/libdaxctl.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <syslog.h>
 
 #include "util/cleanup.h"
@@ -34,7 +35,7 @@ static struct daxctl_dev *find_device(struct daxctl_ctx *ctx, struct dax_id d)
 }
 
 /* Without memory it would end the process by a signal. */
-static int bind_by_library_once(struct dax_id d)
+static int bind_by_library_once(struct dax_id d, bool *seen)
 {
 	_cleanup_free_ void *reserve = reserve_memory();
 	struct daxctl_ctx *ctx = NULL;
@@ -45,6 +46,7 @@ static int bind_by_library_once(struct dax_id d)
 	/* What it would say on stderr comes back as an error too, and then in a sentence. */
 	daxctl_set_log_priority(ctx, LOG_EMERG);
 	struct daxctl_dev *dev = find_device(ctx, d);
+	*seen = dev != NULL;
 	r = dev ? daxctl_dev_enable_devdax(dev) : -ENODEV;
 	daxctl_unref(ctx);
 	return r;
@@ -54,11 +56,12 @@ static int bind_by_library_once(struct dax_id d)
 static int bind_by_library(struct dax_id d)
 {
 	unsigned patience = LIBRARY_PATIENCE;
+	bool seen = false;
 	int r;
 
 	do
-		r = bind_by_library_once(d);
-	while (r < 0 && dax_wait_passing(d, r, &patience));
+		r = bind_by_library_once(d, &seen);
+	while (r == -ENODEV && !seen && dax_wait_passing(d, r, &patience) > 0);
 	return r;
 }
 

@@ -9,6 +9,8 @@
 #include "region/soft_range.h"
 #include "util/cleanup.h"
 
+#define LOOKS_MAX 16U
+
 void soft_hold_deinit(struct soft_hold *h)
 {
 	soft_record_close(&h->record);
@@ -152,15 +154,32 @@ static int clear_work(const struct soft_hold *h, struct problem *why)
 	return r < 0 ? r : soft_record_end(&h->record, why);
 }
 
+/* Until none of ours is missing (dir_names.h). */
+static int read_whole(const struct soft_hold *h, struct soft_devices *all, struct problem *why)
+{
+	for (unsigned looks = 0; looks < LOOKS_MAX; looks++) {
+		soft_devices_deinit(all);
+		int r = soft_hold_read_all(h, all, why);
+
+		if (r == 0)
+			r = soft_record_forget_gone(
+				&h->record, h->region.id, all->at, all->count, why);
+		if (r <= 0)
+			return r;
+	}
+	return problem(why, EAGAIN,
+		"others are changing the devices of the region at %#" PRIx64
+		", and not all of ours can be seen: try again when they have done",
+		h->region.start);
+}
+
 int soft_hold_clear_up(const struct soft_hold *h, struct soft_devices *ret, struct problem *why)
 {
 	_cleanup_(soft_devices_deinit) struct soft_devices all = SOFT_DEVICES_NULL;
 	int r = soft_record_was_busy(&h->record) ? clear_work(h, why) : 0;
 
 	if (r == 0)
-		r = soft_hold_read_all(h, &all, why);
-	if (r == 0)
-		r = soft_record_forget_gone(&h->record, h->region.id, all.at, all.count, why);
+		r = read_whole(h, &all, why);
 	if (r < 0)
 		return r;
 	*ret = all;

@@ -250,14 +250,15 @@ static int is_gone(struct dax_id d, uint64_t identity)
 {
 	unsigned patience = DAX_PATIENCE;
 	uint64_t now = 0;
-	int e;
+	int e, next;
 
-	do
+	do {
 		e = dax_get_identity(d, &now);
-	while (e < 0 && dax_wait_passing(d, e, &patience));
-	if (e == 0)
-		return now != identity;
-	return dax_exists(d) == 0 ? 1 : e;
+		if (e == 0)
+			return now != identity;
+		next = dax_wait_passing(d, e, &patience);
+	} while (next > 0);
+	return next == 0 ? 1 : e;
 }
 
 int soft_record_forget_gone(const struct soft_record *r, unsigned region_id,
@@ -268,7 +269,8 @@ int soft_record_forget_gone(const struct soft_record *r, unsigned region_id,
 
 	if (e < 0)
 		return problem_errno(why, -e, "reading which devices are ours");
-	for (unsigned id = 1; id < SLOTS_MAX && e >= 0; id++) {
+	int missing = 0;
+	for (unsigned id = 1; id < SLOTS_MAX; id++) {
 		const struct dax_id d = {.region = region_id, .id = id};
 
 		if (slots[id].ours == 0 || find_noted(&slots[id], id, list, count))
@@ -276,10 +278,12 @@ int soft_record_forget_gone(const struct soft_record *r, unsigned region_id,
 		e = is_gone(d, slots[id].ours);
 		if (e < 0)
 			return problem_errno(why, -e, "reading device dax%u.%u", region_id, id);
-		if (e > 0)
-			e = soft_record_forget(r, id, why);
+		if (e == 0)
+			missing = 1;
+		else if ((e = soft_record_forget(r, id, why)) < 0)
+			return e;
 	}
-	return e;
+	return missing;
 }
 
 static int note(uint64_t region_start, unsigned id, size_t field, uint64_t identity)

@@ -64,8 +64,8 @@ int soft_record_end_retired(
 /* For who only looks, and does not lock it: is a device of this id retired, or was one? */
 bool soft_record_names_retired(int fd, unsigned id);
 
-/* Forgets what is noted of devices of the region dax<region_id> that have gone without us. The list
- * has all that are there; one that is missing in it is asked for by its name before. */
+/* Forgets what is noted of devices of the region dax<region_id> that have gone without us: they are
+ * not in the list, nor there by their names. 1: one that is not in the list is there. */
 int soft_record_forget_gone(const struct soft_record *r, unsigned region_id,
 	const struct soft_device *list, size_t count, struct problem *why);
 

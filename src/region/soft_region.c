@@ -342,6 +342,13 @@ static int device_read_identity(struct soft_device *d, uint64_t before)
 	return e;
 }
 
+static bool device_is_another(const struct soft_device *d, uint64_t before)
+{
+	uint64_t now = 0;
+
+	return dax_get_identity((struct dax_id){d->region_id, d->id}, &now) == 0 && now != before;
+}
+
 int soft_region_read(const struct soft_region *r, const struct soft_record *record, unsigned id,
 	struct soft_device *ret, struct problem *why)
 {
@@ -355,7 +362,7 @@ int soft_region_read(const struct soft_region *r, const struct soft_record *reco
 	if (e == 0)
 		e = device_read_ranges(&d, r, why);
 	if (e < 0)
-		return e;
+		return device_is_another(&d, before) ? -EAGAIN : e;
 	e = device_read_identity(&d, before);
 	if (e < 0)
 		return problem_errno(why, -e, "reading device dax%u.%u", r->id, id);
@@ -374,21 +381,19 @@ int soft_region_read(const struct soft_region *r, const struct soft_record *reco
 static int read_patiently(const struct soft_region *r, const struct soft_record *record,
 	struct dax_id d, unsigned *patience, struct soft_device *ret, struct problem *why)
 {
-	int e;
-
 	for (;;) {
-		e = soft_region_read(r, record, d.id, ret, why);
+		int e = soft_region_read(r, record, d.id, ret, why);
+
+		/* Without an identity it may be one half of one device and one half of the next. */
 		if (e == 0 && ret->identity != 0)
 			return 1;
-		/* Without an identity it may be one half of one device and one half of the next. */
-		if (!dax_wait_passing(d, e < 0 ? e : -EIO, patience))
-			break;
+		int next = dax_wait_passing(d, e < 0 ? e : -EAGAIN, patience);
+		if (next < 0)
+			return e < 0 ? e : 1;
 		soft_device_deinit(ret);
+		if (next == 0)
+			return 0;
 	}
-	if (dax_exists(d) != 0)
-		return e < 0 ? e : 1;
-	soft_device_deinit(ret);
-	return 0;
 }
 
 int soft_region_look(const struct soft_region *r, const struct soft_record *record, unsigned id,

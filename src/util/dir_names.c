@@ -22,12 +22,11 @@ void dir_names_deinit(struct dir_names *n)
 	*n = DIR_NAMES_NULL;
 }
 
-/* The name is freed with n, or if this fails. */
-static int add(struct dir_names *n, char *name)
+static int add(struct dir_names *n, const char *name)
 {
-	_cleanup_free_ char *owned = name;
+	_cleanup_free_ char *copy = strdup(name);
 
-	if (!owned)
+	if (!copy)
 		return -ENOMEM;
 	/* Doubled whenever it is full. */
 	if ((n->count & (n->count - 1)) == 0) {
@@ -38,7 +37,7 @@ static int add(struct dir_names *n, char *name)
 			return -ENOMEM;
 		n->names = more;
 	}
-	n->names[n->count++] = steal_pointer(owned);
+	n->names[n->count++] = steal_pointer(copy);
 	return 0;
 }
 
@@ -69,17 +68,17 @@ static int read_others(struct dir_names *ret, const struct dir_names *n, const c
 		return -errno;
 	for (errno = 0; r == 0 && (e = readdir(d)); errno = 0)
 		if (!is_dots(e->d_name) && !has(n, e->d_name))
-			r = add(ret, strdup(e->d_name));
+			r = add(ret, e->d_name);
 	return r == 0 && errno != 0 ? -errno : r;
 }
 
-/* Takes the others over; they are not in n yet, but one of them may be there twice. */
-static int merge(struct dir_names *n, struct dir_names *others)
+/* Adds the others; they are not in n yet, but one of them may be there twice. */
+static int merge(struct dir_names *n, const struct dir_names *others)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < others->count; i++) {
-		int r = add(n, steal_pointer(others->names[i]));
+		int r = add(n, others->names[i]);
 
 		if (r < 0)
 			return r;
