@@ -84,7 +84,8 @@ def test_a_stamp_that_is_gone_ends_no_worker_that_comes(instance):
     tree = instance.tree()
     assert instance.stop() == 0
     assert 'the stamp in the first block of region 0' in refused(instance)
-    done = instance.tools.run('guestmemfs', 'fsck', '--repair', '--yes', '--region', f'file:{instance.region}')
+    done = instance.tools.run('guestmemfs', 'fsck', '--repair', '--yes', '--backup', f'{instance.directory}/damaged', '--region',
+                              f'file:{instance.region}')
     assert done.returncode == 0, done.stderr
     instance.start()
     assert instance.tree() == tree
