@@ -33,17 +33,11 @@ static void dax_all_deinit(struct dax_all *all)
 	*all = DAX_ALL_NULL;
 }
 
-static int dax_all_init(struct dax_all *all, struct problem *why)
-{
-	int r = dax_list(&all->ids, &all->count);
+typedef int dax_list_fn(struct dax_id **ret, size_t *count);
 
-	return r < 0 ? problem_errno(why, -r, "listing the host's dax devices") : 0;
-}
-
-/* Some may be missing. */
-static int dax_all_init_once(struct dax_all *all, struct problem *why)
+static int dax_all_init(struct dax_all *all, dax_list_fn *list, struct problem *why)
 {
-	int r = dax_list_once(&all->ids, &all->count);
+	int r = list(&all->ids, &all->count);
 
 	return r < 0 ? problem_errno(why, -r, "listing the host's dax devices") : 0;
 }
@@ -123,29 +117,17 @@ static void region_consider(struct region_search *s, const struct soft_region *o
 	s->matches++;
 }
 
-static int region_check_root(struct problem *why)
-{
-	return geteuid() == 0 ? 0 : problem(why, EACCES, "only root can use soft-reserved memory");
-}
-
-static void region_search(struct region_search *s, const struct dax_all *all)
-{
-	struct soft_region one = SOFT_REGION_NULL;
-
-	for (size_t i = 0; i < all->count; i++)
-		if (all->ids[i].id == 0 && region_describe(&one, all, all->ids[i].region))
-			region_consider(s, &one);
-}
-
-static int region_search_all(struct region_search *s, struct problem *why)
+static int region_search(struct region_search *s, dax_list_fn *list, struct problem *why)
 {
 	_cleanup_(dax_all_deinit) struct dax_all all = DAX_ALL_NULL;
-	int r = region_check_root(why);
+	struct soft_region one = SOFT_REGION_NULL;
 
-	if (r == 0)
-		r = dax_all_init(&all, why);
-	if (r == 0)
-		region_search(s, &all);
+	if (geteuid() != 0)
+		return problem(why, EACCES, "only root can use soft-reserved memory");
+	int r = dax_all_init(&all, list, why);
+	for (size_t i = 0; r == 0 && i < all.count; i++)
+		if (all.ids[i].id == 0 && region_describe(&one, &all, all.ids[i].region))
+			region_consider(s, &one);
 	return r;
 }
 
@@ -174,7 +156,7 @@ static int region_search_result(
 static int region_find(struct soft_region *ret, const uint64_t *start, struct problem *why)
 {
 	struct region_search s = {.start = start, .found = SOFT_REGION_NULL};
-	int r = region_search_all(&s, why);
+	int r = region_search(&s, dax_list, why);
 
 	return r < 0 ? r : region_search_result(&s, ret, why);
 }
@@ -182,15 +164,11 @@ static int region_find(struct soft_region *ret, const uint64_t *start, struct pr
 /* At each work on a device: so it is looked for at once, and thoroughly only if it is not seen. */
 int soft_region_find(struct soft_region *ret, uint64_t start, struct problem *why)
 {
-	_cleanup_(dax_all_deinit) struct dax_all all = DAX_ALL_NULL;
 	struct region_search s = {.start = &start, .found = SOFT_REGION_NULL};
-	int r = region_check_root(why);
+	int r = region_search(&s, dax_list_once, why);
 
-	if (r == 0)
-		r = dax_all_init_once(&all, why);
 	if (r < 0)
 		return r;
-	region_search(&s, &all);
 	return s.matches == 1 ? region_search_result(&s, ret, why) : region_find(ret, &start, why);
 }
 
@@ -202,7 +180,7 @@ int soft_region_find_only(struct soft_region *ret, struct problem *why)
 int soft_region_count(struct problem *why)
 {
 	struct region_search s = {.found = SOFT_REGION_NULL};
-	int r = region_search_all(&s, why);
+	int r = region_search(&s, dax_list, why);
 
 	return r < 0 ? r : (int)s.all;
 }
@@ -245,7 +223,7 @@ int soft_region_add(
 	_cleanup_(dax_all_deinit) struct dax_all before = DAX_ALL_NULL, after = DAX_ALL_NULL;
 	struct dax_id made = {.id = 0};
 	uint64_t found = 0;
-	int e = dax_all_init(&before, why);
+	int e = dax_all_init(&before, dax_list, why);
 
 	if (e < 0)
 		return e;
@@ -255,7 +233,7 @@ int soft_region_add(
 	if (e < 0)
 		return problem_errno(
 			why, -e, "making a device in the region at %#" PRIx64, r->start);
-	e = dax_all_init(&after, why);
+	e = dax_all_init(&after, dax_list, why);
 	if (e < 0)
 		return e;
 	if (made.region != r->id || !is_all_that_changed(&before, &after, made))
@@ -420,7 +398,7 @@ int soft_region_scan(const struct soft_region *r, const struct soft_record *reco
 	_cleanup_(dax_all_deinit) struct dax_all all = DAX_ALL_NULL;
 	unsigned patience = DAX_PATIENCE;
 	size_t n = 0;
-	int e = dax_all_init(&all, why);
+	int e = dax_all_init(&all, dax_list, why);
 
 	if (e < 0)
 		return e;

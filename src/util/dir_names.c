@@ -97,14 +97,12 @@ static int merge(struct dir_names *n, const struct dir_names *others)
 int dir_names_read(struct dir_names *ret, const char *path)
 {
 	_cleanup_(dir_names_deinit) struct dir_names found = DIR_NAMES_NULL;
-	size_t before = 0;
-	int r = 0;
 
 	for (unsigned look = 1; look <= LOOKS_MAX; look++) {
 		_cleanup_(dir_names_deinit) struct dir_names others = DIR_NAMES_NULL;
 
-		before = found.count;
-		r = read_others(&others, &found, path);
+		const size_t before = found.count;
+		int r = read_others(&others, &found, path);
 		if (r == 0)
 			r = merge(&found, &others);
 		if (r < 0)

@@ -10,6 +10,7 @@
 
 #include "fake_dax.h"
 #include "region/dax_sysfs.h"
+#include "region/soft_record.h"
 #include "region/soft_region.h"
 #include "util/cleanup.h"
 
@@ -21,9 +22,11 @@ static void nothing(void)
 {
 }
 
-/* Each once: when the product waits for a moment, and when it asks for this attribute. */
+/* Each once: when the product waits for a moment, and when it asks for this attribute (of dax7.3).
+ */
 static void (*in_the_pause)(void) = nothing;
 static void (*at_resource)(void) = nothing;
+static void (*at_align)(void) = nothing;
 static unsigned pauses;
 
 /* By readdir(3), in the first so many looks at the bus. */
@@ -66,6 +69,8 @@ int __wrap_dax_get(struct dax_id d, const char *attribute, uint64_t *ret)
 {
 	if (strcmp(attribute, "resource") == 0)
 		do_once(&at_resource);
+	if (strcmp(attribute, "align") == 0 && d.id == 3)
+		do_once(&at_align);
 	return __real_dax_get(d, attribute, ret);
 }
 
@@ -105,6 +110,22 @@ static void expect_found(const char *wanted)
 	cr_expect_str_eq(text, wanted);
 }
 
+/* dax7.3, where that and the seed are all; its ranges are the test's to free. */
+static struct soft_device scan_third(void)
+{
+	struct problem why = PROBLEM_INIT;
+	struct soft_device *list = NULL, third = SOFT_DEVICE_NULL;
+	size_t count = 0;
+
+	cr_assert_eq(scan(&list, &count, &why), 0, "%s", why.text);
+	cr_assert_eq(count, 2);
+	cr_expect_eq(list[1].id, 3);
+	third = list[1];
+	list[1] = SOFT_DEVICE_NULL;
+	soft_device_list_free(list, count);
+	return third;
+}
+
 static void take_away(const char *file)
 {
 	char path[128];
@@ -134,18 +155,28 @@ Test(soft_region, a_device_whose_files_have_gone_before_its_name_is_gone)
 
 Test(soft_region, and_another_one_may_have_its_name_by_then)
 {
-	struct problem why = PROBLEM_INIT;
-	struct soft_device *list = NULL;
-	size_t count = 0;
-
 	take_away("align");
 	in_the_pause = make_another;
-	cr_assert_eq(scan(&list, &count, &why), 0, "%s", why.text);
-	cr_assert_eq(count, 2);
-	cr_expect_eq(list[1].id, 3);
-	cr_expect_eq(list[1].range_count, 1);
-	cr_expect_eq(list[1].ranges[0].block, other[0].block);
-	soft_device_list_free(list, count);
+	struct soft_device found = scan_third();
+	cr_expect_eq(found.range_count, 1);
+	cr_expect_eq(found.ranges[0].block, other[0].block);
+	soft_device_deinit(&found);
+}
+
+static void unbind_third(void)
+{
+	unbind_device(3);
+}
+
+Test(soft_region, one_that_is_changed_while_it_is_read_is_read_again)
+{
+	at_align = unbind_third;
+	struct soft_device found = scan_third();
+	cr_expect_eq(pauses, 1);
+	cr_expect_neq(found.identity, 0);
+	cr_expect_neq(found.identity, device.identity);
+	cr_expect_not(found.bound);
+	soft_device_deinit(&found);
 }
 
 static void go_on_with_mapping(void)
@@ -217,9 +248,27 @@ Test(soft_region, all_devices_are_found_though_one_is_left_out)
 	cr_assert_eq(soft_region_find(&r, START, &why), 0, "%s", why.text);
 	leave_out("dax7.3", 1);
 	cr_assert_eq(soft_region_scan(&r, NULL, &list, &count, &why), 0, "%s", why.text);
-	cr_assert_eq(count, 2);
-	cr_expect_eq(list[1].id, 3);
+	cr_expect_eq(count, 2);
 	soft_device_list_free(list, count);
+}
+
+/* As a process leaves it that dies when it has made a device and has not given it memory. */
+Test(soft_region, one_that_is_half_made_is_removed_though_it_is_left_out)
+{
+	struct soft_record record = SOFT_RECORD_NULL;
+	struct soft_work work = {.id = 4};
+	struct soft_device *list = NULL;
+	size_t count = 0;
+
+	make_device(4, NULL, 0);
+	cr_assert_eq(dax_get_instance((struct dax_id){.region = 7, .id = 4}, &work.instance), 0);
+	cr_assert_eq(soft_record_open(&record, START, NULL), 0);
+	cr_assert_eq(soft_record_begin(&record, &work, NULL), 0);
+	soft_record_close(&record);
+	leave_out("dax7.4", 1000);
+	cr_assert_eq(soft_device_list(START, &list, &count, NULL), 0);
+	soft_device_list_free(list, count);
+	cr_expect(was_written(REGION "/dax_region/delete", "dax7.4"));
 }
 
 Test(soft_region, one_of_ours_is_asked_for_by_its_name)
